@@ -1,0 +1,290 @@
+/* quern.h - the public interface: models, text, requests.
+ *
+ * The only header that programs and bindings see. Three nouns:
+ *   qn_model    weights, tokenizer and chat template of one checkpoint
+ *   qn_engine   KV cache and scheduler that run requests on a model
+ *   qn_request  one prompt on its way to being a completion
+ *
+ * Conventions
+ *   Errors     functions that can fail return 0 or a negative QN_E* code and
+ *              fill `err` (which may be NULL) with a message that names the
+ *              object and the remedy. Outputs are untouched on failure.
+ *   Ownership  *_open/_new give an object that *_close/_free ends; strings
+ *              and arrays handed out through `char **` / `int32_t **` belong
+ *              to the caller and are released with qn_free(); `const`
+ *              pointers are borrowed and live as long as their object.
+ *   Threads    a model is immutable after qn_model_open and may be shared.
+ *              An engine and its requests belong to one thread at a time;
+ *              qn_request_cancel alone may be called from anywhere.
+ *   Text       UTF-8, length in bytes; never needs to be NUL-terminated on
+ *              the way in, always is on the way out.
+ */
+#ifndef QUERN_H
+#define QUERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define QN_API __attribute__((visibility("default")))
+#else
+#define QN_API
+#endif
+
+#define QN_VERSION_MAJOR 0
+#define QN_VERSION_MINOR 1
+#define QN_VERSION_PATCH 0
+
+/* "0.1.0" of the library that is loaded. */
+QN_API const char *qn_version(void);
+
+/* ---- errors ---------------------------------------------------------- */
+
+enum {
+    QN_OK = 0,
+    QN_EINVAL = -1,   /* an argument or option is wrong               */
+    QN_EIO = -2,      /* the operating system refused or cut short    */
+    QN_EFORMAT = -3,  /* a file's bytes are not what they claim to be */
+    QN_ENOENT = -4,   /* a file, tensor or token is not there         */
+    QN_ENOMEM = -5,   /* does not fit into the memory there is        */
+    QN_EUNSUP = -6,   /* understood, but not supported                */
+    QN_ELIMIT = -7,   /* a stated limit would be exceeded             */
+    QN_ECANCEL = -8,  /* the caller interrupted it                    */
+    QN_EINTERNAL = -9 /* a defect of ours                             */
+};
+
+#define QN_ERR_MAX 512
+
+typedef struct qn_err {
+    int code;               /* 0 or QN_E*                    */
+    char msg[QN_ERR_MAX];   /* one line, UTF-8, no newline   */
+} qn_err;
+
+/* Releases what the library handed out. NULL is fine. */
+QN_API void qn_free(void *p);
+
+/* Receives the library's log lines (level 0 error .. 3 debug). The default is
+ * silence. May be called from several threads at once. */
+typedef void (*qn_log_fn)(void *user, int level, const char *line);
+QN_API void qn_set_log(qn_log_fn fn, void *user);
+
+/* ---- models ---------------------------------------------------------- */
+
+typedef struct qn_model qn_model;
+
+/* Called while weights are read: bytes done of total. Return false to stop
+ * (qn_model_open then fails with QN_ECANCEL). From one thread at a time. */
+typedef bool (*qn_progress_fn)(void *user, uint64_t done, uint64_t total);
+
+typedef struct qn_model_params {
+    int n_threads;            /* 0: as many as the machine grants         */
+    bool no_weights;          /* metadata, tokenizer and plan only        */
+    uint64_t memory_limit;    /* bytes; 0: what is available now          */
+    const char *kernels;      /* NULL, or "ref" "avx2" "avx512" ... : cap */
+    qn_progress_fn progress;  /* may be NULL                              */
+    void *progress_user;
+} qn_model_params;
+
+/* Opens an HF directory, a .gguf or .safetensors file, or (path NULL) the
+ * built-in model. `params` NULL means defaults. */
+QN_API int qn_model_open(qn_model **out, const char *path,
+                         const qn_model_params *params, qn_err *err);
+QN_API void qn_model_close(qn_model *model);
+
+/* Everything that can be said of a model, as one JSON object: architecture,
+ * hyper-parameters, parameter count, formats and bytes per role, memory plan
+ * for `n_ctx` tokens x `n_seq` sequences (0: defaults), kernels chosen. */
+QN_API int qn_model_info(const qn_model *model, int64_t n_ctx, int n_seq,
+                         char **json, qn_err *err);
+
+QN_API int qn_model_n_vocab(const qn_model *model);
+/* Longest prompt + completion the model was made for, tokens. */
+QN_API int64_t qn_model_n_ctx_train(const qn_model *model);
+
+/* ---- text ------------------------------------------------------------ */
+
+/* Text -> ids. `special`: add what the post-processor adds (BOS, ...).
+ * `parse_special`: special tokens written out in `text` become their ids
+ * (false for text from strangers). *ids has *n_ids elements. */
+QN_API int qn_tokenize(const qn_model *model, const char *text, size_t len,
+                       bool special, bool parse_special, int32_t **ids,
+                       size_t *n_ids, qn_err *err);
+/* Ids -> text. `skip_special` leaves special tokens out. */
+QN_API int qn_detokenize(const qn_model *model, const int32_t *ids,
+                         size_t n_ids, bool skip_special, char **text,
+                         size_t *len, qn_err *err);
+/* The vocabulary's own spelling of one id (not decoded), or NULL. */
+QN_API const char *qn_token_text(const qn_model *model, int32_t id,
+                                 size_t *len);
+
+/* Renders the model's chat template. `messages` is a JSON array of
+ * {"role","content",...}; `tools` a JSON array or NULL; `kwargs` a JSON
+ * object of further template variables or NULL. QN_EUNSUP when the model has
+ * no template or it cannot be rendered exactly. */
+QN_API int qn_chat_render(const qn_model *model, const char *messages,
+                          const char *tools, bool add_generation_prompt,
+                          const char *kwargs, char **text, size_t *len,
+                          qn_err *err);
+
+/* ---- sampling -------------------------------------------------------- */
+
+typedef struct qn_logit_bias {
+    int32_t id;
+    float bias; /* added to the logit; -INFINITY bans the token */
+} qn_logit_bias;
+
+/* One field per knob; qn_sampling_default() switches every knob off but
+ * temperature 1. Order of application: constraint mask and allowed/banned
+ * ids, logit_bias, repetition / frequency / presence penalties, DRY,
+ * min_tokens, then temperature (0 = greedy: stops here), top_k, top_n_sigma,
+ * typical_p, top_p, min_p, XTC, then the draw (or mirostat). */
+typedef struct qn_sampling {
+    float temperature;        /* 0: greedy                                  */
+    int top_k;                /* 0: off                                     */
+    float top_p;              /* 1: off                                     */
+    float min_p;              /* 0: off                                     */
+    float typical_p;          /* 1: off                                     */
+    float top_n_sigma;        /* 0: off                                     */
+    float xtc_probability;    /* 0: off                                     */
+    float xtc_threshold;      /* > 0.5: off                                 */
+    float dry_multiplier;     /* 0: off                                     */
+    float dry_base;
+    int dry_allowed_length;
+    int dry_range;            /* last tokens looked at; -1: all             */
+    const int32_t *dry_breakers; /* ids that end a DRY match                */
+    size_t n_dry_breakers;
+    int mirostat;             /* 0: off, 2: mirostat v2                     */
+    float mirostat_tau, mirostat_eta;
+    float repetition_penalty; /* 1: off; over prompt and completion         */
+    float presence_penalty;   /* 0: off; over the completion                */
+    float frequency_penalty;  /* 0: off; over the completion                */
+    int penalty_last_n;       /* window of the repetition penalty; -1: all  */
+    const qn_logit_bias *logit_bias;
+    size_t n_logit_bias;
+    const int32_t *allowed_ids; /* if n_allowed > 0, only these             */
+    size_t n_allowed;
+    const int32_t *banned_ids;
+    size_t n_banned;
+    uint64_t seed;            /* same seed, same tokens, whatever the batch */
+} qn_sampling;
+
+QN_API void qn_sampling_default(qn_sampling *s);
+/* Defaults plus what the model's generation_config.json says. */
+QN_API void qn_sampling_from_model(const qn_model *model, qn_sampling *s);
+
+/* ---- engine and requests --------------------------------------------- */
+
+typedef struct qn_engine qn_engine;
+typedef struct qn_request qn_request;
+
+typedef enum qn_kv_type { /* element type of the KV cache */
+    QN_KV_AUTO,           /* f32 for f32 weights, else f16 */
+    QN_KV_F32,
+    QN_KV_F16,
+    QN_KV_BF16
+} qn_kv_type;
+
+typedef struct qn_engine_params {
+    int64_t n_ctx;       /* KV tokens for all sequences together; 0: auto  */
+    int max_seqs;        /* sequences in one step; 0: 16                   */
+    int max_batch;       /* tokens in one step (chunk size); 0: 512        */
+    qn_kv_type kv_type;
+} qn_engine_params;
+
+QN_API int qn_engine_new(qn_engine **out, qn_model *model,
+                         const qn_engine_params *params, qn_err *err);
+QN_API void qn_engine_free(qn_engine *engine);
+
+typedef struct qn_request_params {
+    const int32_t *prompt;    /* token ids, copied; n_prompt >= 1           */
+    size_t n_prompt;
+    int max_new_tokens;       /* >= 0; 0 computes the prompt only           */
+    int min_new_tokens;       /* end-of-sequence is masked before           */
+    bool ignore_eos;
+    const int32_t *stop_ids;  /* besides the model's own end tokens         */
+    size_t n_stop_ids;
+    const char *const *stop;  /* strings that end the text, not emitted     */
+    size_t n_stop;
+    int n;                    /* completions; 0 or 1: one                   */
+    int n_beams;              /* > 1: beam search, sampling is not used     */
+    float length_penalty;     /* beam score = logprob / length^penalty      */
+    bool early_stopping;      /* beam search ends with n_beams finished     */
+    int n_logprobs;           /* -1: none, k: chosen token and the top k    */
+    bool prompt_logits;       /* keep logits of every prompt position       */
+    bool skip_special;        /* leave special tokens out of the text       */
+    qn_sampling sampling;
+} qn_request_params;
+
+QN_API void qn_request_params_default(qn_request_params *p);
+
+typedef enum qn_finish {
+    QN_FINISH_NONE,   /* still running                      */
+    QN_FINISH_STOP,   /* end token, stop id or stop string  */
+    QN_FINISH_LENGTH, /* max_new_tokens or context is full  */
+    QN_FINISH_CANCEL,
+    QN_FINISH_ERROR
+} qn_finish;
+
+typedef struct qn_top_logprob {
+    int32_t id;
+    float logprob;
+} qn_top_logprob;
+
+/* What happened to a completion since it was last asked: zero or one token
+ * and the text that became certain (whole code points; text held back because
+ * a stop string may be forming comes later or not at all). */
+typedef struct qn_event {
+    int index;               /* which of the n completions                 */
+    int32_t id;              /* token, or -1 when there is only text/finish */
+    float logprob;           /* of `id`, if n_logprobs >= 0                */
+    const qn_top_logprob *top;
+    size_t n_top;
+    const char *text;        /* borrowed until the next call on the engine */
+    size_t text_len;
+    qn_finish finish;        /* set on the completion's last event         */
+} qn_event;
+
+/* Queues a request. QN_ELIMIT when it can never fit, with both numbers. */
+QN_API int qn_request_submit(qn_engine *engine, const qn_request_params *p,
+                             qn_request **out, qn_err *err);
+/* Ends it if it still runs, and forgets it. */
+QN_API void qn_request_free(qn_request *req);
+/* Any thread. The request ends with QN_FINISH_CANCEL at the next step. */
+QN_API void qn_request_cancel(qn_request *req);
+
+/* One forward pass over whatever is ready. Returns the number of requests
+ * that still run or wait (0: idle), or a negative code. */
+QN_API int qn_engine_step(qn_engine *engine, qn_err *err);
+
+/* Next event of a request: 1 and *ev, or 0 when there is none yet. */
+QN_API int qn_request_next(qn_request *req, qn_event *ev);
+
+/* Logits of the prompt, f32 [n_prompt, n_vocab], after the request has
+ * finished its prefill with `prompt_logits`; else NULL. Borrowed. */
+QN_API const float *qn_request_prompt_logits(const qn_request *req);
+
+typedef struct qn_request_stats {
+    int n_prompt, n_completion;    /* tokens                                */
+    int n_cached;                  /* prompt tokens found in the cache      */
+    double queued_ms, prefill_ms;  /* waiting; submit-to-first-token - wait */
+    double decode_ms;              /* first to last token                   */
+    double ttft_ms;                /* submit to first token                 */
+} qn_request_stats;
+
+QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s);
+
+/* ---- the machine ----------------------------------------------------- */
+
+/* What this machine has and what quern uses of it, as one JSON object:
+ * processor, instruction sets, cores granted, memory, huge pages, kernels. */
+QN_API int qn_doctor(char **json, qn_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,24 @@
+/* compiler.h - the one place for GNU extensions and build facts. */
+#ifndef QN_BASE_COMPILER_H
+#define QN_BASE_COMPILER_H
+
+#include <stddef.h>
+
+#define QN_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define QN_UNUSED __attribute__((unused))
+#define QN_NOINLINE __attribute__((noinline))
+#define QN_INLINE static inline __attribute__((always_inline))
+#define QN_ALIGNED(n) __attribute__((aligned(n)))
+#define QN_LIKELY(x) __builtin_expect(!!(x), 1)
+#define QN_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define QN_MUST_USE __attribute__((warn_unused_result))
+#define QN_RESTRICT __restrict__
+
+#define QN_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
+#define QN_CONTAINER_OF(ptr, type, member) \
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+#define QN_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define QN_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#endif

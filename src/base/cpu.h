@@ -1,0 +1,34 @@
+/* cpu.h - what the processor and the operating system grant.
+ *
+ * Detected once (cpuid and XCR0: an instruction set counts only when the OS
+ * saves its registers). QUERN_CPU=ref|avx2|avx512|avx512vnni|avx512bf16 caps
+ * it from outside; qn_cpu_cap does the same for tests. */
+#ifndef QN_BASE_CPU_H
+#define QN_BASE_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum qn_isa { /* each level includes the ones before it (per arch) */
+    QN_ISA_REF,
+    QN_ISA_AVX2,       /* + fma f16c bmi2          */
+    QN_ISA_AVX512,     /* f bw dq vl cd            */
+    QN_ISA_AVX512VNNI, /* + vnni                   */
+    QN_ISA_AVX512BF16, /* + avx512_bf16            */
+    QN_ISA_N
+} qn_isa;
+
+typedef struct qn_cpu {
+    char name[64];      /* brand string */
+    qn_isa isa;         /* best level, after QUERN_CPU */
+    qn_isa isa_detected;
+    int n_cores;        /* threads granted: affinity mask and cgroup quota */
+    uint64_t l1d, l2, l3; /* bytes, 0 if unknown */
+} qn_cpu;
+
+const qn_cpu *qn_cpu_get(void);
+const char *qn_isa_name(qn_isa isa);
+/* "avx2" -> QN_ISA_AVX2; false if unknown. */
+bool qn_isa_parse(const char *s, qn_isa *out);
+
+#endif

@@ -1,0 +1,41 @@
+/* file.h - reading files whole, mapped, or by position; writing atomically. */
+#ifndef QN_BASE_FILE_H
+#define QN_BASE_FILE_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct qn_file {
+    int fd; /* -1: closed */
+    uint64_t size;
+    char *path;
+} qn_file;
+
+/* Regular files only (a directory or a pipe is QN_EINVAL). */
+int qn_file_open(qn_file *f, const char *path, qn_err *err);
+void qn_file_close(qn_file *f);
+/* Exactly n bytes from offset, or QN_EIO / QN_EFORMAT (file too short).
+ * Thread-safe. */
+int qn_file_pread(const qn_file *f, void *dst, uint64_t offset, size_t n,
+                  qn_err *err);
+/* Read-only view of the whole file (size 0 gives p = NULL). */
+int qn_file_map(const qn_file *f, const void **p, qn_err *err);
+void qn_file_unmap(const qn_file *f, const void *p);
+
+/* The whole file, NUL behind; QN_ELIMIT above max_bytes. qn_free it. */
+int qn_file_slurp(char **out, size_t *n, const char *path, size_t max_bytes,
+                  qn_err *err);
+/* Writes path.tmp.PID, fsyncs, renames. */
+int qn_file_write(const char *path, const void *p, size_t n, qn_err *err);
+
+bool qn_path_is_file(const char *path);
+bool qn_path_is_dir(const char *path);
+/* dir + "/" + name; qn_free it. */
+char *qn_path_join(const char *dir, const char *name);
+/* mkdir -p. */
+int qn_mkdirs(const char *path, qn_err *err);
+
+#endif

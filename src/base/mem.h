@@ -1,0 +1,63 @@
+/* mem.h - allocation.
+ *
+ * Small, bookkeeping-sized memory: qn_xmalloc and friends never return NULL;
+ * running out there ends the program with a message, since nothing useful can
+ * follow. Sizes that come from a file, a request or a model go through the
+ * checked qn_alloc / qn_big_alloc, which return NULL or QN_ENOMEM.
+ *
+ * Big blocks (weights, KV pages, workspaces) come from qn_big_alloc: anonymous
+ * pages, 2 MiB aligned, with transparent huge pages asked for, tagged with a
+ * purpose so that the memory plan can be compared with the truth.
+ * Thread-safe. */
+#ifndef QN_BASE_MEM_H
+#define QN_BASE_MEM_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+void *qn_xmalloc(size_t n);
+void *qn_xcalloc(size_t n, size_t size);
+void *qn_xrealloc(void *p, size_t n);
+/* realloc to n * size, overflow-checked; dies only when memory runs out. */
+void *qn_xreallocarray(void *p, size_t n, size_t size);
+char *qn_xstrdup(const char *s);
+char *qn_xstrndup(const char *s, size_t n);
+
+/* NULL when n * size overflows or memory is short. Zeroed. */
+void *qn_alloc(size_t n, size_t size);
+
+/* Checked arithmetic for sizes from outside: false on overflow. */
+bool qn_mul_size(size_t a, size_t b, size_t *out);
+bool qn_add_size(size_t a, size_t b, size_t *out);
+bool qn_mul_u64(uint64_t a, uint64_t b, uint64_t *out);
+bool qn_add_u64(uint64_t a, uint64_t b, uint64_t *out);
+
+typedef enum qn_purpose {
+    QN_MEM_WEIGHTS,
+    QN_MEM_KV,
+    QN_MEM_WORKSPACE,
+    QN_MEM_LOGITS,
+    QN_MEM_OTHER,
+    QN_MEM_N
+} qn_purpose;
+
+/* Zero-filled (by the kernel, on first touch), aligned to 2 MiB when
+ * n >= 2 MiB and to 4 KiB otherwise. n == 0 gives a valid one-page block. */
+int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err);
+/* n as it was allocated. NULL is fine. */
+void qn_big_free(void *p, size_t n, qn_purpose purpose);
+/* Bytes held now for a purpose. */
+uint64_t qn_big_used(qn_purpose purpose);
+
+/* Memory a new block could take without swapping, from /proc/meminfo and the
+ * cgroup's limit, bytes; and the whole memory granted. */
+uint64_t qn_mem_available(void);
+uint64_t qn_mem_total(void);
+/* Resident set of this process, now and at its peak, bytes. */
+uint64_t qn_mem_rss(void);
+uint64_t qn_mem_peak_rss(void);
+
+#endif
