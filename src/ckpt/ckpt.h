@@ -1,0 +1,105 @@
+/* ckpt.h - a checkpoint, whatever the container: named tensors + metadata.
+ *
+ * One interface over HF directories (safetensors, sharded or not) and GGUF
+ * files, so that nothing above knows which it was. Reading the metadata never
+ * touches tensor data; tensor bytes are read by position, from any thread.
+ *
+ * Ownership: everything borrowed from a qn_ckpt lives until qn_ckpt_close.
+ * Threads: immutable after open.
+ *
+ * Shapes are in the order of PyTorch (outermost first); for GGUF, whose files
+ * list the innermost first, they are turned round here. */
+#ifndef QN_CKPT_CKPT_H
+#define QN_CKPT_CKPT_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "tensor/dtype.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define QN_MAX_DIMS 8
+
+typedef enum qn_container { QN_CKPT_HF, QN_CKPT_GGUF } qn_container;
+
+typedef struct qn_tensor {
+    const char *name;
+    qn_dtype dtype;
+    int n_dims;                 /* 0: scalar */
+    int64_t shape[QN_MAX_DIMS]; /* outermost first */
+    uint64_t n_elems;
+    uint64_t n_bytes;
+    int file;        /* index into the checkpoint's files */
+    uint64_t offset; /* of the first byte, from the start of that file */
+} qn_tensor;
+
+typedef struct qn_ckpt qn_ckpt;
+
+/* `path`: an HF directory, a .gguf file, or one .safetensors file (then the
+ * directory it lies in provides config.json and the tokenizer). */
+int qn_ckpt_open(qn_ckpt **out, const char *path, qn_err *err);
+void qn_ckpt_close(qn_ckpt *ck);
+
+qn_container qn_ckpt_container(const qn_ckpt *ck);
+/* The path as it was given, and the directory (or file) it resolved to. */
+const char *qn_ckpt_path(const qn_ckpt *ck);
+
+size_t qn_ckpt_n_tensors(const qn_ckpt *ck);
+/* In the order of the files (shards in name order, then by offset). */
+const qn_tensor *qn_ckpt_tensor(const qn_ckpt *ck, size_t i);
+/* NULL if there is none of that name. */
+const qn_tensor *qn_ckpt_find(const qn_ckpt *ck, const char *name);
+
+/* n bytes of a tensor's data from byte `offset` of it. Any thread. */
+int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
+                 void *dst, size_t n, qn_err *err);
+
+/* config.json as it is written. For GGUF: the same keys, mapped from the
+ * metadata (ckpt/gguf_config.c is the table), so that src/model has one reader. */
+const json_t *qn_ckpt_config(const qn_ckpt *ck);
+/* generation_config.json, or NULL. GGUF: NULL. */
+const json_t *qn_ckpt_generation_config(const qn_ckpt *ck);
+
+/* ---- text ------------------------------------------------------------- */
+
+/* A side file of an HF directory ("tokenizer.json", "vocab.json",
+ * "merges.txt", "tokenizer_config.json", "chat_template.jinja", ...), read
+ * whole: QN_ENOENT without a message when it is absent. qn_free it. */
+int qn_ckpt_side_file(const qn_ckpt *ck, const char *name, char **out,
+                      size_t *n, qn_err *err);
+
+/* ---- GGUF metadata ---------------------------------------------------- */
+
+typedef enum qn_gguf_type {
+    QN_GGUF_U8, QN_GGUF_I8, QN_GGUF_U16, QN_GGUF_I16, QN_GGUF_U32,
+    QN_GGUF_I32, QN_GGUF_F32, QN_GGUF_BOOL, QN_GGUF_STR, QN_GGUF_ARR,
+    QN_GGUF_U64, QN_GGUF_I64, QN_GGUF_F64
+} qn_gguf_type;
+
+typedef struct qn_gguf_kv {
+    qn_view key;
+    qn_gguf_type type;      /* QN_GGUF_ARR: elem_type and n say of what   */
+    qn_gguf_type elem_type;
+    uint64_t n;             /* elements of an array                       */
+    union {
+        uint64_t u;
+        int64_t i;
+        double f;
+        qn_view str;
+        const qn_view *strs;  /* array of strings                         */
+        const void *data;     /* array of numbers: little-endian, packed,
+                                 maybe unaligned: read with memcpy        */
+    } v;
+} qn_gguf_kv;
+
+/* NULL when the checkpoint is not GGUF or has no such key. */
+const qn_gguf_kv *qn_ckpt_gguf_kv(const qn_ckpt *ck, const char *key);
+/* Scalar readers: false when absent or of another kind. */
+bool qn_ckpt_gguf_u64(const qn_ckpt *ck, const char *key, uint64_t *out);
+bool qn_ckpt_gguf_f64(const qn_ckpt *ck, const char *key, double *out);
+bool qn_ckpt_gguf_str(const qn_ckpt *ck, const char *key, qn_view *out);
+
+#endif
