@@ -1,0 +1,359 @@
+/* backend.h - where the arithmetic happens.
+ *
+ * A backend knows tensors and batches, not models. src/model writes one pass
+ * as a list of coarse operations (qn_op) over buffers of the backend; the
+ * backend executes the list in order. A list, not calls, so that the CPU can
+ * run it in one dispatch of its threads with a barrier between operations,
+ * and a GPU can capture it as a graph.
+ *
+ * Laws
+ *  1. Row independence: row t of an output depends on row t of the inputs
+ *     (and, for attention, on that sequence's KV) bit for bit, whatever other
+ *     rows are in the batch, however many threads run, however a prompt is
+ *     cut into chunks. Reduction orders are fixed per output element.
+ *  2. Ops allocate nothing; the list's buffers come from buf_new.
+ *  3. Shapes are checked once by the caller in src/model (the ops are
+ *     programmer interface, not parser); kernels assert.
+ *
+ * Activations are f32, row-major [n_tok, dim] with a row stride (ld, in
+ * elements). Weights are packed by the backend when they are loaded.
+ *
+ * Threads: one exec at a time per backend; weight_put from any number.
+ */
+#ifndef QN_BACKEND_BACKEND_H
+#define QN_BACKEND_BACKEND_H
+
+#include "base/cpu.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/str.h"
+#include "tensor/dtype.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define QN_BACKEND_ABI 1
+
+typedef struct qn_backend qn_backend;
+typedef struct qn_weight qn_weight; /* a packed matrix            */
+typedef struct qn_kv qn_kv;         /* one layer's KV pages       */
+
+/* ---- batches ----------------------------------------------------------- */
+
+#define QN_KV_GROUPS 2 /* page tables per sequence: full, sliding window */
+
+/* Consecutive rows of the batch that belong to one sequence. */
+typedef struct qn_span {
+    int row0, n_row;   /* rows [row0, row0 + n_row) of the batch, n_row >= 1 */
+    int64_t pos0;      /* position of the first row; row r is pos0 + r       */
+    int64_t rope_len;  /* length that length-dependent rope scalings look at:
+                          the prompt's while in the prompt, else pos + 1     */
+    const int32_t *pages[QN_KV_GROUPS]; /* page ids of positions 0.. ; entry
+                          p/page_tokens holds position p; -1: given back     */
+    int state_slot;    /* recurrent state (families that have one)           */
+} qn_span;
+
+typedef struct qn_batch {
+    int n_row;             /* tokens in this step                            */
+    const int32_t *tokens; /* [n_row]                                        */
+    const int32_t *pos;    /* [n_row]                                        */
+    int n_span;
+    const qn_span *spans;  /* in row order, covering all rows                */
+    int n_out;             /* rows whose logits are wanted                   */
+    const int32_t *out_rows; /* [n_out], ascending                           */
+} qn_batch;
+
+/* ---- operations -------------------------------------------------------- */
+
+typedef enum qn_act {
+    QN_ACT_NONE,
+    QN_ACT_RELU,
+    QN_ACT_RELU2,     /* relu(x)^2                                  */
+    QN_ACT_SILU,
+    QN_ACT_GELU,      /* exact, erf                                 */
+    QN_ACT_GELU_TANH, /* gelu_new, gelu_pytorch_tanh                */
+    QN_ACT_GELU_QUICK, /* x * sigmoid(1.702 x)                      */
+    QN_ACT_SIGMOID,
+    QN_ACT_TANH
+} qn_act;
+
+/* y[r] = scale * table[ids[r]] (+ y[r] if add); ids in [0, n_out of table). */
+typedef struct qn_op_embed {
+    const qn_weight *table;
+    const int32_t *ids; /* [n_row] host memory */
+    int n_row;
+    float scale;
+    bool add;
+    float *y;
+    int64_t ldy;
+} qn_op_embed;
+
+/* Per row and group of `dim` elements (group g starts at g * dim):
+ *   rms:   n = x / sqrt(mean(x^2) + eps)
+ *   layer: n = (x - mean) / sqrt(var + eps)
+ *   y = n * w + b (+ residual)      w, b [dim] or NULL
+ * y may be x, and y may be residual. `w_per_group`: w, b are
+ * [n_group, dim]. */
+typedef struct qn_op_norm {
+    bool rms;
+    float eps;
+    int n_row, n_group, dim;
+    const float *x, *w, *b, *residual;
+    float *y;
+    int64_t ldx, ldy, ldr;
+    bool w_per_group;
+} qn_op_norm;
+
+typedef enum qn_epilogue {
+    QN_EPI_STORE, /* part i: y_i = act(scale * (x W_i^T + b_i))             */
+    QN_EPI_ADD,   /* part i: y_i += scale * (x W_i^T + b_i)                 */
+    QN_EPI_GLU    /* two parts: y_0 = act(x W_0^T + b_0) * (x W_1^T + b_1)  */
+} qn_epilogue;
+
+#define QN_LINEAR_PARTS 3
+
+/* Several products with one x: q,k,v; gate,up; or a single one.
+ * Accumulation of an output element runs over k in one fixed order. */
+typedef struct qn_op_linear {
+    const float *x; /* [n_row, n_in] */
+    int64_t ldx;
+    int n_row;
+    int n_part;
+    struct {
+        const qn_weight *w; /* [n_out_i, n_in]  */
+        const float *bias;  /* [n_out_i] or NULL */
+        float *y;           /* [n_row, n_out_i] */
+        int64_t ldy;
+    } part[QN_LINEAR_PARTS];
+    qn_epilogue epi;
+    qn_act act;
+    float scale;
+} qn_op_linear;
+
+/* cos and sin of every row's angles, once per pass and rope kind:
+ *   a = pos * inv_freq[span][i] (in f32, as the reference implementation),
+ *   out[r] = { scale * cos(a_0..a_n-1), scale * sin(a_0..a_n-1) } */
+typedef struct qn_op_rope_table {
+    const qn_batch *batch;
+    const float *inv_freq; /* [n_freq], or one row per span: span_stride */
+    int64_t span_stride;   /* 0: the same for all spans */
+    int n_freq;
+    float scale;
+    float *out; /* [n_row, 2 * n_freq] */
+} qn_op_rope_table;
+
+/* Rotates, in place, the first 2 * n_freq elements of each head:
+ * half style pairs (i, i + n_freq), interleaved pairs (2i, 2i + 1). */
+typedef struct qn_op_rope {
+    const float *table; /* from rope_table */
+    int n_freq;
+    bool interleaved;
+    int n_row, n_head, d_head;
+    float *x; /* [n_row, n_head * d_head] */
+    int64_t ldx;
+} qn_op_rope;
+
+/* Writes this step's keys and values to their pages. */
+typedef struct qn_op_kv_append {
+    qn_kv *kv;
+    int group;
+    const qn_batch *batch;
+    const float *k, *v; /* [n_row, n_kv * d_k], [n_row, n_kv * d_v] */
+    int64_t ldk, ldv;
+} qn_op_kv_append;
+
+/* Causal attention of each row over its sequence's pages, grouped queries:
+ *   s_j = softcap(scale * q.k_j) + slope_h * (j - i)     j <= i
+ *   window > 0: only i - window < j
+ *   chunk > 0:  only j / chunk == i / chunk
+ *   out = softmax(s, with the sink as one more logit) . v
+ * Blocks of KV are visited in page order and combined in that order. */
+typedef struct qn_op_attn {
+    const qn_kv *kv;
+    int group;
+    const qn_batch *batch;
+    const float *q; /* [n_row, n_head * d_k] */
+    float *out;     /* [n_row, n_head * d_v] */
+    int64_t ldq, ldo;
+    int n_head;
+    float scale;
+    float softcap;       /* 0: none */
+    int64_t window;      /* 0: none */
+    int64_t chunk;       /* 0: none */
+    const float *slopes; /* ALiBi [n_head] or NULL */
+    const float *sinks;  /* [n_head] or NULL       */
+} qn_op_attn;
+
+/* y = act(x) * mul * scale  (mul NULL: 1), elementwise [n_row, dim]; then, if
+ * cap > 0, y = cap * tanh(y / cap); then, if add, + what y held. */
+typedef struct qn_op_map {
+    const float *x, *mul;
+    float *y;
+    int64_t ldx, ldm, ldy;
+    int n_row, dim;
+    qn_act act;
+    float scale, cap;
+    bool add;
+} qn_op_map;
+
+/* y[i] = x[rows[i]]. */
+typedef struct qn_op_gather {
+    const float *x;
+    const int32_t *rows; /* [n_out] host memory */
+    float *y;
+    int64_t ldx, ldy;
+    int n_out, dim;
+} qn_op_gather;
+
+typedef enum qn_route {
+    QN_ROUTE_SOFTMAX,      /* softmax over all, then top k               */
+    QN_ROUTE_TOPK_SOFTMAX, /* top k, then softmax over those             */
+    QN_ROUTE_SIGMOID       /* sigmoid each, then top k                   */
+} qn_route;
+
+/* Chooses experts: ids and weights [n_row, k], by falling score, ties to the
+ * lower id. */
+typedef struct qn_op_route {
+    const float *logits; /* [n_row, n_exp] */
+    int64_t ldl;
+    int n_row, n_exp, k;
+    qn_route kind;
+    bool renormalize;  /* weights of the k sum to 1                */
+    float scale;       /* factor on the weights                    */
+    const float *bias; /* [n_exp] added for the choice only, or NULL */
+    int n_group, k_group; /* choose among the best k_group of n_group
+                             groups (0: no groups); a group's score is
+                             the sum of its two best                */
+    int32_t *ids;
+    float *weights;
+} qn_op_route;
+
+/* y[r] (+)= sum_j weights[r][j] * down_e( act(gate_e x) * up_e x ), e =
+ * ids[r][j], summed in the order j = 0..k-1. gate NULL: act(up_e x). */
+typedef struct qn_op_experts {
+    const float *x; /* [n_row, d_model] */
+    float *y;
+    int64_t ldx, ldy;
+    int n_row, n_exp, k, d_ff;
+    const int32_t *ids;
+    const float *weights;
+    const qn_weight *const *gate, *const *up, *const *down; /* [n_exp] */
+    qn_act act;
+    bool add;
+    void *scratch; /* experts_scratch(n_row, k, d_model, d_ff) bytes */
+} qn_op_experts;
+
+typedef enum qn_op_kind {
+    QN_OP_EMBED,
+    QN_OP_NORM,
+    QN_OP_LINEAR,
+    QN_OP_ROPE_TABLE,
+    QN_OP_ROPE,
+    QN_OP_KV_APPEND,
+    QN_OP_ATTN,
+    QN_OP_MAP,
+    QN_OP_GATHER,
+    QN_OP_ROUTE,
+    QN_OP_EXPERTS,
+    QN_OP_N
+} qn_op_kind;
+
+typedef struct qn_op {
+    qn_op_kind kind;
+    bool no_barrier; /* the next op does not read what this one writes and
+                        may start before it has ended everywhere */
+    union {
+        qn_op_embed embed;
+        qn_op_norm norm;
+        qn_op_linear linear;
+        qn_op_rope_table rope_table;
+        qn_op_rope rope;
+        qn_op_kv_append kv_append;
+        qn_op_attn attn;
+        qn_op_map map;
+        qn_op_gather gather;
+        qn_op_route route;
+        qn_op_experts experts;
+    } u;
+} qn_op;
+
+/* ---- weights and KV ---------------------------------------------------- */
+
+typedef struct qn_weight_desc {
+    int64_t n_out, n_in;
+    qn_dtype dtype; /* as the rows will be handed to weight_put */
+} qn_weight_desc;
+
+typedef enum qn_kv_dtype { QN_KV_CELL_F32, QN_KV_CELL_F16, QN_KV_CELL_BF16 } qn_kv_dtype;
+
+typedef struct qn_kv_desc {
+    int n_kv, d_k, d_v;
+    qn_kv_dtype dtype;
+    int n_pages;
+} qn_kv_desc;
+
+/* ---- the table --------------------------------------------------------- */
+
+typedef struct qn_backend_params {
+    int n_threads; /* 0: what the machine grants */
+    qn_isa isa;    /* cap; QN_ISA_N - 1: no cap   */
+} qn_backend_params;
+
+typedef struct qn_backend_api {
+    uint32_t abi; /* QN_BACKEND_ABI */
+    const char *name;
+    int page_tokens; /* KV positions per page */
+
+    int (*open)(qn_backend **out, const qn_backend_params *p, qn_err *err);
+    void (*close)(qn_backend *be);
+    int (*n_threads)(const qn_backend *be);
+    /* One line per kernel choice as a JSON array. */
+    void (*describe)(const qn_backend *be, qn_str *json);
+
+    /* false: the dtype must be decoded to f32 by the caller first. */
+    bool (*weight_supports)(const qn_backend *be, qn_dtype dtype);
+    uint64_t (*weight_bytes)(const qn_backend *be, const qn_weight_desc *d);
+    int (*weight_new)(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
+                      qn_err *err);
+    /* Rows [row0, row0 + n_row) as they lie in the file (desc.dtype, n_in
+     * elements each, back to back). Distinct rows from any threads. */
+    void (*weight_put)(qn_weight *w, int64_t row0, int64_t n_row,
+                       const void *rows);
+    void (*weight_free)(qn_backend *be, qn_weight *w);
+
+    uint64_t (*kv_bytes)(const qn_backend *be, const qn_kv_desc *d);
+    int (*kv_new)(qn_backend *be, const qn_kv_desc *d, qn_kv **out,
+                  qn_err *err);
+    void (*kv_free)(qn_backend *be, qn_kv *kv);
+    void (*kv_copy_page)(qn_backend *be, qn_kv *kv, int32_t dst, int32_t src);
+
+    /* Activation and workspace memory, 64-byte aligned. */
+    int (*buf_new)(qn_backend *be, uint64_t n_bytes, qn_purpose purpose,
+                   void **out, qn_err *err);
+    void (*buf_free)(qn_backend *be, void *p, uint64_t n_bytes,
+                     qn_purpose purpose);
+    void (*write)(qn_backend *be, void *dst, const void *host, uint64_t n);
+    void (*read)(qn_backend *be, void *host, const void *src, uint64_t n);
+
+    /* Bytes of scratch for an experts op. */
+    uint64_t (*experts_scratch)(const qn_backend *be, int n_row, int k,
+                                int d_model, int d_ff);
+
+    /* Runs the list in order and returns when the results are readable. */
+    void (*exec)(qn_backend *be, const qn_op *ops, int n_op);
+
+    /* The threads, for loading (NULL: none of its own). */
+    qn_pool *(*pool)(qn_backend *be);
+} qn_backend_api;
+
+struct qn_backend {
+    const qn_backend_api *api;
+};
+
+/* "cpu", later "cuda" (a plugin found beside the program). */
+int qn_backend_open(qn_backend **out, const char *name,
+                    const qn_backend_params *p, qn_err *err);
+void qn_backend_close(qn_backend *be);
+
+#endif
