@@ -1,0 +1,83 @@
+/* model.h - a network: hyper-parameters, weights on a backend, one forward.
+ *
+ * A family is a row of features (families.c) plus a row of tensor names
+ * (names.c); forward() asks for features, never for a family's name.
+ *
+ *   qn_ckpt --hparams--> qn_hparams --bind--> qn_net --forward--> logits
+ *
+ * Ownership: qn_net owns its weights; the checkpoint may be closed after
+ * qn_net_open. A qn_pass (KV pages + workspace) belongs to one engine.
+ * Threads: a net is immutable; one forward at a time per backend. */
+#ifndef QN_MODEL_MODEL_H
+#define QN_MODEL_MODEL_H
+
+#include "backend/backend.h"
+#include "ckpt/ckpt.h"
+#include "model/hparams.h"
+
+typedef struct qn_net qn_net;
+typedef struct qn_pass qn_pass;
+
+typedef struct qn_net_params {
+    bool no_weights;       /* hparams, tensor list and plan only */
+    uint64_t memory_limit; /* bytes; 0: what is available now    */
+    qn_progress_fn progress;
+    void *progress_user;
+} qn_net_params;
+
+/* Reads hparams, checks every tensor's presence and shape, checks the memory
+ * plan, then loads in parallel. `be` outlives the net. */
+int qn_net_open(qn_net **out, const qn_ckpt *ck, qn_backend *be,
+                const qn_net_params *params, qn_err *err);
+void qn_net_close(qn_net *net);
+
+const qn_hparams *qn_net_hparams(const qn_net *net);
+qn_backend *qn_net_backend(const qn_net *net);
+
+/* ---- memory plan ------------------------------------------------------- */
+
+typedef struct qn_plan {
+    uint64_t weights, kv, workspace, logits, total; /* bytes */
+    uint64_t kv_per_token;   /* bytes of KV of one position, all layers */
+    int64_t n_ctx;           /* positions the KV holds, all sequences   */
+} qn_plan;
+
+typedef struct qn_pass_params {
+    int n_pages;    /* KV pages of group 0 (and 1, if the model has one) */
+    int max_rows;   /* tokens in one forward                              */
+    int max_out;    /* logit rows in one forward                          */
+    int max_spans;  /* sequences in one forward                           */
+    qn_kv_dtype kv_dtype;
+} qn_pass_params;
+
+void qn_net_plan(const qn_net *net, const qn_pass_params *p, qn_plan *plan);
+/* KV type that QN_KV_AUTO means for this net. */
+qn_kv_dtype qn_net_kv_auto(const qn_net *net);
+
+/* ---- passes ------------------------------------------------------------ */
+
+int qn_pass_new(qn_pass **out, qn_net *net, const qn_pass_params *p,
+                qn_err *err);
+void qn_pass_free(qn_pass *pass);
+
+/* One step over a ragged batch (within the limits of qn_pass_params; pages of
+ * every position that is written or read are in the spans' tables). Returns
+ * logits f32 [n_out, n_vocab], host memory, valid until the next forward. */
+int qn_pass_forward(qn_pass *pass, const qn_batch *batch, const float **logits,
+                    qn_err *err);
+
+/* Copies page src to dst in every layer of a group (copy on write). */
+void qn_pass_copy_page(qn_pass *pass, int group, int32_t dst, int32_t src);
+
+/* Page tables the model needs: 1, or 2 when some layers slide. Group g's
+ * window in positions, 0 for the full group. */
+int qn_net_n_kv_groups(const qn_net *net);
+int64_t qn_net_kv_window(const qn_net *net, int group);
+
+/* ---- facts ------------------------------------------------------------- */
+
+/* Adds members to a JSON object: family, hyper-parameters, parameter count,
+ * bytes and count per dtype and role, what each layer is. */
+int qn_net_info(const qn_net *net, json_t *into, qn_err *err);
+
+#endif
