@@ -43,7 +43,7 @@ typedef struct qn_plan {
 } qn_plan;
 
 typedef struct qn_pass_params {
-    int n_pages;    /* KV pages of group 0 (and 1, if the model has one) */
+    int n_pages[QN_KV_GROUPS]; /* KV pages of each group            */
     int max_rows;   /* tokens in one forward                              */
     int max_out;    /* logit rows in one forward                          */
     int max_spans;  /* sequences in one forward                           */
