@@ -1,17 +1,14 @@
 # One instruction set per translation unit, chosen by the file's suffix:
 # gemm_i8_avx512vnni.c is compiled for AVX-512 VNNI and nothing newer.
-# Each level must match what base/cpu checks at run time before it lets a
-# function of such a file be called; a flag too many is an illegal instruction
-# on somebody's machine.
+# Each level is the one of the same name in base/cpu.h: what is checked at run
+# time before a function of such a file may be called. A flag too many here is
+# an illegal instruction on somebody's machine.
 
-set(QN_ISA_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt -mpopcnt)
-set(QN_ISA_avxvnni ${QN_ISA_avx2} -mavxvnni)
+set(QN_ISA_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(QN_ISA_avx512 ${QN_ISA_avx2}
   -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd)
 set(QN_ISA_avx512vnni ${QN_ISA_avx512} -mavx512vnni)
-set(QN_ISA_avx512vbmi ${QN_ISA_avx512vnni} -mavx512vbmi)
 set(QN_ISA_avx512bf16 ${QN_ISA_avx512vnni} -mavx512bf16)
-set(QN_ISA_amx ${QN_ISA_avx512bf16} -mamx-tile -mamx-int8 -mamx-bf16)
 
 function(qn_isa_flags)
   foreach(file IN LISTS ARGN)
