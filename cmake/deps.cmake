@@ -6,6 +6,9 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(LIBEDIT REQUIRED IMPORTED_TARGET libedit)
-if(QUERN_TESTS)
-  pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+# Without cmocka the program can be built all the same; ctest then has nothing
+# to run, which the test presets take for a failure.
+pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
+if(QUERN_TESTS AND NOT CMOCKA_FOUND)
+  message(STATUS "cmocka is not here: tests are left out")
 endif()
