@@ -27,7 +27,9 @@ typedef enum qn_container { QN_CKPT_HF, QN_CKPT_GGUF } qn_container;
 
 typedef struct qn_tensor {
     const char *name;
-    qn_dtype dtype;
+    qn_dtype dtype;             /* QN_DTYPE_N: a GGUF type this version does
+                                   not know; listed, but not to be read */
+    const char *format;         /* "bf16", "q4_0"; "ggml type 99"          */
     int n_dims;                 /* 0: scalar */
     int64_t shape[QN_MAX_DIMS]; /* outermost first */
     uint64_t n_elems;
@@ -38,14 +40,22 @@ typedef struct qn_tensor {
 
 typedef struct qn_ckpt qn_ckpt;
 
-/* `path`: an HF directory, a .gguf file, or one .safetensors file (then the
- * directory it lies in provides config.json and the tokenizer). */
+/* `path`: an HF directory, a .gguf file (of a split one any part), or one
+ * .safetensors file (then the directory it lies in provides config.json and
+ * the tokenizer). A model folder of the hub's cache stands for its current
+ * snapshot; a directory whose only weights are one GGUF stands for that. */
 int qn_ckpt_open(qn_ckpt **out, const char *path, qn_err *err);
-void qn_ckpt_close(qn_ckpt *ck);
+/* One .safetensors file as bare tensors, without a config beside it. */
+int qn_ckpt_open_tensors(qn_ckpt **out, const char *path, qn_err *err);
+void qn_ckpt_close(qn_ckpt *ck); /* NULL is fine */
 
 qn_container qn_ckpt_container(const qn_ckpt *ck);
-/* The path as it was given, and the directory (or file) it resolved to. */
+/* The path as it was given. */
 const char *qn_ckpt_path(const qn_ckpt *ck);
+/* Files that hold the tensors (qn_tensor.file). */
+int qn_ckpt_n_files(const qn_ckpt *ck);
+const char *qn_ckpt_file_path(const qn_ckpt *ck, int i);
+uint64_t qn_ckpt_file_size(const qn_ckpt *ck, int i);
 
 size_t qn_ckpt_n_tensors(const qn_ckpt *ck);
 /* In the order of the files (shards in name order, then by offset). */
@@ -53,12 +63,14 @@ const qn_tensor *qn_ckpt_tensor(const qn_ckpt *ck, size_t i);
 /* NULL if there is none of that name. */
 const qn_tensor *qn_ckpt_find(const qn_ckpt *ck, const char *name);
 
-/* n bytes of a tensor's data from byte `offset` of it. Any thread. */
+/* n bytes of a tensor's data from byte `offset` of it. Any thread. QN_EINVAL
+ * outside of the tensor, QN_EUNSUP for dtype QN_DTYPE_N. */
 int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                  void *dst, size_t n, qn_err *err);
 
 /* config.json as it is written. For GGUF: the same keys, mapped from the
- * metadata (ckpt/gguf_config.c is the table), so that src/model has one reader. */
+ * metadata (ckpt/gguf_config.c is the table), so that src/model has one reader.
+ * NULL after qn_ckpt_open_tensors. */
 const json_t *qn_ckpt_config(const qn_ckpt *ck);
 /* generation_config.json, or NULL. GGUF: NULL. */
 const json_t *qn_ckpt_generation_config(const qn_ckpt *ck);
@@ -67,7 +79,8 @@ const json_t *qn_ckpt_generation_config(const qn_ckpt *ck);
 
 /* A side file of an HF directory ("tokenizer.json", "vocab.json",
  * "merges.txt", "tokenizer_config.json", "chat_template.jinja", ...), read
- * whole: QN_ENOENT without a message when it is absent. qn_free it. */
+ * whole, NUL behind: QN_ENOENT without a message when it is absent (GGUF: always).
+ * qn_free it. */
 int qn_ckpt_side_file(const qn_ckpt *ck, const char *name, char **out,
                       size_t *n, qn_err *err);
 
@@ -85,19 +98,24 @@ typedef struct qn_gguf_kv {
     qn_gguf_type elem_type;
     uint64_t n;             /* elements of an array                       */
     union {
-        uint64_t u;
-        int64_t i;
-        double f;
-        qn_view str;
+        uint64_t u;           /* U8 U16 U32 U64 BOOL                      */
+        int64_t i;            /* I8 I16 I32 I64                           */
+        double f;             /* F32 F64                                  */
+        qn_view str;          /* any bytes, not NUL-terminated            */
         const qn_view *strs;  /* array of strings                         */
         const void *data;     /* array of numbers: little-endian, packed,
-                                 maybe unaligned: read with memcpy        */
+                                 maybe unaligned: read with memcpy; array
+                                 of arrays: as the file encodes them      */
     } v;
 } qn_gguf_kv;
 
+/* In the file's order, for listing. */
+size_t qn_ckpt_gguf_n_kv(const qn_ckpt *ck);
+const qn_gguf_kv *qn_ckpt_gguf_kv_at(const qn_ckpt *ck, size_t i);
 /* NULL when the checkpoint is not GGUF or has no such key. */
 const qn_gguf_kv *qn_ckpt_gguf_kv(const qn_ckpt *ck, const char *key);
-/* Scalar readers: false when absent or of another kind. */
+/* Scalar readers: false when absent or of another kind (u64 takes any integer
+ * that is not negative and bool, f64 any number). */
 bool qn_ckpt_gguf_u64(const qn_ckpt *ck, const char *key, uint64_t *out);
 bool qn_ckpt_gguf_f64(const qn_ckpt *ck, const char *key, double *out);
 bool qn_ckpt_gguf_str(const qn_ckpt *ck, const char *key, qn_view *out);
