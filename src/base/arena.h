@@ -1,7 +1,7 @@
 /* arena.h - many small objects with one lifetime.
  *
  * Ownership: everything from an arena is freed by qn_arena_deinit (or
- * forgotten by qn_arena_reset, which keeps the blocks). Not thread-safe.
+ * forgotten by qn_arena_reset, which keeps the memory). Not thread-safe.
  * Never returns NULL (see base/mem.h). */
 #ifndef QN_BASE_ARENA_H
 #define QN_BASE_ARENA_H

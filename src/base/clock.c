@@ -1,5 +1,4 @@
 /* clock.c - CLOCK_MONOTONIC in nanoseconds. */
-#define _GNU_SOURCE 1
 #include "base/clock.h"
 
 #include <time.h>

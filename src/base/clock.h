@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 uint64_t qn_now_ns(void);
-static inline double qn_ms_since(uint64_t t0) {
+static inline double qn_ms_since(uint64_t t0)
+{
     return (double)(qn_now_ns() - t0) * 1e-6;
 }
 

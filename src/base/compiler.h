@@ -14,6 +14,8 @@
 #define QN_MUST_USE __attribute__((warn_unused_result))
 #define QN_RESTRICT __restrict__
 
+__extension__ typedef unsigned __int128 qn_u128;
+
 #define QN_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
 #define QN_CONTAINER_OF(ptr, type, member) \
     ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

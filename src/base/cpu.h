@@ -19,14 +19,18 @@ typedef enum qn_isa { /* each level includes the ones before it (per arch) */
 } qn_isa;
 
 typedef struct qn_cpu {
-    char name[64];      /* brand string */
-    qn_isa isa;         /* best level, after QUERN_CPU */
+    char name[64]; /* brand string */
+    qn_isa isa;    /* best level, after QUERN_CPU */
     qn_isa isa_detected;
-    int n_cores;        /* threads granted: affinity mask and cgroup quota */
+    int n_cores;          /* threads granted: affinity mask and cgroup quota */
     uint64_t l1d, l2, l3; /* bytes, 0 if unknown */
 } qn_cpu;
 
+/* Valid for ever; thread-safe. */
 const qn_cpu *qn_cpu_get(void);
+/* For tests: isa becomes the lower of `isa` and what was detected. Call it
+ * while no other thread reads. */
+void qn_cpu_cap(qn_isa isa);
 const char *qn_isa_name(qn_isa isa);
 /* "avx2" -> QN_ISA_AVX2; false if unknown. */
 bool qn_isa_parse(const char *s, qn_isa *out);

@@ -46,7 +46,8 @@ static size_t err_clean(char *s, size_t n)
 /* Cuts s[n] so that "..." fits behind it in s[cap]. */
 static size_t err_ellipsis(char *s, size_t n, size_t cap)
 {
-    if (n > cap - 4) n = cap - 4;
+    if (n > cap - 4)
+        n = cap - 4;
     n -= qn_utf8_tail(s, n);
     memcpy(s + n, "...", 4);
     return n + 3;
@@ -55,15 +56,18 @@ static size_t err_ellipsis(char *s, size_t n, size_t cap)
 size_t qn_format_line(char *buf, size_t cap, const char *fmt, va_list ap)
 {
     int want = vsnprintf(buf, cap, fmt, ap);
-    if (want < 0) want = snprintf(buf, cap, "%s", "(message not printable)");
+    if (want < 0)
+        want = snprintf(buf, cap, "%s", "(message not printable)");
     size_t n = strlen(buf);
-    if ((size_t)want > n) n = err_ellipsis(buf, n, cap);
+    if ((size_t)want > n)
+        n = err_ellipsis(buf, n, cap);
     return err_clean(buf, n);
 }
 
 int qn_vfail(qn_err *err, int code, const char *fmt, va_list ap)
 {
-    if (!err) return code;
+    if (!err)
+        return code;
     err->code = code;
     qn_format_line(err->msg, sizeof err->msg, fmt, ap);
     return code;
@@ -80,7 +84,8 @@ int qn_fail(qn_err *err, int code, const char *fmt, ...)
 
 int qn_err_prefix(qn_err *err, int code, const char *fmt, ...)
 {
-    if (!err) return code;
+    if (!err)
+        return code;
     char head[QN_ERR_MAX];
     va_list ap;
     va_start(ap, fmt);
@@ -92,18 +97,21 @@ int qn_err_prefix(qn_err *err, int code, const char *fmt, ...)
     size_t old = strnlen(err->msg, sizeof err->msg - 1);
     size_t room = sizeof err->msg - 1 - n;
     bool cut = old > room;
-    if (cut) old = room;
+    if (cut)
+        old = room;
     memmove(err->msg + n, err->msg, old);
     memcpy(err->msg, head, n);
     err->msg[n + old] = '\0';
-    if (cut) err_ellipsis(err->msg, n + old, sizeof err->msg);
+    if (cut)
+        err_ellipsis(err->msg, n + old, sizeof err->msg);
     err->code = code;
     return code;
 }
 
 void qn_err_clear(qn_err *err)
 {
-    if (!err) return;
+    if (!err)
+        return;
     err->code = QN_OK;
     err->msg[0] = '\0';
 }

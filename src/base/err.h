@@ -27,17 +27,19 @@ void qn_err_clear(qn_err *err);
 const char *qn_code_name(int code);
 
 /* Forward a failure to the caller. */
-#define QN_TRY(expr)                    \
-    do {                                \
-        int qn_rc_ = (expr);            \
-        if (qn_rc_ < 0) return qn_rc_;  \
+#define QN_TRY(expr)         \
+    do {                     \
+        int qn_rc_ = (expr); \
+        if (qn_rc_ < 0)      \
+            return qn_rc_;   \
     } while (0)
 
 /* Forward a failure to the cleanup at `out:`; needs `int rc` in scope. */
-#define QN_TRY_OUT(expr)                \
-    do {                                \
-        rc = (expr);                    \
-        if (rc < 0) goto out;           \
+#define QN_TRY_OUT(expr) \
+    do {                 \
+        rc = (expr);     \
+        if (rc < 0)      \
+            goto out;    \
     } while (0)
 
 /* Fail to the cleanup at `out:`; needs `int rc` and `qn_err *err`. */

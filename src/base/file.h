@@ -28,7 +28,8 @@ void qn_file_unmap(const qn_file *f, const void *p);
 /* The whole file, NUL behind; QN_ELIMIT above max_bytes. qn_free it. */
 int qn_file_slurp(char **out, size_t *n, const char *path, size_t max_bytes,
                   qn_err *err);
-/* Writes path.tmp.PID, fsyncs, renames. */
+/* Writes a temporary file beside it, fsyncs, renames: the path holds the old
+ * bytes or the new ones, never a part. */
 int qn_file_write(const char *path, const void *p, size_t n, qn_err *err);
 
 bool qn_path_is_file(const char *path);

@@ -18,8 +18,8 @@ int qn_json_load(json_t **out, const char *path, size_t max_bytes, qn_err *err);
 /* Typed reading of an object's member: 1 present and of the type, 0 absent or
  * null (out untouched), QN_EFORMAT of another type (message names `doc`.key).
  * qn_json_f64 takes integers too; qn_json_i64 takes integral reals too. */
-int qn_json_i64(const json_t *o, const char *key, int64_t *out,
-                const char *doc, qn_err *err);
+int qn_json_i64(const json_t *o, const char *key, int64_t *out, const char *doc,
+                qn_err *err);
 int qn_json_f64(const json_t *o, const char *key, double *out, const char *doc,
                 qn_err *err);
 int qn_json_bool(const json_t *o, const char *key, bool *out, const char *doc,

@@ -27,12 +27,14 @@ void qn_set_log(qn_log_fn fn, void *user)
 
 void qn_log(int level, const char *fmt, ...)
 {
-    if (!atomic_load_explicit(&log_on, memory_order_relaxed)) return;
+    if (!atomic_load_explicit(&log_on, memory_order_relaxed))
+        return;
     pthread_mutex_lock(&log_lock);
     qn_log_fn fn = log_fn;
     void *user = log_user;
     pthread_mutex_unlock(&log_lock);
-    if (!fn) return;
+    if (!fn)
+        return;
 
     char line[1024];
     va_list ap;

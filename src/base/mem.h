@@ -26,7 +26,8 @@ void *qn_xreallocarray(void *p, size_t n, size_t size);
 char *qn_xstrdup(const char *s);
 char *qn_xstrndup(const char *s, size_t n);
 
-/* NULL when n * size overflows or memory is short. Zeroed. */
+/* NULL when n * size overflows or memory is short. Zeroed; free with free()
+ * or qn_free(). n * size == 0 gives a valid pointer. */
 void *qn_alloc(size_t n, size_t size);
 
 /* Checked arithmetic for sizes from outside: false on overflow. */
@@ -59,5 +60,19 @@ uint64_t qn_mem_total(void);
 /* Resident set of this process, now and at its peak, bytes. */
 uint64_t qn_mem_rss(void);
 uint64_t qn_mem_peak_rss(void);
+
+/* Fault injection for tests: of the checked allocations (qn_alloc,
+ * qn_big_alloc) of all threads from now on, the first n succeed and the next
+ * one fails, once; n < 0 disarms. Returns whether the failure armed before
+ * has happened. The loop that covers every allocation of an operation:
+ *
+ *     for (int n = 0;; n++) {
+ *         qn_mem_fail_after(n);
+ *         rc = operation();
+ *         if (!qn_mem_fail_after(-1)) break;   // it needed no more than n
+ *         assert(rc == QN_ENOMEM);             // and nothing leaked
+ *     }
+ */
+bool qn_mem_fail_after(int64_t n);
 
 #endif

@@ -2,7 +2,6 @@
  * numbers: as easy as 1, 2, 3", SC 2011).
  *
  * Counter words: {n low, n high, stream low, stream high}; key: seed. */
-#define _GNU_SOURCE 1
 #include "base/rng.h"
 
 #include "base/clock.h"
@@ -11,7 +10,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { PHILOX_ROUNDS = 10 };
+enum {
+    PHILOX_ROUNDS = 10
+};
 
 void qn_philox(uint64_t seed, uint64_t stream, uint64_t n, uint32_t out[4])
 {
@@ -60,7 +61,8 @@ double qn_rng_normal(uint64_t seed, uint64_t stream, uint64_t n)
 uint64_t qn_rng_entropy(void)
 {
     uint64_t x;
-    if (getrandom(&x, sizeof x, 0) == (ssize_t)sizeof x) return x;
+    if (getrandom(&x, sizeof x, 0) == (ssize_t)sizeof x)
+        return x;
     /* A kernel that refuses (seccomp): time and pid still differ by run. */
     uint32_t w[4];
     qn_philox(qn_now_ns(), (uint64_t)getpid(), (uint64_t)(uintptr_t)&x, w);

@@ -22,7 +22,8 @@ void qn_str_deinit(qn_str *s)
 void qn_str_clear(qn_str *s)
 {
     s->n = 0;
-    if (s->p) s->p[0] = '\0';
+    if (s->p)
+        s->p[0] = '\0';
 }
 
 void qn_str_reserve(qn_str *s, size_t extra)
@@ -31,10 +32,13 @@ void qn_str_reserve(qn_str *s, size_t extra)
     size_t want;
     if (!qn_add_size(s->n, extra, &want) || !qn_add_size(want, 1, &want))
         want = SIZE_MAX;
-    if (want <= s->cap) return;
+    if (want <= s->cap)
+        return;
     size_t cap = s->cap + s->cap / 2;
-    if (cap < want) cap = want;
-    if (cap < 32) cap = 32;
+    if (cap < want)
+        cap = want;
+    if (cap < 32)
+        cap = 32;
     s->p = qn_xrealloc(s->p, cap);
     s->p[s->n] = '\0';
     s->cap = cap;
@@ -42,7 +46,8 @@ void qn_str_reserve(qn_str *s, size_t extra)
 
 void qn_str_add(qn_str *s, const char *p, size_t n)
 {
-    if (n == 0) return;
+    if (n == 0)
+        return;
     qn_str_reserve(s, n);
     memcpy(s->p + s->n, p, n);
     s->n += n;
@@ -76,7 +81,8 @@ void qn_str_vaddf(qn_str *s, const char *fmt, va_list ap)
         n = vsnprintf(s->p + s->n, s->cap - s->n, fmt, again);
     }
     va_end(again);
-    if (n > 0) s->n += (size_t)n;
+    if (n > 0)
+        s->n += (size_t)n;
     s->p[s->n] = '\0';
 }
 
@@ -92,7 +98,8 @@ char *qn_str_take(qn_str *s, size_t *n)
 {
     qn_str_reserve(s, 0);
     char *p = s->p;
-    if (n) *n = s->n;
+    if (n)
+        *n = s->n;
     *s = (qn_str){0};
     return p;
 }

@@ -16,16 +16,20 @@ typedef struct qn_view {
     size_t n;
 } qn_view;
 
-static inline qn_view qn_view_of(const char *p, size_t n) {
+static inline qn_view qn_view_of(const char *p, size_t n)
+{
     return (qn_view){p, n};
 }
-static inline qn_view qn_view_cstr(const char *s) {
+static inline qn_view qn_view_cstr(const char *s)
+{
     return (qn_view){s, s ? strlen(s) : 0};
 }
-static inline bool qn_view_eq(qn_view a, qn_view b) {
+static inline bool qn_view_eq(qn_view a, qn_view b)
+{
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
-static inline bool qn_view_eqs(qn_view a, const char *s) {
+static inline bool qn_view_eqs(qn_view a, const char *s)
+{
     return qn_view_eq(a, qn_view_cstr(s));
 }
 

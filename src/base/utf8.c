@@ -18,20 +18,28 @@
 /* Length that a first byte announces; 0 when it can begin nothing. */
 static int utf8_need(uint8_t b)
 {
-    if (b < 0x80) return 1;
-    if (b < 0xC2) return 0;
-    if (b < 0xE0) return 2;
-    if (b < 0xF0) return 3;
+    if (b < 0x80)
+        return 1;
+    if (b < 0xC2)
+        return 0;
+    if (b < 0xE0)
+        return 2;
+    if (b < 0xF0)
+        return 3;
     return b < 0xF5 ? 4 : 0;
 }
 
 static bool utf8_second_ok(uint8_t first, uint8_t second)
 {
     uint8_t lo = 0x80, hi = 0xBF;
-    if (first == 0xE0) lo = 0xA0;
-    else if (first == 0xED) hi = 0x9F;
-    else if (first == 0xF0) lo = 0x90;
-    else if (first == 0xF4) hi = 0x8F;
+    if (first == 0xE0)
+        lo = 0xA0;
+    else if (first == 0xED)
+        hi = 0x9F;
+    else if (first == 0xF0)
+        lo = 0x90;
+    else if (first == 0xF4)
+        hi = 0x8F;
     return second >= lo && second <= hi;
 }
 
@@ -40,11 +48,13 @@ static bool utf8_second_ok(uint8_t first, uint8_t second)
 static int utf8_match(const uint8_t *p, size_t n, int *need)
 {
     *need = utf8_need(p[0]);
-    if (*need <= 1) return *need;
+    if (*need <= 1)
+        return *need;
     int m = 1;
     while (m < *need && (size_t)m < n) {
         bool ok = m == 1 ? utf8_second_ok(p[0], p[1]) : (p[m] & 0xC0) == 0x80;
-        if (!ok) break;
+        if (!ok)
+            break;
         m++;
     }
     return m;
@@ -58,16 +68,19 @@ int qn_utf8_decode(const char *p, size_t n, uint32_t *cp)
         return 1;
     }
     int need;
-    if (utf8_match(u, n, &need) != need || need == 0) return 0;
+    if (utf8_match(u, n, &need) != need || need == 0)
+        return 0;
     uint32_t c = u[0] & (0xFFu >> (need + 1));
-    for (int i = 1; i < need; i++) c = c << 6 | (u[i] & 0x3Fu);
+    for (int i = 1; i < need; i++)
+        c = c << 6 | (u[i] & 0x3Fu);
     *cp = c;
     return need;
 }
 
 int qn_utf8_encode(uint32_t cp, char out[4])
 {
-    if (cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF)) cp = 0xFFFD;
+    if (cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF))
+        cp = 0xFFFD;
     if (cp < 0x80) {
         out[0] = (char)cp;
         return 1;
@@ -97,9 +110,11 @@ static size_t utf8_ascii_run(const char *p, size_t n)
     for (; i + 8 <= n; i += 8) {
         uint64_t w;
         memcpy(&w, p + i, 8);
-        if (w & UINT64_C(0x8080808080808080)) break;
+        if (w & UINT64_C(0x8080808080808080))
+            break;
     }
-    while (i < n && (uint8_t)p[i] < 0x80) i++;
+    while (i < n && (uint8_t)p[i] < 0x80)
+        i++;
     return i;
 }
 
@@ -109,7 +124,8 @@ bool qn_utf8_valid(const char *p, size_t n)
     while ((i += utf8_ascii_run(p + i, n - i)) < n) {
         int need;
         int m = utf8_match((const uint8_t *)p + i, n - i, &need);
-        if (m != need || need == 0) return false;
+        if (m != need || need == 0)
+            return false;
         i += (size_t)need;
     }
     return true;
@@ -120,7 +136,8 @@ size_t qn_utf8_tail(const char *p, size_t n)
     const uint8_t *u = (const uint8_t *)p;
     for (size_t back = 1; back <= 3 && back <= n; back++) {
         uint8_t b = u[n - back];
-        if ((b & 0xC0) == 0x80) continue;
+        if ((b & 0xC0) == 0x80)
+            continue;
         int need;
         int m = utf8_match(u + n - back, back, &need);
         return need > m && (size_t)m == back ? back : 0;

@@ -23,31 +23,31 @@
 
 /* Appends a copy. The value is computed before the array moves, so it may
  * name an element of the same array. */
-#define qn_vec_push(vec, ...)                                          \
-    do {                                                               \
-        __typeof__(*(vec)->v) qn_vec_x_ = __VA_ARGS__;                 \
-        if ((vec)->n == (vec)->cap)                                    \
-            (vec)->v = qn_vec_grow_((vec)->v, &(vec)->cap,             \
-                                    (vec)->n + 1, sizeof *(vec)->v);   \
-        (vec)->v[(vec)->n++] = qn_vec_x_;                              \
+#define qn_vec_push(vec, ...)                                            \
+    do {                                                                 \
+        __typeof__(*(vec)->v) qn_vec_x_ = __VA_ARGS__;                   \
+        if ((vec)->n == (vec)->cap)                                      \
+            (vec)->v = qn_vec_grow_((vec)->v, &(vec)->cap, (vec)->n + 1, \
+                                    sizeof *(vec)->v);                   \
+        (vec)->v[(vec)->n++] = qn_vec_x_;                                \
     } while (0)
 
 /* Room for at least `want` elements in all. */
-#define qn_vec_reserve(vec, want)                                            \
-    do {                                                                     \
-        size_t qn_vec_w_ = (want);                                           \
-        if (qn_vec_w_ > (vec)->cap)                                          \
-            (vec)->v = qn_vec_grow_((vec)->v, &(vec)->cap, qn_vec_w_,        \
-                                    sizeof *(vec)->v);                       \
+#define qn_vec_reserve(vec, want)                                     \
+    do {                                                              \
+        size_t qn_vec_w_ = (want);                                    \
+        if (qn_vec_w_ > (vec)->cap)                                   \
+            (vec)->v = qn_vec_grow_((vec)->v, &(vec)->cap, qn_vec_w_, \
+                                    sizeof *(vec)->v);                \
     } while (0)
 
 #define qn_vec_clear(vec) ((void)((vec)->n = 0))
 
-#define qn_vec_deinit(vec)           \
-    do {                             \
-        free((vec)->v);              \
-        (vec)->v = NULL;             \
-        (vec)->n = (vec)->cap = 0;   \
+#define qn_vec_deinit(vec)         \
+    do {                           \
+        free((vec)->v);            \
+        (vec)->v = NULL;           \
+        (vec)->n = (vec)->cap = 0; \
     } while (0)
 
 /* Moves v to room for `want` (> *cap) elements, at least half as many again

@@ -1,0 +1,14 @@
+/* cpu_int.h - the part of cpu detection that depends on the architecture.
+ * One file implements it per architecture; each guards itself as a whole. */
+#ifndef QN_BASE_CPU_INT_H
+#define QN_BASE_CPU_INT_H
+
+#include "base/cpu.h"
+
+#include <stddef.h>
+
+/* Best level that processor and operating system both grant; fills
+ * name[cap] with the brand string, or leaves it empty. */
+qn_isa qn_cpu_detect(char *name, size_t cap);
+
+#endif

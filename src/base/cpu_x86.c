@@ -1,0 +1,80 @@
+/* cpu_x86.c - cpuid and XCR0.
+ *
+ * An instruction set needs three things: the feature bit, OSXSAVE, and the
+ * operating system's promise (XCR0) to save the registers it works on. */
+#include "base/cpu_int.h"
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+#include <string.h>
+
+typedef struct cpu_regs {
+    unsigned eax, ebx, ecx, edx;
+} cpu_regs;
+
+static cpu_regs cpu_leaf(unsigned leaf, unsigned sub)
+{
+    cpu_regs r = {0};
+    __get_cpuid_count(leaf, sub, &r.eax, &r.ebx, &r.ecx, &r.edx);
+    return r;
+}
+
+static bool cpu_has(unsigned reg, unsigned mask)
+{
+    return (reg & mask) == mask;
+}
+
+static unsigned cpu_xcr0(void)
+{
+    unsigned lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return lo;
+}
+
+static void cpu_brand(char *name, size_t cap)
+{
+    if ((unsigned)__get_cpuid_max(0x80000000u, NULL) < 0x80000004u || cap < 49)
+        return;
+    for (unsigned i = 0; i < 3; i++) {
+        cpu_regs r = cpu_leaf(0x80000002u + i, 0);
+        memcpy(name + 16 * i, &r, 16);
+    }
+    name[48] = '\0';
+    size_t n = strlen(name), lead = strspn(name, " ");
+    while (n > lead && name[n - 1] == ' ')
+        n--;
+    memmove(name, name + lead, n - lead);
+    name[n - lead] = '\0';
+}
+
+qn_isa qn_cpu_detect(char *name, size_t cap)
+{
+    /* XCR0: 1 SSE, 2 AVX, 5..7 AVX-512 masks and upper registers */
+    const unsigned xcr0_avx = 0x06, xcr0_avx512 = 0xE6;
+    /* leaf 1 ecx */
+    const unsigned fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28,
+                   f16c = 1u << 29;
+    /* leaf 7.0 ebx, ecx; leaf 7.1 eax */
+    const unsigned avx2 = 1u << 5, bmi2 = 1u << 8, f = 1u << 16, dq = 1u << 17,
+                   cd = 1u << 28, bw = 1u << 30, vl = 1u << 31;
+    const unsigned vnni = 1u << 11;
+    const unsigned bf16 = 1u << 5;
+
+    cpu_brand(name, cap);
+    cpu_regs l1 = cpu_leaf(1, 0), l7 = cpu_leaf(7, 0);
+    if (!cpu_has(l1.ecx, osxsave | avx | fma | f16c))
+        return QN_ISA_REF;
+    unsigned xcr0 = cpu_xcr0();
+    if (!cpu_has(xcr0, xcr0_avx) || !cpu_has(l7.ebx, avx2 | bmi2))
+        return QN_ISA_REF;
+    if (!cpu_has(xcr0, xcr0_avx512) || !cpu_has(l7.ebx, f | dq | cd | bw | vl))
+        return QN_ISA_AVX2;
+    if (!cpu_has(l7.ecx, vnni))
+        return QN_ISA_AVX512;
+    if (l7.eax < 1 || !cpu_has(cpu_leaf(7, 1).eax, bf16))
+        return QN_ISA_AVX512VNNI;
+    return QN_ISA_AVX512BF16;
+}
+
+#endif

@@ -1,0 +1,219 @@
+/* file.c - files over POSIX calls, with messages that name the path. */
+#include "base/file.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The most that one read or write call is asked for. */
+#define FILE_CHUNK ((size_t)1 << 30)
+
+static int file_errno(qn_err *err, const char *path, const char *what)
+{
+    int why = errno;
+    int code = why == ENOENT || why == ENOTDIR ? QN_ENOENT
+               : why == ENOMEM                 ? QN_ENOMEM
+                                               : QN_EIO;
+    return qn_fail(err, code, "%s: cannot %s: %s", path, what, strerror(why));
+}
+
+int qn_file_open(qn_file *f, const char *path, qn_err *err)
+{
+    /* O_NONBLOCK: opening a pipe must not wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return file_errno(err, path, "open");
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        int rc = file_errno(err, path, "stat");
+        close(fd);
+        return rc;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        close(fd);
+        return qn_fail(err, QN_EINVAL, "%s: is %s, not a regular file", path,
+                       S_ISDIR(st.st_mode) ? "a directory"
+                                           : "a device or pipe");
+    }
+    f->fd = fd;
+    f->size = (uint64_t)st.st_size;
+    f->path = qn_xstrdup(path);
+    return QN_OK;
+}
+
+void qn_file_close(qn_file *f)
+{
+    if (f->fd >= 0)
+        close(f->fd);
+    free(f->path);
+    *f = (qn_file){.fd = -1};
+}
+
+int qn_file_pread(const qn_file *f, void *dst, uint64_t offset, size_t n,
+                  qn_err *err)
+{
+    uint64_t end;
+    if (!qn_add_u64(offset, n, &end) || end > (uint64_t)INT64_MAX)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: wants %zu bytes at %" PRIu64
+                       ", which no file can have",
+                       f->path, n, offset);
+    char *p = dst;
+    for (size_t done = 0; done < n;) {
+        ssize_t r = pread(f->fd, p + done, QN_MIN(n - done, FILE_CHUNK),
+                          (off_t)(offset + done));
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return file_errno(err, f->path, "read");
+        if (r == 0)
+            return qn_fail(err, QN_EFORMAT,
+                           "%s: ends at byte %" PRIu64 ", but %zu bytes at "
+                           "%" PRIu64 " are wanted; is the file cut short?",
+                           f->path, offset + done, n, offset);
+        done += (size_t)r;
+    }
+    return QN_OK;
+}
+
+int qn_file_map(const qn_file *f, const void **p, qn_err *err)
+{
+    if (f->size == 0) {
+        *p = NULL;
+        return QN_OK;
+    }
+    if (f->size > SIZE_MAX)
+        return qn_fail(err, QN_ELIMIT, "%s: too large to map", f->path);
+    void *m = mmap(NULL, (size_t)f->size, PROT_READ, MAP_SHARED, f->fd, 0);
+    if (m == MAP_FAILED)
+        return file_errno(err, f->path, "map");
+    *p = m;
+    return QN_OK;
+}
+
+void qn_file_unmap(const qn_file *f, const void *p)
+{
+    if (p)
+        munmap((void *)(uintptr_t)p, (size_t)f->size);
+}
+
+int qn_file_slurp(char **out, size_t *n, const char *path, size_t max_bytes,
+                  qn_err *err)
+{
+    qn_file f;
+    QN_TRY(qn_file_open(&f, path, err));
+    int rc = QN_OK;
+    char *buf = NULL;
+    if (f.size > max_bytes || f.size >= SIZE_MAX) {
+        char is[32], max[32];
+        QN_FAIL_OUT(QN_ELIMIT, "%s: has %s, the limit is %s", path,
+                    qn_fmt_bytes(is, sizeof is, f.size),
+                    qn_fmt_bytes(max, sizeof max, max_bytes));
+    }
+    buf = qn_alloc((size_t)f.size + 1, 1);
+    if (!buf)
+        QN_FAIL_OUT(QN_ENOMEM, "%s: no memory for its %" PRIu64 " bytes", path,
+                    f.size);
+    QN_TRY_OUT(qn_file_pread(&f, buf, 0, (size_t)f.size, err));
+    *out = buf;
+    *n = (size_t)f.size;
+    buf = NULL;
+out:
+    free(buf);
+    qn_file_close(&f);
+    return rc;
+}
+
+static int file_write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t w = write(fd, p, QN_MIN(n, FILE_CHUNK));
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0)
+            return -1;
+        p += w;
+        n -= (size_t)w;
+    }
+    return fsync(fd);
+}
+
+int qn_file_write(const char *path, const void *p, size_t n, qn_err *err)
+{
+    static atomic_uint serial; /* two threads may write one path */
+    qn_str tmp = {0};
+    qn_str_addf(&tmp, "%s.tmp.%ld.%u", path, (long)getpid(),
+                atomic_fetch_add(&serial, 1));
+    int rc = QN_OK;
+    int fd = open(tmp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        rc = file_errno(err, path, "create");
+        goto out;
+    }
+    bool ok = file_write_all(fd, p, n) == 0;
+    if (!ok)
+        rc = file_errno(err, path, "write");
+    if (close(fd) != 0 && ok)
+        rc = file_errno(err, path, "write");
+    if (rc == QN_OK && rename(tmp.p, path) != 0)
+        rc = file_errno(err, path, "replace");
+    if (rc != QN_OK)
+        unlink(tmp.p);
+out:
+    qn_str_deinit(&tmp);
+    return rc;
+}
+
+bool qn_path_is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool qn_path_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+char *qn_path_join(const char *dir, const char *name)
+{
+    qn_str s = {0};
+    qn_str_adds(&s, dir);
+    if (s.n > 0 && s.p[s.n - 1] != '/')
+        qn_str_addc(&s, '/');
+    qn_str_adds(&s, name);
+    return qn_str_take(&s, NULL);
+}
+
+int qn_mkdirs(const char *path, qn_err *err)
+{
+    char *p = qn_xstrdup(path);
+    int rc = QN_OK;
+    for (char *s = p; rc == QN_OK; s++) {
+        if (*s != '/' && *s != '\0')
+            continue;
+        char saved = *s;
+        *s = '\0';
+        if (*p && mkdir(p, 0777) != 0 && !qn_path_is_dir(p)) {
+            if (errno == EEXIST)
+                errno = ENOTDIR;
+            rc = file_errno(err, p, "make the directory");
+        }
+        *s = saved;
+        if (saved == '\0')
+            break;
+    }
+    free(p);
+    return rc;
+}
