@@ -1,0 +1,164 @@
+/* engine_int.h - what the files of the engine share.
+ *
+ *   submit -> WAITING -> (reservation granted) -> PROMPT -> DECODE -> ENDED
+ *
+ *   submit    request.c   checks, copies, queues
+ *   admit     step.c      first come, first served, by reservation
+ *   batch     step.c      every decoding sequence one row, then chunks of
+ *                         prompts up to max_batch rows
+ *   forward   model/
+ *   choose    step.c      sampler (sample.h) or beam.c
+ *   emit      seq.c       detokenize, stop strings, events
+ *
+ * Invariants
+ *  1. A sequence's tokens[0 .. n_kv) are in its pages; everything later is
+ *     not. Decoding adds one token, then one row computes it.
+ *  2. A page that a sequence writes to has one reference (qn_seq_prepare
+ *     copies shared ones first).
+ *  3. pages[g][i] is -1 when group g's window has left that page behind.
+ *  4. A request's reservation covers all pages its sequences can still take.
+ */
+#ifndef QN_ENGINE_ENGINE_INT_H
+#define QN_ENGINE_ENGINE_INT_H
+
+#include "base/vec.h"
+#include "engine/pages.h"
+#include "engine/sample.h"
+#include "engine/stop.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+#include <stdatomic.h>
+
+struct qn_chattpl;
+
+/* ---- models ------------------------------------------------------------ */
+
+struct qn_model {
+    qn_backend *be;
+    qn_net *net;
+    qn_tok *tok;
+    json_t *generation;   /* generation_config.json or NULL */
+    char *path;
+    const char *container; /* "hf" or "gguf" */
+    char *template_text;  /* chat template as found, or NULL */
+    struct qn_chattpl *chat; /* compiled, or NULL */
+    qn_err chat_err;      /* why chat is NULL although template_text is not */
+    QN_VEC(int32_t) end_ids;
+    double load_ms;
+};
+
+/* ---- sequences --------------------------------------------------------- */
+
+typedef QN_VEC(int32_t) qn_ids;
+
+typedef struct qn_seq {
+    struct qn_request *req;
+    int index;              /* which completion */
+    qn_ids tokens;          /* prompt, then completion */
+    int64_t n_kv;           /* positions whose KV is in the pages */
+    qn_ids pages[QN_KV_GROUPS];
+    size_t first_page[QN_KV_GROUPS]; /* earlier ones are given back */
+    qn_sampler *sampler;
+    qn_detok *detok;
+    qn_str held;            /* text that a stop string may still swallow */
+    qn_finish finish;       /* NONE while it runs */
+    double score;           /* beam search: sum of log probabilities */
+} qn_seq;
+
+typedef struct qn_event_slot {
+    qn_event ev;
+    qn_str text;
+    QN_VEC(qn_top_logprob) top;
+} qn_event_slot;
+
+typedef enum qn_phase { QN_WAITING, QN_PROMPT, QN_DECODE, QN_ENDED } qn_phase;
+
+struct qn_beams; /* beam.c */
+
+struct qn_request {
+    qn_engine *engine;
+    qn_request *next; /* of the engine's list, in order of arrival */
+    qn_phase phase;
+    atomic_bool cancel;
+
+    qn_request_params p; /* its arrays are ours */
+    qn_stops stops;
+    qn_ids end_ids;      /* tokens that end a completion */
+    int max_new;         /* p.max_new_tokens cut to the model's context */
+    int64_t reserved[QN_KV_GROUPS];
+
+    qn_seq **seqs;       /* [n_seqs]; only [0] until the prompt is done */
+    int n_seqs;
+    struct qn_beams *beams;
+    int n_running;
+
+    float *prompt_logits; /* [n_prompt, n_vocab] or NULL */
+
+    struct {
+        qn_event_slot *v;
+        size_t head, n, cap; /* events head..n-1 are waiting */
+    } events;
+
+    uint64_t t_submit, t_admit, t_first, t_last;
+    int n_completion;
+};
+
+struct qn_engine {
+    qn_model *model;
+    qn_pass *pass;
+    int n_vocab, n_groups, page_tokens;
+    int max_seqs, max_batch, max_out;
+    int64_t n_ctx;
+    qn_pages pages[QN_KV_GROUPS];
+    qn_request *first, *last;
+    int n_live_seqs; /* sequences of admitted requests */
+
+    /* the step's batch, allocated once */
+    int32_t *tokens, *pos, *out_rows;
+    qn_span *spans;
+    qn_seq **span_seq; /* [max_seqs] whose span it is */
+    int *span_out;     /* [max_seqs] logit rows of it  */
+};
+
+/* ---- seq.c ------------------------------------------------------------- */
+
+qn_seq *qn_seq_new(qn_request *req, int index);
+/* Shares the pages of `from`; its own sampler, detokenizer and text. */
+qn_seq *qn_seq_fork(const qn_seq *from, int index);
+/* Gives its pages back. */
+void qn_seq_free(qn_seq *s);
+/* Pages for positions [n_kv, n_kv + n_row), owned by this sequence alone. */
+void qn_seq_prepare(qn_seq *s, int n_row);
+/* After a step that wrote n_row positions: counts them, and gives back pages
+ * that a sliding window has left. */
+void qn_seq_advance(qn_seq *s, int n_row);
+/* A token was chosen: appends it, emits its event, may finish. `logits` is
+ * its row (for logprobs). */
+int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err);
+/* Emits what is held back and the finish event. */
+int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err);
+
+/* Pages that a request may come to hold in group g. */
+int64_t qn_pages_needed(const qn_engine *e, int group, int64_t n_prompt,
+                        int64_t max_new, int n_seqs);
+
+/* ---- request.c --------------------------------------------------------- */
+
+/* A new event at the end of the queue, cleared. */
+qn_event_slot *qn_request_event(qn_request *req, int index);
+bool qn_request_is_end(const qn_request *req, int32_t id);
+/* Ends all its sequences and returns pages and reservation. */
+int qn_request_end(qn_request *req, qn_finish why, qn_err *err);
+
+/* ---- beam.c ------------------------------------------------------------ */
+
+struct qn_beams *qn_beams_new(qn_request *req);
+void qn_beams_free(struct qn_beams *b);
+/* rows[i]: logits of live beam i (one row, the prompt's last, at first).
+ * Replaces req->seqs by the next beams; 1 when the search has ended (the
+ * completions' events are then emitted), 0 to go on. */
+int qn_beams_step(struct qn_beams *b, const float *const *rows, int n_rows,
+                  qn_err *err);
+
+#endif

@@ -1,0 +1,288 @@
+/* request.c - what a caller does with a request: submit, poll, cancel, free.
+ * Checks happen here, before anything is queued. */
+#include "engine/engine_int.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+QN_API void qn_request_params_default(qn_request_params *p) {
+    *p = (qn_request_params){
+        .max_new_tokens = 256,
+        .n = 1,
+        .n_beams = 1,
+        .length_penalty = 1.0f,
+        .n_logprobs = -1,
+        .skip_special = true,
+    };
+    qn_sampling_default(&p->sampling);
+}
+
+#define MAX_STOPS 64
+#define MAX_STOP_LEN 4096
+#define MAX_LOGPROBS 1024
+
+static int check(const qn_engine *e, const qn_request_params *p, qn_err *err) {
+    if (p->n_prompt == 0)
+        return qn_fail(err, QN_EINVAL,
+                       "the prompt has no tokens; give some text or --token-ids");
+    for (size_t i = 0; i < p->n_prompt; i++)
+        if (p->prompt[i] < 0 || p->prompt[i] >= e->n_vocab)
+            return qn_fail(err, QN_EINVAL,
+                           "prompt token %zu is %d; the vocabulary has %d", i,
+                           (int)p->prompt[i], e->n_vocab);
+    if (p->max_new_tokens < 0 || p->min_new_tokens < 0)
+        return qn_fail(err, QN_EINVAL,
+                       "max_new_tokens %d, min_new_tokens %d: use >= 0",
+                       p->max_new_tokens, p->min_new_tokens);
+    int n = QN_MAX(p->n, 1), beams = QN_MAX(p->n_beams, 1);
+    if (QN_MAX(n, beams) > e->max_seqs)
+        return qn_fail(err, QN_ELIMIT,
+                       "%d completions or beams asked for; the engine runs %d "
+                       "sequences at once: lower n / n_beams or raise max_seqs",
+                       QN_MAX(n, beams), e->max_seqs);
+    if (beams > 1 && n > beams)
+        return qn_fail(err, QN_EINVAL, "n is %d but n_beams only %d", n, beams);
+    if (p->n_stop > MAX_STOPS)
+        return qn_fail(err, QN_ELIMIT, "%zu stop strings; at most %d",
+                       p->n_stop, MAX_STOPS);
+    for (size_t i = 0; i < p->n_stop; i++) {
+        size_t len = strlen(p->stop[i]);
+        if (len == 0 || len > MAX_STOP_LEN)
+            return qn_fail(err, QN_EINVAL,
+                           "stop string %zu has %zu bytes; use 1 to %d", i, len,
+                           MAX_STOP_LEN);
+    }
+    if (p->n_stop > 0 && !e->model->tok)
+        return qn_fail(err, QN_EINVAL,
+                       "stop strings need a tokenizer, and the model has none");
+    if (p->n_logprobs > MAX_LOGPROBS)
+        return qn_fail(err, QN_ELIMIT, "n_logprobs is %d; at most %d",
+                       p->n_logprobs, MAX_LOGPROBS);
+    return qn_sampling_check(&p->sampling, e->n_vocab, err);
+}
+
+/* Cuts the completion to the context and checks that it can ever run. */
+static int check_room(qn_engine *e, const qn_request_params *p, int *max_new,
+                      qn_err *err) {
+    const qn_hparams *hp = qn_net_hparams(e->model->net);
+    int64_t ctx = hp->n_ctx_train, n = (int64_t)p->n_prompt;
+    if (n > ctx || (n == ctx && p->max_new_tokens > 0))
+        return qn_fail(err, QN_ELIMIT,
+                       "the prompt has %lld tokens, the model's context %lld: "
+                       "shorten the prompt",
+                       (long long)n, (long long)ctx);
+    *max_new = (int)QN_MIN((int64_t)p->max_new_tokens, ctx - n);
+    int n_seqs = QN_MAX(QN_MAX(p->n, p->n_beams), 1);
+    for (int g = 0; g < e->n_groups; g++) {
+        int64_t need = qn_pages_needed(e, g, n, *max_new, n_seqs);
+        if (need > e->pages[g].n)
+            return qn_fail(
+                err, QN_ELIMIT,
+                "%lld prompt tokens and %d new ones (x %d) need %lld KV pages "
+                "of %d tokens; the engine has %d: lower max_new_tokens or "
+                "raise the engine's context (now %lld tokens)",
+                (long long)n, *max_new, n_seqs, (long long)need, e->page_tokens,
+                e->pages[g].n, (long long)e->n_ctx);
+    }
+    return 0;
+}
+
+static void *copy_of(const void *p, size_t n, size_t size) {
+    if (n == 0) return NULL;
+    void *c = qn_xreallocarray(NULL, n, size);
+    memcpy(c, p, n * size);
+    return c;
+}
+
+static void copy_params(qn_request *req, const qn_request_params *p) {
+    req->p = *p;
+    req->p.prompt = copy_of(p->prompt, p->n_prompt, sizeof *p->prompt);
+    req->p.stop = NULL;
+    req->p.stop_ids = NULL;
+    req->p.n = QN_MAX(p->n, 1);
+    req->p.n_beams = QN_MAX(p->n_beams, 1);
+    req->stops.v = qn_xcalloc(p->n_stop + 1, sizeof *req->stops.v);
+    req->stops.n = p->n_stop;
+    for (size_t i = 0; i < p->n_stop; i++) {
+        size_t len = strlen(p->stop[i]);
+        req->stops.v[i] = qn_view_of(qn_xstrndup(p->stop[i], len), len);
+    }
+    for (size_t i = 0; i < p->n_stop_ids; i++)
+        qn_vec_push(&req->end_ids, p->stop_ids[i]);
+    const qn_model *m = req->engine->model;
+    for (size_t i = 0; i < m->end_ids.n && !p->ignore_eos; i++)
+        qn_vec_push(&req->end_ids, m->end_ids.v[i]);
+}
+
+bool qn_request_is_end(const qn_request *req, int32_t id) {
+    for (size_t i = 0; i < req->end_ids.n; i++)
+        if (req->end_ids.v[i] == id) return true;
+    return false;
+}
+
+static int first_sampler(qn_request *req, qn_seq *s, qn_err *err) {
+    qn_sampler_init init = {
+        .params = &req->p.sampling,
+        .n_vocab = req->engine->n_vocab,
+        .prompt = req->p.prompt,
+        .n_prompt = req->p.n_prompt,
+        .end_ids = req->end_ids.v,
+        .n_end_ids = req->end_ids.n,
+        .min_new = req->p.min_new_tokens,
+    };
+    return qn_sampler_new(&s->sampler, &init, err);
+}
+
+static void list_append(qn_engine *e, qn_request *req) {
+    if (e->last)
+        e->last->next = req;
+    else
+        e->first = req;
+    e->last = req;
+}
+
+static void list_remove(qn_engine *e, qn_request *req) {
+    qn_request **at = &e->first, *prev = NULL;
+    while (*at && *at != req) {
+        prev = *at;
+        at = &(*at)->next;
+    }
+    if (!*at) return;
+    *at = req->next;
+    if (e->last == req) e->last = prev;
+}
+
+QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
+                             qn_request **out, qn_err *err) {
+    int max_new = 0;
+    QN_TRY(check(e, p, err));
+    QN_TRY(check_room(e, p, &max_new, err));
+    void *logits = NULL;
+    size_t n_logits = p->n_prompt * (size_t)e->n_vocab * sizeof(float);
+    if (p->prompt_logits)
+        QN_TRY(qn_big_alloc(&logits, n_logits, QN_MEM_LOGITS, err));
+
+    qn_request *req = qn_xcalloc(1, sizeof *req);
+    req->engine = e;
+    req->max_new = max_new;
+    req->prompt_logits = logits;
+    req->t_submit = qn_now_ns();
+    atomic_init(&req->cancel, false);
+    copy_params(req, p);
+    req->n_seqs = QN_MAX(req->p.n, req->p.n_beams);
+    req->seqs = qn_xcalloc((size_t)req->n_seqs, sizeof(qn_seq *));
+    qn_seq *s = qn_seq_new(req, 0);
+    req->seqs[0] = s;
+    req->n_running = 1;
+    qn_vec_reserve(&s->tokens, p->n_prompt + (size_t)max_new);
+    for (size_t i = 0; i < p->n_prompt; i++)
+        qn_vec_push(&s->tokens, p->prompt[i]);
+    int rc = first_sampler(req, s, err);
+    list_append(e, req);
+    if (rc < 0) {
+        qn_request_free(req);
+        return rc;
+    }
+    *out = req;
+    return 0;
+}
+
+int qn_request_end(qn_request *req, qn_finish why, qn_err *err) {
+    int rc = 0;
+    qn_engine *e = req->engine;
+    if (req->phase == QN_ENDED) return 0;
+    for (int i = 0; i < req->n_seqs; i++) {
+        qn_seq *s = req->seqs[i];
+        if (!s) continue;
+        if (why != QN_FINISH_NONE) {
+            int r = qn_seq_finish(s, why, err);
+            if (r < 0) rc = r;
+        }
+        qn_seq_free(s);
+        req->seqs[i] = NULL;
+    }
+    qn_beams_free(req->beams);
+    req->beams = NULL;
+    if (req->phase != QN_WAITING) {
+        e->n_live_seqs -= req->n_seqs;
+        for (int g = 0; g < e->n_groups; g++)
+            qn_pages_unreserve(&e->pages[g], req->reserved[g]);
+    }
+    req->phase = QN_ENDED;
+    list_remove(e, req);
+    return rc;
+}
+
+QN_API void qn_request_free(qn_request *req) {
+    if (!req) return;
+    qn_request_end(req, QN_FINISH_NONE, NULL);
+    for (size_t i = 0; i < req->events.cap; i++) {
+        qn_str_deinit(&req->events.v[i].text);
+        qn_vec_deinit(&req->events.v[i].top);
+    }
+    free(req->events.v);
+    qn_big_free(req->prompt_logits,
+                req->p.n_prompt * (size_t)req->engine->n_vocab * sizeof(float),
+                QN_MEM_LOGITS);
+    free((void *)(uintptr_t)req->p.prompt);
+    for (size_t i = 0; i < req->stops.n; i++)
+        free((void *)(uintptr_t)req->stops.v[i].p);
+    free(req->stops.v);
+    qn_vec_deinit(&req->end_ids);
+    free(req->seqs);
+    free(req);
+}
+
+QN_API void qn_request_cancel(qn_request *req) {
+    atomic_store(&req->cancel, true);
+}
+
+/* ---- events ------------------------------------------------------------ */
+
+qn_event_slot *qn_request_event(qn_request *req, int index) {
+    if (req->events.head == req->events.n)
+        req->events.head = req->events.n = 0; /* all read: start over */
+    if (req->events.n == req->events.cap) {
+        size_t cap = req->events.cap ? req->events.cap * 2 : 4;
+        req->events.v =
+            qn_xreallocarray(req->events.v, cap, sizeof *req->events.v);
+        memset(req->events.v + req->events.cap, 0,
+               (cap - req->events.cap) * sizeof *req->events.v);
+        req->events.cap = cap;
+    }
+    qn_event_slot *slot = &req->events.v[req->events.n++];
+    qn_str_clear(&slot->text);
+    qn_vec_clear(&slot->top);
+    slot->ev = (qn_event){.index = index, .id = -1};
+    return slot;
+}
+
+QN_API int qn_request_next(qn_request *req, qn_event *ev) {
+    if (req->events.head == req->events.n) return 0;
+    qn_event_slot *slot = &req->events.v[req->events.head++];
+    *ev = slot->ev;
+    ev->text = slot->text.p ? slot->text.p : "";
+    ev->text_len = slot->text.n;
+    ev->top = slot->top.v;
+    ev->n_top = slot->top.n;
+    return 1;
+}
+
+QN_API const float *qn_request_prompt_logits(const qn_request *req) {
+    return req->phase == QN_WAITING || req->phase == QN_PROMPT
+               ? NULL
+               : req->prompt_logits;
+}
+
+QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s) {
+    *s = (qn_request_stats){.n_prompt = (int)req->p.n_prompt,
+                            .n_completion = req->n_completion};
+    if (!req->t_admit) return;
+    s->queued_ms = (double)(req->t_admit - req->t_submit) * 1e-6;
+    if (!req->t_first) return;
+    s->prefill_ms = (double)(req->t_first - req->t_admit) * 1e-6;
+    s->ttft_ms = (double)(req->t_first - req->t_submit) * 1e-6;
+    s->decode_ms = (double)(req->t_last - req->t_first) * 1e-6;
+}

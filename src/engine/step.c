@@ -1,0 +1,324 @@
+/* step.c - the engine: admission, one ragged batch, what becomes of it.
+ *
+ * A step is one forward pass: a row for every decoding sequence, then chunks
+ * of the prompts in order of arrival until max_batch rows are full. Which
+ * rows share a pass never changes what they compute (backend.h, law 1). */
+#include "engine/engine_int.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- life -------------------------------------------------------------- */
+
+#define DEFAULT_SEQS 16
+#define DEFAULT_BATCH 512
+#define DEFAULT_CTX 32768
+
+static qn_kv_dtype cell_type(const qn_net *net, qn_kv_type t) {
+    switch (t) {
+    case QN_KV_F32: return QN_KV_CELL_F32;
+    case QN_KV_F16: return QN_KV_CELL_F16;
+    case QN_KV_BF16: return QN_KV_CELL_BF16;
+    case QN_KV_AUTO: break;
+    }
+    return qn_net_kv_auto(net);
+}
+
+static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
+                        qn_pass_params *pp) {
+    const qn_net *net = e->model->net;
+    int64_t pt = e->page_tokens;
+    /* one spare page per sequence: tails are rounded up, pages are copied */
+    int64_t n = (n_ctx + pt - 1) / pt + e->max_seqs;
+    *pp = (qn_pass_params){.max_rows = e->max_batch,
+                           .max_out = e->max_out,
+                           .max_spans = e->max_seqs,
+                           .kv_dtype = cell_type(net, kv)};
+    for (int g = 0; g < QN_KV_GROUPS; g++) {
+        int64_t w = g < e->n_groups ? qn_net_kv_window(net, g) : 0;
+        int64_t cap = w > 0
+                          ? ((w + e->max_batch + pt - 1) / pt + 2) * e->max_seqs + 1
+                          : n;
+        pp->n_pages[g] = (int)QN_MIN(QN_MIN(n, cap), INT32_MAX / 2);
+    }
+}
+
+/* Context when none is asked for: what max_seqs sequences of the model's full
+ * length need, at most DEFAULT_CTX (or one full length, if that is longer),
+ * halved until the KV fits into half of the memory that is left. */
+static int64_t auto_ctx(const qn_engine *e, qn_kv_type kv) {
+    int64_t one = qn_net_hparams(e->model->net)->n_ctx_train;
+    int64_t n = QN_MIN(one * e->max_seqs, (int64_t)DEFAULT_CTX);
+    n = QN_MAX(n, QN_MIN(one, (int64_t)DEFAULT_CTX * 4));
+    uint64_t room = qn_mem_available() / 2;
+    for (;;) {
+        qn_pass_params pp;
+        qn_plan plan;
+        pass_params(e, n, kv, &pp);
+        qn_net_plan(e->model->net, &pp, &plan);
+        if (plan.kv <= room || n <= e->page_tokens * 8) return n;
+        n /= 2;
+    }
+}
+
+static int check_params(const qn_engine_params *p, qn_err *err) {
+    if (p->n_ctx < 0 || p->n_ctx > INT32_MAX)
+        return qn_fail(err, QN_EINVAL, "n_ctx is %lld; use 0 (auto) to %d",
+                       (long long)p->n_ctx, INT32_MAX);
+    if (p->max_seqs < 0 || p->max_seqs > 4096)
+        return qn_fail(err, QN_EINVAL, "max_seqs is %d; use 1 to 4096",
+                       p->max_seqs);
+    if (p->max_batch < 0 || p->max_batch > 65536)
+        return qn_fail(err, QN_EINVAL, "max_batch is %d; use 1 to 65536",
+                       p->max_batch);
+    return 0;
+}
+
+QN_API int qn_engine_new(qn_engine **out, qn_model *model,
+                         const qn_engine_params *params, qn_err *err) {
+    qn_engine_params p = params ? *params : (qn_engine_params){0};
+    QN_TRY(check_params(&p, err));
+    qn_engine *e = qn_xcalloc(1, sizeof *e);
+    e->model = model;
+    e->n_vocab = qn_net_hparams(model->net)->n_vocab;
+    e->n_groups = qn_net_n_kv_groups(model->net);
+    e->page_tokens = qn_net_backend(model->net)->api->page_tokens;
+    e->max_seqs = p.max_seqs ? p.max_seqs : DEFAULT_SEQS;
+    e->max_batch = QN_MAX(p.max_batch ? p.max_batch : DEFAULT_BATCH, e->max_seqs);
+    e->max_out = QN_MAX(e->max_seqs, 16);
+    e->n_ctx = p.n_ctx ? p.n_ctx : auto_ctx(e, p.kv_type);
+
+    qn_pass_params pp;
+    pass_params(e, e->n_ctx, p.kv_type, &pp);
+    int rc = qn_pass_new(&e->pass, model->net, &pp, err);
+    if (rc < 0) {
+        free(e);
+        return rc;
+    }
+    for (int g = 0; g < e->n_groups; g++)
+        qn_pages_init(&e->pages[g], pp.n_pages[g]);
+    size_t rows = (size_t)e->max_batch, seqs = (size_t)e->max_seqs;
+    e->tokens = qn_xcalloc(rows, sizeof *e->tokens);
+    e->pos = qn_xcalloc(rows, sizeof *e->pos);
+    e->out_rows = qn_xcalloc((size_t)e->max_out, sizeof *e->out_rows);
+    e->spans = qn_xcalloc(seqs, sizeof *e->spans);
+    e->span_seq = qn_xcalloc(seqs, sizeof *e->span_seq);
+    e->span_out = qn_xcalloc(seqs, sizeof *e->span_out);
+    *out = e;
+    return 0;
+}
+
+QN_API void qn_engine_free(qn_engine *e) {
+    if (!e) return;
+    while (e->first) qn_request_end(e->first, QN_FINISH_CANCEL, NULL);
+    for (int g = 0; g < e->n_groups; g++) qn_pages_deinit(&e->pages[g]);
+    qn_pass_free(e->pass);
+    free(e->tokens);
+    free(e->pos);
+    free(e->out_rows);
+    free(e->spans);
+    free(e->span_seq);
+    free(e->span_out);
+    free(e);
+}
+
+/* ---- admission --------------------------------------------------------- */
+
+static bool reserve(qn_engine *e, qn_request *req) {
+    for (int g = 0; g < e->n_groups; g++) {
+        int64_t need = qn_pages_needed(e, g, (int64_t)req->p.n_prompt,
+                                       req->max_new, req->n_seqs);
+        if (!qn_pages_reserve(&e->pages[g], need)) {
+            while (g-- > 0) {
+                qn_pages_unreserve(&e->pages[g], req->reserved[g]);
+                req->reserved[g] = 0;
+            }
+            return false;
+        }
+        req->reserved[g] = need;
+    }
+    return true;
+}
+
+/* First come, first served: a request that does not fit yet holds back those
+ * behind it, so that it is never starved by smaller ones. */
+static void admit(qn_engine *e) {
+    for (qn_request *r = e->first; r; r = r->next) {
+        if (r->phase != QN_WAITING) continue;
+        if (e->n_live_seqs + r->n_seqs > e->max_seqs || !reserve(e, r)) return;
+        e->n_live_seqs += r->n_seqs;
+        r->phase = QN_PROMPT;
+        r->t_admit = qn_now_ns();
+    }
+}
+
+static int end_cancelled(qn_engine *e, qn_err *err) {
+    for (qn_request *r = e->first, *next; r; r = next) {
+        next = r->next;
+        if (atomic_load(&r->cancel))
+            QN_TRY(qn_request_end(r, QN_FINISH_CANCEL, err));
+    }
+    return 0;
+}
+
+/* ---- the batch --------------------------------------------------------- */
+
+/* n_row rows of s, of which the last n_out give logits. */
+static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row,
+                     int n_out) {
+    int64_t n_prompt = (int64_t)s->req->p.n_prompt;
+    qn_span *sp = &e->spans[b->n_span];
+    *sp = (qn_span){.row0 = b->n_row, .n_row = n_row, .pos0 = s->n_kv};
+    sp->rope_len = s->n_kv < n_prompt ? n_prompt : s->n_kv + 1;
+    qn_seq_prepare(s, n_row);
+    for (int g = 0; g < e->n_groups; g++) sp->pages[g] = s->pages[g].v;
+    for (int i = 0; i < n_row; i++) {
+        e->tokens[b->n_row + i] = s->tokens.v[s->n_kv + i];
+        e->pos[b->n_row + i] = (int32_t)(s->n_kv + i);
+    }
+    for (int i = n_row - n_out; i < n_row; i++)
+        e->out_rows[b->n_out++] = b->n_row + i;
+    e->span_seq[b->n_span] = s;
+    e->span_out[b->n_span++] = n_out;
+    b->n_row += n_row;
+}
+
+static void add_decodes(qn_engine *e, qn_batch *b) {
+    for (qn_request *r = e->first; r; r = r->next) {
+        if (r->phase != QN_DECODE) continue;
+        for (int i = 0; i < r->n_seqs; i++) {
+            qn_seq *s = r->seqs[i];
+            if (!s || s->finish != QN_FINISH_NONE) continue;
+            add_span(e, b, s, 1, 1);
+        }
+    }
+}
+
+static void add_prompts(qn_engine *e, qn_batch *b) {
+    for (qn_request *r = e->first; r; r = r->next) {
+        if (r->phase != QN_PROMPT) continue;
+        qn_seq *s = r->seqs[0];
+        int64_t left = (int64_t)r->p.n_prompt - s->n_kv;
+        int n = (int)QN_MIN(left, (int64_t)(e->max_batch - b->n_row));
+        int room = e->max_out - b->n_out;
+        if (r->prompt_logits) n = QN_MIN(n, room);
+        int n_out = r->prompt_logits ? n : n == left && r->max_new > 0;
+        if (n <= 0 || n_out > room) return;
+        add_span(e, b, s, n, n_out);
+    }
+}
+
+/* ---- what becomes of it ------------------------------------------------ */
+
+static int choose(qn_seq *s, const float *row, qn_err *err) {
+    int32_t id = qn_sampler_pick(s->sampler, row);
+    if (id < 0)
+        return qn_fail(err, QN_EINVAL,
+                       "no token is allowed: allowed_ids, banned_ids and "
+                       "logit_bias exclude the whole vocabulary");
+    return qn_seq_take_token(s, id, row, err);
+}
+
+/* The prompt is in the pages: completions 1.. share them from here on. */
+static int begin_decode(qn_request *req, const float *row, qn_err *err) {
+    req->phase = QN_DECODE;
+    if (req->max_new == 0)
+        return qn_seq_finish(req->seqs[0], QN_FINISH_LENGTH, err);
+    if (req->p.n_beams > 1) {
+        req->beams = qn_beams_new(req);
+        return qn_beams_step(req->beams, &row, 1, err);
+    }
+    for (int i = 1; i < req->n_seqs; i++) {
+        req->seqs[i] = qn_seq_fork(req->seqs[0], i);
+        req->n_running++;
+    }
+    for (int i = 0; i < req->n_seqs; i++)
+        QN_TRY(choose(req->seqs[i], row, err));
+    return 0;
+}
+
+static int after_prompt(qn_request *req, const qn_span *sp, const float *rows,
+                        int n_rows, qn_err *err) {
+    size_t v = (size_t)req->engine->n_vocab;
+    if (req->prompt_logits)
+        memcpy(req->prompt_logits + (size_t)sp->pos0 * v, rows,
+               (size_t)n_rows * v * sizeof *rows);
+    if (req->seqs[0]->n_kv < (int64_t)req->p.n_prompt) return 0;
+    return begin_decode(req, rows + (size_t)(n_rows - 1) * v, err);
+}
+
+static int after_beams(qn_request *req, const float *rows, int n, qn_err *err) {
+    const float **p = qn_xcalloc((size_t)n, sizeof *p);
+    for (int i = 0; i < n; i++)
+        p[i] = rows + (size_t)i * (size_t)req->engine->n_vocab;
+    int rc = qn_beams_step(req->beams, p, n, err);
+    free(p);
+    return rc;
+}
+
+/* What follows from the rows of one request's spans [first, end). */
+static int after(qn_engine *e, int first, int end_, const float *rows,
+                 int n_rows, qn_err *err) {
+    qn_request *req = e->span_seq[first]->req;
+    if (req->phase == QN_PROMPT)
+        return after_prompt(req, &e->spans[first], rows, n_rows, err);
+    if (req->beams) return after_beams(req, rows, n_rows, err);
+    for (int i = first; i < end_; i++, rows += e->n_vocab)
+        QN_TRY(choose(e->span_seq[i], rows, err));
+    return 0;
+}
+
+/* Hands every request its rows (a request's spans are neighbours). One that
+ * fails ends alone: the others in the batch go on. */
+static int distribute(qn_engine *e, const qn_batch *b, const float *rows,
+                      qn_err *err) {
+    int rc = 0;
+    for (int i = 0; i < b->n_span; i++)
+        qn_seq_advance(e->span_seq[i], e->spans[i].n_row);
+    for (int i = 0, end_; i < b->n_span; i = end_) {
+        qn_request *req = e->span_seq[i]->req;
+        int n_rows = e->span_out[i];
+        for (end_ = i + 1; end_ < b->n_span; end_++) {
+            if (e->span_seq[end_]->req != req) break;
+            n_rows += e->span_out[end_];
+        }
+        int r = after(e, i, end_, rows, n_rows, err);
+        if (r < 0) {
+            qn_request_end(req, QN_FINISH_ERROR, NULL);
+            rc = r;
+        }
+        rows += (size_t)n_rows * (size_t)e->n_vocab;
+    }
+    return rc;
+}
+
+static int sweep(qn_engine *e, qn_err *err) {
+    int n = 0;
+    for (qn_request *r = e->first, *next; r; r = next) {
+        next = r->next;
+        if (r->n_running > 0)
+            n++;
+        else
+            QN_TRY(qn_request_end(r, QN_FINISH_NONE, err));
+    }
+    return n;
+}
+
+QN_API int qn_engine_step(qn_engine *e, qn_err *err) {
+    QN_TRY(end_cancelled(e, err));
+    admit(e);
+    qn_batch b = {.tokens = e->tokens,
+                  .pos = e->pos,
+                  .spans = e->spans,
+                  .out_rows = e->out_rows};
+    add_decodes(e, &b);
+    add_prompts(e, &b);
+    if (b.n_row > 0) {
+        const float *logits = NULL;
+        QN_TRY(qn_pass_forward(e->pass, &b, &logits, err));
+        QN_TRY(distribute(e, &b, logits, err));
+    }
+    return sweep(e, err);
+}

@@ -1,0 +1,17 @@
+/* stop.h - ends a text at the first stop string, and holds back text that may
+ * become the beginning of one. */
+#ifndef QN_ENGINE_STOP_H
+#define QN_ENGINE_STOP_H
+
+#include "base/str.h"
+
+typedef struct qn_stops { /* shared, read-only */
+    qn_view *v;
+    size_t n;
+} qn_stops;
+
+/* Looks at held (text not yet given out). Returns how many bytes of it are
+ * certain now; *hit when a stop string was found, which then begins there. */
+size_t qn_stops_scan(const qn_stops *s, qn_view held, bool *hit);
+
+#endif
