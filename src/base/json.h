@@ -2,6 +2,8 @@
  *
  * Documents from outside: size and depth bounded, duplicate keys refused,
  * NUL bytes inside strings allowed (vocabularies have them), UTF-8 checked.
+ * An integer beyond 64 bits is read as a real, as other readers do. A tree
+ * takes up to 40 times its text: bound the text (max_bytes) accordingly.
  * Results are owned by the caller (json_decref). */
 #ifndef QN_BASE_JSON_H
 #define QN_BASE_JSON_H
@@ -14,6 +16,13 @@
 int qn_json_parse(json_t **out, const char *text, size_t n, const char *name,
                   qn_err *err);
 int qn_json_load(json_t **out, const char *path, size_t max_bytes, qn_err *err);
+
+/* The same for what Python's json module writes (config.json): NaN is read as
+ * null, Infinity as the largest double, which is infinite again as f32. */
+int qn_json_parse_python(json_t **out, const char *text, size_t n,
+                         const char *name, qn_err *err);
+int qn_json_load_python(json_t **out, const char *path, size_t max_bytes,
+                        qn_err *err);
 
 /* Typed reading of an object's member: 1 present and of the type, 0 absent or
  * null (out untouched), QN_EFORMAT of another type (message names `doc`.key).

@@ -7,6 +7,7 @@
 
 #include "base/cgroup.h"
 #include "base/log.h"
+#include "base/mem_int.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -181,29 +182,46 @@ static void *mem_map_huge(size_t size)
     return p + head;
 }
 
-int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err)
+/* Fresh zeroed pages for n bytes, or MAP_FAILED and errno. */
+static void *mem_map(size_t n)
 {
     size_t size = mem_map_size(n);
-    void *p = MAP_FAILED;
-    if (mem_inject()) {
-        size = 0;
+    if (size == 0) {
         errno = ENOMEM;
-    } else if (size == 0) {
-        errno = ENOMEM;
-    } else if (n >= MEM_HUGE) {
-        p = mem_map_huge(size);
-    } else {
-        p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return MAP_FAILED;
     }
+    if (n >= MEM_HUGE)
+        return mem_map_huge(size);
+    return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                -1, 0);
+}
+
+void *qn_pages_new(size_t n)
+{
+    void *p = mem_map(n);
+    if (p == MAP_FAILED)
+        mem_die(1, n);
+    return p;
+}
+
+void qn_pages_free(void *p, size_t n)
+{
+    if (p)
+        munmap(p, mem_map_size(n));
+}
+
+int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err)
+{
+    bool injected = mem_inject();
+    void *p = injected ? MAP_FAILED : mem_map(n);
     if (p == MAP_FAILED) {
-        int why = errno;
+        const char *why = injected ? "injected failure" : strerror(errno);
         char want[32], have[32];
         return qn_fail(err, QN_ENOMEM,
                        "cannot allocate %s for %s (%s): %s available; free "
                        "memory or ask for less",
                        qn_fmt_bytes(want, sizeof want, n),
-                       mem_purpose_name[purpose], strerror(why),
+                       mem_purpose_name[purpose], why,
                        qn_fmt_bytes(have, sizeof have, qn_mem_available()));
     }
     atomic_fetch_add(&mem_used[purpose], n);
@@ -215,7 +233,7 @@ void qn_big_free(void *p, size_t n, qn_purpose purpose)
 {
     if (!p)
         return;
-    munmap(p, mem_map_size(n));
+    qn_pages_free(p, n);
     atomic_fetch_sub(&mem_used[purpose], n);
 }
 

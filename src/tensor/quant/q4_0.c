@@ -41,11 +41,13 @@ void qn_q4_0_decode(const void *src, float *dst, size_t n)
     }
 }
 
-/* x * id is in [-8, 8]; the nibble is that plus 8, rounded, at most 15. */
+/* x * id is in [-8, 8]; the nibble is that plus 8, rounded, at most 15. A NaN
+ * (from a NaN or infinite x) becomes 0. */
 static uint8_t q4_0_nibble(float x, float id)
 {
-    int q = (int)(x * id + 8.5f);
-    return (uint8_t)(q > 15 ? 15 : q);
+    float q = x * id + 8.5f;
+    q = q > 0.0f ? q : 0.0f;
+    return (uint8_t)(q < 15.0f ? q : 15.0f);
 }
 
 void qn_q4_0_encode(const float *src, void *dst, size_t n)

@@ -38,6 +38,14 @@ void qn_q8_0_decode(const void *src, float *dst, size_t n)
     }
 }
 
+/* x * id rounded; a NaN (from a NaN or infinite x) becomes -127. */
+static int8_t q8_0_byte(float x, float id)
+{
+    float q = roundf(x * id);
+    q = q > -127.0f ? q : -127.0f;
+    return (int8_t)(q < 127.0f ? q : 127.0f);
+}
+
 void qn_q8_0_encode(const float *src, void *dst, size_t n)
 {
     unsigned char *p = dst;
@@ -49,7 +57,7 @@ void qn_q8_0_encode(const float *src, void *dst, size_t n)
         float id = d > 0.0f ? 1.0f / d : 0.0f;
         q8_0_block b = {.d = qn_f16_of_f32(d)};
         for (int i = 0; i < Q8_0_ELEMS; i++)
-            b.q[i] = (int8_t)roundf(src[i] * id);
+            b.q[i] = q8_0_byte(src[i], id);
         memcpy(p, &b, sizeof b);
         p += sizeof b;
         src += Q8_0_ELEMS;
