@@ -86,6 +86,8 @@ typedef struct qn_model_params {
     bool no_weights;          /* metadata, tokenizer and plan only        */
     uint64_t memory_limit;    /* bytes; 0: what is available now          */
     const char *kernels;      /* NULL, or "ref" "avx2" "avx512" ... : cap */
+    bool exact;               /* f32 arithmetic on the dequantized weights;
+                                 activations are never rounded (slower)   */
     qn_progress_fn progress;  /* may be NULL                              */
     void *progress_user;
 } qn_model_params;

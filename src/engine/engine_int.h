@@ -22,6 +22,7 @@
 #define QN_ENGINE_ENGINE_INT_H
 
 #include "base/vec.h"
+#include "engine/model_int.h"
 #include "engine/pages.h"
 #include "engine/sample.h"
 #include "engine/stop.h"
@@ -29,24 +30,6 @@
 #include "text/tokenizer.h"
 
 #include <stdatomic.h>
-
-struct qn_chattpl;
-
-/* ---- models ------------------------------------------------------------ */
-
-struct qn_model {
-    qn_backend *be;
-    qn_net *net;
-    qn_tok *tok;
-    json_t *generation;   /* generation_config.json or NULL */
-    char *path;
-    const char *container; /* "hf" or "gguf" */
-    char *template_text;  /* chat template as found, or NULL */
-    struct qn_chattpl *chat; /* compiled, or NULL */
-    qn_err chat_err;      /* why chat is NULL although template_text is not */
-    QN_VEC(int32_t) end_ids;
-    double load_ms;
-};
 
 /* ---- sequences --------------------------------------------------------- */
 
@@ -105,7 +88,7 @@ struct qn_request {
 };
 
 struct qn_engine {
-    qn_model *model;
+    const qn_model *model;
     qn_pass *pass;
     int n_vocab, n_groups, page_tokens;
     int max_seqs, max_batch, max_out;
@@ -120,6 +103,12 @@ struct qn_engine {
     qn_seq **span_seq; /* [max_seqs] whose span it is */
     int *span_out;     /* [max_seqs] logit rows of it  */
 };
+
+/* ---- step.c ------------------------------------------------------------ */
+
+/* What an engine with these parameters would allocate; returns its n_ctx. */
+int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
+                       qn_plan *plan);
 
 /* ---- seq.c ------------------------------------------------------------- */
 

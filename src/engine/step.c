@@ -76,20 +76,39 @@ static int check_params(const qn_engine_params *p, qn_err *err) {
     return 0;
 }
 
+/* Fills what the parameters and the model decide; allocates nothing. */
+static void set_limits(qn_engine *e, const qn_model *model,
+                       const qn_engine_params *p) {
+    e->model = model;
+    e->n_vocab = qn_net_hparams(model->net)->n_vocab;
+    e->n_groups = qn_net_n_kv_groups(model->net);
+    e->page_tokens = model->be->api->page_tokens;
+    e->max_seqs = p->max_seqs ? p->max_seqs : DEFAULT_SEQS;
+    e->max_batch =
+        QN_MAX(p->max_batch ? p->max_batch : DEFAULT_BATCH, e->max_seqs);
+    e->max_out = QN_MAX(e->max_seqs, 16);
+    e->n_ctx = p->n_ctx ? p->n_ctx : auto_ctx(e, p->kv_type);
+}
+
+int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
+                       qn_plan *plan) {
+    qn_engine e = {0};
+    qn_pass_params pp;
+    set_limits(&e, model, p);
+    pass_params(&e, e.n_ctx, p->kv_type, &pp);
+    qn_net_plan(model->net, &pp, plan);
+    return e.n_ctx;
+}
+
 QN_API int qn_engine_new(qn_engine **out, qn_model *model,
                          const qn_engine_params *params, qn_err *err) {
     qn_engine_params p = params ? *params : (qn_engine_params){0};
     QN_TRY(check_params(&p, err));
+    if (model->no_weights)
+        return qn_fail(err, QN_EINVAL, "%s was opened without its weights",
+                       model->path);
     qn_engine *e = qn_xcalloc(1, sizeof *e);
-    e->model = model;
-    e->n_vocab = qn_net_hparams(model->net)->n_vocab;
-    e->n_groups = qn_net_n_kv_groups(model->net);
-    e->page_tokens = qn_net_backend(model->net)->api->page_tokens;
-    e->max_seqs = p.max_seqs ? p.max_seqs : DEFAULT_SEQS;
-    e->max_batch = QN_MAX(p.max_batch ? p.max_batch : DEFAULT_BATCH, e->max_seqs);
-    e->max_out = QN_MAX(e->max_seqs, 16);
-    e->n_ctx = p.n_ctx ? p.n_ctx : auto_ctx(e, p.kv_type);
-
+    set_limits(e, model, &p);
     qn_pass_params pp;
     pass_params(e, e->n_ctx, p.kv_type, &pp);
     int rc = qn_pass_new(&e->pass, model->net, &pp, err);

@@ -1,0 +1,226 @@
+/* model.c - qn_model: opening a checkpoint with everything that belongs to
+ * it, and closing it. The checkpoint itself is closed again once the weights
+ * are in memory.
+ *
+ * A vocabulary or template that cannot be used does not stop a model from
+ * being opened (ids and logits work without); the reason is kept and given to
+ * whoever asks for text. */
+#include "engine/model_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/builtin.h"
+#include "engine/vocab.h"
+
+#include <stdlib.h>
+
+static int open_backend(qn_model *m, const qn_model_params *p, qn_err *err) {
+    qn_backend_params bp = {.n_threads = p->n_threads,
+                            .isa = QN_ISA_N - 1,
+                            .exact = p->exact};
+    if (p->kernels && !qn_isa_parse(p->kernels, &bp.isa))
+        return qn_fail(err, QN_EINVAL,
+                       "kernels \"%s\" are not known; use ref, avx2, avx512, "
+                       "avx512vnni or avx512bf16",
+                       p->kernels);
+    return qn_backend_open(&m->be, "cpu", &bp, err);
+}
+
+static void add_end(qn_model *m, int64_t id) {
+    if (id < 0 || id > INT32_MAX) return;
+    for (size_t i = 0; i < m->end_ids.n; i++)
+        if (m->end_ids.v[i] == id) return;
+    qn_vec_push(&m->end_ids, (int32_t)id);
+}
+
+static void add_ends(qn_model *m, const json_t *v) {
+    if (json_is_integer(v)) add_end(m, json_integer_value(v));
+    for (size_t i = 0; i < json_array_size(v); i++)
+        add_end(m, json_integer_value(json_array_get(v, i)));
+}
+
+/* Tokens that end a completion: generation_config.json's, config.json's, and
+ * the vocabulary's own end of sequence and end of turn. */
+static void find_ends(qn_model *m) {
+    const qn_hparams *hp = qn_net_hparams(m->net);
+    if (m->generation) add_ends(m, json_object_get(m->generation, "eos_token_id"));
+    for (int i = 0; i < hp->n_eos; i++) add_end(m, hp->eos_ids[i]);
+    if (m->tok) {
+        add_end(m, qn_tok_role_id(m->tok, QN_TOK_EOS));
+        add_end(m, qn_tok_role_id(m->tok, QN_TOK_EOT));
+    }
+}
+
+static void open_text(qn_model *m, const qn_ckpt *ck) {
+    if (qn_vocab_open(&m->tok, ck, &m->tok_err) < 0) {
+        m->tok = NULL;
+        qn_log(1, "no tokenizer: %s", m->tok_err.msg);
+    }
+    if (qn_template_open(&m->chat, ck, m->tok, &m->chat_err) < 0) {
+        m->chat = NULL;
+        if (m->chat_err.code != QN_ENOENT)
+            qn_log(1, "no chat template: %s", m->chat_err.msg);
+    }
+}
+
+QN_API int qn_model_open(qn_model **out, const char *path,
+                         const qn_model_params *params, qn_err *err) {
+    qn_model_params p = params ? *params : (qn_model_params){0};
+    uint64_t t0 = qn_now_ns();
+    char *builtin = NULL;
+    qn_ckpt *ck = NULL;
+    qn_model *m = qn_xcalloc(1, sizeof *m);
+    int rc = 0;
+    if (!path) {
+        QN_TRY_OUT(qn_builtin_path(&builtin, err));
+        path = builtin;
+    }
+    m->path = qn_xstrdup(path);
+    QN_TRY_OUT(qn_ckpt_open(&ck, path, err));
+    m->container = qn_ckpt_container(ck) == QN_CKPT_GGUF ? "gguf" : "hf";
+    if (qn_ckpt_generation_config(ck))
+        m->generation = json_deep_copy(qn_ckpt_generation_config(ck));
+    QN_TRY_OUT(open_backend(m, &p, err));
+    qn_net_params np = {.no_weights = p.no_weights,
+                        .memory_limit = p.memory_limit,
+                        .progress = p.progress,
+                        .progress_user = p.progress_user};
+    QN_TRY_OUT(qn_net_open(&m->net, ck, m->be, &np, err));
+    open_text(m, ck);
+    find_ends(m);
+    m->no_weights = p.no_weights;
+    m->load_ms = qn_ms_since(t0);
+    *out = m;
+    m = NULL;
+out:
+    qn_ckpt_close(ck);
+    qn_model_close(m);
+    free(builtin);
+    return rc;
+}
+
+QN_API void qn_model_close(qn_model *m) {
+    if (!m) return;
+    qn_template_close(m->chat);
+    qn_tok_close(m->tok);
+    qn_net_close(m->net);
+    qn_backend_close(m->be);
+    json_decref(m->generation);
+    qn_vec_deinit(&m->end_ids);
+    free(m->path);
+    free(m);
+}
+
+QN_API int qn_model_n_vocab(const qn_model *m) {
+    return qn_net_hparams(m->net)->n_vocab;
+}
+
+QN_API int64_t qn_model_n_ctx_train(const qn_model *m) {
+    return qn_net_hparams(m->net)->n_ctx_train;
+}
+
+/* ---- sampling defaults ------------------------------------------------- */
+
+typedef struct float_default {
+    const char *key;
+    size_t offset;
+} float_default;
+
+static void read_float(const json_t *g, const char *key, float *out) {
+    const json_t *v = json_object_get(g, key);
+    if (json_is_number(v)) *out = (float)json_number_value(v);
+}
+
+QN_API void qn_sampling_from_model(const qn_model *m, qn_sampling *s) {
+    static const float_default floats[] = {
+        {"temperature", offsetof(qn_sampling, temperature)},
+        {"top_p", offsetof(qn_sampling, top_p)},
+        {"min_p", offsetof(qn_sampling, min_p)},
+        {"typical_p", offsetof(qn_sampling, typical_p)},
+    };
+    qn_sampling_default(s);
+    s->temperature = 0;
+    const json_t *g = m->generation;
+    if (!g) return;
+    read_float(g, "repetition_penalty", &s->repetition_penalty);
+    if (!json_is_true(json_object_get(g, "do_sample"))) return;
+    s->temperature = 1;
+    for (size_t i = 0; i < QN_COUNTOF(floats); i++)
+        read_float(g, floats[i].key,
+                   (float *)(void *)((char *)s + floats[i].offset));
+    const json_t *k = json_object_get(g, "top_k");
+    if (json_is_integer(k) && json_integer_value(k) > 0)
+        s->top_k = (int)QN_MIN(json_integer_value(k), INT32_MAX);
+    qn_err ignored;
+    if (qn_sampling_check(s, qn_model_n_vocab(m), &ignored) < 0) {
+        qn_log(1, "generation_config.json ignored: %s", ignored.msg);
+        qn_sampling_default(s);
+        s->temperature = 0;
+    }
+}
+
+/* ---- text -------------------------------------------------------------- */
+
+static int need_tok(const qn_model *m, qn_err *err) {
+    if (m->tok) return 0;
+    return qn_fail(err, QN_EUNSUP, "%s has no usable tokenizer: %s", m->path,
+                   m->tok_err.msg);
+}
+
+QN_API int qn_tokenize(const qn_model *m, const char *text, size_t len,
+                       bool special, bool parse_special, int32_t **ids,
+                       size_t *n_ids, qn_err *err) {
+    QN_TRY(need_tok(m, err));
+    qn_tok_ids v = {0};
+    unsigned flags = (special ? QN_TOK_SPECIAL : 0u) |
+                     (parse_special ? QN_TOK_PARSE_SPECIAL : 0u);
+    int rc = qn_tok_encode(m->tok, text, len, flags, &v, NULL, err);
+    if (rc < 0) {
+        qn_vec_deinit(&v);
+        return rc;
+    }
+    *n_ids = v.n;
+    *ids = v.v ? v.v : qn_xcalloc(1, sizeof **ids);
+    return 0;
+}
+
+QN_API int qn_detokenize(const qn_model *m, const int32_t *ids, size_t n_ids,
+                         bool skip_special, char **text, size_t *len,
+                         qn_err *err) {
+    QN_TRY(need_tok(m, err));
+    qn_str s;
+    qn_str_init(&s);
+    int rc = qn_tok_decode(m->tok, ids, n_ids, skip_special, &s, err);
+    if (rc < 0) {
+        qn_str_deinit(&s);
+        return rc;
+    }
+    *text = qn_str_take(&s, len);
+    return 0;
+}
+
+QN_API const char *qn_token_text(const qn_model *m, int32_t id, size_t *len) {
+    if (!m->tok) return NULL;
+    qn_view v = qn_tok_text(m->tok, id);
+    *len = v.n;
+    return v.p;
+}
+
+QN_API int qn_chat_render(const qn_model *m, const char *messages,
+                          const char *tools, bool add_generation_prompt,
+                          const char *kwargs, char **text, size_t *len,
+                          qn_err *err) {
+    if (!m->chat)
+        return qn_fail(err, QN_EUNSUP, "%s has no usable chat template: %s",
+                       m->path, m->chat_err.msg);
+    qn_str s;
+    qn_str_init(&s);
+    int rc = qn_template_render(m->chat, messages, tools, add_generation_prompt,
+                                kwargs, &s, err);
+    if (rc < 0) {
+        qn_str_deinit(&s);
+        return rc;
+    }
+    *text = qn_str_take(&s, len);
+    return 0;
+}
