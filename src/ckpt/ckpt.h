@@ -23,7 +23,10 @@
 
 #define QN_MAX_DIMS 8
 
-typedef enum qn_container { QN_CKPT_HF, QN_CKPT_GGUF } qn_container;
+typedef enum qn_container {
+    QN_CKPT_HF,
+    QN_CKPT_GGUF
+} qn_container;
 
 typedef struct qn_tensor {
     const char *name;
@@ -87,35 +90,52 @@ int qn_ckpt_side_file(const qn_ckpt *ck, const char *name, char **out,
 /* ---- GGUF metadata ---------------------------------------------------- */
 
 typedef enum qn_gguf_type {
-    QN_GGUF_U8, QN_GGUF_I8, QN_GGUF_U16, QN_GGUF_I16, QN_GGUF_U32,
-    QN_GGUF_I32, QN_GGUF_F32, QN_GGUF_BOOL, QN_GGUF_STR, QN_GGUF_ARR,
-    QN_GGUF_U64, QN_GGUF_I64, QN_GGUF_F64
+    QN_GGUF_U8,
+    QN_GGUF_I8,
+    QN_GGUF_U16,
+    QN_GGUF_I16,
+    QN_GGUF_U32,
+    QN_GGUF_I32,
+    QN_GGUF_F32,
+    QN_GGUF_BOOL,
+    QN_GGUF_STR,
+    QN_GGUF_ARR,
+    QN_GGUF_U64,
+    QN_GGUF_I64,
+    QN_GGUF_F64
 } qn_gguf_type;
 
 typedef struct qn_gguf_kv {
     qn_view key;
-    qn_gguf_type type;      /* QN_GGUF_ARR: elem_type and n say of what   */
+    qn_gguf_type type; /* QN_GGUF_ARR: elem_type and n say of what   */
     qn_gguf_type elem_type;
-    uint64_t n;             /* elements of an array                       */
+    uint64_t n; /* elements of an array                       */
     union {
-        uint64_t u;           /* U8 U16 U32 U64 BOOL                      */
-        int64_t i;            /* I8 I16 I32 I64                           */
-        double f;             /* F32 F64                                  */
-        qn_view str;          /* any bytes, not NUL-terminated            */
-        const qn_view *strs;  /* array of strings                         */
-        const void *data;     /* array of numbers: little-endian, packed,
+        uint64_t u;          /* U8 U16 U32 U64 BOOL                      */
+        int64_t i;           /* I8 I16 I32 I64                           */
+        double f;            /* F32 F64                                  */
+        qn_view str;         /* any bytes, not NUL-terminated            */
+        const qn_view *strs; /* array of strings                         */
+        const void *data;    /* array of numbers: little-endian, packed,
                                  maybe unaligned: read with memcpy; array
                                  of arrays: as the file encodes them      */
     } v;
 } qn_gguf_kv;
+
+/* A number as the type asked for; false when it is of another kind (u64 takes
+ * bool and any integer that is not negative, f64 any number). */
+bool qn_gguf_as_u64(const qn_gguf_kv *kv, uint64_t *out);
+bool qn_gguf_as_f64(const qn_gguf_kv *kv, double *out);
+/* Element i of an array as a scalar (out->key is the array's); false when kv is
+ * no array, is one of arrays, or is shorter. */
+bool qn_gguf_elem(const qn_gguf_kv *kv, uint64_t i, qn_gguf_kv *out);
 
 /* In the file's order, for listing. */
 size_t qn_ckpt_gguf_n_kv(const qn_ckpt *ck);
 const qn_gguf_kv *qn_ckpt_gguf_kv_at(const qn_ckpt *ck, size_t i);
 /* NULL when the checkpoint is not GGUF or has no such key. */
 const qn_gguf_kv *qn_ckpt_gguf_kv(const qn_ckpt *ck, const char *key);
-/* Scalar readers: false when absent or of another kind (u64 takes any integer
- * that is not negative and bool, f64 any number). */
+/* Scalar readers by key: false when absent or of another kind. */
 bool qn_ckpt_gguf_u64(const qn_ckpt *ck, const char *key, uint64_t *out);
 bool qn_ckpt_gguf_f64(const qn_ckpt *ck, const char *key, double *out);
 bool qn_ckpt_gguf_str(const qn_ckpt *ck, const char *key, qn_view *out);

@@ -1,0 +1,176 @@
+/* gguf_arch.c: what each architecture of GGUF is called in config.json, and
+ * what its name implies.
+ *
+ * GGUF says sizes; the rest (activation, what is tied, which defaults) follows
+ * from the architecture's name. Sources: the keys in ggml's docs/gguf.md and
+ * gguf-py/gguf/constants.py, the converter convert_hf_to_gguf.py of llama.cpp
+ * (which config key becomes which GGUF key), and the defaults of the
+ * configuration classes of transformers.
+ */
+#include "ckpt/gguf_config_int.h"
+
+const gguf_key_row gguf_common_keys[] = {
+    {"block_count", "num_hidden_layers", false},
+    {"context_length", "max_position_embeddings", false},
+    {"embedding_length", "hidden_size", false},
+    {"feed_forward_length", "intermediate_size", true},
+    {"attention.head_count", "num_attention_heads", false},
+    {"attention.head_count_kv", "num_key_value_heads", false},
+    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", false},
+    {"attention.layer_norm_epsilon", "layer_norm_eps", false},
+    {"attention.sliding_window", "sliding_window", true},
+    {"attention.sliding_window_pattern", "sliding_window_pattern", false},
+    {"attn_logit_softcapping", "attn_logit_softcapping", true},
+    {"final_logit_softcapping", "final_logit_softcapping", true},
+    {"rope.freq_base", "rope_theta", false},
+    {"expert_count", "num_local_experts", true},
+    {"expert_used_count", "num_experts_per_tok", true},
+    {"expert_feed_forward_length", "moe_intermediate_size", true},
+    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size",
+     true},
+    {"use_parallel_residual", "use_parallel_residual", false},
+    /* made into something else by gguf_config.c and gguf_rope.c */
+    {"vocab_size", NULL, false},
+    {"attention.key_length", NULL, false},
+    {"attention.value_length", NULL, false},
+    {"rope.dimension_count", NULL, false},
+    {"rope.scale_linear", NULL, false},
+    {"rope.scaling.type", NULL, false},
+    {"rope.scaling.factor", NULL, false},
+    {"rope.scaling.original_context_length", NULL, false},
+    {"rope.scaling.attn_factor", NULL, false},
+    {"rope.scaling.yarn_ext_factor", NULL, false},
+    {"rope.scaling.yarn_attn_factor", NULL, false},
+    {"rope.scaling.yarn_beta_fast", NULL, false},
+    {"rope.scaling.yarn_beta_slow", NULL, false},
+    /* about the file or its making, not the network */
+    {"rope.scaling.finetuned", NULL, false},
+    {"tensor_data_layout", NULL, false},
+    {NULL, NULL, false},
+};
+
+#define SILU "{\"hidden_act\": \"silu\"}"
+#define ATTN_BIAS                                   \
+    {                                               \
+        "blk.0.attn_q.bias", "attention_bias", true \
+    }
+
+static const gguf_arch_row arch_rows[] = {
+    {.arch = "llama",
+     .when = "expert_count",
+     .model_type = "mixtral",
+     .class_name = "MixtralForCausalLM",
+     .fixed = SILU},
+    {.arch = "llama",
+     .when = "attention.sliding_window",
+     .model_type = "mistral",
+     .class_name = "MistralForCausalLM",
+     .fixed = SILU},
+    {.arch = "llama",
+     .model_type = "llama",
+     .class_name = "LlamaForCausalLM",
+     .fixed = SILU,
+     .tensors = {ATTN_BIAS, {"blk.0.ffn_down.bias", "mlp_bias", true}}},
+    {.arch = "qwen2",
+     .model_type = "qwen2",
+     .class_name = "Qwen2ForCausalLM",
+     .fixed = SILU},
+    {.arch = "qwen2moe",
+     .model_type = "qwen2_moe",
+     .class_name = "Qwen2MoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false}",
+     .keys = {{"expert_count", "num_experts", false}}},
+    {.arch = "qwen3",
+     .model_type = "qwen3",
+     .class_name = "Qwen3ForCausalLM",
+     .fixed = SILU,
+     .tensors = {ATTN_BIAS},
+     .say_head_dim = true},
+    {.arch = "qwen3moe",
+     .model_type = "qwen3_moe",
+     .class_name = "Qwen3MoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": true}",
+     .keys = {{"expert_count", "num_experts", false}},
+     .tensors = {ATTN_BIAS},
+     .say_head_dim = true},
+    {.arch = "gemma",
+     .model_type = "gemma",
+     .class_name = "GemmaForCausalLM",
+     .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}",
+     .say_head_dim = true},
+    {.arch = "gemma2",
+     .model_type = "gemma2",
+     .class_name = "Gemma2ForCausalLM",
+     .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\","
+              " \"sliding_window\": 4096, \"attn_logit_softcapping\": 50.0,"
+              " \"final_logit_softcapping\": 30.0}",
+     .say_head_dim = true,
+     .has_qpas = true,
+     .odd_layers = 46},
+    {.arch = "gemma3",
+     .model_type = "gemma3_text",
+     .class_name = "Gemma3ForCausalLM",
+     .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\","
+              " \"sliding_window_pattern\": 6,"
+              " \"rope_theta\": 1000000.0, \"rope_local_base_freq\": 10000.0}",
+     .keys = {{"rope.freq_base_swa", "rope_local_base_freq", false}},
+     .say_head_dim = true,
+     .has_qpas = true,
+     .odd_layers = 62},
+    {.arch = "phi2",
+     .model_type = "phi",
+     .class_name = "PhiForCausalLM",
+     .fixed = "{\"hidden_act\": \"gelu_new\"}",
+     .rotary = "partial_rotary_factor"},
+    {.arch = "phi3",
+     .model_type = "phi3",
+     .class_name = "Phi3ForCausalLM",
+     .fixed = SILU},
+    {.arch = "gptneox",
+     .model_type = "gpt_neox",
+     .class_name = "GPTNeoXForCausalLM",
+     .fixed = "{\"hidden_act\": \"gelu\"}",
+     .keys = {{"rope.freq_base", "rotary_emb_base", false},
+              {"attention.head_count_kv", NULL, false}},
+     .tensors = {{"blk.0.attn_qkv.bias", "attention_bias", true}},
+     .rotary = "rotary_pct"},
+    {.arch = "gpt2",
+     .model_type = "gpt2",
+     .class_name = "GPT2LMHeadModel",
+     .fixed = "{\"activation_function\": \"gelu_new\"}",
+     .keys = {{"block_count", "n_layer", false},
+              {"context_length", "n_positions", false},
+              {"embedding_length", "n_embd", false},
+              {"feed_forward_length", "n_inner", false},
+              {"attention.head_count", "n_head", false},
+              {"attention.layer_norm_epsilon", "layer_norm_epsilon", false}}},
+    {.arch = "stablelm",
+     .model_type = "stablelm",
+     .class_name = "StableLmForCausalLM",
+     .fixed = SILU,
+     /* the converters write true where config.json said nothing */
+     .keys = {{"use_parallel_residual", NULL, false}},
+     .tensors = {{"blk.0.attn_q.bias", "use_qkv_bias", true},
+                 {"blk.0.attn_q_norm.weight", "qk_layernorm", true},
+                 {"blk.0.ffn_norm.weight", "use_parallel_residual", false}},
+     .rotary = "partial_rotary_factor"},
+    {.arch = "starcoder2",
+     .model_type = "starcoder2",
+     .class_name = "Starcoder2ForCausalLM",
+     .fixed = "{\"hidden_act\": \"gelu_pytorch_tanh\"}",
+     .keys = {{"attention.layer_norm_epsilon", "norm_epsilon", false}},
+     .tensors = {{"blk.0.attn_q.bias", "use_bias", true}}},
+};
+
+const gguf_arch_row *gguf_arch_find(const qn_ckpt *ck, qn_view arch)
+{
+    for (size_t i = 0; i < QN_COUNTOF(arch_rows); i++) {
+        const gguf_arch_row *row = &arch_rows[i];
+        uint64_t v;
+        if (!qn_view_eqs(arch, row->arch))
+            continue;
+        if (!row->when || (gguf_arch_u64(ck, row->when, &v) && v > 0))
+            return row;
+    }
+    return NULL;
+}

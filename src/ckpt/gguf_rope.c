@@ -1,0 +1,148 @@
+/* gguf_rope.c: rope.scaling.* of GGUF as config.json's rope_scaling.
+ *
+ * Formulas differ, so values are converted (ggml's rope_yarn against
+ * transformers' modeling_rope_utils):
+ *   yarn      ggml scales by attn_factor * (1 + 0.1 ln factor), transformers by
+ *             attention_factor, which replaces that product
+ *   longrope  the factors per frequency are two tensors in GGUF and two lists
+ *             in config.json; ggml scales by attn_factor alone
+ *   llama3    GGUF has no type for it: the tensor rope_freqs.weight holds the
+ *             divisors that its formula makes, and src/model uses those
+ */
+#include "ckpt/gguf_config_int.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Rotated pairs of one head: d_head / 2, some 64. */
+#define FACTORS_MAX 4096
+
+static int read_factors(const qn_ckpt *ck, const qn_tensor *t, json_t *scaling,
+                        const char *name, qn_err *err)
+{
+    json_t *list = NULL;
+    float *values = NULL;
+    void *raw = NULL;
+    int rc;
+
+    if (t->n_elems == 0 || t->n_elems > FACTORS_MAX)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: tensor %s has %llu elements, 1 to %d expected",
+                       ck->path, t->name, (unsigned long long)t->n_elems,
+                       FACTORS_MAX);
+    raw = qn_xmalloc((size_t)t->n_bytes);
+    values = qn_xcalloc((size_t)t->n_elems, sizeof *values);
+    QN_TRY_OUT(qn_ckpt_read(ck, t, 0, raw, (size_t)t->n_bytes, err));
+    QN_TRY_OUT(qn_dtype_decode(t->dtype, raw, values, (size_t)t->n_elems, err));
+    list = json_array();
+    for (uint64_t i = 0; i < t->n_elems; i++) {
+        json_t *v = gguf_json_f32((double)values[i]);
+        if (!v || json_array_append_new(list, v) < 0)
+            QN_FAIL_OUT(QN_EFORMAT, "%s: tensor %s: element %llu is no number",
+                        ck->path, t->name, (unsigned long long)i);
+    }
+    json_object_set(scaling, name, list);
+out:
+    json_decref(list);
+    free(values);
+    free(raw);
+    return rc;
+}
+
+static void put_f64(const qn_ckpt *ck, const char *key, json_t *scaling,
+                    const char *name)
+{
+    double v;
+
+    if (gguf_arch_f64(ck, key, &v))
+        json_object_set_new(scaling, name, gguf_json_f32(v));
+}
+
+static int map_yarn(const qn_ckpt *ck, json_t *scaling, double factor,
+                    qn_err *err)
+{
+    double attn = 1, ext = 1;
+
+    gguf_arch_f64(ck, "rope.scaling.yarn_ext_factor", &ext);
+    if (ext != 1)
+        return qn_fail(err, QN_EUNSUP,
+                       "%s: rope.scaling.yarn_ext_factor %g; only 1 is "
+                       "supported",
+                       ck->path, ext);
+    put_f64(ck, "rope.scaling.yarn_beta_fast", scaling, "beta_fast");
+    put_f64(ck, "rope.scaling.yarn_beta_slow", scaling, "beta_slow");
+    if (!gguf_arch_f64(ck, "rope.scaling.yarn_attn_factor", &attn))
+        gguf_arch_f64(ck, "rope.scaling.attn_factor", &attn);
+    if (attn != 1 && factor > 0)
+        json_object_set_new(scaling, "attention_factor",
+                            json_real(attn * (1 + 0.1 * log(factor))));
+    return 0;
+}
+
+static int map_longrope(const qn_ckpt *ck, json_t *config, json_t *scaling,
+                        const qn_tensor *shorts, const qn_tensor *longs,
+                        qn_err *err)
+{
+    uint64_t ctx;
+
+    QN_TRY(read_factors(ck, shorts, scaling, "short_factor", err));
+    QN_TRY(read_factors(ck, longs, scaling, "long_factor", err));
+    put_f64(ck, "rope.scaling.attn_factor", scaling, "attention_factor");
+    if (gguf_arch_u64(ck, "rope.scaling.original_context_length", &ctx) &&
+        ctx <= INT64_MAX)
+        json_object_set_new(config, "original_max_position_embeddings",
+                            json_integer((json_int_t)ctx));
+    return 0;
+}
+
+/* The kind of scaling and its factor, from either generation of keys. */
+static qn_view scaling_type(const qn_ckpt *ck, double *factor)
+{
+    const qn_gguf_kv *type = gguf_arch_kv(ck, "rope.scaling.type");
+
+    *factor = 1;
+    if (type && type->type == QN_GGUF_STR) {
+        gguf_arch_f64(ck, "rope.scaling.factor", factor);
+        return type->v.str;
+    }
+    if (gguf_arch_f64(ck, "rope.scaling.factor", factor) && *factor != 1)
+        return qn_view_cstr("linear");
+    if (gguf_arch_f64(ck, "rope.scale_linear", factor) && *factor != 1)
+        return qn_view_cstr("linear");
+    return qn_view_cstr("none");
+}
+
+int gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err)
+{
+    const qn_tensor *longs = qn_ckpt_find(ck, "rope_factors_long.weight");
+    const qn_tensor *shorts = qn_ckpt_find(ck, "rope_factors_short.weight");
+    double factor;
+    qn_view type = scaling_type(ck, &factor);
+    json_t *scaling;
+    uint64_t ctx;
+    int rc = 0;
+
+    if (longs && shorts)
+        type = qn_view_cstr("longrope");
+    if (qn_view_eqs(type, "none") || type.n == 0)
+        return 0;
+    scaling = json_object();
+    if (json_object_set_new(scaling, "rope_type",
+                            json_stringn(type.p, type.n)) < 0)
+        QN_FAIL_OUT(QN_EFORMAT, "%s: rope.scaling.type is not a text",
+                    ck->path);
+    if (factor != 1 || qn_view_eqs(type, "linear") || qn_view_eqs(type, "yarn"))
+        json_object_set_new(scaling, "factor", gguf_json_f32(factor));
+    if (gguf_arch_u64(ck, "rope.scaling.original_context_length", &ctx) &&
+        ctx <= INT64_MAX && !qn_view_eqs(type, "linear"))
+        json_object_set_new(scaling, "original_max_position_embeddings",
+                            json_integer((json_int_t)ctx));
+    if (qn_view_eqs(type, "yarn"))
+        QN_TRY_OUT(map_yarn(ck, scaling, factor, err));
+    if (longs && shorts)
+        QN_TRY_OUT(map_longrope(ck, config, scaling, shorts, longs, err));
+    json_object_set(config, "rope_scaling", scaling);
+out:
+    json_decref(scaling);
+    return rc;
+}
