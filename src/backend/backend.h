@@ -298,6 +298,11 @@ typedef struct qn_kv_desc {
 typedef struct qn_backend_params {
     int n_threads; /* 0: what the machine grants */
     qn_isa isa;    /* cap; QN_ISA_N - 1: no cap   */
+    /* Products of 16-bit and quantized weights with unrounded f32
+     * activations, the weights expanded: what the format's definition says,
+     * slower. Otherwise activations are rounded to what the fast dot
+     * instructions take (bf16; int8 per block of 32). */
+    bool exact;
 } qn_backend_params;
 
 typedef struct qn_backend_api {
@@ -350,6 +355,9 @@ typedef struct qn_backend_api {
 struct qn_backend {
     const qn_backend_api *api;
 };
+
+/* Linked into every build. */
+extern const qn_backend_api qn_cpu_backend_api;
 
 /* "cpu", later "cuda" (a plugin found beside the program). */
 int qn_backend_open(qn_backend **out, const char *name,

@@ -1,0 +1,139 @@
+/* cpu_int.h - the CPU backend's own types.
+ *
+ * exec plans a list once (workspace, barriers), then every thread of the pool
+ * walks the whole list with a qn_worker, doing its part of each op. */
+#ifndef QN_BACKEND_CPU_INT_H
+#define QN_BACKEND_CPU_INT_H
+
+#include "backend/cpu/kernels.h"
+
+#include <stdatomic.h>
+
+typedef struct qn_cpu_backend {
+    qn_backend base;
+    qn_pool *pool;
+    int n_threads;
+    bool exact;
+    qn_isa isa;
+    int64_t l2; /* bytes per core */
+    qn_kernels kern;
+    uint8_t *ws; /* grows to what the largest list needed */
+    uint64_t ws_bytes;
+} qn_cpu_backend;
+
+struct qn_weight {
+    const qn_kernels *kern;
+    qn_layout layout;
+    qn_dtype dtype;
+    int64_t n_out, n_in;
+    int64_t n_panel, panel_bytes;
+    int64_t file_row_bytes;
+    uint64_t n_bytes;
+    uint8_t *data;
+};
+
+/* Page-major: a page holds, for each kv head, its keys as panels of 16
+ * positions [QN_PAGE / 16][d_k][16] (bf16: pairs along d_k) and its values as
+ * panels of 16 elements [ceil(d_v / 16)][QN_PAGE][16]. So scores and weighted
+ * sums are the same panel products as linear layers. */
+struct qn_kv {
+    qn_kv_desc desc;
+    qn_layout k_layout, v_layout;
+    int64_t k_panel, v_panel;       /* bytes of a panel            */
+    int64_t head_bytes, head_v;     /* a head's part; where v is   */
+    int64_t page_bytes;
+    uint64_t n_bytes;
+    uint8_t *data;
+};
+
+/* One counter per op, from which threads take work items. */
+typedef struct qn_ticket {
+    QN_ALIGNED(64) _Atomic int64_t next;
+} qn_ticket;
+
+/* One thread's view of the run. */
+typedef struct qn_worker {
+    const qn_cpu_backend *be;
+    const qn_kernels *kern;
+    int thread, n_threads;
+    _Atomic int64_t *next; /* this op's counter                          */
+    int64_t base;          /* first ticket of the current phase of the op */
+    uint8_t *shared;       /* prepared activations, all threads           */
+    uint8_t *own;          /* this thread's scratch                       */
+} qn_worker;
+
+/* Takes items 0..n-1 of a phase: true and *i, or false when none is left.
+ * Phases of one op are kept apart by barriers; each ends with exactly one
+ * refusal per thread, which is what qn_worker_phase counts on. */
+QN_INLINE bool qn_worker_take(qn_worker *w, int64_t n, int64_t *i)
+{
+    *i = atomic_fetch_add_explicit(w->next, 1, memory_order_relaxed) - w->base;
+    return *i < n;
+}
+
+QN_INLINE void qn_worker_phase(qn_worker *w, int64_t n)
+{
+    w->base += n + w->n_threads;
+}
+
+QN_INLINE void qn_worker_barrier(const qn_worker *w)
+{
+    qn_pool_barrier(w->be->pool);
+}
+
+/* What an op needs of the workspace. */
+typedef struct qn_need {
+    uint64_t shared, own;
+} qn_need;
+
+QN_INLINE uint64_t qn_round64(uint64_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
+/* weight.c */
+bool qn_cpu_weight_supports(const qn_backend *be, qn_dtype dtype);
+uint64_t qn_cpu_weight_bytes(const qn_backend *be, const qn_weight_desc *d);
+int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
+                      qn_err *err);
+void qn_cpu_weight_put(qn_weight *w, int64_t row0, int64_t n_row,
+                       const void *rows);
+void qn_cpu_weight_free(qn_backend *be, qn_weight *w);
+/* y = scale * row (+ y). */
+void qn_weight_row(const qn_weight *w, int64_t row, float scale, bool add,
+                   float *y);
+
+/* kv.c */
+uint64_t qn_cpu_kv_bytes(const qn_backend *be, const qn_kv_desc *d);
+int qn_cpu_kv_new(qn_backend *be, const qn_kv_desc *d, qn_kv **out,
+                  qn_err *err);
+void qn_cpu_kv_free(qn_backend *be, qn_kv *kv);
+void qn_cpu_kv_copy_page(qn_backend *be, qn_kv *kv, int32_t dst, int32_t src);
+void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w);
+
+/* exec.c */
+void qn_cpu_exec(qn_backend *be, const qn_op *ops, int n_op);
+
+/* The ops: what each needs, and a thread's part of it. */
+void qn_op_embed_run(const qn_op_embed *op, qn_worker *w);
+void qn_op_norm_run(const qn_op_norm *op, qn_worker *w);
+void qn_op_rope_table_run(const qn_op_rope_table *op, qn_worker *w);
+void qn_op_rope_run(const qn_op_rope *op, qn_worker *w);
+void qn_op_map_run(const qn_op_map *op, qn_worker *w);
+void qn_op_gather_run(const qn_op_gather *op, qn_worker *w);
+void qn_op_linear_need(const qn_cpu_backend *be, const qn_op_linear *op,
+                       qn_need *need);
+void qn_op_linear_run(const qn_op_linear *op, qn_worker *w);
+void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
+                     qn_need *need);
+void qn_op_attn_run(const qn_op_attn *op, qn_worker *w);
+void qn_op_route_need(const qn_cpu_backend *be, const qn_op_route *op,
+                      qn_need *need);
+void qn_op_route_run(const qn_op_route *op, qn_worker *w);
+uint64_t qn_cpu_experts_scratch(const qn_backend *be, int n_row, int k,
+                                int d_model, int d_ff);
+void qn_op_experts_need(const qn_cpu_backend *be, const qn_op_experts *op,
+                        qn_need *need);
+void qn_op_experts_run(const qn_op_experts *op, qn_worker *w);
+
+#endif

@@ -1,0 +1,120 @@
+/* kernels.c - selection of kernels, and the sizes that layouts imply. */
+#include "backend/cpu/kernels.h"
+
+void qn_kernels_init(qn_kernels *k, qn_isa cap)
+{
+    qn_isa isa = QN_MIN(cap, qn_cpu_get()->isa);
+
+    *k = (qn_kernels){0};
+    qn_kernels_ref(k);
+#if defined(__x86_64__)
+    if (isa >= QN_ISA_AVX2)
+        qn_kernels_avx2(k);
+    if (isa >= QN_ISA_AVX512)
+        qn_kernels_avx512(k);
+    if (isa >= QN_ISA_AVX512VNNI)
+        qn_kernels_avx512vnni(k);
+    if (isa >= QN_ISA_AVX512BF16)
+        qn_kernels_avx512bf16(k);
+#else
+    (void)isa;
+#endif
+}
+
+const char *qn_layout_name(qn_layout l)
+{
+    static const char *const names[QN_LAYOUT_N] = {
+        [QN_LAYOUT_F32] = "f32",   [QN_LAYOUT_F16] = "f16",
+        [QN_LAYOUT_BF16] = "bf16", [QN_LAYOUT_BF16K] = "bf16k",
+        [QN_LAYOUT_Q8_0] = "q8_0", [QN_LAYOUT_Q4_0] = "q4_0",
+    };
+    return names[l];
+}
+
+/* k's that lie together, and the bytes they take in a panel. */
+static const struct {
+    int step, bytes;
+} layout_step[QN_LAYOUT_N] = {
+    [QN_LAYOUT_F32] = {1, 64},        [QN_LAYOUT_F16] = {1, 32},
+    [QN_LAYOUT_BF16] = {2, 64},       [QN_LAYOUT_BF16K] = {1, 32},
+    [QN_LAYOUT_Q8_0] = {32, 32 + 512}, [QN_LAYOUT_Q4_0] = {32, 32 + 256},
+};
+
+int64_t qn_panel_bytes(qn_layout l, int64_t n_in)
+{
+    int step = layout_step[l].step;
+
+    return (n_in + step - 1) / step * layout_step[l].bytes;
+}
+
+int64_t qn_panel_offset(qn_layout l, int64_t k)
+{
+    return k / layout_step[l].step * layout_step[l].bytes;
+}
+
+int64_t qn_xform_offset(qn_xform f, int64_t k)
+{
+    switch (f) {
+    case QN_X_BF16:    return k * 2;
+    case QN_X_Q8_O128:
+    case QN_X_Q8_O8:   return k / QN_QBLOCK * (int64_t)sizeof(qn_xq8);
+    default:           return k * 4;
+    }
+}
+
+int64_t qn_xform_bytes(qn_xform f, int64_t n)
+{
+    if (f == QN_X_BF16)
+        n += n & 1;
+    return qn_xform_offset(f, n);
+}
+
+void qn_tile_run(const qn_tile_kernel *k, const qn_tile *t)
+{
+    int n_part = (t->n_tok + k->max_tok - 1) / k->max_tok;
+
+    for (int i = 0; i < n_part; i++) {
+        int t0 = t->n_tok * i / n_part, t1 = t->n_tok * (i + 1) / n_part;
+        qn_tile part = *t;
+        part.x += t0 * t->x_tok;
+        part.acc += t0 * t->acc_tok;
+        part.n_tok = t1 - t0;
+        k->fn(&part);
+    }
+}
+
+static void line(qn_str *json, const char *op, const char *layout,
+                 const char *name)
+{
+    if (name)
+        qn_str_addf(json, "%s{\"op\":\"%s\",\"layout\":\"%s\",\"kernel\":\"%s\"}",
+                    json->p[json->n - 1] == '[' ? "" : ",", op, layout, name);
+}
+
+void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json)
+{
+    static const char *const forms[QN_X_N] = {
+        [QN_X_F32] = "f32",          [QN_X_F32_BF16] = "f32 of bf16",
+        [QN_X_BF16] = "bf16 pairs",  [QN_X_Q8_O128] = "int8 block 32 (+128)",
+        [QN_X_Q8_O8] = "int8 block 32 (+8)",
+    };
+
+    qn_str_addc(json, '[');
+    for (int l = 0; l < QN_LAYOUT_N; l++)
+        line(json, "linear", qn_layout_name(l),
+             exact ? k->exact[l].name : k->linear[l].name);
+    for (int l = 0; l < QN_LAYOUT_BF16K + 1; l++)
+        line(json, "attention", qn_layout_name(l), k->exact[l].name);
+    for (int f = 0; f < QN_X_N; f++)
+        line(json, "prepare", forms[f], k->prep[f].name);
+    for (int l = 0; l < QN_LAYOUT_N; l++)
+        line(json, "pack", qn_layout_name(l), k->pack[l].name);
+    line(json, "epilogue", "f32", k->epilogue.name);
+    line(json, "norm", "f32", k->norm.name);
+    line(json, "map", "f32", k->map.name);
+    line(json, "rope", "f32", k->rope.name);
+    line(json, "softmax", "f32", k->softmax.name);
+    line(json, "scale", "f32", k->scale.name);
+    line(json, "axpy", "f32", k->axpy.name);
+    qn_str_addc(json, ']');
+}

@@ -1,0 +1,178 @@
+/* kernels.h - the table of kernels, and what they agree on.
+ *
+ * qn_kernels is filled with the plain C functions of ref/ first; then each
+ * instruction set that the machine has (and the cap allows) overrides what it
+ * does better, in rising order. What ended up in the table can be printed.
+ * Kernels are void, allocate nothing, have no globals and read no row that
+ * they were not given. README.md draws the layouts.
+ *
+ * The law of one order: lane l of a panel is one output row, and every kernel
+ * of a layout walks k upward with one accumulator per output. How many tokens
+ * or panels a kernel takes at once cannot change a bit of any output.
+ */
+#ifndef QN_BACKEND_CPU_KERNELS_H
+#define QN_BACKEND_CPU_KERNELS_H
+
+#include "backend/backend.h"
+
+#define QN_PANEL 16  /* output rows per weight panel, positions per K panel */
+#define QN_QBLOCK 32 /* elements per block of q8_0 and q4_0                 */
+#define QN_PAGE 64   /* KV positions per page                               */
+
+/* How a matrix lies in memory, per panel of 16 rows. */
+typedef enum qn_layout {
+    QN_LAYOUT_F32,   /* [n_in][16] f32                                     */
+    QN_LAYOUT_F16,   /* [n_in][16] f16                                     */
+    QN_LAYOUT_BF16,  /* [ceil(n_in / 2)][16][2] bf16, odd n_in zero-padded */
+    QN_LAYOUT_BF16K, /* [n_in][16] bf16: cached values, where k is a position
+                        and may start anywhere */
+    QN_LAYOUT_Q8_0,  /* per block: 16 f16 scales, [8][16][4] of q + 128    */
+    QN_LAYOUT_Q4_0,  /* per block: 16 f16 scales, [4][16][4] bytes: byte b of
+                        dword j holds k = 4j + b low, 16 + 4j + b high; q + 8 */
+    QN_LAYOUT_N
+} qn_layout;
+
+/* What a product kernel takes as x. */
+typedef enum qn_xform {
+    QN_X_F32,      /* as it is                                        */
+    QN_X_F32_BF16, /* f32 holding values rounded to bf16              */
+    QN_X_BF16,     /* bf16 pairs, zero-padded to an even count        */
+    QN_X_Q8_O128,  /* qn_xq8 blocks whose fix is -128 * sum           */
+    QN_X_Q8_O8,    /* qn_xq8 blocks whose fix is -8 * sum             */
+    QN_X_N
+} qn_xform;
+
+/* 32 activations: d = absmax / 127, q = round(x / d). `fix` undoes the offset
+ * that makes the weights unsigned: sum (w + o) q - o * sum q = sum w q. */
+typedef struct qn_xq8 {
+    int8_t q[QN_QBLOCK];
+    float d;
+    int32_t fix;
+} qn_xq8;
+_Static_assert(sizeof(qn_xq8) == 40, "five broadcast-friendly 8-byte words");
+
+/* acc[t][16 p + l] (+)= sum over k of w[p][k][l] * x[t][k]. */
+typedef struct qn_tile {
+    const uint8_t *w; /* panel 0 at the first k                           */
+    int64_t w_panel;  /* bytes from a panel to the next                   */
+    const uint8_t *x; /* token 0 at the first k, in the kernel's xform    */
+    int64_t x_tok;    /* bytes from a token to the next                   */
+    float *acc;       /* 64-byte aligned                                  */
+    int64_t acc_tok;  /* floats from a token to the next, multiple of 16  */
+    int n_k;          /* whole blocks; for BF16 whole pairs or the end    */
+    int n_tok, n_panel; /* n_tok <= the kernel's max_tok                  */
+    bool load;        /* go on from what acc holds, instead of from zero  */
+} qn_tile;
+typedef void (*qn_tile_fn)(const qn_tile *t);
+
+typedef struct qn_tile_kernel {
+    const char *name; /* NULL: the layout has no such product */
+    qn_tile_fn fn;
+    qn_xform xform;
+    int max_tok;
+} qn_tile_kernel;
+
+/* One row of n activations into an xform. dst is 64-byte aligned and has
+ * qn_xform_bytes(form, n) bytes. */
+typedef void (*qn_prep_fn)(const float *x, int n, void *dst);
+
+/* Takes the sums of a tile to the output: scale, bias, activation. */
+typedef struct qn_epilogue_args {
+    const float *acc;  /* [n_tok][n_col], stride acc_tok                    */
+    const float *acc1; /* QN_EPI_GLU: sums of the second part               */
+    int64_t acc_tok;
+    const float *bias, *bias1; /* of column 0, or NULL                      */
+    float *y;
+    int64_t ldy;
+    int n_tok, n_col;
+    qn_epilogue kind;
+    qn_act act;
+    float scale;
+} qn_epilogue_args;
+typedef void (*qn_epilogue_fn)(const qn_epilogue_args *a);
+
+/* One normalized group: y = norm(x) * w + b + residual (NULL: without). */
+typedef struct qn_norm_args {
+    const float *x, *w, *b, *residual;
+    float *y;
+    int n;
+    float eps;
+    bool rms;
+} qn_norm_args;
+typedef void (*qn_norm_fn)(const qn_norm_args *a);
+
+/* n elements of a map op: see qn_op_map. */
+typedef struct qn_map_args {
+    const float *x, *mul; /* mul may be NULL */
+    float *y;
+    int n;
+    qn_act act;
+    float scale, cap;
+    bool add;
+} qn_map_args;
+typedef void (*qn_map_fn)(const qn_map_args *a);
+
+/* Rotates one head in place; cs = { cos[n], sin[n] }. */
+typedef void (*qn_rope_fn)(float *x, const float *cs, int n, bool interleaved);
+
+/* One step of an online softmax over scores s[0..n) of consecutive positions,
+ * s[j] at distance rel0 + j (<= 0) from the query: s becomes
+ * exp(score - m), m the running maximum, l the running sum; returns the
+ * factor that what was accumulated so far must be multiplied with. */
+typedef struct qn_softmax_args {
+    float scale, softcap, slope;
+    float rel0;
+    int n;
+} qn_softmax_args;
+typedef float (*qn_softmax_fn)(float *s, const qn_softmax_args *a, float *m,
+                               float *l);
+
+/* y[i] *= f. */
+typedef void (*qn_scale_fn)(float *y, int n, float f);
+/* y[i] += f * x[i]. */
+typedef void (*qn_axpy_fn)(float *y, const float *x, int n, float f);
+
+/* Rows [0, 16) of a panel from rows that lie `row_bytes` apart in the file's
+ * format. */
+typedef void (*qn_pack_fn)(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
+                           uint8_t *panel);
+
+typedef struct qn_kernels {
+    qn_tile_kernel linear[QN_LAYOUT_N]; /* the fast product              */
+    qn_tile_kernel exact[QN_LAYOUT_N];  /* f32 x, weights expanded       */
+    struct { const char *name; qn_prep_fn fn; } prep[QN_X_N];
+    struct { const char *name; qn_pack_fn fn; } pack[QN_LAYOUT_N];
+    struct { const char *name; qn_epilogue_fn fn; } epilogue;
+    struct { const char *name; qn_norm_fn fn; } norm;
+    struct { const char *name; qn_map_fn fn; } map;
+    struct { const char *name; qn_rope_fn fn; } rope;
+    struct { const char *name; qn_softmax_fn fn; } softmax;
+    struct { const char *name; qn_scale_fn fn; } scale;
+    struct { const char *name; qn_axpy_fn fn; } axpy;
+} qn_kernels;
+
+/* Fills the table for what `cap` and this machine both have. */
+void qn_kernels_init(qn_kernels *k, qn_isa cap);
+/* A JSON array of {op, layout, kernel}; `exact`: which products are in use. */
+void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json);
+
+/* The steps of qn_kernels_init: each overrides what it does better. */
+void qn_kernels_ref(qn_kernels *k);
+void qn_kernels_avx2(qn_kernels *k);
+void qn_kernels_avx512(qn_kernels *k);
+void qn_kernels_avx512vnni(qn_kernels *k);
+void qn_kernels_avx512bf16(qn_kernels *k);
+
+const char *qn_layout_name(qn_layout l);
+/* Bytes of one panel with n_in inputs. */
+int64_t qn_panel_bytes(qn_layout l, int64_t n_in);
+/* Bytes from the start of a panel to k (a multiple of the layout's step). */
+int64_t qn_panel_offset(qn_layout l, int64_t k);
+/* Bytes of a row of n activations in a form, and from its start to k. */
+int64_t qn_xform_bytes(qn_xform f, int64_t n);
+int64_t qn_xform_offset(qn_xform f, int64_t k);
+
+/* Any number of tokens: cuts them into even parts the kernel can take. */
+void qn_tile_run(const qn_tile_kernel *k, const qn_tile *t);
+
+#endif

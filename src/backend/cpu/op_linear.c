@@ -1,0 +1,126 @@
+/* op_linear.c - linear layers.
+ *
+ * First the activations are put into the form each part's kernel takes: once
+ * per op into shared memory, threads sharing the rows and meeting; or, when
+ * that is less work than meeting, by every thread for itself. Then threads
+ * take items of the product from one queue.
+ *
+ * Many rows are done in stretches of STRETCH, which bounds the workspace.
+ */
+#include "backend/cpu/product.h"
+
+#define STRETCH 512     /* rows prepared at a time               */
+#define OWN_ELEMS 16384 /* up to here a thread prepares by itself */
+
+/* The distinct forms that the parts need. */
+static int forms_of(const qn_cpu_backend *be, const qn_op_linear *op,
+                    qn_xform *forms, int *form_of_part)
+{
+    int n = 0;
+
+    for (int i = 0; i < op->n_part; i++) {
+        qn_xform f = qn_product_kernel(be, op->part[i].w)->xform;
+        int j = 0;
+        while (j < n && forms[j] != f)
+            j++;
+        if (j == n)
+            forms[n++] = f;
+        form_of_part[i] = j;
+    }
+    return n;
+}
+
+/* Rows of f32 that are few, or that do not collide in the cache, stay where
+ * they are. */
+static bool in_place(const qn_op_linear *op, qn_xform f)
+{
+    return f == QN_X_F32 && (op->n_row <= 4 || op->ldx / 16 % 2 == 1);
+}
+
+static bool by_itself(const qn_op_linear *op)
+{
+    return (int64_t)op->n_row * op->part[0].w->n_in <= OWN_ELEMS;
+}
+
+void qn_op_linear_need(const qn_cpu_backend *be, const qn_op_linear *op,
+                       qn_need *need)
+{
+    qn_xform forms[QN_LINEAR_PARTS];
+    int form_of_part[QN_LINEAR_PARTS];
+    int n = forms_of(be, op, forms, form_of_part);
+    uint64_t bytes = 0;
+
+    for (int j = 0; j < n; j++)
+        if (!in_place(op, forms[j]))
+            bytes += (uint64_t)(qn_product_stride(forms[j],
+                                                  op->part[0].w->n_in) *
+                                QN_MIN(op->n_row, STRETCH));
+    need->own = QN_PRODUCT_ACC_BYTES + (by_itself(op) ? bytes : 0);
+    need->shared = by_itself(op) ? 0 : bytes;
+}
+
+/* Rows [row0, row0 + n_row) of x in every form needed; where each form's
+ * first row is, and its stride. */
+static void prepare(const qn_op_linear *op, qn_worker *w, int row0, int n_row,
+                    const qn_xform *forms, int n_form, const uint8_t **x,
+                    int64_t *x_tok)
+{
+    bool own = by_itself(op);
+    uint8_t *to = own ? w->own + QN_PRODUCT_ACC_BYTES : w->shared;
+    int n_in = (int)op->part[0].w->n_in;
+    int64_t begin = 0, end = n_row;
+
+    if (!own)
+        qn_pool_split(n_row, 1, w->thread, w->n_threads, &begin, &end);
+    for (int j = 0; j < n_form; j++) {
+        if (in_place(op, forms[j])) {
+            x[j] = (const uint8_t *)(op->x + row0 * op->ldx);
+            x_tok[j] = op->ldx * (int64_t)sizeof(float);
+            continue;
+        }
+        x[j] = to;
+        x_tok[j] = qn_product_stride(forms[j], n_in);
+        for (int64_t r = begin; r < end; r++)
+            w->kern->prep[forms[j]].fn(op->x + (row0 + r) * op->ldx, n_in,
+                                       to + r * x_tok[j]);
+        to += n_row * x_tok[j];
+    }
+}
+
+void qn_op_linear_run(const qn_op_linear *op, qn_worker *w)
+{
+    qn_xform forms[QN_LINEAR_PARTS];
+    int form_of_part[QN_LINEAR_PARTS];
+    int n_form = forms_of(w->be, op, forms, form_of_part);
+    qn_need need;
+
+    qn_op_linear_need(w->be, op, &need);
+    for (int row0 = 0; row0 < op->n_row; row0 += STRETCH) {
+        const uint8_t *x[QN_LINEAR_PARTS];
+        int64_t x_tok[QN_LINEAR_PARTS], item;
+        qn_product p = {.n_row = QN_MIN(STRETCH, op->n_row - row0),
+                        .n_part = op->n_part,
+                        .epi = op->epi,
+                        .act = op->act,
+                        .scale = op->scale};
+
+        if (row0 > 0)
+            qn_worker_barrier(w); /* the last stretch has ended */
+        prepare(op, w, row0, p.n_row, forms, n_form, x, x_tok);
+        if (need.shared)
+            qn_worker_barrier(w);
+        for (int i = 0; i < op->n_part; i++) {
+            p.part[i].w = op->part[i].w;
+            p.part[i].kernel = qn_product_kernel(w->be, op->part[i].w);
+            p.part[i].bias = op->part[i].bias;
+            p.part[i].y = op->part[i].y + row0 * op->part[i].ldy;
+            p.part[i].ldy = op->part[i].ldy;
+            p.part[i].x = x[form_of_part[i]];
+            p.part[i].x_tok = x_tok[form_of_part[i]];
+        }
+        qn_product_plan(w->be, &p);
+        while (qn_worker_take(w, p.n_item, &item))
+            qn_product_item(w->be, &p, item, (float *)(void *)w->own);
+        qn_worker_phase(w, p.n_item);
+    }
+}

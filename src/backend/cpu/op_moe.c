@@ -1,0 +1,377 @@
+/* op_moe.c - choice of experts, and their gated MLPs.
+ *
+ * The (row, j) pairs of a step are sorted by expert. Each expert's rows lie
+ * together then, and its weights are streamed once for all of them. The parts
+ * of a row's sum are kept apart until all are there, and then added in the
+ * order j = 0..k-1.
+ */
+#include "backend/cpu/product.h"
+
+#include <math.h>
+
+/* ---- route --------------------------------------------------------------- */
+
+/* One row's scores: what weights come from, and what the choice goes by. */
+typedef struct route_row {
+    const qn_op_route *op;
+    const float *logits;
+    float *score, *choice; /* [n_exp] */
+} route_row;
+
+void qn_op_route_need(const qn_cpu_backend *be, const qn_op_route *op,
+                      qn_need *need)
+{
+    (void)be;
+    need->own = 2 * (uint64_t)op->n_exp * sizeof(float);
+}
+
+static void score(const route_row *r)
+{
+    const qn_op_route *op = r->op;
+    float top = -INFINITY, sum = 0;
+
+    for (int e = 0; e < op->n_exp; e++)
+        top = r->logits[e] > top ? r->logits[e] : top;
+    for (int e = 0; e < op->n_exp; e++) {
+        float x = r->logits[e];
+        switch (op->kind) {
+        case QN_ROUTE_SOFTMAX:      r->score[e] = expf(x - top); break;
+        case QN_ROUTE_TOPK_SOFTMAX: r->score[e] = x; break;
+        case QN_ROUTE_SIGMOID:      r->score[e] = 1 / (1 + expf(-x)); break;
+        }
+        sum += r->score[e];
+    }
+    for (int e = 0; e < op->n_exp; e++) {
+        if (op->kind == QN_ROUTE_SOFTMAX)
+            r->score[e] /= sum;
+        r->choice[e] = r->score[e] + (op->bias ? op->bias[e] : 0);
+    }
+}
+
+/* Sum of a group's two best choices. */
+static float group_score(const route_row *r, int g, int size)
+{
+    float best = -INFINITY, second = -INFINITY;
+
+    for (int e = g * size; e < (g + 1) * size; e++) {
+        float c = r->choice[e];
+        if (c > best) {
+            second = best;
+            best = c;
+        } else if (c > second) {
+            second = c;
+        }
+    }
+    return size > 1 ? best + second : best;
+}
+
+/* Is group g among the best k_group? Ties go to the lower one. */
+static bool group_open(const route_row *r, int g)
+{
+    int size, better = 0;
+    float mine;
+
+    if (r->op->n_group <= 0)
+        return true;
+    size = r->op->n_exp / r->op->n_group;
+    mine = group_score(r, g, size);
+    for (int o = 0; o < r->op->n_group; o++) {
+        float other = group_score(r, o, size);
+        better += other > mine || (other == mine && o < g);
+    }
+    return better < r->op->k_group;
+}
+
+static bool is_chosen(const int32_t *ids, int n, int e)
+{
+    for (int j = 0; j < n; j++)
+        if (ids[j] == e)
+            return true;
+    return false;
+}
+
+static void choose(const route_row *r, int32_t *ids)
+{
+    const qn_op_route *op = r->op;
+    int n_group = QN_MAX(op->n_group, 1), size = op->n_exp / n_group;
+
+    for (int j = 0; j < op->k; j++)
+        ids[j] = -1;
+    for (int g = 0; g < n_group; g++) {
+        if (!group_open(r, g))
+            continue;
+        for (int e = g * size; e < (g + 1) * size; e++) {
+            int at = op->k;
+            /* insertion into the falling list; an equal one stays ahead */
+            while (at > 0 && (ids[at - 1] < 0 ||
+                              r->choice[e] > r->choice[ids[at - 1]]))
+                at--;
+            if (at == op->k)
+                continue;
+            memmove(ids + at + 1, ids + at,
+                    (size_t)(op->k - at - 1) * sizeof *ids);
+            ids[at] = e;
+        }
+    }
+    /* with few experts in the open groups: fill up with what is left */
+    for (int j = 0, e = 0; j < op->k; j++) {
+        if (ids[j] >= 0)
+            continue;
+        while (is_chosen(ids, op->k, e))
+            e++;
+        ids[j] = e;
+    }
+}
+
+static void weigh(const route_row *r, const int32_t *ids, float *weights)
+{
+    const qn_op_route *op = r->op;
+    float sum = 0, top = r->logits[ids[0]];
+
+    for (int j = 0; j < op->k; j++) {
+        weights[j] = op->kind == QN_ROUTE_TOPK_SOFTMAX
+                         ? expf(r->logits[ids[j]] - top)
+                         : r->score[ids[j]];
+        sum += weights[j];
+    }
+    for (int j = 0; j < op->k; j++) {
+        if (op->renormalize || op->kind == QN_ROUTE_TOPK_SOFTMAX)
+            weights[j] /= sum;
+        weights[j] *= op->scale;
+    }
+}
+
+void qn_op_route_run(const qn_op_route *op, qn_worker *w)
+{
+    route_row r = {.op = op, .score = (float *)(void *)w->own};
+    int64_t begin, end;
+
+    r.choice = r.score + op->n_exp;
+    qn_pool_split(op->n_row, 1, w->thread, w->n_threads, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        r.logits = op->logits + i * op->ldl;
+        score(&r);
+        choose(&r, op->ids + i * op->k);
+        weigh(&r, op->ids + i * op->k, op->weights + i * op->k);
+    }
+}
+
+/* ---- experts ------------------------------------------------------------- */
+
+/* The op's scratch. A slot is a (row, j) pair; slots are in expert order. */
+typedef struct experts_mem {
+    int32_t *slot_of; /* [n_row * k] slot of pair (row, j)        */
+    int32_t *pair_of; /* [n_row * k] the other way                */
+    uint8_t *x;       /* [n_slot] prepared rows, for the up and the down step */
+    float *h;         /* [n_slot][d_ff]                           */
+    float *out;       /* [n_slot][d_model]                        */
+} experts_mem;
+
+/* A row of x in the widest form. */
+static uint64_t x_stride(int64_t n_in)
+{
+    return (uint64_t)qn_product_stride(QN_X_F32, n_in);
+}
+
+static uint64_t layout_scratch(uint64_t n_slot, uint64_t d_model, uint64_t d_ff,
+                               uint8_t *base, experts_mem *m)
+{
+    uint64_t map = qn_round64(n_slot * sizeof(int32_t)), at = 0;
+    uint64_t x = n_slot * QN_MAX(x_stride((int64_t)d_model),
+                                 x_stride((int64_t)d_ff));
+    uint64_t h = qn_round64(n_slot * d_ff * sizeof(float));
+    uint64_t out = qn_round64(n_slot * d_model * sizeof(float));
+
+    if (m) {
+        m->slot_of = (int32_t *)(void *)base;
+        m->pair_of = (int32_t *)(void *)(base + map);
+        m->x = base + 2 * map;
+        m->h = (float *)(void *)(m->x + x);
+        m->out = (float *)(void *)(m->x + x + h);
+    }
+    at = 2 * map + x + h + out;
+    return at;
+}
+
+uint64_t qn_cpu_experts_scratch(const qn_backend *be, int n_row, int k,
+                                int d_model, int d_ff)
+{
+    (void)be;
+    return layout_scratch((uint64_t)n_row * (uint64_t)k, (uint64_t)d_model,
+                          (uint64_t)d_ff, NULL, NULL);
+}
+
+/* Shared: where each expert's slots begin, [n_exp + 1]. */
+void qn_op_experts_need(const qn_cpu_backend *be, const qn_op_experts *op,
+                        qn_need *need)
+{
+    (void)be;
+    need->own = QN_PRODUCT_ACC_BYTES;
+    need->shared = ((uint64_t)op->n_exp + 1) * sizeof(int32_t);
+}
+
+/* A counting sort; stable, so that slots of an expert are in row order. */
+static void sort_pairs(const qn_op_experts *op, const experts_mem *m,
+                       int32_t *start)
+{
+    int n_slot = op->n_row * op->k, sum = 0;
+
+    memset(start, 0, ((size_t)op->n_exp + 1) * sizeof *start);
+    for (int i = 0; i < n_slot; i++)
+        start[op->ids[i]]++;
+    for (int e = 0; e <= op->n_exp; e++) {
+        int n = start[e];
+        start[e] = sum;
+        sum += n;
+    }
+    for (int i = 0; i < n_slot; i++) {
+        int slot = start[op->ids[i]]++;
+        m->slot_of[i] = slot;
+        m->pair_of[slot] = i;
+    }
+    for (int e = op->n_exp; e > 0; e--) /* back to the beginnings */
+        start[e] = start[e - 1];
+    start[0] = 0;
+}
+
+/* Gate and up share the prepared rows; if their fast kernels want different
+ * forms, both take the exact ones, which all want f32. */
+static const qn_tile_kernel *expert_kernel(const qn_op_experts *op,
+                                           const qn_cpu_backend *be, int e,
+                                           bool down, const qn_weight *w)
+{
+    const qn_tile_kernel *k = qn_product_kernel(be, w);
+
+    if (!down && op->gate &&
+        qn_product_kernel(be, op->gate[e])->xform !=
+            qn_product_kernel(be, op->up[e])->xform)
+        k = &be->kern.exact[w->layout];
+    return k;
+}
+
+/* The part of an expert: its slots from `first`, up or down. */
+static void expert_product(const qn_op_experts *op, const qn_cpu_backend *be,
+                           const experts_mem *m, int e, int first, int n,
+                           bool down, qn_product *p)
+{
+    const qn_weight *gate = op->gate ? op->gate[e] : NULL;
+    const qn_weight *w = down ? op->down[e] : gate ? gate : op->up[e];
+    int64_t n_in = w->n_in;
+    bool glu = !down && gate;
+
+    *p = (qn_product){.n_row = n,
+                      .n_part = glu ? 2 : 1,
+                      .epi = glu ? QN_EPI_GLU : QN_EPI_STORE,
+                      .act = down ? QN_ACT_NONE : op->act,
+                      .scale = 1};
+    p->part[0].w = w;
+    p->part[1].w = glu ? op->up[e] : w;
+    for (int i = 0; i < p->n_part; i++) {
+        qn_xform f;
+        p->part[i].kernel = expert_kernel(op, be, e, down, p->part[i].w);
+        f = p->part[i].kernel->xform;
+        p->part[i].x_tok = qn_product_stride(f, n_in);
+        p->part[i].x = m->x + (uint64_t)first * x_stride(n_in);
+        p->part[i].y = (down ? m->out : m->h) + (int64_t)first * w->n_out;
+        p->part[i].ldy = w->n_out;
+    }
+    qn_product_plan(be, p);
+}
+
+/* Prepares this thread's slots for the weights of their expert. */
+static void prepare_slots(const qn_op_experts *op, qn_worker *w,
+                          const experts_mem *m, const int32_t *start, bool down)
+{
+    int64_t begin, end;
+    int e = 0;
+
+    qn_pool_split((int64_t)op->n_row * op->k, 1, w->thread, w->n_threads,
+                  &begin, &end);
+    for (int64_t slot = begin; slot < end; slot++) {
+        const qn_weight *wt;
+        qn_xform f;
+        const float *x;
+        while (slot >= start[e + 1])
+            e++;
+        wt = down ? op->down[e] : op->up[e];
+        f = expert_kernel(op, w->be, e, down, wt)->xform;
+        x = down ? m->h + slot * wt->n_in
+                 : op->x + m->pair_of[slot] / op->k * op->ldx;
+        w->kern->prep[f].fn(x, (int)wt->n_in,
+                            m->x + (uint64_t)start[e] * x_stride(wt->n_in) +
+                                (slot - start[e]) *
+                                    qn_product_stride(f, wt->n_in));
+    }
+}
+
+/* All experts' products of one step, from one queue. */
+static void run_products(const qn_op_experts *op, qn_worker *w,
+                         const experts_mem *m, const int32_t *start, bool down)
+{
+    int64_t n_item = 0, item, before = 0;
+    int e = -1;
+    qn_product p = {.n_item = 0};
+
+    for (int i = 0; i < op->n_exp; i++) {
+        if (start[i + 1] > start[i]) {
+            expert_product(op, w->be, m, i, start[i], start[i + 1] - start[i],
+                           down, &p);
+            n_item += p.n_item;
+        }
+    }
+    p.n_item = 0;
+    while (qn_worker_take(w, n_item, &item)) {
+        while (item >= before + p.n_item) {
+            before += p.n_item;
+            p.n_item = 0;
+            e++;
+            if (start[e + 1] > start[e])
+                expert_product(op, w->be, m, e, start[e],
+                               start[e + 1] - start[e], down, &p);
+        }
+        qn_product_item(w->be, &p, item - before, (float *)(void *)w->own);
+    }
+    qn_worker_phase(w, n_item);
+}
+
+static void combine(const qn_op_experts *op, qn_worker *w, const experts_mem *m)
+{
+    int d_model = (int)op->down[0]->n_out;
+    int64_t begin, end;
+
+    qn_pool_split(op->n_row, 1, w->thread, w->n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        float *y = op->y + r * op->ldy;
+        if (!op->add)
+            memset(y, 0, (size_t)d_model * sizeof *y);
+        for (int j = 0; j < op->k; j++)
+            w->kern->axpy.fn(y,
+                             m->out + (int64_t)m->slot_of[r * op->k + j] *
+                                          d_model,
+                             d_model, op->weights[r * op->k + j]);
+    }
+}
+
+void qn_op_experts_run(const qn_op_experts *op, qn_worker *w)
+{
+    int32_t *start = (int32_t *)(void *)w->shared;
+    experts_mem m;
+
+    if (op->n_row <= 0)
+        return;
+    layout_scratch((uint64_t)op->n_row * (uint64_t)op->k,
+                   (uint64_t)op->down[0]->n_out, (uint64_t)op->d_ff,
+                   op->scratch, &m);
+    if (w->thread == 0)
+        sort_pairs(op, &m, start);
+    qn_worker_barrier(w);
+    prepare_slots(op, w, &m, start, false);
+    qn_worker_barrier(w);
+    run_products(op, w, &m, start, false);
+    qn_worker_barrier(w);
+    prepare_slots(op, w, &m, start, true);
+    qn_worker_barrier(w);
+    run_products(op, w, &m, start, true);
+    qn_worker_barrier(w);
+    combine(op, w, &m);
+}

@@ -1,0 +1,144 @@
+/* product.c - see product.h. */
+#include "backend/cpu/product.h"
+
+#include <assert.h>
+
+#define ACC_FLOATS ((int64_t)(QN_PRODUCT_ACC_BYTES / sizeof(float)))
+#define K_BLOCK 2048
+#define MAX_TOK_BLOCK 128
+#define DECODE_GROUP_BYTES (128 << 10) /* weights of an item, few tokens */
+#define MAX_GROUP 16
+
+const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
+                                        const qn_weight *w)
+{
+    return be->exact ? &be->kern.exact[w->layout] : &be->kern.linear[w->layout];
+}
+
+int64_t qn_product_stride(qn_xform form, int64_t n_in)
+{
+    return (int64_t)((qn_round64((uint64_t)qn_xform_bytes(form, n_in)) / 64) |
+                     1) *
+           64;
+}
+
+/* Panels per item of a part: enough to be worth a ticket, few enough that all
+ * threads have several items and that the sums fit. */
+static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
+{
+    int64_t n_panel = p->part[i].w->n_panel;
+    int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
+    int64_t g, room = ACC_FLOATS / n_sum / QN_PANEL / p->tok_block;
+    int64_t spread = n_panel * p->n_tok_block / (4 * be->n_threads);
+
+    if (p->n_tok_block == 1 && p->tok_block <= 16)
+        g = DECODE_GROUP_BYTES / QN_MAX(1, p->part[i].w->panel_bytes * n_sum);
+    else
+        g = 4;
+    g = QN_MIN(g, QN_MIN(room, QN_MIN(spread, MAX_GROUP)));
+    return (int)QN_MAX(g, 1);
+}
+
+void qn_product_plan(const qn_cpu_backend *be, qn_product *p)
+{
+    int64_t n_in = p->part[0].w->n_in, per_tok = 0;
+    int max_tok = MAX_TOK_BLOCK;
+
+    for (int i = 0; i < p->n_part; i++) {
+        const qn_tile_kernel *k = p->part[i].kernel;
+        max_tok = QN_MIN(max_tok, k->max_tok);
+        per_tok = QN_MAX(per_tok,
+                         qn_xform_bytes(k->xform, QN_MIN(n_in, K_BLOCK)));
+    }
+    p->k_block = n_in;
+    p->tok_block = p->n_row;
+    if (p->n_row > max_tok) {
+        int64_t fit = be->l2 / 2 / QN_MAX(per_tok, 1);
+        int cap = (int)QN_MIN(fit, MAX_TOK_BLOCK) / max_tok * max_tok;
+        int n;
+        cap = QN_MAX(cap, max_tok);
+        /* even blocks, in whole tiles where that is possible */
+        n = (p->n_row + cap - 1) / cap;
+        p->tok_block = (p->n_row + n - 1) / n;
+        p->tok_block = (p->tok_block + max_tok - 1) / max_tok * max_tok;
+        p->k_block = K_BLOCK;
+    }
+    p->n_tok_block = (p->n_row + p->tok_block - 1) / p->tok_block;
+
+    p->n_item = 0;
+    for (int i = 0; i < p->n_part; i++) {
+        p->group[i] = group_size(be, p, i);
+        p->n_group[i] =
+            (p->part[i].w->n_panel + p->group[i] - 1) / p->group[i];
+        p->n_item += p->n_group[i];
+        if (p->epi == QN_EPI_GLU)
+            break; /* part 1 goes with part 0 */
+    }
+    p->n_item *= p->n_tok_block;
+}
+
+/* Sums of panels [panel, panel + n_panel) of a part for tokens [t0, ...). */
+static void sums(const qn_product *p, int part, int64_t panel, int n_panel,
+                 int t0, int n_tok, float *acc, int64_t acc_tok)
+{
+    const qn_weight *w = p->part[part].w;
+    const qn_tile_kernel *k = p->part[part].kernel;
+
+    for (int64_t k0 = 0; k0 < w->n_in; k0 += p->k_block) {
+        qn_tile t = {
+            .w = w->data + panel * w->panel_bytes +
+                 qn_panel_offset(w->layout, k0),
+            .w_panel = w->panel_bytes,
+            .x = p->part[part].x + t0 * p->part[part].x_tok +
+                 qn_xform_offset(k->xform, k0),
+            .x_tok = p->part[part].x_tok,
+            .acc = acc,
+            .acc_tok = acc_tok,
+            .n_k = (int)QN_MIN(p->k_block, w->n_in - k0),
+            .n_tok = n_tok,
+            .n_panel = n_panel,
+            .load = k0 > 0,
+        };
+        qn_tile_run(k, &t);
+    }
+}
+
+void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
+                     float *acc)
+{
+    int64_t per_block = p->n_item / p->n_tok_block, at = i % per_block;
+    int t0 = (int)(i / per_block) * p->tok_block, part = 0, n_panel, n_tok;
+    int64_t panel, col, acc_tok;
+    float *acc1 = acc;
+
+    while (at >= p->n_group[part])
+        at -= p->n_group[part++];
+    panel = at * p->group[part];
+    col = panel * QN_PANEL;
+    n_panel = (int)QN_MIN(p->group[part], p->part[part].w->n_panel - panel);
+    n_tok = QN_MIN(p->tok_block, p->n_row - t0);
+    acc_tok = (int64_t)n_panel * QN_PANEL;
+    assert(n_tok * acc_tok * (p->epi == QN_EPI_GLU ? 2 : 1) <= ACC_FLOATS);
+
+    sums(p, part, panel, n_panel, t0, n_tok, acc, acc_tok);
+    if (p->epi == QN_EPI_GLU) {
+        acc1 = acc + n_tok * acc_tok;
+        sums(p, 1, panel, n_panel, t0, n_tok, acc1, acc_tok);
+    }
+    const float *b0 = p->part[part].bias, *b1 = p->part[1].bias;
+    qn_epilogue_args e = {
+        .acc = acc,
+        .acc1 = acc1,
+        .acc_tok = acc_tok,
+        .bias = b0 ? b0 + col : NULL,
+        .bias1 = p->epi == QN_EPI_GLU && b1 ? b1 + col : NULL,
+        .y = p->part[part].y + t0 * p->part[part].ldy + col,
+        .ldy = p->part[part].ldy,
+        .n_tok = n_tok,
+        .n_col = (int)QN_MIN(acc_tok, p->part[part].w->n_out - col),
+        .kind = p->epi,
+        .act = p->act,
+        .scale = p->scale,
+    };
+    be->kern.epilogue.fn(&e);
+}

@@ -1,0 +1,51 @@
+/* product.h - y_i = epilogue(x W_i^T) as a queue of independent items.
+ *
+ * An item is a few panels of a part times a block of tokens. K is walked in
+ * blocks, so that the tokens' prepared activations and the panels' weights
+ * stay in the second-level cache; sums wait in the thread's scratch between
+ * K blocks, which changes no bit of them. Used by the linear and experts ops.
+ */
+#ifndef QN_BACKEND_CPU_PRODUCT_H
+#define QN_BACKEND_CPU_PRODUCT_H
+
+#include "backend/cpu/cpu_int.h"
+
+typedef struct qn_product {
+    int n_row, n_part;
+    struct {
+        const qn_weight *w;
+        const qn_tile_kernel *kernel;
+        const float *bias;
+        float *y; /* row 0 */
+        int64_t ldy;
+        const uint8_t *x; /* row 0, prepared for this part's kernel */
+        int64_t x_tok;
+    } part[QN_LINEAR_PARTS];
+    qn_epilogue epi;
+    qn_act act;
+    float scale;
+
+    /* set by qn_product_plan */
+    int tok_block, k_block, n_tok_block;
+    int group[QN_LINEAR_PARTS];       /* panels per item          */
+    int64_t n_group[QN_LINEAR_PARTS]; /* items per token block    */
+    int64_t n_item;
+} qn_product;
+
+/* Bytes of scratch an item needs. */
+#define QN_PRODUCT_ACC_BYTES (16384 * sizeof(float))
+
+/* The kernel for a weight, as the backend was opened. */
+const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
+                                        const qn_weight *w);
+/* Bytes from one prepared row to the next: an odd number of cache lines, so
+ * that the same k of consecutive tokens does not fall on one cache set. */
+int64_t qn_product_stride(qn_xform form, int64_t n_in);
+
+/* How the product is cut; the same on every thread. */
+void qn_product_plan(const qn_cpu_backend *be, qn_product *p);
+/* Computes one item; acc is QN_PRODUCT_ACC_BYTES of the thread's own. */
+void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
+                     float *acc);
+
+#endif

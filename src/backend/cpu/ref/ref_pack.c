@@ -1,0 +1,79 @@
+/* ref_pack.c - a panel of 16 rows out of file order, element by element. */
+#include "backend/cpu/ref/ref.h"
+
+static void pack_f32_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
+                         uint8_t *panel)
+{
+    for (int i = 0; i < QN_PANEL; i++)
+        for (int64_t k = 0; k < n_in; k++)
+            memcpy(panel + (k * QN_PANEL + i) * 4, rows + i * row_bytes + k * 4,
+                   4);
+}
+
+static void pack_f16_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
+                         uint8_t *panel)
+{
+    for (int i = 0; i < QN_PANEL; i++)
+        for (int64_t k = 0; k < n_in; k++)
+            memcpy(panel + (k * QN_PANEL + i) * 2, rows + i * row_bytes + k * 2,
+                   2);
+}
+
+static void pack_bf16_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
+                          uint8_t *panel)
+{
+    for (int i = 0; i < QN_PANEL; i++)
+        for (int64_t k = 0; k < n_in; k++)
+            memcpy(panel + (k / 2 * QN_PANEL + i) * 4 + k % 2 * 2,
+                   rows + i * row_bytes + k * 2, 2);
+}
+
+/* Both block formats of ggml: an f16 scale, then the elements. A q4_0 byte
+ * already holds elements j and 16 + j, as the panel wants them. */
+static void pack_q8_0_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
+                          uint8_t *panel)
+{
+    for (int64_t b = 0; b < n_in / QN_QBLOCK; b++, panel += 544) {
+        for (int i = 0; i < QN_PANEL; i++) {
+            const uint8_t *block = rows + i * row_bytes + b * 34;
+            memcpy(panel + i * 2, block, 2);
+            for (int j = 0; j < QN_QBLOCK; j++)
+                panel[32 + (j / 4 * QN_PANEL + i) * 4 + j % 4] =
+                    block[2 + j] ^ 0x80;
+        }
+    }
+}
+
+static void pack_q4_0_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
+                          uint8_t *panel)
+{
+    for (int64_t b = 0; b < n_in / QN_QBLOCK; b++, panel += 288) {
+        for (int i = 0; i < QN_PANEL; i++) {
+            const uint8_t *block = rows + i * row_bytes + b * 18;
+            memcpy(panel + i * 2, block, 2);
+            for (int j = 0; j < QN_QBLOCK / 8; j++)
+                memcpy(panel + 32 + (j * QN_PANEL + i) * 4, block + 2 + j * 4,
+                       4);
+        }
+    }
+}
+
+void qn_ref_pack(qn_kernels *k)
+{
+    static const struct {
+        qn_layout layout;
+        const char *name;
+        qn_pack_fn fn;
+    } rows[] = {
+        {QN_LAYOUT_F32, "pack_f32_ref", pack_f32_ref},
+        {QN_LAYOUT_F16, "pack_f16_ref", pack_f16_ref},
+        {QN_LAYOUT_BF16, "pack_bf16_ref", pack_bf16_ref},
+        {QN_LAYOUT_Q8_0, "pack_q8_0_ref", pack_q8_0_ref},
+        {QN_LAYOUT_Q4_0, "pack_q4_0_ref", pack_q4_0_ref},
+    };
+
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++) {
+        k->pack[rows[i].layout].name = rows[i].name;
+        k->pack[rows[i].layout].fn = rows[i].fn;
+    }
+}

@@ -1,0 +1,154 @@
+#include "backend/ops.h"
+
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "tensor/dtype.h"
+
+static const float canary = 1.234567e30f;
+enum { GUARD = 48 }; /* floats before and after */
+
+static uint64_t rnd_state = 1;
+
+void rnd_seed(uint64_t seed)
+{
+    rnd_state = seed * 2 + 1;
+}
+
+static uint32_t rnd_bits(void) /* splitmix64 */
+{
+    uint64_t z = rnd_state += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (uint32_t)((z ^ z >> 31) >> 32);
+}
+
+float rnd(void)
+{
+    return (float)(rnd_bits() >> 8) * 0x1p-23f - 1;
+}
+
+int rnd_int(int n)
+{
+    return (int)(rnd_bits() % (uint32_t)n);
+}
+
+mat mat_new(int n_row, int n_col, int pad, int skew, float amp)
+{
+    mat m = {.n_row = n_row, .n_col = n_col, .ld = n_col + pad};
+
+    m.n_block = 2 * GUARD + 16 + (size_t)(n_row * m.ld);
+    m.block = aligned_alloc(64, (m.n_block * sizeof(float) + 63) / 64 * 64);
+    assert_non_null(m.block);
+    for (size_t i = 0; i < m.n_block; i++)
+        m.block[i] = canary;
+    m.p = m.block + GUARD + skew;
+    for (int r = 0; r < n_row; r++)
+        for (int c = 0; c < n_col; c++)
+            m.p[r * m.ld + c] = amp * rnd();
+    return m;
+}
+
+mat mat_copy(const mat *m)
+{
+    mat c = *m;
+
+    c.block = aligned_alloc(64, (m->n_block * sizeof(float) + 63) / 64 * 64);
+    assert_non_null(c.block);
+    memcpy(c.block, m->block, m->n_block * sizeof(float));
+    c.p = c.block + (m->p - m->block);
+    return c;
+}
+
+void mat_free(mat *m)
+{
+    free(m->block);
+    m->block = NULL;
+}
+
+float *mat_row(const mat *m, int64_t r)
+{
+    return m->p + r * m->ld;
+}
+
+void mat_check(const mat *m, const char *what)
+{
+    for (size_t i = 0; i < m->n_block; i++) {
+        ptrdiff_t at = m->block + i - m->p;
+        bool inside = at >= 0 && at < m->n_row * m->ld &&
+                      at % m->ld < m->n_col;
+        if (!inside && memcmp(&m->block[i], &canary, sizeof canary) != 0)
+            fail_msg("%s: float %td of the output [%d, %d] ld %lld was "
+                     "written",
+                     what, at, m->n_row, m->n_col, (long long)m->ld);
+    }
+}
+
+void mat_same(const mat *a, const mat *b, const char *what)
+{
+    for (int r = 0; r < a->n_row; r++)
+        for (int c = 0; c < a->n_col; c++)
+            if (memcmp(mat_row(a, r) + c, mat_row(b, r) + c, sizeof(float)))
+                fail_msg("%s: row %d column %d differs: %a and %a", what, r, c,
+                         (double)mat_row(a, r)[c], (double)mat_row(b, r)[c]);
+}
+
+qn_backend *open_cpu(qn_isa isa, int n_threads, bool exact)
+{
+    qn_backend_params p = {.n_threads = n_threads, .isa = isa, .exact = exact};
+    qn_backend *be;
+    qn_err err;
+
+    if (qn_backend_open(&be, "cpu", &p, &err) < 0)
+        fail_msg("%s", err.msg);
+    return be;
+}
+
+void each_isa(void (*fn)(qn_isa isa))
+{
+    for (qn_isa isa = QN_ISA_REF; isa <= qn_cpu_get()->isa; isa++) {
+        print_message("  %s\n", qn_isa_name(isa));
+        rnd_seed(7);
+        fn(isa);
+    }
+}
+
+wmat wmat_new(qn_backend *be, qn_dtype t, int64_t n_out, int64_t n_in)
+{
+    const qn_dtype_row *row = qn_dtype_get(t);
+    wmat w = {.n_out = n_out, .n_in = n_in, .dtype = t};
+    size_t n = (size_t)(n_out * n_in);
+    qn_weight_desc d = {n_out, n_in, t};
+    qn_err err;
+
+    w.row_bytes = n_in / row->block_elems * row->block_bytes;
+    w.w = malloc(n * sizeof(float));
+    w.file = malloc((size_t)(n_out * w.row_bytes));
+    assert_non_null(w.w);
+    assert_non_null(w.file);
+    for (size_t i = 0; i < n; i++)
+        w.w[i] = rnd();
+    row->encode(w.w, w.file, n);
+    row->decode(w.file, w.w, n);
+    if (be->api->weight_new(be, &d, &w.q, &err) < 0)
+        fail_msg("%s", err.msg);
+    be->api->weight_put(w.q, 0, n_out, w.file);
+    return w;
+}
+
+void wmat_free(qn_backend *be, wmat *w)
+{
+    be->api->weight_free(be, w->q);
+    free(w->w);
+    free(w->file);
+}
+
+void check_at(const char *what, int64_t r, int64_t c, double got, double want,
+              double tol)
+{
+    if (!(fabs(got - want) <= tol) && got != want)
+        fail_msg("%s: row %lld column %lld: got %.9g, want %.9g, off by %.3g, "
+                 "allowed %.3g",
+                 what, (long long)r, (long long)c, got, want, fabs(got - want),
+                 tol);
+}
