@@ -1,0 +1,298 @@
+/* test_ops_attn.c - kv_append and attention on every instruction set, against
+ * softmax sums in double precision over the cached (rounded) keys and values.
+ *
+ * Tolerance: a score s = scale * q.k is off by at most d = gamma(d_k) *
+ * scale * sum |q k| plus a few roundings, so a weight exp(s) by a factor
+ * 1 +- (d + c * eps); sums of n of them add gamma(n). The output, an average
+ * of values, is off by at most twice that times the average of |v|.
+ */
+#include "backend/ops.h"
+
+#include "tensor/half.h"
+
+enum { PAGE_ROOM = 64 };
+
+typedef struct attn_case {
+    int n_head, n_kv, d_k, d_v;
+    qn_kv_dtype cell;
+    float softcap;
+    int64_t window, chunk;
+    bool alibi, sinks;
+} attn_case;
+
+static float cell(qn_kv_dtype t, float x)
+{
+    switch (t) {
+    case QN_KV_CELL_F16:  return qn_f32_of_f16(qn_f16_of_f32(x));
+    case QN_KV_CELL_BF16: return qn_f32_of_bf16(qn_bf16_of_f32(x));
+    default:              return x;
+    }
+}
+
+/* One sequence: n positions, its tensors and its pages. */
+typedef struct seq {
+    int n;
+    mat q, k, v, out;
+    int32_t pages[2][PAGE_ROOM];
+} seq;
+
+static seq seq_new(const attn_case *c, int n, int32_t *next_page)
+{
+    seq s = {.n = n};
+
+    s.q = mat_new(n, c->n_head * c->d_k, 3, 1, 2);
+    s.k = mat_new(n, c->n_kv * c->d_k, 1, 2, 1);
+    s.v = mat_new(n, c->n_kv * c->d_v, 2, 3, 1);
+    s.out = mat_new(n, c->n_head * c->d_v, 5, 1, 1);
+    for (int i = 0; i < PAGE_ROOM; i++)
+        s.pages[1][i] = -1;
+    for (int i = 0; i * 64 < n; i++) /* scattered, not in order */
+        s.pages[1][i] = (*next_page)++ * 7 % PAGE_ROOM;
+    return s;
+}
+
+static void seq_free(seq *s)
+{
+    mat_free(&s->q);
+    mat_free(&s->k);
+    mat_free(&s->v);
+    mat_free(&s->out);
+}
+
+/* The rows of both sequences that one step takes, and the op on them. */
+static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
+                 const int *from, const int *to, const float *slopes,
+                 const float *sinks)
+{
+    qn_span spans[4];
+    int n_row = 0, n_span = 0;
+    mat q, k, v, out;
+    qn_op ops[2] = {{.kind = QN_OP_KV_APPEND}, {.kind = QN_OP_ATTN}};
+
+    for (int i = 0; i < n_s; i++)
+        n_row += to[i] - from[i];
+    q = mat_new(n_row, c->n_head * c->d_k, 0, 0, 0);
+    k = mat_new(n_row, c->n_kv * c->d_k, 0, 0, 0);
+    v = mat_new(n_row, c->n_kv * c->d_v, 0, 0, 0);
+    out = mat_new(n_row, c->n_head * c->d_v, 3, 1, 0);
+    n_row = 0;
+    for (int i = 0; i < n_s; i++) {
+        int n = to[i] - from[i];
+        if (n == 0)
+            continue;
+        spans[n_span++] = (qn_span){.row0 = n_row, .n_row = n, .pos0 = from[i],
+                                    .pages = {NULL, s[i].pages[1]}};
+        for (int r = 0; r < n; r++) {
+            size_t f = sizeof(float);
+            memcpy(mat_row(&q, n_row + r), mat_row(&s[i].q, from[i] + r),
+                   (size_t)q.n_col * f);
+            memcpy(mat_row(&k, n_row + r), mat_row(&s[i].k, from[i] + r),
+                   (size_t)k.n_col * f);
+            memcpy(mat_row(&v, n_row + r), mat_row(&s[i].v, from[i] + r),
+                   (size_t)v.n_col * f);
+        }
+        n_row += n;
+    }
+    qn_batch b = {.n_row = n_row, .n_span = n_span, .spans = spans};
+    ops[0].u.kv_append = (qn_op_kv_append){.kv = kv, .group = 1, .batch = &b,
+                                           .k = k.p, .v = v.p, .ldk = k.ld,
+                                           .ldv = v.ld};
+    ops[1].u.attn = (qn_op_attn){.kv = kv, .group = 1, .batch = &b, .q = q.p,
+                                 .out = out.p, .ldq = q.ld, .ldo = out.ld,
+                                 .n_head = c->n_head, .scale = 0.3f,
+                                 .softcap = c->softcap, .window = c->window,
+                                 .chunk = c->chunk, .slopes = slopes,
+                                 .sinks = sinks};
+    be->api->exec(be, ops, 2);
+    mat_check(&out, "attention output");
+    n_row = 0;
+    for (int i = 0; i < n_s; i++)
+        for (int r = from[i]; r < to[i]; r++)
+            memcpy(mat_row(&s[i].out, r), mat_row(&out, n_row++),
+                   (size_t)out.n_col * sizeof(float));
+    mat_free(&q);
+    mat_free(&k);
+    mat_free(&v);
+    mat_free(&out);
+}
+
+/* out[0..d_v) of one query head, and the bound on its error. */
+static double expect(const attn_case *c, const seq *s, int i, int h,
+                     const float *slopes, const float *sinks, double *out)
+{
+    int g = h / (c->n_head / c->n_kv), lo = 0;
+    double top = sinks ? sinks[h] : -INFINITY, sum = 0, worst = 0;
+    double *score = malloc((size_t)(i + 1) * sizeof *score);
+
+    if (c->window)
+        lo = (int)QN_MAX(lo, i - c->window + 1);
+    if (c->chunk)
+        lo = (int)QN_MAX(lo, i / c->chunk * c->chunk);
+    for (int j = lo; j <= i; j++) {
+        double x = 0, abs_sum = 0;
+        for (int e = 0; e < c->d_k; e++) {
+            double p = (double)mat_row(&s->q, i)[h * c->d_k + e] *
+                       (double)cell(c->cell,
+                                    mat_row(&s->k, j)[g * c->d_k + e]);
+            x += p;
+            abs_sum += fabs(p);
+        }
+        x *= (double)0.3f;
+        worst = fmax(worst, qn_test_dot_bound((size_t)c->d_k + 4, EPS32,
+                                              0.3 * abs_sum));
+        if (c->softcap > 0)
+            x = (double)c->softcap * tanh(x / (double)c->softcap);
+        if (slopes) {
+            x += (double)slopes[h] * (j - i);
+            worst = fmax(worst, 4 * EPS32 * fabs((double)slopes[h] * (j - i)));
+        }
+        worst = fmax(worst, 8 * EPS32 * (fabs(x) + (double)c->softcap));
+        score[j] = x;
+        top = fmax(top, x);
+    }
+    for (int j = lo; j <= i; j++)
+        sum += score[j] = exp(score[j] - top);
+    if (sinks)
+        sum += exp((double)sinks[h] - top);
+    for (int e = 0; e < c->d_v; e++) {
+        out[e] = 0;
+        for (int j = lo; j <= i; j++)
+            out[e] += score[j] / sum *
+                      (double)cell(c->cell, mat_row(&s->v, j)[g * c->d_v + e]);
+    }
+    free(score);
+    /* |v| <= 1, so their average is at most 1 */
+    return 2 * (2 * worst + qn_test_dot_bound((size_t)(i - lo) + 16, EPS32, 1));
+}
+
+static void check_all(qn_isa isa, const attn_case *c, const seq *s,
+                      const float *slopes, const float *sinks)
+{
+    double want[512];
+    char what[128];
+
+    snprintf(what, sizeof what, "%s heads %d/%d d %d/%d cell %d window %lld",
+             qn_isa_name(isa), c->n_head, c->n_kv, c->d_k, c->d_v, c->cell,
+             (long long)c->window);
+    for (int i = 0; i < s->n; i++)
+        for (int h = 0; h < c->n_head; h++) {
+            double tol = expect(c, s, i, h, slopes, sinks, want);
+            for (int e = 0; e < c->d_v; e++)
+                check_at(what, i, h * c->d_v + e,
+                         mat_row(&s->out, i)[h * c->d_v + e], want[e], tol);
+        }
+}
+
+/* Garbage in all pages: cells that were not appended must not matter. */
+static void poison(qn_backend *be, const qn_kv_desc *d, qn_kv *kv)
+{
+    seq s = {.n = 64};
+    attn_case c = {.n_head = d->n_kv, .n_kv = d->n_kv, .d_k = d->d_k,
+                   .d_v = d->d_v, .cell = d->dtype};
+    int from = 0, to = 64;
+    int32_t next = 0;
+
+    s = seq_new(&c, 64, &next);
+    for (int r = 0; r < 64; r++) {
+        for (int i = 0; i < s.k.n_col; i++)
+            mat_row(&s.k, r)[i] = NAN;
+        for (int i = 0; i < s.v.n_col; i++)
+            mat_row(&s.v, r)[i] = i % 2 ? INFINITY : NAN;
+    }
+    step(be, &c, kv, &s, 1, &from, &to, NULL, NULL);
+    for (int p = 0; p < PAGE_ROOM; p++)
+        be->api->kv_copy_page(be, kv, p, s.pages[1][0]);
+    seq_free(&s);
+}
+
+static void run_case(qn_isa isa, const attn_case *c, int n0, int n1)
+{
+    float slopes[32], sinks[32];
+    qn_kv_desc d = {c->n_kv, c->d_k, c->d_v, c->cell, PAGE_ROOM};
+    qn_kv *kv[2];
+    mat first[2];
+    qn_err err;
+
+    for (int h = 0; h < c->n_head; h++) {
+        slopes[h] = exp2f(-(float)h);
+        sinks[h] = 2 * rnd();
+    }
+    const float *sl = c->alibi ? slopes : NULL, *si = c->sinks ? sinks : NULL;
+    int32_t next = 1;
+    seq s[2] = {seq_new(c, n0, &next), seq_new(c, n1, &next)};
+
+    for (int pass = 0; pass < 2; pass++) {
+        qn_backend *be = open_cpu(isa, 1 + pass, false);
+        int at[2] = {0, 0};
+        assert_int_equal(be->api->page_tokens, 64);
+        if (be->api->kv_new(be, &d, &kv[pass], &err) < 0)
+            fail_msg("%s", err.msg);
+        poison(be, &d, kv[pass]);
+        while (at[0] < n0 || at[1] < n1) {
+            int to[2] = {n0, n1};
+            if (pass) { /* ragged chunks and decode steps, mixed */
+                for (int i = 0; i < 2; i++) {
+                    int n = rnd_int(3) ? 1 + rnd_int(40) : rnd_int(2);
+                    to[i] = QN_MIN(at[i] + n, to[i]);
+                }
+            }
+            if (to[0] > at[0] || to[1] > at[1])
+                step(be, c, kv[pass], s, 2, at, to, sl, si);
+            at[0] = to[0];
+            at[1] = to[1];
+        }
+        for (int i = 0; i < 2; i++) {
+            if (pass == 0) {
+                check_all(isa, c, &s[i], sl, si);
+                first[i] = mat_copy(&s[i].out);
+            } else {
+                mat_same(&first[i], &s[i].out, "attention in other chunks");
+                mat_free(&first[i]);
+            }
+        }
+        be->api->kv_free(be, kv[pass]);
+        qn_backend_close(be);
+    }
+    seq_free(&s[0]);
+    seq_free(&s[1]);
+}
+
+static void all_cases(qn_isa isa)
+{
+    static const attn_case cases[] = {
+        {.n_head = 4, .n_kv = 2, .d_k = 64, .d_v = 64},
+        {.n_head = 3, .n_kv = 3, .d_k = 80, .d_v = 80},
+        {.n_head = 20, .n_kv = 1, .d_k = 16, .d_v = 16},
+        {.n_head = 2, .n_kv = 2, .d_k = 7, .d_v = 5},
+        {.n_head = 4, .n_kv = 2, .d_k = 192, .d_v = 128},
+        {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 32, .window = 37},
+        {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 32, .window = 1},
+        {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 32, .chunk = 70},
+        {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 32, .softcap = 3},
+        {.n_head = 4, .n_kv = 4, .d_k = 32, .d_v = 32, .alibi = true},
+        {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 32, .sinks = true,
+         .window = 100},
+    };
+
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++)
+        for (int t = 0; t < 3; t++) {
+            attn_case c = cases[i];
+            c.cell = (qn_kv_dtype)t;
+            run_case(isa, &c, 150, 1 + rnd_int(70));
+        }
+}
+
+static void test_attn(void **state)
+{
+    (void)state;
+    each_isa(all_cases);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_attn),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
