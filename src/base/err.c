@@ -28,8 +28,8 @@ static size_t err_clean(char *s, size_t n)
         uint32_t cp = 0;
         int len = qn_utf8_decode(s + r, n - r, &cp);
         if (len == 0) {
-            s[w++] = '?';
             r += qn_utf8_bad_len(s + r, n - r);
+            s[w++] = '?';
         } else if (err_is_unsafe(cp)) {
             s[w++] = cp == '\n' || cp == '\t' ? ' ' : '?';
             r += (size_t)len;

@@ -17,7 +17,8 @@
  *   1. job and next are written only while every worker waits for an epoch.
  *   2. A worker touches nothing of a run after it has written `done`, but its
  *      own line's waiter count.
- *   3. Nobody spins longer than spin_ns without the word changing. */
+ *   3. Nobody spins longer than POOL_SPIN_NS, nor on a processor that another
+ *      thread of the team needs. */
 #include "base/pool.h"
 
 #include "base/clock.h"
@@ -28,6 +29,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -43,11 +45,11 @@ enum {
     POOL_MAX_THREADS = 4096
 };
 
-/* How long a thread spins before it sleeps. */
-static const uint64_t pool_spin_ns = 50000;
-/* With more threads than cores a spinner keeps the one it waits for from
- * running. */
-static const uint64_t pool_spin_crowded_ns = 2000;
+/* How long a thread spins before it sleeps. Waking a sleeper takes 20 to 30 us
+ * where this was measured: spinning for longer than twice that gains little. */
+enum {
+    POOL_SPIN_NS = 50000
+};
 
 /* A word that threads wait on. */
 typedef struct pool_word {
@@ -57,6 +59,7 @@ typedef struct pool_word {
 
 typedef struct pool_thread {
     _Alignas(POOL_LINE) pool_word done; /* epoch of the last finished run */
+    _Atomic int cpu; /* where it began its last run, -1: none yet */
     qn_pool *pool;
     int index;
     pthread_t handle;
@@ -67,7 +70,6 @@ struct qn_pool {
     qn_pool_fn fn; /* NULL: leave */
     void *arg;
     int n_threads;
-    uint64_t spin_ns;
     pool_thread *threads;
     _Alignas(POOL_LINE) _Atomic int64_t next;
     _Alignas(POOL_LINE) _Atomic uint32_t arrived;
@@ -82,8 +84,27 @@ static void pool_futex(pool_word *w, int op, uint32_t value)
     (void)syscall(SYS_futex, (void *)&w->value, op, value, NULL, NULL, 0);
 }
 
-/* Spins while the word is `old`, at most ns; the word's last value. */
-static uint32_t pool_spin(pool_word *w, uint32_t old, uint64_t ns)
+static void pool_note_cpu(pool_thread *t)
+{
+    int cpu = sched_getcpu();
+    if (atomic_load_explicit(&t->cpu, memory_order_relaxed) != cpu)
+        atomic_store_explicit(&t->cpu, cpu, memory_order_relaxed);
+}
+
+/* Whether two threads of the team began their run on this processor: then
+ * spinning keeps the one that is waited for from running. It happens with more
+ * threads than cores, and when another program holds a core. */
+static bool pool_shares_cpu(const qn_pool *pool)
+{
+    int here = sched_getcpu(), n = 0;
+    for (int i = 0; here >= 0 && i < pool->n_threads; i++)
+        n += here ==
+             atomic_load_explicit(&pool->threads[i].cpu, memory_order_relaxed);
+    return n > 1;
+}
+
+/* Spins while the word is `old`, for a bounded time; the word's last value. */
+static uint32_t pool_spin(const qn_pool *pool, pool_word *w, uint32_t old)
 {
     enum {
         CLOCK_EVERY = 32
@@ -99,15 +120,15 @@ static uint32_t pool_spin(pool_word *w, uint32_t old, uint64_t ns)
         uint64_t t = qn_now_ns();
         if (start == 0)
             start = t;
-        if (t - start > ns)
+        if (t - start > POOL_SPIN_NS || pool_shares_cpu(pool))
             return old;
     }
 }
 
 /* Waits until the word is no longer `old`. */
-static void pool_wait(pool_word *w, uint32_t old, uint64_t spin_ns)
+static void pool_wait(const qn_pool *pool, pool_word *w, uint32_t old)
 {
-    if (pool_spin(w, old, spin_ns) != old)
+    if (pool_spin(pool, w, old) != old)
         return;
     atomic_fetch_add(&w->waiters, 1);
     while (atomic_load(&w->value) == old)
@@ -132,10 +153,11 @@ static void *pool_worker(void *arg)
     snprintf(name, sizeof name, "quern-%d", self->index);
     pthread_setname_np(pthread_self(), name);
     for (uint32_t seen = 0;;) {
-        pool_wait(&pool->epoch, seen, pool->spin_ns);
+        pool_wait(pool, &pool->epoch, seen);
         seen++;
         if (!pool->fn)
             return NULL;
+        pool_note_cpu(self);
         pool->fn(pool->arg, self->index, pool->n_threads);
         pool_set(&self->done, seen);
     }
@@ -181,9 +203,8 @@ static void *pool_alloc(size_t n, size_t size)
 
 int qn_pool_new(qn_pool **out, int n_threads, qn_err *err)
 {
-    int n_cores = qn_cpu_get()->n_cores;
     if (n_threads == 0)
-        n_threads = QN_MIN(n_cores, (int)POOL_MAX_THREADS);
+        n_threads = QN_MIN(qn_cpu_get()->n_cores, (int)POOL_MAX_THREADS);
     if (n_threads < 0 || n_threads > POOL_MAX_THREADS)
         return qn_fail(err, QN_EINVAL,
                        "%d threads asked for: 1 to %d are "
@@ -199,7 +220,8 @@ int qn_pool_new(qn_pool **out, int n_threads, qn_err *err)
     }
     pool->threads = threads;
     pool->n_threads = n_threads;
-    pool->spin_ns = n_threads > n_cores ? pool_spin_crowded_ns : pool_spin_ns;
+    for (int i = 0; i < n_threads; i++)
+        atomic_init(&threads[i].cpu, -1);
     int started = pool_start(pool);
     if (started < n_threads) {
         pool_stop(pool, started);
@@ -235,6 +257,7 @@ void qn_pool_run(qn_pool *pool, qn_pool_fn fn, void *arg)
         fn(arg, 0, 1);
         return;
     }
+    pool_note_cpu(&pool->threads[0]);
     pool->fn = fn;
     pool->arg = arg;
     uint32_t old = atomic_load_explicit(&pool->epoch.value,
@@ -242,7 +265,7 @@ void qn_pool_run(qn_pool *pool, qn_pool_fn fn, void *arg)
     pool_set(&pool->epoch, old + 1);
     fn(arg, 0, pool->n_threads);
     for (int i = 1; i < pool->n_threads; i++)
-        pool_wait(&pool->threads[i].done, old, pool->spin_ns);
+        pool_wait(pool, &pool->threads[i].done, old);
 }
 
 /* ---- inside a run ------------------------------------------------------ */
@@ -256,7 +279,7 @@ void qn_pool_barrier(qn_pool *pool)
     uint32_t before = atomic_fetch_add_explicit(&pool->arrived, 1,
                                                 memory_order_acq_rel);
     if (before + 1 < (uint32_t)pool->n_threads) {
-        pool_wait(&pool->generation, gen, pool->spin_ns);
+        pool_wait(pool, &pool->generation, gen);
         return;
     }
     atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
