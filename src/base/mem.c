@@ -97,8 +97,7 @@ bool qn_mem_fail_after(int64_t n)
     return atomic_exchange(&mem_fail_fired, false);
 }
 
-/* Whether this allocation is the one that has to fail. */
-static bool mem_inject(void)
+bool qn_mem_inject(void)
 {
     int64_t left = atomic_load_explicit(&mem_fail_left, memory_order_relaxed);
     while (left >= 0) {
@@ -113,11 +112,16 @@ static bool mem_inject(void)
 
 /* ---- checked memory --------------------------------------------------- */
 
+/* No bookkeeping needs a tebibyte: a size like that is a hostile claim. */
+#define MEM_CHECKED_MAX ((size_t)1 << 40)
+
 void *qn_alloc(size_t n, size_t size)
 {
-    if (mem_inject())
+    size_t bytes;
+    if (qn_mem_inject() || !qn_mul_size(n, size, &bytes) ||
+        bytes > MEM_CHECKED_MAX)
         return NULL;
-    return n && size ? calloc(n, size) : calloc(1, 1);
+    return calloc(bytes ? bytes : 1, 1);
 }
 
 bool qn_mul_size(size_t a, size_t b, size_t *out)
@@ -212,7 +216,7 @@ void qn_pages_free(void *p, size_t n)
 
 int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err)
 {
-    bool injected = mem_inject();
+    bool injected = qn_mem_inject();
     void *p = injected ? MAP_FAILED : mem_map(n);
     if (p == MAP_FAILED) {
         const char *why = injected ? "injected failure" : strerror(errno);

@@ -62,9 +62,9 @@ uint64_t qn_mem_rss(void);
 uint64_t qn_mem_peak_rss(void);
 
 /* Fault injection for tests: of the checked allocations (qn_alloc,
- * qn_big_alloc) of all threads from now on, the first n succeed and the next
- * one fails, once; n < 0 disarms. Returns whether the failure armed before
- * has happened. The loop that covers every allocation of an operation:
+ * qn_big_alloc, the threads of a pool) from now on, the first n succeed and
+ * the next one fails, once; n < 0 disarms. Returns whether the failure armed
+ * before has happened. The loop that covers every allocation of an operation:
  *
  *     for (int n = 0;; n++) {
  *         qn_mem_fail_after(n);

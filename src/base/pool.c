@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "base/mem_int.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -186,7 +187,8 @@ static int pool_start(qn_pool *pool)
         pool_thread *t = &pool->threads[i];
         t->pool = pool;
         t->index = i;
-        if (pthread_create(&t->handle, NULL, pool_worker, t) != 0)
+        if (qn_mem_inject() ||
+            pthread_create(&t->handle, NULL, pool_worker, t) != 0)
             break;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -195,7 +197,7 @@ static int pool_start(qn_pool *pool)
 
 static void *pool_alloc(size_t n, size_t size)
 {
-    void *p = aligned_alloc(POOL_LINE, n * size);
+    void *p = qn_mem_inject() ? NULL : aligned_alloc(POOL_LINE, n * size);
     if (p)
         memset(p, 0, n * size);
     return p;

@@ -21,6 +21,7 @@ static void test_arithmetic(void **state)
     assert_false(qn_add_u64(UINT64_MAX, 1, &u));
     assert_null(qn_alloc(SIZE_MAX / 2, 3));
     assert_null(qn_alloc(SIZE_MAX, 1));
+    assert_null(qn_alloc((size_t)1 << 31, (size_t)1 << 20));
 }
 
 static void test_small(void **state)

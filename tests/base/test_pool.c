@@ -16,7 +16,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <time.h>
 
 enum {
@@ -104,26 +103,26 @@ static void test_sizes(void **state)
         qn_pool_free(pool_of(1 + i % 4));
 }
 
-/* When threads cannot be had: an error, and those started are gone. */
+/* When memory or threads run out: an error, and those started are gone. */
 static void test_no_threads_left(void **state)
 {
     (void)state;
-    struct rlimit old, low;
-    assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
-    low = old;
-    low.rlim_cur = (rlim_t)512 << 20;
-    if (setrlimit(RLIMIT_AS, &low) != 0)
-        QN_SKIP("no address space limit here");
-    qn_pool *pool = NULL;
-    qn_err e = {0};
-    int rc = qn_pool_new(&pool, 1000, &e); /* 1000 stacks of 8 MiB */
-    setrlimit(RLIMIT_AS, &old);
-    if (rc == QN_OK) {
-        qn_pool_free(pool);
-        QN_SKIP("the limit did not bite (a sanitizer's address space)");
+    int n = 0;
+    for (;; n++) {
+        qn_pool *pool = NULL;
+        qn_err e = {0};
+        qn_mem_fail_after(n);
+        int rc = qn_pool_new(&pool, 4, &e);
+        if (!qn_mem_fail_after(-1)) {
+            assert_int_equal(rc, QN_OK);
+            qn_pool_free(pool);
+            break;
+        }
+        assert_int_equal(rc, QN_ENOMEM);
+        assert_null(pool);
+        assert_non_null(strstr(e.msg, "4 threads"));
     }
-    assert_int_equal(rc, QN_ENOMEM);
-    assert_non_null(strstr(e.msg, "of 1000 threads"));
+    assert_int_equal(n, 2 + 3); /* two blocks, three threads */
 }
 
 /* ---- barrier and counter ----------------------------------------------- */
