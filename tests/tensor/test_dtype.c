@@ -299,8 +299,9 @@ static void test_quant_error(void **state)
             }
             assert_int_equal(qn_dtype_encode(rows[k].t, x, b, 32, NULL), QN_OK);
             assert_int_equal(qn_dtype_decode(rows[k].t, b, y, 32, NULL), QN_OK);
-            double tol = max * (rows[k].half / rows[k].steps + 0x1p-11) *
-                         1.0001;
+            double tol = 1.0001 * max *
+                             (rows[k].half / rows[k].steps + 0x1p-11) +
+                         rows[k].steps * 0x1p-25;
             for (int i = 0; i < 32; i++)
                 assert_true(fabs((double)y[i] - x[i]) <= tol);
         }
