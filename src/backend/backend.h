@@ -350,6 +350,9 @@ typedef struct qn_backend_api {
 
     /* The threads, for loading (NULL: none of its own). */
     qn_pool *(*pool)(qn_backend *be);
+
+    /* Buffers are memory that the caller may read and write itself. */
+    bool host_memory;
 } qn_backend_api;
 
 struct qn_backend {

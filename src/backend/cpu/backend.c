@@ -111,4 +111,5 @@ const qn_backend_api qn_cpu_backend_api = {
     .experts_scratch = qn_cpu_experts_scratch,
     .exec = qn_cpu_exec,
     .pool = cpu_pool,
+    .host_memory = true,
 };
