@@ -16,6 +16,14 @@
 
 __extension__ typedef unsigned __int128 qn_u128;
 
+/* Before a loop with a constant trip count: unroll all of it, so that arrays
+ * indexed by its counter can live in registers. */
+#if defined(__clang__)
+#define QN_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define QN_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 #define QN_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
 #define QN_CONTAINER_OF(ptr, type, member) \
     ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
