@@ -5,7 +5,7 @@
 
 #include "base/cgroup.h"
 #include "base/compiler.h"
-#include "base/cpu_int.h"
+#include "base/cpu_detect.h"
 #include "base/log.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* cpu_generic.c - architectures without kernels of their own: the scalar
  * reference, and no brand string. */
-#include "base/cpu_int.h"
+#include "base/cpu_detect.h"
 
 #if !defined(__x86_64__)
 

@@ -2,7 +2,7 @@
  *
  * An instruction set needs three things: the feature bit, OSXSAVE, and the
  * operating system's promise (XCR0) to save the registers it works on. */
-#include "base/cpu_int.h"
+#include "base/cpu_detect.h"
 
 #if defined(__x86_64__)
 

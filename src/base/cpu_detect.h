@@ -1,7 +1,7 @@
-/* cpu_int.h - the part of cpu detection that depends on the architecture.
+/* cpu_detect.h - the part of cpu detection that depends on the architecture.
  * One file implements it per architecture; each guards itself as a whole. */
-#ifndef QN_BASE_CPU_INT_H
-#define QN_BASE_CPU_INT_H
+#ifndef QN_BASE_CPU_DETECT_H
+#define QN_BASE_CPU_DETECT_H
 
 #include "base/cpu.h"
 
