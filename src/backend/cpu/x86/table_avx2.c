@@ -1,7 +1,9 @@
 /* table_avx2.c - what this instruction set does better. */
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/x86/x86.h"
 
 void qn_kernels_avx2(qn_kernels *k)
 {
-    (void)k;
+    qn_x86_elem_avx2(k);
+    qn_x86_linear_avx2(k);
+    qn_x86_linear_q_avx2(k);
 }

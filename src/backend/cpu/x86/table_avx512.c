@@ -1,7 +1,8 @@
 /* table_avx512.c - what this instruction set does better. */
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/x86/x86.h"
 
 void qn_kernels_avx512(qn_kernels *k)
 {
-    (void)k;
+    qn_x86_elem_avx512(k);
+    qn_x86_linear_avx512(k);
 }

@@ -1,0 +1,5 @@
+/* linear_avx2.c - linear_tmpl.h in avx2. */
+#include "backend/cpu/x86/x86.h"
+#include "backend/cpu/x86/v_avx2.h"
+
+#include "backend/cpu/x86/linear_tmpl.h"

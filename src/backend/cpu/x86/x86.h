@@ -1,0 +1,13 @@
+/* x86.h - the parts that the x86 tables are made of. */
+#ifndef QN_BACKEND_CPU_X86_H
+#define QN_BACKEND_CPU_X86_H
+
+#include "backend/cpu/kernels.h"
+
+void qn_x86_elem_avx2(qn_kernels *k);
+void qn_x86_elem_avx512(qn_kernels *k);
+void qn_x86_linear_avx2(qn_kernels *k);
+void qn_x86_linear_q_avx2(qn_kernels *k);
+void qn_x86_linear_avx512(qn_kernels *k);
+
+#endif
