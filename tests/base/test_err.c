@@ -49,6 +49,24 @@ static void test_hostile_names(void **state)
     }
 }
 
+static void test_no_control_byte_passes(void **state)
+{
+    (void)state;
+    for (int c = 1; c < 0xa0; c++) {
+        qn_err e;
+        char name[3] = {(char)c, 0, 0};
+        if (c >= 0x80) { /* C1, as UTF-8 */
+            name[0] = (char)0xc2;
+            name[1] = (char)c;
+        }
+        qn_fail(&e, QN_EFORMAT, "<%s>", name);
+        bool keep = c >= 0x20 && c < 0x7f;
+        bool blank = c == '\n' || c == '\t';
+        assert_int_equal(strlen(e.msg), 3);
+        assert_int_equal(e.msg[1], keep ? c : blank ? ' ' : '?');
+    }
+}
+
 /* Messages around the limit: never too long, never a broken code point, and
  * cut visibly. */
 static void test_cutting(void **state)
@@ -171,9 +189,13 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fill),    cmocka_unit_test(test_hostile_names),
-        cmocka_unit_test(test_cutting), cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_macros),  cmocka_unit_test(test_code_names),
+        cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_no_control_byte_passes),
+        cmocka_unit_test(test_hostile_names),
+        cmocka_unit_test(test_cutting),
+        cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_macros),
+        cmocka_unit_test(test_code_names),
         cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,6 +139,28 @@ static void test_utf8_roundtrip(void **state)
     }
 }
 
+/* All beginnings of two bytes: valid is what the definition encodes so. */
+static void test_utf8_beginnings(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 0x10000; i++) {
+        unsigned char s[4] = {(unsigned char)(i >> 8), (unsigned char)i, 0xbf,
+                              0x80};
+        int n = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+        uint32_t want = n == 1 ? s[0] : s[0] & (0x7fu >> n), cp = 0;
+        for (int j = 1; j < n; j++)
+            want = want << 6 | (s[j] & 63);
+        unsigned char shortest[4];
+        bool valid = utf8_of(want, shortest) == n &&
+                     memcmp(shortest, s, (size_t)n) == 0 && want <= 0x10ffff &&
+                     !(want >= 0xd800 && want <= 0xdfff);
+        assert_int_equal(qn_utf8_decode((char *)s, 4, &cp), valid ? n : 0);
+        assert_int_equal(qn_utf8_valid((char *)s, (size_t)n), valid);
+        if (valid)
+            assert_int_equal(cp, want);
+    }
+}
+
 /* Pairs from the Unicode standard (3.9, tables 3-8 to 3-11) and edge cases:
  * every '|' ends what one U+FFFD or one code point stands for. */
 static void test_utf8_maximal_subparts(void **state)
@@ -237,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_utf8_roundtrip),
+        cmocka_unit_test(test_utf8_beginnings),
         cmocka_unit_test(test_utf8_maximal_subparts),
         cmocka_unit_test(test_utf8_tail_and_valid),
         cmocka_unit_test(test_utf8_count),

@@ -17,7 +17,8 @@ static void read_typed(const json_t *o)
     double d;
     bool b;
 
-    json_object_foreach ((json_t *)o, key, value) {
+    json_object_foreach((json_t *)o, key, value)
+    {
         qn_json_i64(o, key, &i, "doc", NULL);
         qn_json_f64(o, key, &d, "doc", NULL);
         qn_json_bool(o, key, &b, "doc", NULL);
