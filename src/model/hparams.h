@@ -1,9 +1,12 @@
 /* hparams.h - what a network is, as features: the columns of families.c
  * filled from config.json. Everything that forward() may ask is here.
  *
- * An unknown family is an error; so is a config key that changes the
- * mathematics and is not understood (hparams.c lists what is understood and
- * what is known to be harmless; the error lists the rest). */
+ * An unknown family is an error; so is a config key that may change the
+ * mathematics and is not understood (keys.c lists what is understood and what
+ * is known to be harmless; the error lists the rest).
+ *
+ * Ownership: a qn_hparams owns its arrays (qn_hparams_deinit).
+ * Threads: constant once read. */
 #ifndef QN_MODEL_HPARAMS_H
 #define QN_MODEL_HPARAMS_H
 
@@ -11,11 +14,18 @@
 #include "base/json.h"
 
 typedef enum qn_norm_place {
-    QN_NORM_PRE,      /* x + f(norm(x))                        llama    */
-    QN_NORM_POST,     /* norm(x + f(x))                        opt-350m */
-    QN_NORM_SANDWICH, /* x + norm_post(f(norm_pre(x)))         gemma 2  */
-    QN_NORM_POST_BRANCH /* x + norm(f(x))                      olmo 2   */
+    QN_NORM_PRE,        /* x + f(norm(x))                        llama    */
+    QN_NORM_POST,       /* norm(x + f(x))                        opt-350m */
+    QN_NORM_SANDWICH,   /* x + norm_post(f(norm_pre(x)))         gemma 2  */
+    QN_NORM_POST_BRANCH /* x + norm(f(x))                        olmo 2   */
 } qn_norm_place;
+
+typedef enum qn_qk_norm {
+    QN_QK_NONE,
+    QN_QK_HEAD,  /* every head by one vector [d_head]            qwen 3   */
+    QN_QK_HEADS, /* every head by its own, [n_head, d_head]      cohere   */
+    QN_QK_ROW    /* all heads together, [n_head * d_head]        olmo 2   */
+} qn_qk_norm;
 
 typedef enum qn_pos {
     QN_POS_NONE,
@@ -30,33 +40,37 @@ typedef enum qn_rope_scaling {
     QN_ROPE_DYNAMIC, /* NTK, by length */
     QN_ROPE_LLAMA3,
     QN_ROPE_YARN,
-    QN_ROPE_LONGROPE
+    QN_ROPE_LONGROPE /* two sets of factors, by length */
 } qn_rope_scaling;
 
-/* One kind of rotary embedding (Gemma 3 has two: local and global layers). */
+/* One kind of rotary embedding (Gemma 3 has two: global and local layers).
+ * rope.h reads it and computes the frequencies. */
 typedef struct qn_rope_hp {
     qn_rope_scaling scaling;
     double theta;
-    int n_freq;       /* half of the rotated elements per head */
+    int n_freq; /* half of the rotated elements per head; >= 1 */
     bool interleaved;
     double factor;
-    double low_freq, high_freq;           /* llama3                  */
-    double beta_fast, beta_slow;          /* yarn                    */
-    double attn_factor;                   /* 0: from the formula     */
-    double mscale, mscale_all;            /* yarn, DeepSeek          */
-    bool truncate;                        /* yarn: round the bounds  */
-    int64_t orig_ctx;
-    float *short_factor, *long_factor;    /* longrope [n_freq]       */
+    double low_freq, high_freq;        /* llama3                              */
+    double beta_fast, beta_slow;       /* yarn                                */
+    bool truncate;                     /* yarn: round the bounds              */
+    int64_t orig_ctx;                  /* the length that it was trained with */
+    float table_scale;                 /* on cos and sin                      */
+    float *short_factor, *long_factor; /* longrope [n_freq], or NULL    */
+    float *divisors; /* of the frequencies (GGUF) [n_freq], or NULL     */
 } qn_rope_hp;
 
 #define QN_ROPE_KINDS 2
 
 typedef struct qn_layer_hp {
-    int rope;          /* index into rope[], -1: no positions here (NoPE) */
-    int64_t window;    /* sliding window, 0: none                         */
-    int64_t chunk;     /* chunked attention, 0: none                      */
-    bool moe;          /* feed-forward is a mixture of experts            */
+    int rope;         /* index into rope[], -1: no rotation here        */
+    int64_t window;   /* sliding window, 0: none                        */
+    int64_t chunk;    /* chunked attention, 0: none                     */
+    float attn_scale; /* on q . k                                       */
+    bool moe;         /* feed-forward is a mixture of experts           */
 } qn_layer_hp;
+
+#define QN_MAX_EOS 16
 
 typedef struct qn_hparams {
     char family[48]; /* model_type */
@@ -67,27 +81,31 @@ typedef struct qn_hparams {
     int64_t n_ctx_train;
 
     /* norms */
-    bool rms;
+    bool rms; /* else layer norm */
     qn_norm_place norm_place;
-    bool norm_plus_one; /* stored weight is w - 1 (Gemma)        */
+    bool norm_plus_one; /* the file holds w - 1 (Gemma); not so in GGUF */
+    bool norm_bias;
     bool final_norm;
     float norm_eps;
-    bool qk_norm;       /* per head, before rope                 */
+    bool embed_norm;    /* on the embeddings (Bloom) */
+    qn_qk_norm qk_norm; /* before rotation */
 
     /* positions */
     qn_pos pos;
     int pos_offset;
+    int n_rope;
     qn_rope_hp rope[QN_ROPE_KINDS];
 
     /* attention */
-    float attn_scale;
     float attn_softcap;
-    bool parallel;      /* x + attn(norm(x)) + mlp(norm'(x))      */
-    bool shared_norm;   /* parallel, and norm' is norm (Phi)      */
+    bool parallel;    /* x + attn(norm(x)) + mlp(norm'(x))      */
+    bool shared_norm; /* parallel, and norm' is norm (Phi)      */
+    bool qkv_bias, o_bias;
 
     /* feed-forward */
     bool gated;
     qn_act act;
+    bool mlp_bias;
 
     /* mixture of experts */
     int n_exp, n_exp_used, d_ff_exp;
@@ -97,18 +115,25 @@ typedef struct qn_hparams {
 
     /* ends */
     float embed_scale;
+    float residual_scale; /* on what attention and feed-forward add */
     float logit_softcap, logit_scale;
     bool tied;
+    bool head_bias;
 
     qn_layer_hp *layer; /* [n_layer] */
 
-    int bos_id;         /* -1: none */
-    int eos_ids[8];
+    int bos_id; /* -1: none */
+    int eos_ids[QN_MAX_EOS];
     int n_eos;
 } qn_hparams;
 
-/* `config`: config.json's object (transformers 4 or 5 spelling). */
+/* `config`: config.json's object (transformers 4 or 5 spelling). On failure
+ * hp holds nothing. QN_EFORMAT for values that cannot be, QN_EUNSUP for what
+ * is not understood. */
 int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err);
 void qn_hparams_deinit(qn_hparams *hp);
+
+/* The families that there are rows for, in order, NULL behind the last. */
+const char *qn_family_name(int i);
 
 #endif

@@ -38,15 +38,15 @@ qn_backend *qn_net_backend(const qn_net *net);
 
 typedef struct qn_plan {
     uint64_t weights, kv, workspace, logits, total; /* bytes */
-    uint64_t kv_per_token;   /* bytes of KV of one position, all layers */
-    int64_t n_ctx;           /* positions the KV holds, all sequences   */
+    uint64_t kv_per_token; /* bytes of KV of one position, all layers */
+    int64_t n_ctx;         /* positions the KV holds, all sequences   */
 } qn_plan;
 
 typedef struct qn_pass_params {
     int n_pages[QN_KV_GROUPS]; /* KV pages of each group            */
-    int max_rows;   /* tokens in one forward                              */
-    int max_out;    /* logit rows in one forward                          */
-    int max_spans;  /* sequences in one forward                           */
+    int max_rows;  /* tokens in one forward                              */
+    int max_out;   /* logit rows in one forward                          */
+    int max_spans; /* sequences in one forward                           */
     qn_kv_dtype kv_dtype;
 } qn_pass_params;
 
@@ -69,15 +69,25 @@ int qn_pass_forward(qn_pass *pass, const qn_batch *batch, const float **logits,
 /* Copies page src to dst in every layer of a group (copy on write). */
 void qn_pass_copy_page(qn_pass *pass, int group, int32_t dst, int32_t src);
 
-/* Page tables the model needs: 1, or 2 when some layers slide. Group g's
- * window in positions, 0 for the full group. */
+/* Page tables the model needs: 2 when some layers slide and some do not, else
+ * 1. Group g's window in positions (the widest of its layers), 0: all. */
 int qn_net_n_kv_groups(const qn_net *net);
 int64_t qn_net_kv_window(const qn_net *net, int group);
+
+/* Longest sequence whose cached keys stay valid as it grows. Beyond it the
+ * rotation changes as a whole (LongRoPE's two sets of factors), and the
+ * sequence is to be computed again from its start, as the reference does.
+ * 0: never. */
+int64_t qn_net_kv_valid_until(const qn_net *net);
+/* Longest sequence that the network can compute at all (a table of learned
+ * positions has an end); INT64_MAX: no such end. */
+int64_t qn_net_max_positions(const qn_net *net);
 
 /* ---- facts ------------------------------------------------------------- */
 
 /* Adds members to a JSON object: family, hyper-parameters, parameter count,
- * bytes and count per dtype and role, what each layer is. */
+ * bytes and count per dtype and role, what each layer is, tensors that were
+ * left out. */
 int qn_net_info(const qn_net *net, json_t *into, qn_err *err);
 
 #endif

@@ -1,0 +1,381 @@
+/* bind.c - from roles to tensors.
+ *
+ * For every role that the network has, the rows of its name table are tried
+ * in order; the first whose tensor exists is taken, and its shape must be what
+ * the hyper-parameters say. All of it happens before any memory is asked for,
+ * so that a wrong file costs nothing.
+ *
+ * Invariant: a slot's rows lie inside its tensor (the shape was compared with
+ * the row map's total). */
+#include "model/net_int.h"
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    MAX_EMBEDDINGS = 16
+};
+
+typedef struct bind_ctx {
+    qn_net *net;
+    const qn_ckpt *ck;
+    const qn_names *names;
+    qn_str prefix; /* before "embed_tokens": "", "model.", ... */
+    qn_map used;   /* names of tensors that a slot takes       */
+    qn_err *err;
+} bind_ctx;
+
+/* ---- names ------------------------------------------------------------- */
+
+/* Appends a pattern, its "%d" replaced. */
+static void name_add(qn_str *s, const char *pattern, int number)
+{
+    const char *d = strstr(pattern, "%d");
+    if (!d) {
+        qn_str_adds(s, pattern);
+        return;
+    }
+    qn_str_add(s, pattern, (size_t)(d - pattern));
+    qn_str_addf(s, "%d%s", number, d + 2);
+}
+
+/* prefix + layer + name + suffix */
+static void name_make(const bind_ctx *b, qn_str *s, size_t n_prefix, int layer,
+                      const qn_name *row, int expert, bool bias)
+{
+    qn_str_clear(s);
+    qn_str_add(s, b->prefix.p, n_prefix);
+    if (layer >= 0)
+        name_add(s, qn_names_layer(b->names), layer);
+    name_add(s, row->name, expert);
+    if (bias)
+        qn_str_adds(s, ".bias");
+    else if (!(row->flags & QN_NAME_BARE))
+        qn_str_adds(s, ".weight");
+}
+
+/* "model.decoder." -> "model." -> "" */
+static size_t name_parent(const char *prefix, size_t n)
+{
+    while (n > 0 && prefix[n - 1] == '.')
+        n--;
+    while (n > 0 && prefix[n - 1] != '.')
+        n--;
+    return n;
+}
+
+static bool has_layers(const bind_ctx *b, const char *prefix, size_t n)
+{
+    qn_str s;
+    qn_str_init(&s);
+    qn_str_add(&s, prefix, n);
+    name_add(&s, qn_names_layer(b->names), 0);
+    bool found = false;
+    for (size_t i = 0; i < qn_ckpt_n_tensors(b->ck) && !found; i++)
+        found = qn_starts(qn_ckpt_tensor(b->ck, i)->name, s.p);
+    qn_str_deinit(&s);
+    return found;
+}
+
+/* The prefix is what stands before the embedding's name in a place where
+ * there are layers, too. */
+static int find_prefix(bind_ctx *b)
+{
+    const qn_name *row = qn_names_row(b->names, QN_R_EMBED, 0);
+    qn_str tail;
+    qn_str_init(&tail);
+    qn_str_addf(&tail, "%s.weight", row->name);
+    bool found = false;
+    int tries = 0; /* a text and a vision model have one each; not more */
+    for (size_t i = 0; i < qn_ckpt_n_tensors(b->ck) && !found; i++) {
+        const char *name = qn_ckpt_tensor(b->ck, i)->name;
+        if (!qn_ends(name, tail.p) || tries > MAX_EMBEDDINGS)
+            continue;
+        size_t n = strlen(name) - tail.n;
+        if (n > 0 && name[n - 1] != '.')
+            continue;
+        tries++;
+        if (!has_layers(b, name, n))
+            continue;
+        qn_str_add(&b->prefix, name, n);
+        found = true;
+    }
+    int rc = found ? QN_OK
+                   : qn_fail(b->err, QN_ENOENT,
+                             "%s: no tensor %s (with layers named %s beside "
+                             "it): not a checkpoint of model_type %s?",
+                             qn_ckpt_path(b->ck), tail.p,
+                             qn_names_layer(b->names), b->net->hp.family);
+    qn_str_deinit(&tail);
+    return rc;
+}
+
+/* ---- one tensor -------------------------------------------------------- */
+
+static void shape_text(qn_str *s, const int64_t *shape, int n)
+{
+    qn_str_addc(s, '[');
+    for (int i = 0; i < n; i++)
+        qn_str_addf(s, "%s%" PRId64, i ? ", " : "", shape[i]);
+    qn_str_addc(s, ']');
+}
+
+static int check_shape(const bind_ctx *b, const qn_tensor *t,
+                       const int64_t *want, int n)
+{
+    if (t->n_dims == n && memcmp(t->shape, want, (size_t)n * sizeof *want) == 0)
+        return QN_OK;
+    qn_str s;
+    qn_str_init(&s);
+    qn_str_addf(&s, "tensor %s: config says ", t->name);
+    shape_text(&s, want, n);
+    qn_str_adds(&s, ", file has ");
+    shape_text(&s, t->shape, t->n_dims);
+    int rc = qn_fail(b->err, QN_EFORMAT, "%s", s.p);
+    qn_str_deinit(&s);
+    return rc;
+}
+
+/* The type that the backend gets: as it lies, or f32. */
+static int pick_dtype(const bind_ctx *b, qn_slot *s)
+{
+    const qn_tensor *t = s->t;
+    bool real = t->dtype < QN_I8 || t->dtype > QN_BOOL;
+    const qn_dtype_row *row = t->dtype < QN_DTYPE_N && real
+                                  ? qn_dtype_get(t->dtype)
+                                  : NULL;
+    if (!row || !row->decode)
+        return qn_fail(b->err, QN_EUNSUP,
+                       "tensor %s: weights in the format %s cannot be read yet",
+                       t->name, t->format);
+    if ((s->transposed || s->kind == QN_VECTOR) && row->block_elems > 1)
+        return qn_fail(b->err, QN_EUNSUP,
+                       "tensor %s: blocks of %s are not supported there",
+                       t->name, t->format);
+    if (s->n_in % row->block_elems != 0)
+        return qn_fail(b->err, QN_EFORMAT,
+                       "tensor %s: rows of %" PRId64
+                       " elements are not whole blocks of %s",
+                       t->name, s->n_in, t->format);
+    qn_backend *be = b->net->be;
+    s->stored = t->dtype;
+    s->dtype = s->kind != QN_VECTOR && be->api->weight_supports(be, t->dtype)
+                   ? t->dtype
+                   : QN_F32;
+    return QN_OK;
+}
+
+static int check_tensor(const bind_ctx *b, const qn_slot *s, const qn_name *row,
+                        const qn_role_shape *shape, bool stacked)
+{
+    int64_t want[3];
+    int n = 0;
+    if (stacked)
+        want[n++] = b->net->hp.n_exp;
+    if (s->kind == QN_VECTOR) {
+        int n_rows = s->bias ? 1 : shape->n_rows;
+        if (n_rows > 1)
+            want[n++] = n_rows;
+        want[n++] = s->rows.total / n_rows;
+    } else if (row->flags & QN_NAME_TRANSPOSED) {
+        want[n++] = s->n_in;
+        want[n++] = s->rows.total;
+    } else {
+        want[n++] = s->rows.total;
+        want[n++] = s->n_in;
+    }
+    return check_shape(b, s->t, want, n);
+}
+
+/* Accounts for a slot that is complete. */
+static int slot_push(bind_ctx *b, qn_slot *s)
+{
+    qn_net *net = b->net;
+    uint64_t elems = (uint64_t)s->n_out * (uint64_t)s->n_in;
+    uint64_t bytes;
+    QN_TRY(pick_dtype(b, s));
+    QN_TRY(qn_dtype_bytes(s->t->dtype, elems, &bytes, b->err));
+    net->n_params += elems;
+    if (s->kind == QN_VECTOR) {
+        s->vec_at = net->vector_bytes;
+        net->vector_bytes += (elems * sizeof(float) + 63) / 64 * 64;
+    } else {
+        net->file_bytes += bytes;
+        qn_weight_desc d = {s->n_out, s->n_in, s->dtype};
+        uint64_t n = net->be->api->weight_bytes(net->be, &d);
+        if (!qn_add_u64(net->weight_bytes, n, &net->weight_bytes))
+            return qn_fail(b->err, QN_ENOMEM,
+                           "tensor %s does not fit into any memory",
+                           s->t->name);
+    }
+    qn_map_put(&b->used, s->t->name, strlen(s->t->name), 1);
+    qn_vec_push(&net->slots, *s);
+    return QN_OK;
+}
+
+/* ---- one role ---------------------------------------------------------- */
+
+static int role_missing(const bind_ctx *b, qn_role role, int layer, int expert,
+                        bool bias)
+{
+    qn_str s, list;
+    qn_str_init(&s);
+    qn_str_init(&list);
+    const qn_name *row;
+    for (int at = 0; (row = qn_names_row(b->names, role, at)); at++) {
+        name_make(b, &s, b->prefix.n, layer, row, expert, bias);
+        qn_str_addf(&list, "%s%s", at ? ", " : "", s.p);
+    }
+    int rc = list.n ? qn_fail(b->err, QN_ENOENT,
+                              "%s: the tensor of %s%s is missing; looked for "
+                              "%s",
+                              qn_ckpt_path(b->ck), qn_role_name(role),
+                              bias ? " bias" : "", list.p)
+                    : qn_fail(b->err, QN_EUNSUP,
+                              "model_type %s has no name for %s",
+                              b->net->hp.family, qn_role_name(role));
+    qn_str_deinit(&s);
+    qn_str_deinit(&list);
+    return rc;
+}
+
+/* The tensor of a row; those of the whole network may lie further out. */
+static const qn_tensor *find_tensor(const bind_ctx *b, const qn_name *row,
+                                    int layer, int expert, bool bias)
+{
+    qn_str s;
+    qn_str_init(&s);
+    const qn_tensor *t = NULL;
+    for (size_t n = b->prefix.n;; n = name_parent(b->prefix.p, n)) {
+        name_make(b, &s, n, layer, row, expert, bias);
+        t = qn_ckpt_find(b->ck, s.p);
+        if (t || layer >= 0 || n == 0)
+            break;
+    }
+    qn_str_deinit(&s);
+    return t;
+}
+
+static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
+                    const qn_role_shape *shape, bool bias)
+{
+    const qn_name *row;
+    const qn_tensor *t = NULL;
+    for (int at = 0; !t; at++) {
+        row = qn_names_row(b->names, role, at);
+        if (!row)
+            return role_missing(b, role, layer, expert, bias);
+        t = find_tensor(b, row, layer, expert, bias);
+    }
+    bool stacked = expert >= 0 && !strstr(row->name, "%d");
+    qn_slot s = {
+        .t = t,
+        .role = role,
+        .layer = layer,
+        .expert = expert,
+        .bias = bias,
+        .kind = bias ? QN_VECTOR : shape->kind,
+        .n_out = shape->n_out,
+        .n_in = bias ? 1 : shape->n_in,
+        .rows = qn_role_rows(&b->net->hp, role, row->cut, shape->n_out),
+        .transposed = !bias && (row->flags & QN_NAME_TRANSPOSED),
+    };
+    if (stacked)
+        s.first = (uint64_t)expert * (uint64_t)s.rows.total * (uint64_t)s.n_in;
+    QN_TRY(check_tensor(b, &s, row, shape, stacked));
+    return slot_push(b, &s);
+}
+
+static int bind_role(bind_ctx *b, qn_role role, int layer)
+{
+    const qn_hparams *hp = &b->net->hp;
+    qn_role_shape shape;
+    if (!qn_role_shape_of(hp, role, layer, &shape))
+        return QN_OK;
+    if (shape.kind == QN_EXPERTS) {
+        for (int e = 0; e < hp->n_exp; e++)
+            QN_TRY(bind_one(b, role, layer, e, &shape, false));
+    } else if (!(role == QN_R_HEAD && hp->tied)) {
+        QN_TRY(bind_one(b, role, layer, -1, &shape, false));
+    }
+    if (shape.bias)
+        QN_TRY(bind_one(b, role, layer, -1, &shape, true));
+    return QN_OK;
+}
+
+/* ---- all of them ------------------------------------------------------- */
+
+/* GGUF keeps the divisors of Llama 3.1's frequencies as a tensor. */
+static int bind_rope_divisors(bind_ctx *b)
+{
+    qn_rope_hp *r = &b->net->hp.rope[0];
+    const qn_tensor *t = qn_ckpt_find(b->ck, "rope_freqs.weight");
+    if (b->net->container != QN_CKPT_GGUF || !t || r->n_freq == 0)
+        return QN_OK;
+    int64_t want = r->n_freq;
+    QN_TRY(check_shape(b, t, &want, 1));
+    if (t->dtype != QN_F32)
+        return qn_fail(b->err, QN_EUNSUP, "tensor %s should be f32, is %s",
+                       t->name, t->format);
+    r->divisors = qn_xcalloc((size_t)want, sizeof(float));
+    QN_TRY(qn_ckpt_read(b->ck, t, 0, r->divisors, (size_t)t->n_bytes, b->err));
+    for (int i = 0; i < r->n_freq; i++) {
+        if (!(r->divisors[i] > 0 && r->divisors[i] < 1e9f))
+            return qn_fail(b->err, QN_EFORMAT,
+                           "tensor %s: element %d is no divisor", t->name, i);
+    }
+    return QN_OK;
+}
+
+static void note_ignored(bind_ctx *b)
+{
+    b->net->ignored = json_array();
+    for (size_t i = 0; i < qn_ckpt_n_tensors(b->ck); i++) {
+        const char *name = qn_ckpt_tensor(b->ck, i)->name;
+        uint64_t one;
+        if (!qn_map_get(&b->used, name, strlen(name), &one) &&
+            !qn_names_idle(name))
+            json_array_append_new(b->net->ignored, json_string(name));
+    }
+    size_t n = json_array_size(b->net->ignored);
+    if (n)
+        qn_log(1, "%s: %zu tensors are not part of %s and were left out: %s%s",
+               qn_ckpt_path(b->ck), n, b->net->hp.family,
+               json_string_value(json_array_get(b->net->ignored, 0)),
+               n > 1 ? ", ..." : "");
+}
+
+static int bind_all(bind_ctx *b)
+{
+    QN_TRY(find_prefix(b));
+    for (int r = 0; r < QN_R_GLOBAL_N; r++)
+        QN_TRY(bind_role(b, (qn_role)r, -1));
+    for (int l = 0; l < b->net->hp.n_layer; l++)
+        for (int r = QN_R_GLOBAL_N; r < QN_R_N; r++)
+            QN_TRY(bind_role(b, (qn_role)r, l));
+    QN_TRY(bind_rope_divisors(b));
+    if (!qn_add_u64(b->net->weight_bytes, b->net->vector_bytes,
+                    &b->net->weight_bytes))
+        return qn_fail(b->err, QN_ENOMEM, "%s does not fit into any memory",
+                       qn_ckpt_path(b->ck));
+    note_ignored(b);
+    return QN_OK;
+}
+
+int qn_bind(qn_net *net, const qn_ckpt *ck, qn_err *err)
+{
+    bind_ctx b = {.net = net, .ck = ck, .err = err, .names = net->fam->names};
+    if (net->container == QN_CKPT_GGUF)
+        b.names = net->fam->gguf ? net->fam->gguf : &qn_names_gguf;
+    qn_str_init(&b.prefix);
+    qn_map_init(&b.used, qn_ckpt_n_tensors(ck));
+    int rc = bind_all(&b);
+    qn_map_deinit(&b.used);
+    qn_str_deinit(&b.prefix);
+    return rc;
+}

@@ -1,0 +1,177 @@
+/* blk_attn.c - attention: projections, norms and rotation of q and k, the
+ * cache, the heads.
+ *
+ * In the last layer nobody looks at most rows of a prompt any more: their keys
+ * and values must go into the cache, but queries, heads and all that follows
+ * are computed for the wanted rows alone. Rows are independent (backend.h,
+ * law 1), so the results are the same bits. */
+#include "model/pass_int.h"
+
+static void qk_norm(qn_fwd *f, const qn_part *w, float *x, int n_head)
+{
+    const qn_hparams *hp = f->hp;
+    bool row = hp->qk_norm == QN_QK_ROW;
+    int width = n_head * hp->d_head;
+    qn_emit_norm(f, w, x, x, NULL, row ? width : hp->d_head);
+    qn_op_norm *n = &f->ops[f->n_op - 1].u.norm;
+    n->n_group = row ? 1 : n_head;
+    n->w_per_group = hp->qk_norm == QN_QK_HEADS;
+    n->ldx = n->ldy = width;
+}
+
+static void rotate(qn_fwd *f, int layer, float *x, int n_head)
+{
+    int kind = f->hp->layer[layer].rope;
+    const qn_rope_hp *r = &f->hp->rope[kind];
+    qn_emit(f, QN_OP_ROPE)->u.rope = (qn_op_rope){
+        .table = f->table[kind],
+        .n_freq = r->n_freq,
+        .interleaved = r->interleaved,
+        .n_row = f->n_row,
+        .n_head = n_head,
+        .d_head = f->hp->d_head,
+        .x = x,
+        .ldx = n_head * f->hp->d_head,
+    };
+}
+
+/* Products of x with some of Wq, Wk, Wv. */
+static void project(qn_fwd *f, int layer, const float *x, bool q, bool kv)
+{
+    const qn_hparams *hp = f->hp;
+    const qn_part *p = f->net->layer[layer].p;
+    qn_op_linear *op = &qn_emit(f, QN_OP_LINEAR)->u.linear;
+    op->x = x;
+    op->ldx = hp->d_model;
+    op->n_row = f->n_row;
+    op->scale = 1;
+    const struct {
+        bool on;
+        qn_role role;
+        float *y;
+        int n_out;
+    } parts[] = {
+        {q, QN_R_Q, f->p->q, hp->n_head * hp->d_head},
+        {kv, QN_R_K, f->p->k, hp->n_kv * hp->d_head},
+        {kv, QN_R_V, f->p->v, hp->n_kv * hp->d_v},
+    };
+    for (int i = 0; i < 3; i++) {
+        if (!parts[i].on)
+            continue;
+        int at = op->n_part++;
+        op->part[at].w = p[parts[i].role].w;
+        op->part[at].bias = p[parts[i].role].b;
+        op->part[at].y = parts[i].y;
+        op->part[at].ldy = parts[i].n_out;
+    }
+}
+
+/* Norm and rotation of q, k or both. */
+static void prepare(qn_fwd *f, int layer, bool q, bool k)
+{
+    const qn_hparams *hp = f->hp;
+    const qn_part *p = f->net->layer[layer].p;
+    if (hp->qk_norm != QN_QK_NONE) {
+        if (q)
+            qk_norm(f, &p[QN_R_Q_NORM], f->p->q, hp->n_head);
+        if (q && k)
+            qn_emit_apart(f);
+        if (k)
+            qk_norm(f, &p[QN_R_K_NORM], f->p->k, hp->n_kv);
+    }
+    if (hp->layer[layer].rope >= 0) {
+        if (q)
+            rotate(f, layer, f->p->q, hp->n_head);
+        if (q && k)
+            qn_emit_apart(f);
+        if (k)
+            rotate(f, layer, f->p->k, hp->n_kv);
+    }
+}
+
+static void append(qn_fwd *f, int layer)
+{
+    const qn_hparams *hp = f->hp;
+    qn_emit(f, QN_OP_KV_APPEND)->u.kv_append = (qn_op_kv_append){
+        .kv = f->p->kv[layer],
+        .group = f->net->group[layer],
+        .batch = f->batch,
+        .k = f->p->k,
+        .v = f->p->v,
+        .ldk = hp->n_kv * hp->d_head,
+        .ldv = hp->n_kv * hp->d_v,
+    };
+}
+
+/* From here on only the wanted rows; returns their x. */
+static float *narrow(qn_fwd *f, float *x)
+{
+    qn_pass *p = f->p;
+    int d = f->hp->d_model;
+    bool same = x == f->h;
+    qn_emit_gather(f, f->h, p->h_out, d);
+    if (!same) {
+        qn_emit_apart(f);
+        qn_emit_gather(f, x, p->x_out, d);
+    }
+    for (int i = 0; i < f->hp->n_rope; i++) {
+        qn_emit_apart(f);
+        qn_emit_gather(f, p->table[i], p->table_out[i],
+                       2 * f->hp->rope[i].n_freq);
+    }
+    f->h = p->h_out;
+    f->x = p->x_out;
+    f->table = p->table_out;
+    f->batch = f->out;
+    f->n_row = f->out->n_row;
+    return same ? p->h_out : p->x_out;
+}
+
+void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted)
+{
+    const qn_hparams *hp = f->hp;
+    const qn_layer_hp *l = &hp->layer[layer];
+    float *x = f->h;
+    if (hp->norm_place == QN_NORM_PRE || hp->norm_place == QN_NORM_SANDWICH) {
+        x = f->x;
+        qn_emit_norm(f, &f->net->layer[layer].p[QN_R_ATTN_NORM], f->h, x, NULL,
+                     hp->d_model);
+    }
+    if (only_wanted) {
+        project(f, layer, x, false, true);
+        prepare(f, layer, false, true);
+        append(f, layer);
+        if (f->out->n_row == 0) {
+            f->n_row = 0;
+            return;
+        }
+        x = narrow(f, x);
+        project(f, layer, x, true, false);
+        prepare(f, layer, true, false);
+    } else {
+        project(f, layer, x, true, true);
+        prepare(f, layer, true, true);
+        append(f, layer);
+    }
+    qn_emit(f, QN_OP_ATTN)->u.attn = (qn_op_attn){
+        .kv = f->p->kv[layer],
+        .group = f->net->group[layer],
+        .batch = f->batch,
+        .q = f->p->q,
+        .out = f->p->attn,
+        .ldq = hp->n_head * hp->d_head,
+        .ldo = hp->n_head * hp->d_v,
+        .n_head = hp->n_head,
+        .scale = l->attn_scale,
+        .softcap = hp->attn_softcap,
+        .window = l->window,
+        .chunk = l->chunk,
+        .slopes = f->net->slopes,
+    };
+}
+
+void qn_blk_attn_out(qn_fwd *f, int layer)
+{
+    qn_emit_residual(f, &f->net->layer[layer], QN_R_O, QN_R_ATTN_POST_NORM,
+                     f->p->attn, f->hp->n_head * f->hp->d_v);
+}

@@ -1,0 +1,95 @@
+/* emit.c - operations of the shapes that blocks are made of. */
+#include "model/pass_int.h"
+
+#include <assert.h>
+#include <string.h>
+
+qn_op *qn_emit(qn_fwd *f, qn_op_kind kind)
+{
+    assert(f->n_op < f->p->max_ops);
+    qn_op *op = &f->ops[f->n_op++];
+    memset(op, 0, sizeof *op);
+    op->kind = kind;
+    return op;
+}
+
+void qn_emit_apart(qn_fwd *f)
+{
+    f->ops[f->n_op - 1].no_barrier = true;
+}
+
+void qn_emit_norm(qn_fwd *f, const qn_part *w, const float *x, float *y,
+                  const float *residual, int dim)
+{
+    qn_emit(f, QN_OP_NORM)->u.norm = (qn_op_norm){
+        .rms = f->hp->rms,
+        .eps = f->hp->norm_eps,
+        .n_row = f->n_row,
+        .n_group = 1,
+        .dim = dim,
+        .x = x,
+        .w = w->v,
+        .b = w->b,
+        .residual = residual,
+        .y = y,
+        .ldx = dim,
+        .ldy = dim,
+        .ldr = dim,
+    };
+}
+
+void qn_emit_linear(qn_fwd *f, const qn_part *w, const float *x, int n_in,
+                    float *y, int n_out, qn_epilogue epi, qn_act act,
+                    float scale)
+{
+    qn_emit(f, QN_OP_LINEAR)->u.linear = (qn_op_linear){
+        .x = x,
+        .ldx = n_in,
+        .n_row = f->n_row,
+        .n_part = 1,
+        .part = {{w->w, w->b, y, n_out}},
+        .epi = epi,
+        .act = act,
+        .scale = scale,
+    };
+}
+
+void qn_emit_gather(qn_fwd *f, const float *x, float *y, int dim)
+{
+    qn_emit(f, QN_OP_GATHER)->u.gather = (qn_op_gather){
+        .x = x,
+        .rows = f->batch->out_rows,
+        .y = y,
+        .ldx = dim,
+        .ldy = dim,
+        .n_out = f->batch->n_out,
+        .dim = dim,
+    };
+}
+
+bool qn_emit_to_branch(const qn_fwd *f)
+{
+    return f->hp->norm_place == QN_NORM_SANDWICH ||
+           f->hp->norm_place == QN_NORM_POST_BRANCH;
+}
+
+void qn_emit_post(qn_fwd *f, const qn_parts *layer, qn_role norm,
+                  qn_role post_norm)
+{
+    int d = f->hp->d_model;
+    if (qn_emit_to_branch(f))
+        qn_emit_norm(f, &layer->p[post_norm], f->p->branch, f->h, f->h, d);
+    else if (f->hp->norm_place == QN_NORM_POST)
+        qn_emit_norm(f, &layer->p[norm], f->h, f->h, NULL, d);
+}
+
+void qn_emit_residual(qn_fwd *f, const qn_parts *layer, qn_role role,
+                      qn_role post_norm, const float *x, int n_in)
+{
+    bool branch = qn_emit_to_branch(f);
+    qn_role norm = role == QN_R_O ? QN_R_ATTN_NORM : QN_R_MLP_NORM;
+    qn_emit_linear(f, &layer->p[role], x, n_in, branch ? f->p->branch : f->h,
+                   f->hp->d_model, branch ? QN_EPI_STORE : QN_EPI_ADD,
+                   QN_ACT_NONE, f->hp->residual_scale);
+    qn_emit_post(f, layer, norm, post_norm);
+}

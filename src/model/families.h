@@ -1,0 +1,52 @@
+/* families.h - a family of networks as one row.
+ *
+ * hparams.c fills a qn_hparams from the row's constants, then from the keys
+ * of config.json; names.h says what its tensors are called. docs/new-model.md
+ * tells how to add one. */
+#ifndef QN_MODEL_FAMILIES_H
+#define QN_MODEL_FAMILIES_H
+
+#include "model/hparams.h"
+#include "model/keys.h"
+
+#define QN_FAMILY_DEFAULTS 16
+
+struct qn_names;
+
+/* Which layers slide, when config.json does not list layer_types. */
+typedef enum qn_slide {
+    QN_SLIDE_NONE,
+    QN_SLIDE_ALL,
+    QN_SLIDE_EVERY, /* all but each n-th: sliding_window_pattern    */
+    QN_SLIDE_FROM   /* from max_window_layers on, use_sliding_window */
+} qn_slide;
+
+typedef struct qn_family {
+    const char *type;  /* model_type */
+    const char *inner; /* a wrapper: the member that holds the text model's
+                          configuration; its type is inner_type */
+    const char *inner_type;
+
+    /* Keys of its own by their first spelling, and keys that it ignores,
+     * blank-separated (keys.h). */
+    const char *keys, *ignores;
+
+    /* What a key means when config.json does not have it: the defaults of
+     * the family's configuration class. */
+    qn_default defaults[QN_FAMILY_DEFAULTS];
+
+    qn_slide slide;
+    bool embed_sqrt;   /* embeddings times sqrt(d_model) */
+    bool gelu_is_tanh; /* files say "gelu" where the tanh form was trained */
+    bool gguf_interleaved; /* converters reorder q and k rows so that the
+                              rotation pairs neighbours */
+    const struct qn_names *names;
+    const struct qn_names *gguf; /* NULL: qn_names_gguf */
+
+    qn_hparams hp; /* constants of the family */
+} qn_family;
+
+/* NULL when there is no row. */
+const qn_family *qn_family_find(const char *model_type);
+
+#endif

@@ -1,0 +1,177 @@
+/* forward.c - one pass of any family, as a list of operations.
+ *
+ *   embed -> layers -> final norm -> head
+ *
+ *   layer   sequential: h += attn(norm h), then h += mlp(norm h)
+ *           parallel:   h += attn(norm h) + mlp(norm' h)
+ *
+ * where the norms stand is emit.c's business (qn_emit_residual), what happens
+ * inside of attention and feed-forward that of the blocks. What is asked here
+ * is a feature of the network (hparams.h), never a family's name. */
+#include "model/pass_int.h"
+#include "model/rope.h"
+
+/* ---- beginning --------------------------------------------------------- */
+
+static void rope_tables(qn_fwd *f)
+{
+    for (int i = 0; i < f->hp->n_rope; i++) {
+        const qn_rope_hp *r = &f->hp->rope[i];
+        qn_emit(f, QN_OP_ROPE_TABLE)->u.rope_table = (qn_op_rope_table){
+            .batch = f->batch,
+            .inv_freq = f->p->freqs[i],
+            .span_stride = qn_rope_by_length(r) ? r->n_freq : 0,
+            .n_freq = r->n_freq,
+            .scale = r->table_scale,
+            .out = f->p->table[i],
+        };
+        qn_emit_apart(f);
+    }
+}
+
+static void embed(qn_fwd *f)
+{
+    const qn_hparams *hp = f->hp;
+    const qn_part *top = f->net->top.p;
+    bool projected = hp->d_embed != hp->d_model;
+    float *y = projected ? f->p->embed : f->h;
+    qn_emit(f, QN_OP_EMBED)->u.embed = (qn_op_embed){
+        .table = top[QN_R_EMBED].w,
+        .ids = f->batch->tokens,
+        .n_row = f->n_row,
+        .scale = hp->embed_scale,
+        .y = y,
+        .ldy = hp->d_embed,
+    };
+    if (hp->embed_norm)
+        qn_emit_norm(f, &top[QN_R_EMBED_NORM], y, y, NULL, hp->d_embed);
+    if (projected)
+        qn_emit_linear(f, &top[QN_R_PROJ_IN], y, hp->d_embed, f->h, hp->d_model,
+                       QN_EPI_STORE, QN_ACT_NONE, 1);
+    if (hp->pos == QN_POS_LEARNED)
+        qn_emit(f, QN_OP_EMBED)->u.embed = (qn_op_embed){
+            .table = top[QN_R_POS_EMBED].w,
+            .ids = f->p->pos_ids,
+            .n_row = f->n_row,
+            .scale = 1,
+            .add = true,
+            .y = f->h,
+            .ldy = hp->d_model,
+        };
+}
+
+/* ---- layers ------------------------------------------------------------ */
+
+/* What the feed-forward reads: h, or a norm of it. */
+static const float *mlp_input(qn_fwd *f, int layer)
+{
+    const qn_hparams *hp = f->hp;
+    if (hp->norm_place == QN_NORM_POST || hp->norm_place == QN_NORM_POST_BRANCH)
+        return f->h;
+    if (hp->parallel && hp->shared_norm)
+        return f->x;
+    float *y = hp->parallel ? f->p->x2 : f->x;
+    qn_emit_norm(f, &f->net->layer[layer].p[QN_R_MLP_NORM], f->h, y, NULL,
+                 hp->d_model);
+    return y;
+}
+
+static void one_layer(qn_fwd *f, int i, bool last)
+{
+    const qn_hparams *hp = f->hp;
+    const float *x = NULL;
+    qn_blk_attn(f, i, last && f->out->n_row < f->n_row);
+    if (f->n_row == 0)
+        return;
+    if (hp->parallel) /* before attention is added to h */
+        x = mlp_input(f, i);
+    qn_blk_attn_out(f, i);
+    if (!hp->parallel)
+        x = mlp_input(f, i);
+    if (hp->layer[i].moe)
+        qn_blk_moe(f, i, x);
+    else
+        qn_blk_mlp(f, i, x);
+}
+
+/* ---- end --------------------------------------------------------------- */
+
+static void head(qn_fwd *f)
+{
+    const qn_hparams *hp = f->hp;
+    const qn_part *top = f->net->top.p;
+    const float *x = f->h;
+    if (hp->final_norm) {
+        qn_emit_norm(f, &top[QN_R_FINAL_NORM], x, f->x, NULL, hp->d_model);
+        x = f->x;
+    }
+    if (hp->d_embed != hp->d_model) {
+        qn_emit_linear(f, &top[QN_R_PROJ_OUT], x, hp->d_model, f->p->embed,
+                       hp->d_embed, QN_EPI_STORE, QN_ACT_NONE, 1);
+        x = f->p->embed;
+    }
+    qn_emit_linear(f, &top[QN_R_HEAD], x, hp->d_embed, f->p->logits,
+                   hp->n_vocab, QN_EPI_STORE, QN_ACT_NONE, hp->logit_scale);
+    if (hp->logit_softcap > 0)
+        qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){
+            .x = f->p->logits,
+            .y = f->p->logits,
+            .ldx = hp->n_vocab,
+            .ldy = hp->n_vocab,
+            .n_row = f->n_row,
+            .dim = hp->n_vocab,
+            .act = QN_ACT_NONE,
+            .scale = 1,
+            .cap = hp->logit_softcap,
+        };
+}
+
+/* The wanted rows as a batch of their own: neighbours of one sequence stay
+ * together. */
+static void wanted_rows(qn_fwd *f, const qn_batch *b)
+{
+    qn_span *out = f->p->out_spans;
+    int n = 0, s = 0, prev = -2, prev_span = -1;
+    for (int i = 0; i < b->n_out; i++) {
+        int row = b->out_rows[i];
+        while (row >= b->spans[s].row0 + b->spans[s].n_row)
+            s++;
+        if (row == prev + 1 && s == prev_span) {
+            out[n - 1].n_row++;
+        } else {
+            out[n] = b->spans[s];
+            out[n].row0 = i;
+            out[n].n_row = 1;
+            out[n].pos0 += row - b->spans[s].row0;
+            n++;
+        }
+        prev = row;
+        prev_span = s;
+    }
+    *f->out = (qn_batch){.n_row = b->n_out, .n_span = n, .spans = out};
+}
+
+int qn_forward_build(qn_pass *p, const qn_batch *batch)
+{
+    qn_fwd f = {
+        .p = p,
+        .net = p->net,
+        .hp = &p->net->hp,
+        .ops = p->ops,
+        .batch = batch,
+        .n_row = batch->n_row,
+        .h = p->h,
+        .x = p->x,
+        .table = p->table,
+        .out = &p->out,
+    };
+    int n_layer = f.hp->n_layer;
+    wanted_rows(&f, batch);
+    rope_tables(&f);
+    embed(&f);
+    for (int i = 0; i < n_layer; i++)
+        one_layer(&f, i, i == n_layer - 1);
+    if (f.n_row > 0)
+        head(&f);
+    return f.n_op;
+}

@@ -1,0 +1,383 @@
+/* hparams.c - from config.json to features.
+ *
+ *   config --(wrapper opened, family found)--> keys --> qn_hparams
+ *
+ * A key means the same wherever a family reads it, so that there is one place
+ * per feature below and none per family. Invariants on success: every count
+ * is in the range of its key, n_head is a multiple of n_kv, products of
+ * dimensions fit an int, layer[] has n_layer entries. */
+#include "model/hparams.h"
+
+#include "base/compiler.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "model/families.h"
+#include "model/rope.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HP_DOC "config.json"
+
+/* ---- features ---------------------------------------------------------- */
+
+static int hp_sizes(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    QN_TRY(qn_key_need(k, QN_K_VOCAB, &hp->n_vocab, err));
+    QN_TRY(qn_key_need(k, QN_K_D_MODEL, &hp->d_model, err));
+    QN_TRY(qn_key_need(k, QN_K_N_LAYER, &hp->n_layer, err));
+    QN_TRY(qn_key_need(k, QN_K_N_HEAD, &hp->n_head, err));
+    hp->d_embed = qn_key_int(k, QN_K_D_EMBED, hp->d_model);
+    hp->n_kv = qn_key_int(k, QN_K_N_KV, hp->n_head);
+    if (!k->v[QN_K_D_HEAD].set && hp->d_model % hp->n_head != 0)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %s (%d) is not a multiple of %s (%d), and "
+                              "there is no head_dim",
+                       qn_key_name(k, QN_K_D_MODEL), hp->d_model,
+                       qn_key_name(k, QN_K_N_HEAD), hp->n_head);
+    hp->d_head = qn_key_int(k, QN_K_D_HEAD, hp->d_model / hp->n_head);
+    hp->d_v = hp->d_head;
+    if (hp->n_head % hp->n_kv != 0)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %s (%d) is not a multiple of %s (%d)",
+                       qn_key_name(k, QN_K_N_HEAD), hp->n_head,
+                       qn_key_name(k, QN_K_N_KV), hp->n_kv);
+    if ((int64_t)hp->n_head * hp->d_head > 1 << 22)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %d heads of %d elements are too many",
+                       hp->n_head, hp->d_head);
+    hp->d_ff = qn_key_int(k, QN_K_D_FF, hp->gated ? 0 : 4 * hp->d_model);
+    if (hp->d_ff == 0)
+        QN_TRY(qn_key_need(k, QN_K_D_FF, &hp->d_ff, err));
+    if (!k->v[QN_K_N_CTX].set)
+        return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is missing",
+                       qn_key_name(k, QN_K_N_CTX));
+    hp->n_ctx_train = (int64_t)qn_key_num(k, QN_K_N_CTX, 0);
+    if (hp->pos == QN_POS_LEARNED && hp->n_ctx_train > 1 << 24)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %s: a table of %lld positions",
+                       qn_key_name(k, QN_K_N_CTX), (long long)hp->n_ctx_train);
+    return QN_OK;
+}
+
+static const struct {
+    const char *names;
+    qn_act act;
+} hp_acts[] = {
+    {"relu", QN_ACT_RELU},
+    {"relu2 relu_squared", QN_ACT_RELU2},
+    {"silu swish", QN_ACT_SILU},
+    {"gelu gelu_python", QN_ACT_GELU},
+    {"gelu_new gelu_pytorch_tanh gelu_fast gelu_python_tanh gelu_accurate",
+     QN_ACT_GELU_TANH},
+    {"quick_gelu", QN_ACT_GELU_QUICK},
+    {"sigmoid", QN_ACT_SIGMOID},
+    {"tanh", QN_ACT_TANH},
+    {"linear", QN_ACT_NONE},
+};
+
+static int hp_act(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
+                  qn_err *err)
+{
+    const qn_value *v = &k->v[QN_K_ACT];
+    if (!v->set)
+        return QN_OK;
+    const char *name = json_string_value(v->json);
+    if (fam->gelu_is_tanh && strcmp(v->name, "hidden_act") == 0 &&
+        strcmp(name, "gelu") == 0)
+        return QN_OK;
+    for (size_t i = 0; i < QN_COUNTOF(hp_acts); i++) {
+        if (qn_word_in(hp_acts[i].names, name)) {
+            hp->act = hp_acts[i].act;
+            return QN_OK;
+        }
+    }
+    return qn_fail(err, QN_EUNSUP, HP_DOC ": activation %s \"%s\" is not known",
+                   v->name, name);
+}
+
+static int hp_norms(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    hp->norm_eps = (float)qn_key_num(k, QN_K_NORM_EPS, (double)hp->norm_eps);
+    if (!qn_key_true(k, QN_K_NORM_AFFINE, true))
+        return qn_fail(err, QN_EUNSUP, HP_DOC ": %s false is not supported",
+                       qn_key_name(k, QN_K_NORM_AFFINE));
+    if (!qn_key_true(k, QN_K_NORM_BEFORE, true)) {
+        hp->norm_place = QN_NORM_POST; /* the last layer's norm is the end */
+        hp->final_norm = false;
+    }
+    if (qn_key_true(k, QN_K_NO_FINAL_NORM, false))
+        hp->final_norm = false;
+    if (k->v[QN_K_QK_NORM].set)
+        hp->qk_norm = qn_key_true(k, QN_K_QK_NORM, false) ? QN_QK_HEAD
+                                                          : QN_QK_NONE;
+    return QN_OK;
+}
+
+static void hp_biases(qn_hparams *hp, const qn_keys *k)
+{
+    bool all = qn_key_true(k, QN_K_ALL_BIAS, false);
+    if (k->v[QN_K_ALL_BIAS].set)
+        hp->qkv_bias = hp->o_bias = hp->mlp_bias = all;
+    if (k->v[QN_K_ATTN_BIAS].set)
+        hp->qkv_bias = hp->o_bias = qn_key_true(k, QN_K_ATTN_BIAS, false);
+    hp->qkv_bias = qn_key_true(k, QN_K_QKV_BIAS, hp->qkv_bias);
+    hp->mlp_bias = qn_key_true(k, QN_K_MLP_BIAS, hp->mlp_bias);
+    hp->head_bias = qn_key_true(k, QN_K_HEAD_BIAS, hp->head_bias);
+}
+
+static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    hp->n_exp = qn_key_int(k, QN_K_N_EXP, 0);
+    if (hp->n_exp == 0)
+        return QN_OK;
+    QN_TRY(qn_key_need(k, QN_K_N_EXP_USED, &hp->n_exp_used, err));
+    if (hp->n_exp_used > hp->n_exp)
+        return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is %d of %d experts",
+                       qn_key_name(k, QN_K_N_EXP_USED), hp->n_exp_used,
+                       hp->n_exp);
+    hp->d_ff_exp = qn_key_int(k, QN_K_D_FF_EXP, hp->d_ff);
+    hp->route_renorm = qn_key_true(k, QN_K_ROUTE_RENORM, hp->route_renorm);
+    if (hp->route_scale == 0)
+        hp->route_scale = 1;
+    return QN_OK;
+}
+
+static void hp_ends(qn_hparams *hp, const qn_keys *k, const qn_family *fam)
+{
+    double scale = fam->embed_sqrt ? sqrt(hp->d_model) : 1;
+    hp->embed_scale = (float)qn_key_num(k, QN_K_EMBED_SCALE, scale);
+    hp->residual_scale = (float)qn_key_num(k, QN_K_RESIDUAL_SCALE, 1);
+    hp->logit_scale = (float)(qn_key_num(k, QN_K_LOGIT_SCALE, 1) /
+                              qn_key_num(k, QN_K_LOGIT_DIVISOR, 1));
+    hp->logit_softcap = (float)qn_key_num(k, QN_K_LOGIT_SOFTCAP, 0);
+    hp->attn_softcap = (float)qn_key_num(k, QN_K_ATTN_SOFTCAP, 0);
+    hp->parallel = qn_key_true(k, QN_K_PARALLEL, hp->parallel);
+    hp->tied = qn_key_true(k, QN_K_TIED, hp->tied);
+}
+
+/* ---- tokens ------------------------------------------------------------ */
+
+static int hp_token(const json_t *v, const char *key, int *out, qn_err *err)
+{
+    json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
+    if (id < 0 || id > INT32_MAX)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %s should be a token id or a list of them",
+                       key);
+    *out = (int)id;
+    return QN_OK;
+}
+
+static int hp_tokens(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    hp->bos_id = -1;
+    const json_t *v = k->v[QN_K_BOS].json;
+    if (json_is_array(v))
+        v = json_array_get(v, 0);
+    if (v && json_integer_value(v) != -1)
+        QN_TRY(hp_token(v, "bos_token_id", &hp->bos_id, err));
+    v = k->v[QN_K_EOS].json;
+    if (!v)
+        return QN_OK;
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    if (n > QN_MAX_EOS)
+        return qn_fail(err, QN_ELIMIT,
+                       HP_DOC ": eos_token_id lists %zu ids, %d are supported",
+                       n, QN_MAX_EOS);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_is_array(v) ? json_array_get(v, i) : v;
+        if (json_integer_value(id) == -1)
+            continue; /* some files say "none" so */
+        QN_TRY(hp_token(id, "eos_token_id", &hp->eos_ids[hp->n_eos], err));
+        hp->n_eos++;
+    }
+    return QN_OK;
+}
+
+/* ---- layers ------------------------------------------------------------ */
+
+/* The list of a per-layer key, which must have an entry for each layer. */
+static int hp_list(const qn_hparams *hp, const qn_keys *k, qn_key key,
+                   const json_t **out, qn_err *err)
+{
+    const json_t *a = k->v[key].set ? k->v[key].json : NULL;
+    *out = NULL;
+    if (!a || (json_is_array(a) && json_array_size(a) == 0))
+        return QN_OK;
+    if (!json_is_array(a) || json_array_size(a) != (size_t)hp->n_layer)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %s should list %d layers, lists %zu",
+                       qn_key_name(k, key), hp->n_layer, json_array_size(a));
+    *out = a;
+    return QN_OK;
+}
+
+static int hp_layer_type(const json_t *types, int i, bool *slides, qn_err *err)
+{
+    const char *t = json_string_value(json_array_get(types, (size_t)i));
+    *slides = t && strcmp(t, "sliding_attention") == 0;
+    if (*slides || (t && strcmp(t, "full_attention") == 0))
+        return QN_OK;
+    return qn_fail(err, QN_EUNSUP,
+                   HP_DOC ": layer_types[%d] \"%s\" is not supported "
+                          "(full_attention, sliding_attention are)",
+                   i, t ? t : "?");
+}
+
+static bool hp_slides(const qn_keys *k, const qn_family *fam, int i)
+{
+    switch (fam->slide) {
+    case QN_SLIDE_NONE: return false;
+    case QN_SLIDE_ALL: return true;
+    case QN_SLIDE_EVERY: return (i + 1) % qn_key_int(k, QN_K_WINDOW_EVERY, 1);
+    case QN_SLIDE_FROM: return i >= qn_key_int(k, QN_K_WINDOW_FROM, 0);
+    }
+    return false;
+}
+
+static int hp_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
+                     qn_err *err)
+{
+    const json_t *types;
+    QN_TRY(hp_list(hp, k, QN_K_LAYER_TYPES, &types, err));
+    int64_t window = (int64_t)qn_key_num(k, QN_K_WINDOW, 0);
+    if (fam->slide == QN_SLIDE_FROM && !qn_key_true(k, QN_K_USE_WINDOW, false))
+        window = 0;
+    double scale = 1 / sqrt(qn_key_num(k, QN_K_ATTN_SCALAR, hp->d_head));
+    if (!qn_key_true(k, QN_K_ATTN_SCALED, true))
+        scale = 1;
+    scale = qn_key_num(k, QN_K_ATTN_SCALE, scale);
+    bool by_layer = qn_key_true(k, QN_K_ATTN_BY_LAYER, false);
+
+    hp->layer = qn_xcalloc((size_t)hp->n_layer, sizeof *hp->layer);
+    for (int i = 0; i < hp->n_layer; i++) {
+        qn_layer_hp *l = &hp->layer[i];
+        bool slides = hp_slides(k, fam, i);
+        if (types)
+            QN_TRY(hp_layer_type(types, i, &slides, err));
+        if (slides && types && window == 0)
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": layer_types has sliding layers, but there "
+                                  "is no sliding_window");
+        l->window = slides ? window : 0;
+        l->rope = hp->pos != QN_POS_ROPE ? -1 : slides && hp->n_rope > 1;
+        l->attn_scale = (float)(by_layer ? scale / (i + 1) : scale);
+        l->moe = hp->n_exp > 0;
+    }
+    return QN_OK;
+}
+
+/* ---- reading ----------------------------------------------------------- */
+
+static int hp_fill(qn_hparams *hp, qn_keys *k, const json_t *config,
+                   const qn_family *fam, qn_err *err)
+{
+    QN_TRY(qn_keys_read(k, config, fam, err));
+    QN_TRY(hp_sizes(hp, k, err));
+    QN_TRY(hp_act(hp, k, fam, err));
+    QN_TRY(hp_norms(hp, k, err));
+    hp_biases(hp, k);
+    QN_TRY(hp_experts(hp, k, err));
+    hp_ends(hp, k, fam);
+    QN_TRY(hp_tokens(hp, k, err));
+    if (hp->pos == QN_POS_ROPE)
+        QN_TRY(qn_rope_read(hp, k, err));
+    QN_TRY(hp_layers(hp, k, fam, err));
+    return qn_keys_done(k, fam->type, err);
+}
+
+static int hp_unknown_family(const char *type, qn_err *err)
+{
+    qn_str list;
+    qn_str_init(&list);
+    for (int i = 0; qn_family_name(i); i++)
+        qn_str_addf(&list, "%s%s", i ? " " : "", qn_family_name(i));
+    int rc = qn_fail(err, QN_EUNSUP,
+                     HP_DOC ": model_type \"%s\" is not supported; these are: "
+                            "%s",
+                     type, list.p);
+    qn_str_deinit(&list);
+    return rc;
+}
+
+static int hp_quantized(const json_t *config, qn_err *err)
+{
+    const json_t *q = json_object_get(config, "quantization_config");
+    if (!q || json_is_null(q))
+        return QN_OK;
+    const char *how = json_string_value(json_object_get(q, "quant_method"));
+    return qn_fail(err, QN_EUNSUP,
+                   HP_DOC ": quantization_config: weights quantized by \"%s\" "
+                          "cannot be read yet; take the unquantized "
+                          "checkpoint or a GGUF file",
+                   how ? how : "an unnamed method");
+}
+
+/* A wrapper's text model, with what only the outer object says (end tokens,
+ * tied embeddings): a new reference. */
+static int hp_unwrap(const json_t *config, const qn_family *outer, json_t **out,
+                     qn_err *err)
+{
+    const json_t *inner = json_object_get(config, outer->inner);
+    if (!json_is_object(inner))
+        return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is missing", outer->inner);
+    json_t *o = json_copy((json_t *)inner);
+    const char *name;
+    json_t *v;
+    json_object_foreach((json_t *)config, name, v)
+    {
+        if (strcmp(name, "model_type") != 0 &&
+            !qn_word_in(outer->ignores, name) && !json_object_get(o, name))
+            json_object_set(o, name, v);
+    }
+    *out = o;
+    return QN_OK;
+}
+
+static void hp_name(char *dst, size_t cap, const char *src)
+{
+    snprintf(dst, cap, "%s", src ? src : "");
+}
+
+int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err)
+{
+    memset(hp, 0, sizeof *hp);
+    if (!json_is_object(config))
+        return qn_fail(err, QN_EFORMAT, HP_DOC " is not a JSON object");
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    if (!type)
+        return qn_fail(err, QN_EFORMAT, HP_DOC ": model_type is missing");
+    const qn_family *fam = qn_family_find(type);
+    if (!fam)
+        return hp_unknown_family(type, err);
+    QN_TRY(hp_quantized(config, err));
+
+    json_t *text = NULL;
+    if (fam->inner) {
+        QN_TRY(hp_unwrap(config, fam, &text, err));
+        fam = qn_family_find(fam->inner_type);
+    }
+    *hp = fam->hp;
+    hp_name(hp->family, sizeof hp->family, fam->type);
+    hp_name(hp->arch, sizeof hp->arch,
+            json_string_value(
+                json_array_get(json_object_get(config, "architectures"), 0)));
+    qn_keys keys;
+    int rc = hp_fill(hp, &keys, text ? text : config, fam, err);
+    qn_keys_deinit(&keys);
+    json_decref(text);
+    if (rc < 0)
+        qn_hparams_deinit(hp);
+    return rc;
+}
+
+void qn_hparams_deinit(qn_hparams *hp)
+{
+    for (int i = 0; i < QN_ROPE_KINDS; i++)
+        qn_rope_deinit(&hp->rope[i]);
+    free(hp->layer);
+    memset(hp, 0, sizeof *hp);
+}

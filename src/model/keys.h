@@ -1,0 +1,147 @@
+/* keys.h - the keys of config.json as data.
+ *
+ * A key is a row: its spellings, what its value may be. Reading turns an
+ * object into an array of values; a member that is neither a key of this
+ * family, nor known to be harmless, nor empty (null, false, {}, []) is listed
+ * in one error.
+ *
+ * Values are borrowed from the JSON object. */
+#ifndef QN_MODEL_KEYS_H
+#define QN_MODEL_KEYS_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* X(id, kind, lowest, highest, family, spellings)
+ *   kind      I integer, F number, B truth value, S string, A anything
+ *   family    0: read for every family; 1: only for those that name it
+ *             (qn_family.keys); R: for those with rotary positions
+ *   spellings the first one that is there and not null counts */
+#define QN_KEYS(X)                                                             \
+    /* sizes */                                                                \
+    X(VOCAB, I, 1, 1 << 24, 0, "vocab_size")                                   \
+    X(D_MODEL, I, 1, 1 << 20, 0, "hidden_size n_embd d_model")                 \
+    X(N_LAYER, I, 1, 4096, 0, "num_hidden_layers n_layer n_layers num_layers") \
+    X(N_HEAD, I, 1, 1 << 16, 0,                                                \
+      "num_attention_heads n_head n_heads attention_heads")                    \
+    X(N_KV, I, 1, 1 << 16, 0, "num_key_value_heads num_kv_heads")              \
+    X(D_HEAD, I, 1, 1 << 16, 0, "head_dim")                                    \
+    X(D_FF, I, 1, 1 << 24, 0,                                                  \
+      "intermediate_size ffn_dim n_inner ffn_hidden_size")                     \
+    X(N_CTX, I, 1, 1LL << 40, 0,                                               \
+      "max_position_embeddings n_positions max_seq_len seq_length n_ctx")      \
+    X(D_EMBED, I, 1, 1 << 20, 1, "word_embed_proj_dim")                        \
+    /* norms */                                                                \
+    X(NORM_EPS, F, 0, 1, 0,                                                    \
+      "rms_norm_eps layer_norm_eps layer_norm_epsilon norm_epsilon norm_eps")  \
+    X(NORM_BEFORE, B, 0, 1, 1, "do_layer_norm_before")                         \
+    X(NO_FINAL_NORM, B, 0, 1, 1, "_remove_final_layer_norm")                   \
+    X(NORM_AFFINE, B, 0, 1, 1, "layer_norm_elementwise_affine")                \
+    X(QK_NORM, B, 0, 1, 1, "qk_layernorm use_qk_norm")                         \
+    /* positions */                                                            \
+    X(ROPE_THETA, F, 1e-3, 1e15, R, "rope_theta rotary_emb_base")              \
+    X(ROPE_PARTIAL, F, 0, 1, R, "partial_rotary_factor rotary_pct")            \
+    X(ROPE_DIM, I, 2, 1 << 16, R, "rotary_dim")                                \
+    X(ROPE_OLD, A, 0, 0, R, "rope_scaling")                                    \
+    X(ROPE_NEW, A, 0, 0, R, "rope_parameters")                                 \
+    X(ORIG_CTX, I, 2, 1LL << 40, R, "original_max_position_embeddings")        \
+    X(ROPE_LOCAL, F, 1e-3, 1e15, 1, "rope_local_base_freq")                    \
+    X(NO_ROPE_LAYERS, A, 0, 0, 1, "no_rope_layers")                            \
+    X(NO_ROPE_EVERY, I, 1, 1 << 20, 1, "no_rope_layer_interval")               \
+    X(ALIBI, B, 0, 1, 1, "alibi")                                              \
+    /* attention */                                                            \
+    X(ATTN_BIAS, B, 0, 1, 1, "attention_bias")                                 \
+    X(QKV_BIAS, B, 0, 1, 1, "use_qkv_bias qkv_bias")                           \
+    X(ALL_BIAS, B, 0, 1, 1, "enable_bias use_bias bias")                       \
+    X(ATTN_SCALAR, F, 1e-9, 1e9, 1, "query_pre_attn_scalar")                   \
+    X(ATTN_SCALE, F, -1e9, 1e9, 1, "attention_multiplier")                     \
+    X(ATTN_SCALED, B, 0, 1, 1, "scale_attn_weights")                           \
+    X(ATTN_BY_LAYER, B, 0, 1, 1, "scale_attn_by_inverse_layer_idx")            \
+    X(ATTN_SOFTCAP, F, 0, 1e9, 1, "attn_logit_softcapping")                    \
+    X(WINDOW, I, 0, 1LL << 40, 1, "sliding_window")                            \
+    X(USE_WINDOW, B, 0, 1, 1, "use_sliding_window")                            \
+    X(WINDOW_FROM, I, 0, 1 << 20, 1, "max_window_layers")                      \
+    X(WINDOW_EVERY, I, 1, 1 << 20, 1,                                          \
+      "sliding_window_pattern _sliding_window_pattern")                        \
+    X(LAYER_TYPES, A, 0, 0, 1, "layer_types")                                  \
+    X(PARALLEL, B, 0, 1, 1, "use_parallel_residual parallel_attn")             \
+    /* feed-forward */                                                         \
+    X(ACT, S, 0, 0, 0,                                                         \
+      "hidden_activation hidden_act activation_function activation")           \
+    X(MLP_BIAS, B, 0, 1, 1, "mlp_bias")                                        \
+    X(N_EXP, I, 1, 4096, 1, "num_local_experts num_experts n_routed_experts")  \
+    X(N_EXP_USED, I, 1, 4096, 1, "num_experts_per_tok experts_per_token")      \
+    X(D_FF_EXP, I, 1, 1 << 24, 1, "moe_intermediate_size")                     \
+    X(ROUTE_RENORM, B, 0, 1, 1, "norm_topk_prob")                              \
+    X(SPARSE_STEP, I, 1, 1 << 20, 1, "decoder_sparse_step")                    \
+    X(MLP_ONLY, A, 0, 0, 1, "mlp_only_layers")                                 \
+    /* ends */                                                                 \
+    X(EMBED_SCALE, F, -1e9, 1e9, 1, "embedding_multiplier")                    \
+    X(RESIDUAL_SCALE, F, -1e9, 1e9, 1, "residual_multiplier")                  \
+    X(LOGIT_SCALE, F, -1e9, 1e9, 1, "logit_scale")                             \
+    X(LOGIT_DIVISOR, F, 1e-9, 1e9, 1, "logits_scaling")                        \
+    X(LOGIT_SOFTCAP, F, 0, 1e9, 1, "final_logit_softcapping")                  \
+    X(TIED, B, 0, 1, 0, "tie_word_embeddings")                                 \
+    X(HEAD_BIAS, B, 0, 1, 1, "lm_head_bias")                                   \
+    X(BOS, A, 0, 0, 0, "bos_token_id")                                         \
+    X(EOS, A, 0, 0, 0, "eos_token_id")
+
+#define QN_KEY_ENUM(id, kind, lo, hi, family, names) QN_K_##id,
+typedef enum qn_key {
+    QN_KEYS(QN_KEY_ENUM) QN_K_N
+} qn_key;
+#undef QN_KEY_ENUM
+
+typedef struct qn_value {
+    bool given;         /* the key is there, maybe as null: no default then */
+    bool set;           /* it has a value, from the file or by default      */
+    double num;         /* I, F, B */
+    const json_t *json; /* S, A; NULL for a default */
+    const char *name;   /* as the file spells it    */
+} qn_value;
+
+typedef struct qn_default {
+    bool given;
+    qn_key key;
+    double num;
+} qn_default;
+
+struct qn_family;
+
+typedef struct qn_keys {
+    qn_value v[QN_K_N];
+    qn_str unknown; /* "name, name, ": what was not understood */
+} qn_keys;
+
+/* Reads every member of `config` for this family and checks its kind and
+ * range. What is not understood is not an error yet: qn_keys_done, after the
+ * nested objects (rope.h) have been read as well. */
+int qn_keys_read(qn_keys *k, const json_t *config, const struct qn_family *fam,
+                 qn_err *err);
+void qn_keys_deinit(qn_keys *k);
+
+/* Notes a member that is not understood, unless it is empty. `prefix` (NULL:
+ * none) is the object that holds it. */
+void qn_keys_unknown(qn_keys *k, const char *prefix, const char *name,
+                     const json_t *value);
+/* QN_EUNSUP, listing them, if there were any. */
+int qn_keys_done(const qn_keys *k, const char *family, qn_err *err);
+
+/* The value, or `otherwise` when the key has none. */
+double qn_key_num(const qn_keys *k, qn_key key, double otherwise);
+int qn_key_int(const qn_keys *k, qn_key key, int otherwise);
+bool qn_key_true(const qn_keys *k, qn_key key, bool otherwise);
+/* As the file spells it, else the usual spelling: for messages. */
+const char *qn_key_name(const qn_keys *k, qn_key key);
+/* QN_EFORMAT when the key has no value. */
+int qn_key_need(const qn_keys *k, qn_key key, int *out, qn_err *err);
+
+/* Is `name` one of the blank-separated words? A word may begin or end with
+ * '*', which stands for anything. */
+bool qn_word_in(const char *words, const char *name);
+
+#endif

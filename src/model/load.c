@@ -1,0 +1,318 @@
+/* load.c - reading weights.
+ *
+ * The slots are cut into tasks of about a megabyte of rows, in the order of
+ * the files, and the backend's threads take them one after the other: each
+ * reads its rows into a buffer of its own, which stays in its cache, and hands
+ * them to the backend, which packs them where they are to lie. So the source
+ * is read nearly sequentially, the destination's pages are touched first by
+ * all threads at once, and nothing is copied twice.
+ *
+ * Norms and biases are few and small: they are read before, by the caller. */
+#include "model/net_int.h"
+
+#include "base/compiler.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TASK_BYTES = 1 << 20,
+    TASK_ROWS = 16,      /* backends pack rows in groups of this */
+    SPAN_BYTES = 1 << 16 /* shorter runs are read with what lies between */
+};
+
+typedef struct load_task {
+    const qn_slot *slot;
+    int64_t row, n_row;
+} load_task;
+
+typedef struct load_buf {
+    void *p;
+    size_t cap;
+} load_buf;
+
+typedef struct load_job {
+    qn_net *net;
+    const qn_ckpt *ck;
+    const qn_net_params *params;
+    QN_VEC(load_task) tasks;
+    atomic_size_t next;
+    atomic_uint_fast64_t done;
+    atomic_bool stop;
+    pthread_mutex_t lock; /* of rc and err */
+    int rc;
+    qn_err *err;
+} load_job;
+
+/* ---- rows -------------------------------------------------------------- */
+
+static size_t row_bytes(const qn_slot *s)
+{
+    const qn_dtype_row *d = qn_dtype_get(s->t->dtype);
+    return (size_t)(s->n_in / d->block_elems) * (size_t)d->block_bytes;
+}
+
+static int64_t source_row(const qn_row_map *m, int64_t r)
+{
+    return r / m->block * m->stride + m->offset + r % m->block;
+}
+
+static void *buf_need(load_buf *b, size_t n)
+{
+    if (n > b->cap) {
+        free(b->p);
+        b->cap = 0;
+        b->p = qn_alloc(n, 1);
+        if (b->p)
+            b->cap = n;
+    }
+    return b->p;
+}
+
+/* Rows [row, row + n) of the slot, back to back, at the start of the buffer. */
+static int read_rows(const qn_ckpt *ck, const qn_slot *s, int64_t row,
+                     int64_t n, load_buf *buf, qn_err *err)
+{
+    const qn_row_map *m = &s->rows;
+    const qn_dtype_row *d = qn_dtype_get(s->t->dtype);
+    size_t rb = row_bytes(s);
+    uint64_t base = s->first / (uint64_t)d->block_elems *
+                    (uint64_t)d->block_bytes;
+    int64_t first = source_row(m, row);
+    bool whole = m->stride != 0 && (size_t)m->block * rb < SPAN_BYTES;
+    int64_t span = whole ? source_row(m, row + n - 1) + 1 - first : n;
+    uint8_t *p = buf_need(buf, (size_t)span * rb);
+    if (!p)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory to read %zu bytes",
+                       s->t->name, (size_t)span * rb);
+    if (whole)
+        QN_TRY(qn_ckpt_read(ck, s->t, base + (uint64_t)first * rb, p,
+                            (size_t)span * rb, err));
+    for (int64_t i = 0; i < n;) {
+        int64_t run = QN_MIN(m->block - (row + i) % m->block, n - i);
+        int64_t src = source_row(m, row + i);
+        if (whole) /* forward: rows only move towards the start */
+            memmove(p + (size_t)i * rb, p + (size_t)(src - first) * rb,
+                    (size_t)run * rb);
+        else
+            QN_TRY(qn_ckpt_read(ck, s->t, base + (uint64_t)src * rb,
+                                p + (size_t)i * rb, (size_t)run * rb, err));
+        i += run;
+    }
+    return QN_OK;
+}
+
+/* The same for a matrix that is stored as its columns: the whole of it. */
+static int read_columns(const qn_ckpt *ck, const qn_slot *s, load_buf *buf,
+                        load_buf *tmp, qn_err *err)
+{
+    size_t es = (size_t)qn_dtype_get(s->t->dtype)->block_bytes;
+    size_t total = (size_t)s->rows.total, n_in = (size_t)s->n_in;
+    size_t n_out = (size_t)s->n_out;
+    uint8_t *src = buf_need(tmp, total * n_in * es);
+    uint8_t *dst = buf_need(buf, n_out * n_in * es);
+    if (!src || !dst)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory to read %zu bytes",
+                       s->t->name, total * n_in * es);
+    QN_TRY(qn_ckpt_read(ck, s->t, s->first * es, src, total * n_in * es, err));
+    for (size_t r = 0; r < n_out; r++) {
+        size_t col = (size_t)source_row(&s->rows, (int64_t)r);
+        for (size_t k = 0; k < n_in; k++)
+            memcpy(dst + (r * n_in + k) * es, src + (k * total + col) * es, es);
+    }
+    return QN_OK;
+}
+
+/* ---- vectors ----------------------------------------------------------- */
+
+static int load_vector(qn_net *net, const qn_ckpt *ck, const qn_slot *s,
+                       load_buf *raw, load_buf *f32, qn_err *err)
+{
+    size_t n = (size_t)s->n_out;
+    QN_TRY(read_rows(ck, s, 0, s->n_out, raw, err));
+    float *v = buf_need(f32, n * sizeof *v);
+    if (!v)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
+    QN_TRY(qn_dtype_decode(s->t->dtype, raw->p, v, n, err));
+    bool plus_one = net->hp.norm_plus_one && !s->bias &&
+                    net->container == QN_CKPT_HF;
+    for (size_t i = 0; plus_one && i < n; i++)
+        v[i] += 1.0f;
+    float *dst = net->vectors + s->vec_at / sizeof(float);
+    net->be->api->write(net->be, dst, v, n * sizeof *v);
+    qn_parts *parts = s->layer < 0 ? &net->top : &net->layer[s->layer];
+    if (s->bias)
+        parts->p[s->role].b = dst;
+    else
+        parts->p[s->role].v = dst;
+    return QN_OK;
+}
+
+static int load_vectors(qn_net *net, const qn_ckpt *ck, qn_err *err)
+{
+    load_buf raw = {0}, f32 = {0};
+    int rc = QN_OK;
+    for (size_t i = 0; i < net->slots.n && rc == QN_OK; i++) {
+        if (net->slots.v[i].kind == QN_VECTOR)
+            rc = load_vector(net, ck, &net->slots.v[i], &raw, &f32, err);
+    }
+    free(raw.p);
+    free(f32.p);
+    return rc;
+}
+
+/* ---- matrices ---------------------------------------------------------- */
+
+static void put_weight(qn_net *net, const qn_slot *s)
+{
+    qn_parts *parts = s->layer < 0 ? &net->top : &net->layer[s->layer];
+    if (s->kind == QN_MATRIX) {
+        parts->p[s->role].w = s->w;
+        return;
+    }
+    qn_weight ***e = &parts->exp[s->role - QN_R_EXP_GATE];
+    if (!*e)
+        *e = qn_xcalloc((size_t)net->hp.n_exp, sizeof **e);
+    (*e)[s->expert] = s->w;
+}
+
+static int new_weights(qn_net *net, qn_err *err)
+{
+    for (size_t i = 0; i < net->slots.n; i++) {
+        qn_slot *s = &net->slots.v[i];
+        if (s->kind == QN_VECTOR)
+            continue;
+        qn_weight_desc d = {s->n_out, s->n_in, s->dtype};
+        int rc = net->be->api->weight_new(net->be, &d, &s->w, err);
+        if (rc < 0)
+            return qn_err_prefix(err, rc, "tensor %s", s->t->name);
+        put_weight(net, s);
+    }
+    if (net->hp.tied)
+        net->top.p[QN_R_HEAD].w = net->top.p[QN_R_EMBED].w;
+    return QN_OK;
+}
+
+static int load_task_run(load_job *job, const load_task *task, load_buf bufs[2],
+                         qn_err *err)
+{
+    const qn_slot *s = task->slot;
+    if (s->transposed)
+        QN_TRY(read_columns(job->ck, s, &bufs[0], &bufs[1], err));
+    else
+        QN_TRY(read_rows(job->ck, s, task->row, task->n_row, &bufs[0], err));
+    const void *rows = bufs[0].p;
+    if (s->dtype != s->t->dtype) {
+        size_t n = (size_t)task->n_row * (size_t)s->n_in;
+        float *f = buf_need(&bufs[1], n * sizeof *f);
+        if (!f)
+            return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
+        QN_TRY(qn_dtype_decode(s->t->dtype, rows, f, n, err));
+        rows = f;
+    }
+    job->net->be->api->weight_put(s->w, task->row, task->n_row, rows);
+    atomic_fetch_add(&job->done, (uint64_t)task->n_row * row_bytes(s));
+    return QN_OK;
+}
+
+static void load_stop(load_job *job, int rc, const qn_err *e)
+{
+    pthread_mutex_lock(&job->lock);
+    if (job->rc == QN_OK) {
+        job->rc = rc;
+        if (job->err)
+            *job->err = *e;
+    }
+    pthread_mutex_unlock(&job->lock);
+    atomic_store(&job->stop, true);
+}
+
+static void load_thread(void *arg, int thread, int n_threads)
+{
+    (void)n_threads;
+    load_job *job = arg;
+    load_buf bufs[2] = {{0}, {0}};
+    const qn_net_params *p = job->params;
+    qn_err e = {0};
+    while (!atomic_load(&job->stop)) {
+        size_t i = atomic_fetch_add(&job->next, 1);
+        if (i >= job->tasks.n)
+            break;
+        int rc = load_task_run(job, &job->tasks.v[i], bufs, &e);
+        if (rc == QN_OK && thread == 0 && p->progress &&
+            !p->progress(p->progress_user, atomic_load(&job->done),
+                         job->net->file_bytes))
+            rc = qn_fail(&e, QN_ECANCEL, "loading was interrupted");
+        if (rc < 0)
+            load_stop(job, rc, &e);
+    }
+    free(bufs[0].p);
+    free(bufs[1].p);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const qn_slot *x = a, *y = b;
+    if (x->t->file != y->t->file)
+        return x->t->file < y->t->file ? -1 : 1;
+    if (x->t->offset != y->t->offset)
+        return x->t->offset < y->t->offset ? -1 : 1;
+    int64_t rx = x->rows.offset + (int64_t)x->first / QN_MAX(x->n_in, 1);
+    int64_t ry = y->rows.offset + (int64_t)y->first / QN_MAX(y->n_in, 1);
+    return (rx > ry) - (rx < ry);
+}
+
+static void cut_tasks(load_job *job)
+{
+    qn_slots *slots = &job->net->slots;
+    qsort(slots->v, slots->n, sizeof *slots->v, by_place);
+    for (size_t i = 0; i < slots->n; i++) {
+        const qn_slot *s = &slots->v[i];
+        if (s->kind == QN_VECTOR)
+            continue;
+        int64_t step = (int64_t)(TASK_BYTES / QN_MAX(row_bytes(s), 1));
+        step = QN_MAX(step / TASK_ROWS * TASK_ROWS, TASK_ROWS);
+        if (s->transposed)
+            step = s->n_out;
+        for (int64_t r = 0; r < s->n_out; r += step)
+            qn_vec_push(&job->tasks,
+                        (load_task){s, r, QN_MIN(step, s->n_out - r)});
+    }
+}
+
+static int load_matrices(qn_net *net, const qn_ckpt *ck,
+                         const qn_net_params *params, qn_err *err)
+{
+    load_job job = {.net = net, .ck = ck, .params = params, .err = err};
+    cut_tasks(&job);
+    job.rc = new_weights(net, err);
+    if (job.rc < 0)
+        goto out;
+    pthread_mutex_init(&job.lock, NULL);
+    qn_pool *pool = net->be->api->pool ? net->be->api->pool(net->be) : NULL;
+    if (pool)
+        qn_pool_run(pool, load_thread, &job);
+    else
+        load_thread(&job, 0, 1);
+    pthread_mutex_destroy(&job.lock);
+    if (job.rc == QN_OK && params->progress)
+        params->progress(params->progress_user, net->file_bytes,
+                         net->file_bytes);
+out:
+    qn_vec_deinit(&job.tasks);
+    return job.rc;
+}
+
+int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
+            qn_err *err)
+{
+    void *v;
+    QN_TRY(net->be->api->buf_new(net->be, net->vector_bytes, QN_MEM_WEIGHTS, &v,
+                                 err));
+    net->vectors = v;
+    QN_TRY(load_vectors(net, ck, err));
+    return load_matrices(net, ck, params, err);
+}

@@ -1,0 +1,223 @@
+/* names.c - the tables.
+ *
+ * Names are facts of the checkpoints on the hub and of the GGUF
+ * specification's list of tensor names. */
+#include "model/names.h"
+
+#include "base/compiler.h"
+#include "model/keys.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define R(role) QN_R_##role
+#define TABLE(rows) QN_COUNTOF(rows), rows
+
+/* ---- Hugging Face ------------------------------------------------------ */
+
+static const qn_name llama_rows[] = {
+    {R(EMBED), "embed_tokens", 0, 0},
+    {R(FINAL_NORM), "norm", 0, 0},
+    {R(HEAD), "lm_head", 0, 0},
+    {R(ATTN_NORM), "input_layernorm", 0, 0},
+    {R(Q), "self_attn.q_proj", 0, 0},
+    {R(K), "self_attn.k_proj", 0, 0},
+    {R(V), "self_attn.v_proj", 0, 0},
+    {R(O), "self_attn.o_proj", 0, 0},
+    {R(Q_NORM), "self_attn.q_norm", 0, 0},
+    {R(K_NORM), "self_attn.k_norm", 0, 0},
+    {R(MLP_NORM), "post_attention_layernorm", 0, 0},
+    {R(GATE), "mlp.gate_proj", 0, 0},
+    {R(UP), "mlp.up_proj", 0, 0},
+    {R(DOWN), "mlp.down_proj", 0, 0},
+};
+const qn_names qn_names_llama = {NULL, "layers.%d.", TABLE(llama_rows)};
+
+static const qn_name opt_rows[] = {
+    {R(POS_EMBED), "embed_positions", 0, 0},
+    {R(PROJ_IN), "project_in", 0, 0},
+    {R(PROJ_OUT), "project_out", 0, 0},
+    {R(FINAL_NORM), "final_layer_norm", 0, 0},
+    {R(ATTN_NORM), "self_attn_layer_norm", 0, 0},
+    {R(O), "self_attn.out_proj", 0, 0},
+    {R(MLP_NORM), "final_layer_norm", 0, 0},
+    {R(UP), "fc1", 0, 0},
+    {R(DOWN), "fc2", 0, 0},
+};
+const qn_names qn_names_opt = {&qn_names_llama, NULL, TABLE(opt_rows)};
+
+static const qn_name gpt2_rows[] = {
+    {R(EMBED), "wte", 0, 0},
+    {R(POS_EMBED), "wpe", 0, 0},
+    {R(FINAL_NORM), "ln_f", 0, 0},
+    {R(HEAD), "lm_head", 0, 0},
+    {R(ATTN_NORM), "ln_1", 0, 0},
+    {R(Q), "attn.c_attn", QN_CUT_QKV, QN_NAME_TRANSPOSED},
+    {R(K), "attn.c_attn", QN_CUT_QKV, QN_NAME_TRANSPOSED},
+    {R(V), "attn.c_attn", QN_CUT_QKV, QN_NAME_TRANSPOSED},
+    {R(O), "attn.c_proj", 0, QN_NAME_TRANSPOSED},
+    {R(MLP_NORM), "ln_2", 0, 0},
+    {R(UP), "mlp.c_fc", 0, QN_NAME_TRANSPOSED},
+    {R(DOWN), "mlp.c_proj", 0, QN_NAME_TRANSPOSED},
+};
+const qn_names qn_names_gpt2 = {NULL, "h.%d.", TABLE(gpt2_rows)};
+
+static const qn_name gpt_neox_rows[] = {
+    {R(EMBED), "embed_in", 0, 0},
+    {R(FINAL_NORM), "final_layer_norm", 0, 0},
+    {R(HEAD), "embed_out", 0, 0},
+    {R(Q), "attention.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(K), "attention.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(V), "attention.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(O), "attention.dense", 0, 0},
+    {R(UP), "mlp.dense_h_to_4h", 0, 0},
+    {R(DOWN), "mlp.dense_4h_to_h", 0, 0},
+};
+const qn_names qn_names_gpt_neox = {&qn_names_llama, NULL,
+                                    TABLE(gpt_neox_rows)};
+
+/* One tensor per expert as Mixtral was published, or all in one as
+ * transformers 5 holds them. */
+static const qn_name mixtral_rows[] = {
+    {R(ROUTER), "block_sparse_moe.gate", 0, 0},
+    {R(ROUTER), "mlp.gate", 0, 0},
+    {R(EXP_GATE), "block_sparse_moe.experts.%d.w1", 0, 0},
+    {R(EXP_GATE), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP, QN_NAME_BARE},
+    {R(EXP_UP), "block_sparse_moe.experts.%d.w3", 0, 0},
+    {R(EXP_UP), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP, QN_NAME_BARE},
+    {R(EXP_DOWN), "block_sparse_moe.experts.%d.w2", 0, 0},
+    {R(EXP_DOWN), "mlp.experts.down_proj", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_mixtral = {&qn_names_llama, NULL, TABLE(mixtral_rows)};
+
+static const qn_name gemma2_rows[] = {
+    {R(ATTN_POST_NORM), "post_attention_layernorm", 0, 0},
+    {R(MLP_NORM), "pre_feedforward_layernorm", 0, 0},
+    {R(MLP_POST_NORM), "post_feedforward_layernorm", 0, 0},
+};
+const qn_names qn_names_gemma2 = {&qn_names_llama, NULL, TABLE(gemma2_rows)};
+
+static const qn_name phi_rows[] = {
+    {R(FINAL_NORM), "final_layernorm", 0, 0},
+    {R(O), "self_attn.dense", 0, 0},
+    {R(Q_NORM), "self_attn.q_layernorm", 0, 0},
+    {R(K_NORM), "self_attn.k_layernorm", 0, 0},
+    {R(UP), "mlp.fc1", 0, 0},
+    {R(DOWN), "mlp.fc2", 0, 0},
+};
+const qn_names qn_names_phi = {&qn_names_llama, NULL, TABLE(phi_rows)};
+
+static const qn_name phi3_rows[] = {
+    {R(Q), "self_attn.qkv_proj", QN_CUT_QKV, 0},
+    {R(K), "self_attn.qkv_proj", QN_CUT_QKV, 0},
+    {R(V), "self_attn.qkv_proj", QN_CUT_QKV, 0},
+    {R(GATE), "mlp.gate_up_proj", QN_CUT_GATE_UP, 0},
+    {R(UP), "mlp.gate_up_proj", QN_CUT_GATE_UP, 0},
+};
+const qn_names qn_names_phi3 = {&qn_names_llama, NULL, TABLE(phi3_rows)};
+
+/* ---- GGUF -------------------------------------------------------------- */
+
+/* Converters turn fused tensors of any order into q, k, v one after the
+ * other. */
+static const qn_name gguf_rows[] = {
+    {R(EMBED), "token_embd", 0, 0},
+    {R(POS_EMBED), "position_embd", 0, 0},
+    {R(EMBED_NORM), "token_embd_norm", 0, 0},
+    {R(FINAL_NORM), "output_norm", 0, 0},
+    {R(HEAD), "output", 0, 0},
+    {R(ATTN_NORM), "attn_norm", 0, 0},
+    {R(Q), "attn_q", 0, 0},
+    {R(Q), "attn_qkv", QN_CUT_QKV, 0},
+    {R(K), "attn_k", 0, 0},
+    {R(K), "attn_qkv", QN_CUT_QKV, 0},
+    {R(V), "attn_v", 0, 0},
+    {R(V), "attn_qkv", QN_CUT_QKV, 0},
+    {R(O), "attn_output", 0, 0},
+    {R(Q_NORM), "attn_q_norm", 0, 0},
+    {R(K_NORM), "attn_k_norm", 0, 0},
+    {R(ATTN_POST_NORM), "post_attention_norm", 0, 0},
+    {R(MLP_NORM), "ffn_norm", 0, 0},
+    {R(GATE), "ffn_gate", 0, 0},
+    {R(UP), "ffn_up", 0, 0},
+    {R(DOWN), "ffn_down", 0, 0},
+    {R(MLP_POST_NORM), "post_ffw_norm", 0, 0},
+    {R(ROUTER), "ffn_gate_inp", 0, 0},
+    {R(EXP_GATE), "ffn_gate_exps", 0, 0},
+    {R(EXP_GATE), "ffn_gate.%d", 0, 0},
+    {R(EXP_UP), "ffn_up_exps", 0, 0},
+    {R(EXP_UP), "ffn_up.%d", 0, 0},
+    {R(EXP_DOWN), "ffn_down_exps", 0, 0},
+    {R(EXP_DOWN), "ffn_down.%d", 0, 0},
+};
+const qn_names qn_names_gguf = {NULL, "blk.%d.", TABLE(gguf_rows)};
+
+/* Families that had gate and up in one tensor keep them so. */
+static const qn_name gguf_gate_up_rows[] = {
+    {R(GATE), "ffn_up", QN_CUT_GATE_UP, 0},
+    {R(UP), "ffn_up", QN_CUT_GATE_UP, 0},
+};
+const qn_names qn_names_gguf_gate_up = {&qn_names_gguf, NULL,
+                                        TABLE(gguf_gate_up_rows)};
+
+/* ---- lookup ------------------------------------------------------------ */
+
+const qn_name *qn_names_row(const qn_names *t, qn_role role, int at)
+{
+    for (; t; t = t->base) {
+        int seen = 0;
+        for (int i = 0; i < t->n_rows; i++) {
+            if (t->rows[i].role == role && seen++ == at)
+                return &t->rows[i];
+        }
+        if (seen)
+            return NULL;
+    }
+    return NULL;
+}
+
+const char *qn_names_layer(const qn_names *t)
+{
+    while (!t->layer && t->base)
+        t = t->base;
+    return t->layer;
+}
+
+bool qn_names_idle(const char *name)
+{
+    return qn_word_in("*rotary_emb.inv_freq *.masked_bias *.attn.bias "
+                      "*.attention.bias *.rotary_pos_emb.inv_freq "
+                      "rope_freqs.weight rope_factors_*",
+                      name);
+}
+
+const char *qn_role_name(qn_role role)
+{
+    static const char *const names[QN_R_N] = {
+        [R(EMBED)] = "token embedding",
+        [R(POS_EMBED)] = "position embedding",
+        [R(EMBED_NORM)] = "embedding norm",
+        [R(PROJ_IN)] = "input projection",
+        [R(PROJ_OUT)] = "output projection",
+        [R(FINAL_NORM)] = "final norm",
+        [R(HEAD)] = "head",
+        [R(ATTN_NORM)] = "attention norm",
+        [R(Q)] = "query",
+        [R(K)] = "key",
+        [R(V)] = "value",
+        [R(O)] = "attention output",
+        [R(Q_NORM)] = "query norm",
+        [R(K_NORM)] = "key norm",
+        [R(ATTN_POST_NORM)] = "norm after attention",
+        [R(MLP_NORM)] = "feed-forward norm",
+        [R(GATE)] = "gate",
+        [R(UP)] = "up",
+        [R(DOWN)] = "down",
+        [R(MLP_POST_NORM)] = "norm after feed-forward",
+        [R(ROUTER)] = "router",
+        [R(EXP_GATE)] = "expert gate",
+        [R(EXP_UP)] = "expert up",
+        [R(EXP_DOWN)] = "expert down",
+    };
+    return names[role];
+}

@@ -1,0 +1,93 @@
+/* names.h - what the tensors of a network are called.
+ *
+ * A role is what a tensor is for. A name table maps roles to names inside a
+ * checkpoint; several roles may share one tensor (fused q, k, v), of which
+ * each takes a cut. A role may have several rows: the first whose tensor is
+ * there is taken. A table starts from another and replaces whole roles of it.
+ *
+ * Names have no prefix ("model.", "transformer.", ...): bind.c finds out what
+ * stands before the embedding's name and looks there and in its parents. */
+#ifndef QN_MODEL_NAMES_H
+#define QN_MODEL_NAMES_H
+
+#include <stdbool.h>
+
+typedef enum qn_role {
+    /* of the whole network */
+    QN_R_EMBED,
+    QN_R_POS_EMBED,
+    QN_R_EMBED_NORM,
+    QN_R_PROJ_IN,
+    QN_R_PROJ_OUT,
+    QN_R_FINAL_NORM,
+    QN_R_HEAD,
+    QN_R_GLOBAL_N,
+    /* of a layer */
+    QN_R_ATTN_NORM = QN_R_GLOBAL_N,
+    QN_R_Q,
+    QN_R_K,
+    QN_R_V,
+    QN_R_O,
+    QN_R_Q_NORM,
+    QN_R_K_NORM,
+    QN_R_ATTN_POST_NORM,
+    QN_R_MLP_NORM,
+    QN_R_GATE,
+    QN_R_UP,
+    QN_R_DOWN,
+    QN_R_MLP_POST_NORM,
+    QN_R_ROUTER,
+    QN_R_EXP_GATE, /* one per expert */
+    QN_R_EXP_UP,
+    QN_R_EXP_DOWN,
+    QN_R_N
+} qn_role;
+
+/* Which rows of the tensor are the role's. */
+typedef enum qn_cut {
+    QN_CUT_WHOLE,
+    QN_CUT_QKV,        /* all q, all k, all v                            */
+    QN_CUT_QKV_HEADS,  /* per kv head: its q heads, its k, its v         */
+    QN_CUT_GATE_UP,    /* all gate, all up                               */
+    QN_CUT_GATE_UP_MIX /* gate and up by turns                           */
+} qn_cut;
+
+enum {
+    QN_NAME_TRANSPOSED = 1, /* stored [n_in, n_out]                      */
+    QN_NAME_BARE = 2        /* without ".weight" behind                  */
+};
+
+typedef struct qn_name {
+    qn_role role;
+    const char *name; /* with "%d" for the expert, if each has a tensor */
+    qn_cut cut;
+    int flags;
+} qn_name;
+
+typedef struct qn_names {
+    const struct qn_names *base;
+    const char *layer; /* stands before the names of layers, with "%d" */
+    int n_rows;
+    const qn_name *rows;
+} qn_names;
+
+extern const qn_names qn_names_llama, qn_names_opt, qn_names_gpt2,
+    qn_names_gpt_neox, qn_names_mixtral, qn_names_gemma2, qn_names_phi,
+    qn_names_phi3;
+
+/* GGUF has one set of names for all families, or nearly. */
+extern const qn_names qn_names_gguf, qn_names_gguf_gate_up;
+
+/* The at-th row of a role (0, 1, ...), NULL behind the last. */
+const qn_name *qn_names_row(const qn_names *t, qn_role role, int at);
+/* "layers.%d." or what the table or its base has. */
+const char *qn_names_layer(const qn_names *t);
+
+/* Tensors that checkpoints carry along and nobody needs: a buffer that is
+ * computed, a second copy. `name` is whole. */
+bool qn_names_idle(const char *name);
+
+/* "query projection", ... for messages and listings. */
+const char *qn_role_name(qn_role role);
+
+#endif

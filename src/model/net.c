@@ -1,0 +1,150 @@
+/* net.c - opening a network.
+ *
+ *   config -> hyper-parameters -> tensors found and checked -> memory plan
+ *          -> weights allocated and read
+ *
+ * Each step can fail, and nothing is allocated for weights before the last. */
+#include "base/mem.h"
+#include "model/net_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int check_memory(const qn_net *net, const qn_ckpt *ck,
+                        const qn_net_params *params, qn_err *err)
+{
+    uint64_t limit = params->memory_limit ? params->memory_limit
+                                          : qn_mem_available();
+    if (net->weight_bytes <= limit)
+        return QN_OK;
+    char need[32], have[32];
+    return qn_fail(err, QN_ENOMEM,
+                   "%s: the weights need %s, %s %s; %s or take a smaller or "
+                   "quantized checkpoint",
+                   qn_ckpt_path(ck),
+                   qn_fmt_bytes(need, sizeof need, net->weight_bytes),
+                   qn_fmt_bytes(have, sizeof have, limit),
+                   params->memory_limit ? "are allowed" : "are available",
+                   params->memory_limit ? "raise the limit"
+                                        : "end other programs");
+}
+
+/* Layers that slide share one table of pages, the others another. */
+void qn_net_group_layers(qn_net *net)
+{
+    const qn_hparams *hp = &net->hp;
+    int n_slide = 0;
+    for (int i = 0; i < hp->n_layer; i++)
+        n_slide += hp->layer[i].window > 0;
+    net->n_groups = n_slide > 0 && n_slide < hp->n_layer ? 2 : 1;
+    net->group = qn_xcalloc((size_t)hp->n_layer, 1);
+    for (int i = 0; i < hp->n_layer; i++) {
+        int g = net->n_groups > 1 && hp->layer[i].window > 0;
+        net->group[i] = (int8_t)g;
+        if (hp->layer[i].window > net->window[g])
+            net->window[g] = hp->layer[i].window;
+    }
+}
+
+static int net_open(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
+                    qn_err *err)
+{
+    const json_t *config = qn_ckpt_config(ck);
+    if (!config)
+        return qn_fail(err, QN_ENOENT,
+                       "%s has no config.json; take the directory that the "
+                       "model came in",
+                       qn_ckpt_path(ck));
+    int rc = qn_hparams_read(&net->hp, config, err);
+    if (rc < 0)
+        return qn_err_prefix(err, rc, "%s", qn_ckpt_path(ck));
+    net->fam = qn_family_find(net->hp.family);
+    net->container = qn_ckpt_container(ck);
+    net->memory_limit = params->memory_limit;
+    if (net->container == QN_CKPT_GGUF && net->fam->gguf_interleaved) {
+        for (int i = 0; i < QN_ROPE_KINDS; i++)
+            net->hp.rope[i].interleaved = true;
+    }
+    net->layer = qn_xcalloc((size_t)net->hp.n_layer, sizeof *net->layer);
+    qn_net_group_layers(net);
+    QN_TRY(qn_bind(net, ck, err));
+    if (params->no_weights)
+        return QN_OK;
+    QN_TRY(check_memory(net, ck, params, err));
+    return qn_load(net, ck, params, err);
+}
+
+int qn_net_open(qn_net **out, const qn_ckpt *ck, qn_backend *be,
+                const qn_net_params *params, qn_err *err)
+{
+    static const qn_net_params none = {0};
+    *out = NULL;
+    qn_net *net = qn_xcalloc(1, sizeof *net);
+    net->be = be;
+    int rc = net_open(net, ck, params ? params : &none, err);
+    for (size_t i = 0; i < net->slots.n; i++)
+        net->slots.v[i].t = NULL; /* the checkpoint may be closed now */
+    if (rc < 0) {
+        qn_net_close(net);
+        return rc;
+    }
+    *out = net;
+    return QN_OK;
+}
+
+void qn_net_close(qn_net *net)
+{
+    if (!net)
+        return;
+    for (size_t i = 0; i < net->slots.n; i++) {
+        if (net->slots.v[i].w)
+            net->be->api->weight_free(net->be, net->slots.v[i].w);
+    }
+    if (net->vectors)
+        net->be->api->buf_free(net->be, net->vectors, net->vector_bytes,
+                               QN_MEM_WEIGHTS);
+    for (int i = 0; net->layer && i < net->hp.n_layer; i++) {
+        for (int e = 0; e < 3; e++)
+            free(net->layer[i].exp[e]);
+    }
+    free(net->layer);
+    free(net->group);
+    json_decref(net->ignored);
+    qn_vec_deinit(&net->slots);
+    qn_hparams_deinit(&net->hp);
+    free(net);
+}
+
+const qn_hparams *qn_net_hparams(const qn_net *net)
+{
+    return &net->hp;
+}
+
+qn_backend *qn_net_backend(const qn_net *net)
+{
+    return net->be;
+}
+
+int qn_net_n_kv_groups(const qn_net *net)
+{
+    return net->n_groups;
+}
+
+int64_t qn_net_kv_window(const qn_net *net, int group)
+{
+    return net->window[group];
+}
+
+int64_t qn_net_kv_valid_until(const qn_net *net)
+{
+    for (int i = 0; i < net->hp.n_rope; i++) {
+        if (net->hp.rope[i].scaling == QN_ROPE_LONGROPE)
+            return net->hp.rope[i].orig_ctx;
+    }
+    return 0;
+}
+
+int64_t qn_net_max_positions(const qn_net *net)
+{
+    return net->hp.pos == QN_POS_LEARNED ? net->hp.n_ctx_train : INT64_MAX;
+}

@@ -1,0 +1,84 @@
+/* net_int.h - what the files of src/model share about an opened network.
+ *
+ *   names.h, roles.h --bind.c--> qn_slot[] --load.c--> qn_net's parts
+ *
+ * A slot is one destination (a matrix or a vector) and where its bytes lie in
+ * the checkpoint. Everything about names, shapes and types is decided when the
+ * slots are made, so that loading is only moving bytes. */
+#ifndef QN_MODEL_NET_INT_H
+#define QN_MODEL_NET_INT_H
+
+#include "base/vec.h"
+#include "model/families.h"
+#include "model/model.h"
+#include "model/names.h"
+#include "model/roles.h"
+
+/* What one role has: a matrix w or a vector v, and maybe a bias. Memory of
+ * the backend. */
+typedef struct qn_part {
+    qn_weight *w;
+    float *v, *b;
+} qn_part;
+
+typedef struct qn_parts {
+    qn_part p[QN_R_N];
+    qn_weight **exp[3]; /* gate, up, down: [n_exp] each, or NULL */
+} qn_parts;
+
+typedef struct qn_slot {
+    const qn_tensor *t; /* while the checkpoint is open */
+    qn_role role;
+    int layer, expert; /* -1: none */
+    bool bias;
+    qn_role_kind kind;
+    int64_t n_out, n_in;
+    qn_row_map rows;
+    bool transposed;
+    uint64_t first;  /* element of the tensor where its rows begin */
+    qn_dtype stored; /* as the file has it                         */
+    qn_dtype dtype;  /* of the rows as the backend gets them       */
+    uint64_t vec_at; /* of a vector: its place in qn_net.vectors   */
+    qn_weight *w;    /* of a matrix, once it exists                */
+} qn_slot;
+
+typedef QN_VEC(qn_slot) qn_slots;
+
+struct qn_net {
+    qn_hparams hp;
+    const qn_family *fam;
+    qn_backend *be;
+    qn_container container;
+
+    qn_slots slots;
+    uint64_t memory_limit; /* 0: none was given */
+    uint64_t weight_bytes; /* on the backend, vectors included */
+    uint64_t n_params;
+    uint64_t file_bytes; /* to be read, without vectors */
+    json_t *ignored;     /* names of tensors that nothing uses */
+
+    float *vectors; /* all norms and biases, backend memory */
+    float *slopes;  /* ALiBi [n_head], backend memory, or NULL */
+    uint64_t vector_bytes;
+    qn_parts top;
+    qn_parts *layer; /* [n_layer] */
+
+    /* KV groups */
+    int n_groups;
+    int64_t window[QN_KV_GROUPS];
+    int8_t *group; /* [n_layer] */
+};
+
+/* Finds every tensor, checks shapes and types, fills net->slots, weight_bytes
+ * and the other counts. The names of the slots' tensors belong to ck. */
+int qn_bind(qn_net *net, const qn_ckpt *ck, qn_err *err);
+
+/* Which layers share page tables. */
+void qn_net_group_layers(qn_net *net);
+
+/* Allocates and reads what the slots say. On failure the caller's
+ * qn_net_close frees what was made. */
+int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
+            qn_err *err);
+
+#endif

@@ -1,0 +1,314 @@
+/* pass.c - KV pages, workspace, and the step itself.
+ *
+ * One function (pass_layout) says what the workspace holds; the plan counts
+ * with it, and the pass is laid out by it, so that the two cannot differ. */
+#include "model/pass_int.h"
+
+#include "base/compiler.h"
+#include "base/mem.h"
+#include "model/rope.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- plan -------------------------------------------------------------- */
+
+/* The next n * size bytes of the workspace at base (NULL: only counted). */
+static void *carve(char *base, uint64_t *at, uint64_t n, uint64_t size)
+{
+    char *p = base ? base + *at : NULL;
+    *at += (n * size + 63) / 64 * 64;
+    return p;
+}
+
+static float *carve_f(char *base, uint64_t *at, uint64_t rows, int dim)
+{
+    return carve(base, at, rows * (uint64_t)dim, sizeof(float));
+}
+
+static uint64_t pass_layout(qn_pass *p, const qn_net *net,
+                            const qn_pass_params *par, char *base)
+{
+    const qn_hparams *hp = &net->hp;
+    uint64_t rows = (uint64_t)par->max_rows, outs = (uint64_t)par->max_out;
+    uint64_t at = 0;
+    p->h = carve_f(base, &at, rows, hp->d_model);
+    p->x = carve_f(base, &at, rows, hp->d_model);
+    p->h_out = carve_f(base, &at, outs, hp->d_model);
+    p->x_out = carve_f(base, &at, outs, hp->d_model);
+    if (hp->d_embed != hp->d_model)
+        p->embed = carve_f(base, &at, rows, hp->d_embed);
+    if (hp->parallel)
+        p->x2 = carve_f(base, &at, rows, hp->d_model);
+    if (hp->norm_place == QN_NORM_SANDWICH ||
+        hp->norm_place == QN_NORM_POST_BRANCH)
+        p->branch = carve_f(base, &at, rows, hp->d_model);
+    p->q = carve_f(base, &at, rows, hp->n_head * hp->d_head);
+    p->k = carve_f(base, &at, rows, hp->n_kv * hp->d_head);
+    p->v = carve_f(base, &at, rows, hp->n_kv * hp->d_v);
+    p->attn = carve_f(base, &at, rows, hp->n_head * hp->d_v);
+    p->ff = carve_f(base, &at, rows, hp->d_ff);
+    for (int i = 0; i < hp->n_rope; i++) {
+        int n = hp->rope[i].n_freq;
+        bool by_length = qn_rope_by_length(&hp->rope[i]);
+        p->table[i] = carve_f(base, &at, rows, 2 * n);
+        p->table_out[i] = carve_f(base, &at, outs, 2 * n);
+        p->freqs[i] = carve_f(base, &at,
+                              by_length ? (uint64_t)par->max_spans : 1, n);
+    }
+    if (hp->n_exp > 0) {
+        const qn_backend_api *api = net->be->api;
+        p->route_logits = carve_f(base, &at, rows, hp->n_exp);
+        p->route_weights = carve_f(base, &at, rows, hp->n_exp_used);
+        p->route_ids = carve(base, &at, rows * (uint64_t)hp->n_exp_used,
+                             sizeof(int32_t));
+        p->exp_scratch = carve(base, &at,
+                               api->experts_scratch(net->be, par->max_rows,
+                                                    hp->n_exp_used, hp->d_model,
+                                                    hp->d_ff_exp),
+                               1);
+    }
+    return at;
+}
+
+static qn_kv_desc kv_desc(const qn_net *net, const qn_pass_params *par,
+                          int group)
+{
+    return (qn_kv_desc){
+        .n_kv = net->hp.n_kv,
+        .d_k = net->hp.d_head,
+        .d_v = net->hp.d_v,
+        .dtype = par->kv_dtype,
+        .n_pages = par->n_pages[group],
+    };
+}
+
+void qn_net_plan(const qn_net *net, const qn_pass_params *par, qn_plan *plan)
+{
+    const qn_backend_api *api = net->be->api;
+    qn_pass_params one = *par;
+    for (int g = 0; g < QN_KV_GROUPS; g++)
+        one.n_pages[g] = 1;
+    memset(plan, 0, sizeof *plan);
+    plan->weights = net->weight_bytes;
+    for (int i = 0; i < net->hp.n_layer; i++) {
+        qn_kv_desc d = kv_desc(net, par, net->group[i]);
+        qn_kv_desc d1 = kv_desc(net, &one, net->group[i]);
+        plan->kv += api->kv_bytes(net->be, &d);
+        plan->kv_per_token += api->kv_bytes(net->be, &d1);
+    }
+    plan->kv_per_token /= (uint64_t)api->page_tokens;
+    qn_pass sizes = {0};
+    plan->workspace = pass_layout(&sizes, net, par, NULL);
+    plan->logits = (uint64_t)par->max_out * (uint64_t)net->hp.n_vocab *
+                   sizeof(float);
+    plan->total = plan->weights + plan->kv + plan->workspace + plan->logits;
+    plan->n_ctx = (int64_t)par->n_pages[0] * api->page_tokens;
+}
+
+qn_kv_dtype qn_net_kv_auto(const qn_net *net)
+{
+    for (size_t i = 0; i < net->slots.n; i++) {
+        const qn_slot *s = &net->slots.v[i];
+        if (s->kind != QN_VECTOR && s->stored != QN_F32)
+            return QN_KV_CELL_F16;
+    }
+    return QN_KV_CELL_F32;
+}
+
+/* ---- passes ------------------------------------------------------------ */
+
+/* The weights are there already. */
+static int pass_check_memory(const qn_net *net, const qn_plan *plan,
+                             qn_err *err)
+{
+    uint64_t need = plan->total - plan->weights;
+    uint64_t have = qn_mem_available();
+    if (net->memory_limit) /* weights within it: net.c */
+        have = net->memory_limit - net->weight_bytes;
+    if (need <= have)
+        return QN_OK;
+    char kv[32], work[32], left[32];
+    return qn_fail(err, QN_ENOMEM,
+                   "the KV cache of %" PRId64 " positions needs %s, workspace "
+                   "and logits %s; %s are left beside the weights: ask for a "
+                   "shorter context or smaller batches",
+                   plan->n_ctx, qn_fmt_bytes(kv, sizeof kv, plan->kv),
+                   qn_fmt_bytes(work, sizeof work,
+                                plan->workspace + plan->logits),
+                   qn_fmt_bytes(left, sizeof left, have));
+}
+
+static int pass_memory(qn_pass *p, const qn_plan *plan, qn_err *err)
+{
+    const qn_net *net = p->net;
+    const qn_backend_api *api = net->be->api;
+    void *m;
+    QN_TRY(api->buf_new(net->be, plan->workspace, QN_MEM_WORKSPACE, &m, err));
+    p->ws = m;
+    p->ws_bytes = plan->workspace;
+    pass_layout(p, net, &p->par, m);
+    QN_TRY(api->buf_new(net->be, plan->logits, QN_MEM_LOGITS, &m, err));
+    p->logits = m;
+    p->logits_bytes = plan->logits;
+    if (!api->host_memory) {
+        p->host_logits = qn_alloc(plan->logits, 1);
+        if (!p->host_logits)
+            return qn_fail(err, QN_ENOMEM,
+                           "no memory for %" PRIu64 " bytes of logits",
+                           plan->logits);
+    }
+    for (int i = 0; i < net->hp.n_layer; i++) {
+        qn_kv_desc d = kv_desc(net, &p->par, net->group[i]);
+        QN_TRY(api->kv_new(net->be, &d, &p->kv[i], err));
+    }
+    return QN_OK;
+}
+
+/* Frequencies that no length changes. */
+static void constant_freqs(qn_pass *p)
+{
+    const qn_backend_api *api = p->net->be->api;
+    for (int i = 0; i < p->net->hp.n_rope; i++) {
+        const qn_rope_hp *r = &p->net->hp.rope[i];
+        if (qn_rope_by_length(r))
+            continue;
+        float *f = qn_xcalloc((size_t)r->n_freq, sizeof *f);
+        qn_rope_freqs(r, 0, f);
+        api->write(p->net->be, p->freqs[i], f, (size_t)r->n_freq * sizeof *f);
+        free(f);
+    }
+}
+
+int qn_pass_new(qn_pass **out, qn_net *net, const qn_pass_params *par,
+                qn_err *err)
+{
+    *out = NULL;
+    bool groups = par->n_pages[0] > 0 &&
+                  (net->n_groups == 1 || par->n_pages[1] > 0);
+    if (par->max_rows < 1 || par->max_out < 1 || par->max_spans < 1 || !groups)
+        return qn_fail(err, QN_EINVAL,
+                       "a pass needs at least one row, output, sequence and "
+                       "page");
+    qn_plan plan;
+    qn_net_plan(net, par, &plan);
+    QN_TRY(pass_check_memory(net, &plan, err));
+
+    qn_pass *p = qn_xcalloc(1, sizeof *p);
+    int n_layer = net->hp.n_layer, n_freq = 1;
+    for (int i = 0; i < net->hp.n_rope; i++)
+        n_freq = QN_MAX(n_freq, net->hp.rope[i].n_freq);
+    p->net = net;
+    p->par = *par;
+    p->kv = qn_xcalloc((size_t)n_layer, sizeof *p->kv);
+    p->max_ops = n_layer * QN_OPS_PER_LAYER + QN_OPS_ENDS;
+    p->ops = qn_xcalloc((size_t)p->max_ops, sizeof *p->ops);
+    p->pos_ids = qn_xcalloc((size_t)par->max_rows, sizeof *p->pos_ids);
+    p->out_spans = qn_xcalloc((size_t)par->max_out, sizeof *p->out_spans);
+    p->host_freqs = qn_xcalloc((size_t)par->max_spans * (size_t)n_freq,
+                               sizeof *p->host_freqs);
+    int rc = pass_memory(p, &plan, err);
+    if (rc < 0) {
+        qn_pass_free(p);
+        return rc;
+    }
+    constant_freqs(p);
+    *out = p;
+    return QN_OK;
+}
+
+void qn_pass_free(qn_pass *p)
+{
+    if (!p)
+        return;
+    qn_backend *be = p->net->be;
+    for (int i = 0; i < p->net->hp.n_layer; i++) {
+        if (p->kv[i])
+            be->api->kv_free(be, p->kv[i]);
+    }
+    if (p->ws)
+        be->api->buf_free(be, p->ws, p->ws_bytes, QN_MEM_WORKSPACE);
+    if (p->logits)
+        be->api->buf_free(be, p->logits, p->logits_bytes, QN_MEM_LOGITS);
+    free(p->host_logits);
+    free(p->kv);
+    free(p->ops);
+    free(p->pos_ids);
+    free(p->out_spans);
+    free(p->host_freqs);
+    free(p);
+}
+
+void qn_pass_copy_page(qn_pass *p, int group, int32_t dst, int32_t src)
+{
+    qn_backend *be = p->net->be;
+    for (int i = 0; i < p->net->hp.n_layer; i++) {
+        if (p->net->group[i] == group)
+            be->api->kv_copy_page(be, p->kv[i], dst, src);
+    }
+}
+
+/* ---- the step ---------------------------------------------------------- */
+
+static int check_batch(const qn_pass *p, const qn_batch *b, qn_err *err)
+{
+    const qn_hparams *hp = &p->net->hp;
+    if (b->n_row < 1 || b->n_row > p->par.max_rows ||
+        b->n_span > p->par.max_spans || b->n_out > p->par.max_out)
+        return qn_fail(err, QN_ELIMIT,
+                       "a batch of %d rows, %d sequences, %d outputs; this "
+                       "pass takes %d, %d, %d",
+                       b->n_row, b->n_span, b->n_out, p->par.max_rows,
+                       p->par.max_spans, p->par.max_out);
+    int64_t end = qn_net_max_positions(p->net);
+    for (int i = 0; i < b->n_row; i++) {
+        if (b->tokens[i] < 0 || b->tokens[i] >= hp->n_vocab)
+            return qn_fail(err, QN_EINVAL,
+                           "token %d is not in the vocabulary of %d",
+                           b->tokens[i], hp->n_vocab);
+        if (b->pos[i] >= end)
+            return qn_fail(err, QN_ELIMIT,
+                           "position %d: the model has %" PRId64 " positions",
+                           b->pos[i], end);
+    }
+    return QN_OK;
+}
+
+/* Frequencies of this step's sequences, where their lengths matter. */
+static void step_freqs(qn_pass *p, const qn_batch *b)
+{
+    const qn_backend_api *api = p->net->be->api;
+    for (int i = 0; i < p->net->hp.n_rope; i++) {
+        const qn_rope_hp *r = &p->net->hp.rope[i];
+        if (!qn_rope_by_length(r))
+            continue;
+        size_t n = (size_t)r->n_freq;
+        for (int s = 0; s < b->n_span; s++)
+            qn_rope_freqs(r, b->spans[s].rope_len,
+                          p->host_freqs + (size_t)s * n);
+        api->write(p->net->be, p->freqs[i], p->host_freqs,
+                   (size_t)b->n_span * n * sizeof(float));
+    }
+}
+
+int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
+                    qn_err *err)
+{
+    qn_backend *be = p->net->be;
+    QN_TRY(check_batch(p, batch, err));
+    step_freqs(p, batch);
+    for (int i = 0; i < batch->n_row; i++)
+        p->pos_ids[i] = batch->pos[i] + p->net->hp.pos_offset;
+    int n = qn_forward_build(p, batch);
+    be->api->exec(be, p->ops, n);
+    if (!p->host_logits) {
+        *logits = p->logits;
+        return QN_OK;
+    }
+    be->api->read(be, p->host_logits, p->logits,
+                  (uint64_t)batch->n_out * (uint64_t)p->net->hp.n_vocab *
+                      sizeof(float));
+    *logits = p->host_logits;
+    return QN_OK;
+}

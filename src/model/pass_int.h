@@ -1,0 +1,105 @@
+/* pass_int.h - one forward, from the inside.
+ *
+ * forward.c turns a batch into a list of operations; the blocks (blk_*.c) add
+ * a layer's part each, through the helpers of emit.c. A qn_fwd is the state of
+ * that: which rows there are now, and where they lie. */
+#ifndef QN_MODEL_PASS_INT_H
+#define QN_MODEL_PASS_INT_H
+
+#include "model/net_int.h"
+
+struct qn_pass {
+    qn_net *net;
+    qn_pass_params par;
+    qn_kv **kv; /* [n_layer] */
+
+    /* workspace: backend memory, R = max_rows, O = max_out */
+    void *ws;
+    uint64_t ws_bytes;
+    float *embed;     /* [R, d_embed], if projected                    */
+    float *h, *h_out; /* [R, d_model], [O, d_model] residual stream    */
+    float *x, *x_out; /* [R, d_model], [O, d_model] input of a block   */
+    float *x2;        /* [R, d_model] second one, parallel blocks      */
+    float *branch;    /* [R, d_model] result of a block before a norm  */
+    float *q, *k, *v; /* [R, n_head * d_head], [R, n_kv * d_head], ... */
+    float *attn;      /* [R, n_head * d_v]                             */
+    float *ff;        /* [R, d_ff]                                     */
+    float *table[QN_ROPE_KINDS];     /* [R, 2 n_freq] cos, sin          */
+    float *table_out[QN_ROPE_KINDS]; /* [O, 2 n_freq]                   */
+    float *freqs[QN_ROPE_KINDS];     /* [max_spans or 1, n_freq]        */
+    float *route_logits;             /* [R, n_exp]                     */
+    float *route_weights;            /* [R, n_exp_used]                */
+    int32_t *route_ids;              /* [R, n_exp_used]                */
+    void *exp_scratch;
+
+    float *logits; /* [O, n_vocab], backend memory                   */
+    uint64_t logits_bytes;
+    float *host_logits; /* the same, NULL if the backend's is ours    */
+
+    /* host memory */
+    qn_op *ops;
+    int max_ops;
+    int32_t *pos_ids;   /* [R] */
+    qn_span *out_spans; /* [O] */
+    qn_batch out;       /* the wanted rows; read while the list runs */
+    float *host_freqs;  /* [max_spans, n_freq] */
+};
+
+typedef struct qn_fwd {
+    qn_pass *p;
+    const qn_net *net;
+    const qn_hparams *hp;
+    qn_op *ops;
+    int n_op;
+    const qn_batch *batch; /* the rows of now */
+    int n_row;
+    float *h, *x;
+    float *const *table;
+    qn_batch *out; /* the wanted rows alone: pass->out */
+} qn_fwd;
+
+/* Room for everything that forward may put into the list. */
+enum {
+    QN_OPS_PER_LAYER = 32,
+    QN_OPS_ENDS = 32
+};
+
+/* ---- emit.c ------------------------------------------------------------ */
+
+/* A cleared operation at the end of the list. */
+qn_op *qn_emit(qn_fwd *f, qn_op_kind kind);
+/* The last operation and the next one touch different memory. */
+void qn_emit_apart(qn_fwd *f);
+
+/* y = norm(x) (+ residual), rows of `dim` */
+void qn_emit_norm(qn_fwd *f, const qn_part *w, const float *x, float *y,
+                  const float *residual, int dim);
+/* y = act(scale * (x W^T + b)) or y += ... */
+void qn_emit_linear(qn_fwd *f, const qn_part *w, const float *x, int n_in,
+                    float *y, int n_out, qn_epilogue epi, qn_act act,
+                    float scale);
+void qn_emit_gather(qn_fwd *f, const float *x, float *y, int dim);
+
+/* Adds what `w` makes of x to the residual stream, where the family's norms
+ * want it. */
+void qn_emit_residual(qn_fwd *f, const qn_parts *layer, qn_role role,
+                      qn_role post_norm, const float *x, int n_in);
+/* The norms that follow once the branch is in p->branch, or was added to h. */
+void qn_emit_post(qn_fwd *f, const qn_parts *layer, qn_role norm,
+                  qn_role post_norm);
+/* Does a block write to p->branch (true), or add to h? */
+bool qn_emit_to_branch(const qn_fwd *f);
+
+/* ---- blocks ------------------------------------------------------------ */
+
+/* Up to the heads' outputs in p->attn. With only_wanted, from then on f has
+ * the rows whose logits are wanted, and no others. */
+void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted);
+void qn_blk_attn_out(qn_fwd *f, int layer);
+void qn_blk_mlp(qn_fwd *f, int layer, const float *x);
+void qn_blk_moe(qn_fwd *f, int layer, const float *x);
+
+/* Builds the list for a batch; returns the number of operations. */
+int qn_forward_build(qn_pass *p, const qn_batch *batch);
+
+#endif

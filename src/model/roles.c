@@ -1,0 +1,137 @@
+/* roles.c - shapes from hyper-parameters. */
+#include "model/roles.h"
+
+static qn_role_shape matrix(int n_out, int n_in, bool bias)
+{
+    return (qn_role_shape){QN_MATRIX, n_out, n_in, 1, bias};
+}
+
+static qn_role_shape experts(int n_out, int n_in)
+{
+    return (qn_role_shape){QN_EXPERTS, n_out, n_in, 1, false};
+}
+
+static qn_role_shape norm(int n, bool bias)
+{
+    return (qn_role_shape){QN_VECTOR, n, 1, 1, bias};
+}
+
+static qn_role_shape qk_norm(const qn_hparams *hp, int n_head)
+{
+    switch (hp->qk_norm) {
+    case QN_QK_HEADS:
+        return (qn_role_shape){QN_VECTOR, n_head * hp->d_head, 1, n_head,
+                               hp->norm_bias};
+    case QN_QK_ROW: return norm(n_head * hp->d_head, hp->norm_bias);
+    default: return norm(hp->d_head, hp->norm_bias);
+    }
+}
+
+static bool global_shape(const qn_hparams *hp, qn_role role, qn_role_shape *out)
+{
+    bool projected = hp->d_embed != hp->d_model;
+    switch (role) {
+    case QN_R_EMBED: *out = matrix(hp->n_vocab, hp->d_embed, false); break;
+    case QN_R_POS_EMBED:
+        *out = matrix((int)hp->n_ctx_train + hp->pos_offset, hp->d_model,
+                      false);
+        return hp->pos == QN_POS_LEARNED;
+    case QN_R_EMBED_NORM:
+        *out = norm(hp->d_embed, hp->norm_bias);
+        return hp->embed_norm;
+    case QN_R_PROJ_IN:
+        *out = matrix(hp->d_model, hp->d_embed, false);
+        return projected;
+    case QN_R_PROJ_OUT:
+        *out = matrix(hp->d_embed, hp->d_model, false);
+        return projected;
+    case QN_R_FINAL_NORM:
+        *out = norm(hp->d_model, hp->norm_bias);
+        return hp->final_norm;
+    case QN_R_HEAD:
+        *out = matrix(hp->n_vocab, hp->d_embed, hp->head_bias);
+        return !hp->tied || hp->head_bias;
+    default: return false;
+    }
+    return true;
+}
+
+bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
+                      qn_role_shape *out)
+{
+    if (layer < 0)
+        return global_shape(hp, role, out);
+    int d = hp->d_model, d_q = hp->n_head * hp->d_head;
+    bool moe = hp->layer[layer].moe;
+    bool pre = hp->norm_place == QN_NORM_PRE;
+    bool branch = hp->norm_place == QN_NORM_POST_BRANCH;
+    bool sandwich = hp->norm_place == QN_NORM_SANDWICH;
+    switch (role) {
+    case QN_R_ATTN_NORM: *out = norm(d, hp->norm_bias); return !branch;
+    case QN_R_Q: *out = matrix(d_q, d, hp->qkv_bias); return true;
+    case QN_R_K:
+        *out = matrix(hp->n_kv * hp->d_head, d, hp->qkv_bias);
+        return true;
+    case QN_R_V:
+        *out = matrix(hp->n_kv * hp->d_v, d, hp->qkv_bias);
+        return true;
+    case QN_R_O:
+        *out = matrix(d, hp->n_head * hp->d_v, hp->o_bias);
+        return true;
+    case QN_R_Q_NORM:
+        *out = qk_norm(hp, hp->n_head);
+        return hp->qk_norm != QN_QK_NONE;
+    case QN_R_K_NORM:
+        *out = qk_norm(hp, hp->n_kv);
+        return hp->qk_norm != QN_QK_NONE;
+    case QN_R_ATTN_POST_NORM:
+    case QN_R_MLP_POST_NORM:
+        *out = norm(d, hp->norm_bias);
+        return branch || sandwich;
+    case QN_R_MLP_NORM:
+        *out = norm(d, hp->norm_bias);
+        return !branch && !(pre && hp->parallel && hp->shared_norm);
+    case QN_R_GATE:
+        *out = matrix(hp->d_ff, d, hp->mlp_bias);
+        return !moe && hp->gated;
+    case QN_R_UP: *out = matrix(hp->d_ff, d, hp->mlp_bias); return !moe;
+    case QN_R_DOWN: *out = matrix(d, hp->d_ff, hp->mlp_bias); return !moe;
+    case QN_R_ROUTER: *out = matrix(hp->n_exp, d, false); return moe;
+    case QN_R_EXP_GATE:
+        *out = experts(hp->d_ff_exp, d);
+        return moe && hp->gated;
+    case QN_R_EXP_UP: *out = experts(hp->d_ff_exp, d); return moe;
+    case QN_R_EXP_DOWN: *out = experts(d, hp->d_ff_exp); return moe;
+    default: return false;
+    }
+}
+
+qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,
+                        int64_t n_out)
+{
+    int64_t q = (int64_t)hp->n_head * hp->d_head;
+    int64_t k = (int64_t)hp->n_kv * hp->d_head;
+    int64_t v = (int64_t)hp->n_kv * hp->d_v;
+    int64_t group = q / hp->n_kv; /* rows of the q heads of one kv head */
+    int64_t unit = group + hp->d_head + hp->d_v;
+    bool up = role == QN_R_UP || role == QN_R_EXP_UP;
+    switch (cut) {
+    case QN_CUT_QKV:
+        return (qn_row_map){n_out, 0,
+                            role == QN_R_Q   ? 0
+                            : role == QN_R_K ? q
+                                             : q + k,
+                            q + k + v};
+    case QN_CUT_QKV_HEADS:
+        if (role == QN_R_Q)
+            return (qn_row_map){group, unit, 0, q + k + v};
+        if (role == QN_R_K)
+            return (qn_row_map){hp->d_head, unit, group, q + k + v};
+        return (qn_row_map){hp->d_v, unit, group + hp->d_head, q + k + v};
+    case QN_CUT_GATE_UP:
+        return (qn_row_map){n_out, 0, up ? n_out : 0, 2 * n_out};
+    case QN_CUT_GATE_UP_MIX: return (qn_row_map){1, 2, up, 2 * n_out};
+    case QN_CUT_WHOLE: break;
+    }
+    return (qn_row_map){n_out, 0, 0, n_out};
+}
