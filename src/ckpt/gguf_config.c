@@ -210,7 +210,7 @@ static double rotary_factor(uint64_t n_rot, uint64_t d_head)
 {
     double f = (double)n_rot / (double)d_head;
 
-    while ((uint64_t)(f * (double)d_head) < n_rot)
+    while (n_rot <= d_head && (uint64_t)(f * (double)d_head) < n_rot)
         f = nextafter(f, HUGE_VAL);
     return f;
 }
@@ -229,7 +229,9 @@ static void map_heads(const qn_ckpt *ck, const gguf_arch_row *row,
         return;
     if ((row && row->say_head_dim) || d_head != n_embd / n_head)
         json_object_set_new(config, "head_dim", json_u64(d_head));
-    if (first_u64(ck, "attention.value_length", &d_v) && d_v != d_head)
+    if (!first_u64(ck, "attention.value_length", &d_v))
+        d_v = n_embd / n_head;
+    if (d_v != d_head)
         json_object_set_new(config, "v_head_dim", json_u64(d_v));
     if (!first_u64(ck, "rope.dimension_count", &n_rot))
         n_rot = d_head;
