@@ -54,9 +54,9 @@ int qn_tok_open_bpe(qn_tok **out, const qn_tok_bpe_files *f, qn_err *err);
  * Ids that the file does not state are -1, flags that it does not state are
  * -1 (each model then has its own default), arrays that it lacks are NULL. */
 typedef struct qn_tok_gguf {
-    const char *name;      /* for messages                               */
-    const char *model;     /* "gpt2", "llama"                            */
-    const char *pre;       /* "llama-bpe", "qwen2", ...; NULL if absent  */
+    const char *name;  /* for messages                               */
+    const char *model; /* "gpt2", "llama"                            */
+    const char *pre;   /* "llama-bpe", "qwen2", ...; NULL if absent  */
     size_t n_tokens;
     const qn_view *tokens; /* [n_tokens]                                 */
     const float *scores;   /* [n_tokens] or NULL                         */
@@ -66,7 +66,7 @@ typedef struct qn_tok_gguf {
     const qn_view *merges; /* [n_merges] "left right"                    */
     int32_t bos, eos, unk, pad, eot;
     int add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
-    qn_view charsmap;      /* precompiled_charsmap, empty if absent      */
+    qn_view charsmap; /* precompiled_charsmap, empty if absent      */
 } qn_tok_gguf;
 int qn_tok_open_gguf(qn_tok **out, const qn_tok_gguf *g, qn_err *err);
 
@@ -109,7 +109,7 @@ typedef QN_VEC(qn_tok_span) qn_tok_spans;
 /* Appends the ids of text to `ids`, and one span per id to `spans` unless it
  * is NULL. On failure neither has grown. QN_ELIMIT for texts above
  * QN_TOK_MAX_TEXT bytes or a pattern that needs too much backtracking. */
-#define QN_TOK_MAX_TEXT ((size_t)1 << 30)
+#define QN_TOK_MAX_TEXT ((size_t)1 << 26)
 int qn_tok_encode(const qn_tok *t, const char *text, size_t n, unsigned flags,
                   qn_tok_ids *ids, qn_tok_spans *spans, qn_err *err);
 
