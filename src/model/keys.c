@@ -277,6 +277,15 @@ const char *qn_key_name(const qn_keys *k, qn_key key)
     return usual;
 }
 
+bool qn_key_exists(const char *name)
+{
+    for (int i = 0; i < QN_K_N; i++) {
+        if (word_index(key_rows[i].names, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 int qn_key_need(const qn_keys *k, qn_key key, int *out, qn_err *err)
 {
     if (!k->v[key].set)

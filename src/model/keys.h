@@ -140,6 +140,9 @@ const char *qn_key_name(const qn_keys *k, qn_key key);
 /* QN_EFORMAT when the key has no value. */
 int qn_key_need(const qn_keys *k, qn_key key, int *out, qn_err *err);
 
+/* Is `name` the first spelling of a key? (Families name theirs so.) */
+bool qn_key_exists(const char *name);
+
 /* Is `name` one of the blank-separated words? A word may begin or end with
  * '*', which stands for anything. */
 bool qn_word_in(const char *words, const char *name);

@@ -1,0 +1,320 @@
+/* config.json to features: spellings, defaults, what is refused and how. */
+#include "testing.h"
+
+#include "base/json.h"
+#include "model/families.h"
+#include "model/rope.h"
+
+/* A small Llama; `with` replaces or adds members. */
+static json_t *config(const char *type, const char *with)
+{
+    json_t *o = json_pack(
+        "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "model_type", type,
+        "vocab_size", 100, "hidden_size", 64, "num_hidden_layers", 4,
+        "num_attention_heads", 4, "num_key_value_heads", 2,
+        "intermediate_size", 96, "max_position_embeddings", 128);
+    if (with) {
+        json_error_t e;
+        json_t *w = json_loads(with, 0, &e);
+        if (!w)
+            fail_msg("%s: %s", with, e.text);
+        json_object_update(o, w);
+        json_decref(w);
+    }
+    return o;
+}
+
+static void read_ok(qn_hparams *hp, const char *type, const char *with)
+{
+    json_t *o = config(type, with);
+    qn_err err = {0};
+    if (qn_hparams_read(hp, o, &err) < 0)
+        fail_msg("%s %s: %s", type, with, err.msg);
+    json_decref(o);
+}
+
+static void read_fails(const char *type, const char *with, int code,
+                       const char *text)
+{
+    json_t *o = config(type, with);
+    qn_hparams hp;
+    qn_err err = {0};
+    int rc = qn_hparams_read(&hp, o, &err);
+    if (rc != code || !strstr(err.msg, text))
+        fail_msg("%s %s: %d \"%s\", not \"%s\"", type, with, rc, err.msg, text);
+    json_decref(o);
+}
+
+static void test_spellings(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "llama", NULL);
+    assert_int_equal(hp.d_head, 16);
+    assert_int_equal(hp.n_kv, 2);
+    assert_true(hp.rope[0].theta == 10000);
+    assert_false(hp.tied);
+    assert_int_equal(hp.bos_id, -1);
+    qn_hparams_deinit(&hp);
+
+    read_ok(&hp, "llama",
+            "{\"num_key_value_heads\": null, \"head_dim\": 32,"
+            " \"rope_theta\": 5e5, \"tie_word_embeddings\": true,"
+            " \"eos_token_id\": [2, 7], \"bos_token_id\": 1}");
+    assert_int_equal(hp.n_kv, 4);
+    assert_int_equal(hp.d_head, 32);
+    assert_true(hp.rope[0].theta == 5e5);
+    assert_true(hp.tied);
+    assert_int_equal(hp.n_eos, 2);
+    assert_int_equal(hp.eos_ids[1], 7);
+    qn_hparams_deinit(&hp);
+
+    read_ok(&hp, "gpt_neox",
+            "{\"rotary_pct\": 0.5, \"rotary_emb_base\": 500,"
+            " \"num_key_value_heads\": null}");
+    assert_int_equal(hp.rope[0].n_freq, 4);
+    assert_true(hp.rope[0].theta == 500);
+    assert_true(hp.qkv_bias && hp.o_bias && hp.parallel);
+    qn_hparams_deinit(&hp);
+}
+
+static void test_class_defaults(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "mistral", NULL); /* absent: 4096; null: none */
+    assert_int_equal(hp.layer[3].window, 4096);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "mistral", "{\"sliding_window\": null}");
+    assert_int_equal(hp.layer[3].window, 0);
+    qn_hparams_deinit(&hp);
+
+    read_ok(&hp, "gemma2", NULL);
+    assert_true(hp.attn_softcap == 50 && hp.logit_softcap == 30);
+    assert_int_equal(hp.d_head, 256);
+    assert_int_equal(hp.layer[0].window, 4096);
+    assert_int_equal(hp.layer[1].window, 0);
+    assert_true(hp.embed_scale == 8 && hp.tied);
+    qn_hparams_deinit(&hp);
+
+    json_t *o = json_loads("{\"model_type\": \"gemma3\", \"text_config\":"
+                           "{\"num_hidden_layers\": 7, \"sliding_window\": 9,"
+                           " \"rope_scaling\": {\"rope_type\": \"linear\","
+                           " \"factor\": 8.0}},"
+                           " \"vision_config\": {\"hidden_size\": 5},"
+                           " \"eos_token_id\": [1, 106]}",
+                           0, NULL);
+    qn_err err = {0};
+    if (qn_hparams_read(&hp, o, &err) < 0)
+        fail_msg("%s", err.msg);
+    json_decref(o);
+    assert_string_equal(hp.family, "gemma3_text");
+    assert_int_equal(hp.n_vocab, 262208);
+    assert_int_equal(hp.n_eos, 2);
+    assert_int_equal(hp.layer[4].window, 9);
+    assert_int_equal(hp.layer[4].rope, 1);
+    assert_int_equal(hp.layer[5].window, 0);
+    assert_int_equal(hp.layer[5].rope, 0);
+    assert_true(hp.rope[0].theta == 1e6 && hp.rope[1].theta == 1e4);
+    assert_int_equal(hp.rope[0].scaling, QN_ROPE_LINEAR);
+    assert_int_equal(hp.rope[1].scaling, QN_ROPE_PLAIN);
+    qn_hparams_deinit(&hp);
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "qwen2", "{\"sliding_window\": 9, \"max_window_layers\": 2}");
+    assert_int_equal(hp.layer[3].window, 0); /* use_sliding_window: false */
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "qwen2",
+            "{\"sliding_window\": 9, \"max_window_layers\": 2,"
+            " \"use_sliding_window\": true}");
+    assert_int_equal(hp.layer[1].window, 0);
+    assert_int_equal(hp.layer[2].window, 9);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "gemma2",
+            "{\"sliding_window\": 9, \"layer_types\": [\"full_attention\","
+            "\"full_attention\", \"sliding_attention\", \"full_attention\"]}");
+    assert_int_equal(hp.layer[0].window, 0);
+    assert_int_equal(hp.layer[2].window, 9);
+    qn_hparams_deinit(&hp);
+}
+
+static void test_gpt2_scales(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "gpt2", "{\"scale_attn_by_inverse_layer_idx\": true}");
+    assert_true(hp.layer[0].attn_scale == 0.25f);
+    assert_true(hp.layer[3].attn_scale == 0.0625f);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "gpt2",
+            "{\"scale_attn_weights\": false, \"intermediate_size\": null,"
+            " \"n_inner\": null}");
+    assert_true(hp.layer[3].attn_scale == 1);
+    assert_int_equal(hp.d_ff, 256);
+    qn_hparams_deinit(&hp);
+}
+
+/* The act of Gemma 1 files that say "gelu" for the tanh form. */
+static void test_gemma_act(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "gemma", "{\"hidden_act\": \"gelu\"}");
+    assert_int_equal(hp.act, QN_ACT_GELU_TANH);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "gemma",
+            "{\"hidden_act\": \"gelu\", \"hidden_activation\": \"gelu\"}");
+    assert_int_equal(hp.act, QN_ACT_GELU);
+    qn_hparams_deinit(&hp);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    read_fails("llama", "{\"q_scale\": 2, \"swish_beta\": 1.5, \"x\": null}",
+               QN_EUNSUP, "q_scale, swish_beta");
+    read_fails("llama", "{\"attn_logit_softcapping\": 30.0}", QN_EUNSUP,
+               "attn_logit_softcapping");
+    read_fails("gemma", "{\"use_bidirectional_attention\": true}", QN_EUNSUP,
+               "use_bidirectional_attention");
+    read_fails("gpt2", "{\"add_cross_attention\": true}", QN_EUNSUP,
+               "add_cross_attention");
+    read_fails("opt", "{\"rope_theta\": 10000}", QN_EUNSUP, "rope_theta");
+    read_fails("llama", "{\"rope_scaling\": {\"type\": \"mystery\"}}",
+               QN_EUNSUP, "mystery");
+    read_fails("llama",
+               "{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2,"
+               " \"phase\": 3}}",
+               QN_EUNSUP, "rope_parameters.phase");
+    read_fails("llama", "{\"hidden_act\": \"mish\"}", QN_EUNSUP, "mish");
+    read_fails("llama",
+               "{\"quantization_config\": {\"quant_method\": \"gptq\"}}",
+               QN_EUNSUP, "gptq");
+    read_fails("nosuch", NULL, QN_EUNSUP, "llama");
+    read_fails("gemma2", "{\"layer_types\": [\"linear_attention\", 1, 2, 3]}",
+               QN_EUNSUP, "linear_attention");
+}
+
+static void test_harmless(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "llama",
+            "{\"_name_or_path\": \"x\", \"attention_dropout\": 0.5,"
+            " \"initializer_range\": 1, \"use_cache\": true,"
+            " \"torch_dtype\": \"bfloat16\", \"pretraining_tp\": 2,"
+            " \"router_aux_loss_coef\": 1, \"nothing\": null,"
+            " \"off\": false, \"none\": [], \"empty\": {},"
+            " \"auto_map\": {\"a\": \"b\"}}");
+    qn_hparams_deinit(&hp);
+}
+
+static void test_hostile(void **state)
+{
+    static const char *const cases[][2] = {
+        {"{\"hidden_size\": -4}", "hidden_size"},
+        {"{\"hidden_size\": 0}", "hidden_size"},
+        {"{\"hidden_size\": 9223372036854775807}", "hidden_size"},
+        {"{\"hidden_size\": 1e300}", "hidden_size"},
+        {"{\"hidden_size\": 64.5}", "hidden_size"},
+        {"{\"hidden_size\": \"64\"}", "hidden_size"},
+        {"{\"hidden_size\": null}", "hidden_size is missing"},
+        {"{\"num_hidden_layers\": 1000000000}", "num_hidden_layers"},
+        {"{\"num_attention_heads\": 3}", "not a multiple"},
+        {"{\"num_attention_heads\": 65536, \"head_dim\": 65536}", "heads"},
+        {"{\"num_key_value_heads\": 3}", "not a multiple"},
+        {"{\"num_key_value_heads\": 0}", "num_key_value_heads"},
+        {"{\"vocab_size\": 99999999999}", "vocab_size"},
+        {"{\"head_dim\": 15}", "rotated"},
+        {"{\"partial_rotary_factor\": 0.01}", "rotated"},
+        {"{\"partial_rotary_factor\": 2}", "partial_rotary_factor"},
+        {"{\"rms_norm_eps\": -1}", "rms_norm_eps"},
+        {"{\"rope_theta\": 0}", "rope_theta"},
+        {"{\"rope_theta\": 1}", "rope_theta"},
+        {"{\"rope_scaling\": []}", NULL},
+        {"{\"rope_scaling\": 3}", "rope_scaling"},
+        {"{\"rope_scaling\": {\"type\": 3}}", "type"},
+        {"{\"rope_scaling\": {\"type\": \"linear\"}}", "factor"},
+        {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}}", "factor"},
+        {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 1e99}}",
+         "factor"},
+        {"{\"rope_scaling\": {\"type\": \"longrope\"}}", "short_factor"},
+        {"{\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\":"
+         " [1,1,1,1,1,1,1,1], \"long_factor\": [1,1,1,1,1,1,1,0]}}",
+         "long_factor[7]"},
+        {"{\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8,"
+         " \"low_freq_factor\": 4, \"high_freq_factor\": 4}}",
+         "high_freq_factor"},
+        {"{\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2},"
+         " \"head_dim\": 2}",
+         "dynamic"},
+        {"{\"eos_token_id\": \"x\"}", "eos_token_id"},
+        {"{\"eos_token_id\": [1, -5]}", "eos_token_id"},
+        {"{\"eos_token_id\": 99999999999999}", "eos_token_id"},
+        {"{\"tie_word_embeddings\": \"yes\"}", "tie_word_embeddings"},
+        {"{\"hidden_act\": 7}", "hidden_act"},
+        {"{\"max_position_embeddings\": -1}", "max_position_embeddings"},
+        {"{\"attention_bias\": {}}", "attention_bias"},
+    };
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
+        json_t *o = config("llama", cases[i][0]);
+        qn_hparams hp;
+        qn_err err = {0};
+        int rc = qn_hparams_read(&hp, o, &err);
+        if (rc >= 0 || (cases[i][1] && !strstr(err.msg, cases[i][1])))
+            fail_msg("%s: %d \"%s\"", cases[i][0], rc, err.msg);
+        assert_null(hp.layer);
+        json_decref(o);
+    }
+    read_fails("mixtral", "{\"num_experts_per_tok\": 9}", QN_EFORMAT,
+               "9 of 8 experts");
+    read_fails("gemma2", "{\"layer_types\": [\"full_attention\"]}",
+               QN_EFORMAT, "should list 4 layers");
+    read_fails("gpt2", "{\"max_position_embeddings\": 1e12}", QN_EFORMAT,
+               "positions");
+    qn_hparams hp;
+    assert_int_equal(qn_hparams_read(&hp, NULL, NULL), QN_EFORMAT);
+}
+
+/* Rows name only keys that exist, and each family can be filled. */
+static void test_rows(void **state)
+{
+    (void)state;
+    for (int i = 0; qn_family_name(i); i++) {
+        const qn_family *f = qn_family_find(qn_family_name(i));
+        assert_non_null(f);
+        if (f->inner) {
+            assert_non_null(qn_family_find(f->inner_type));
+            continue;
+        }
+        assert_non_null(f->names);
+        qn_hparams hp;
+        read_ok(&hp, f->type, NULL);
+        qn_hparams_deinit(&hp);
+        for (const char *p = f->keys; p && *p;) {
+            char key[64];
+            int n = 0;
+            assert_int_equal(sscanf(p, "%63s%n", key, &n), 1);
+            assert_true(qn_key_exists(key));
+            p += n;
+            p += strspn(p, " ");
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_spellings),   cmocka_unit_test(test_class_defaults),
+        cmocka_unit_test(test_windows),     cmocka_unit_test(test_gpt2_scales),
+        cmocka_unit_test(test_gemma_act),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_harmless),    cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
