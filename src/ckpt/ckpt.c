@@ -16,7 +16,8 @@
 
 /* A read this large is a weight on its way into memory. Several threads do
  * that on one descriptor, each at a place of its own, which the kernel takes
- * for random access: so it is told what comes next. */
+ * for random access: so it is told what comes next. (Two threads, pieces of
+ * 4 MiB, 2 GiB from a disk: 0.5 GB/s without, 1.3 with; no cost when cached.) */
 #define ADVISE_MIN ((size_t)1 << 20)
 
 static int open_by_kind(qn_ckpt *ck, const char *path, qn_err *err)
@@ -127,6 +128,8 @@ int qn_ckpt_reserve(qn_ckpt *ck, size_t n, qn_err *err)
         return qn_fail(err, QN_ENOMEM, "%s: too many tensors", ck->path);
     if (want <= ck->cap_tensors)
         return 0;
+    if (ck->n_tensors) /* shards come one by one */
+        want = QN_MAX(want, ck->cap_tensors * 2);
     if (!qn_mul_size(want, sizeof *t, &bytes) ||
         !(t = qn_alloc(want, sizeof *t)))
         return qn_fail(err, QN_ENOMEM, "%s: no memory to list %zu tensors",

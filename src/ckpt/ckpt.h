@@ -30,9 +30,10 @@ typedef enum qn_container {
 
 typedef struct qn_tensor {
     const char *name;
-    qn_dtype dtype;             /* QN_DTYPE_N: a GGUF type this version does
-                                   not know; listed, but not to be read */
-    const char *format;         /* "bf16", "q4_0"; "ggml type 99"          */
+    /* QN_DTYPE_N: a GGUF type that this version does not know. Such a tensor
+     * is listed (n_bytes: up to the next one), but cannot be read. */
+    qn_dtype dtype;
+    const char *format;         /* "bf16", "q4_0"; "ggml type 99" */
     int n_dims;                 /* 0: scalar */
     int64_t shape[QN_MAX_DIMS]; /* outermost first */
     uint64_t n_elems;
@@ -71,9 +72,10 @@ const qn_tensor *qn_ckpt_find(const qn_ckpt *ck, const char *name);
 int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                  void *dst, size_t n, qn_err *err);
 
-/* config.json as it is written. For GGUF: the same keys, mapped from the
- * metadata (ckpt/gguf_config.c is the table), so that src/model has one reader.
- * NULL after qn_ckpt_open_tensors. */
+/* config.json as it is written, but for Infinity and NaN, which come as
+ * transformers 5 writes them ({"__float__": "Infinity"}). For GGUF: the same
+ * keys, mapped from the metadata (ckpt/gguf_arch.c is the table), so that
+ * src/model has one reader. NULL after qn_ckpt_open_tensors. */
 const json_t *qn_ckpt_config(const qn_ckpt *ck);
 /* generation_config.json, or NULL. GGUF: NULL. */
 const json_t *qn_ckpt_generation_config(const qn_ckpt *ck);
@@ -82,8 +84,8 @@ const json_t *qn_ckpt_generation_config(const qn_ckpt *ck);
 
 /* A side file of an HF directory ("tokenizer.json", "vocab.json",
  * "merges.txt", "tokenizer_config.json", "chat_template.jinja", ...), read
- * whole, NUL behind: QN_ENOENT without a message when it is absent (GGUF: always).
- * qn_free it. */
+ * whole, NUL behind; qn_free it. QN_ENOENT without a message when it is absent
+ * (for GGUF always: its vocabulary is in the metadata). */
 int qn_ckpt_side_file(const qn_ckpt *ck, const char *name, char **out,
                       size_t *n, qn_err *err);
 
@@ -107,18 +109,18 @@ typedef enum qn_gguf_type {
 
 typedef struct qn_gguf_kv {
     qn_view key;
-    qn_gguf_type type; /* QN_GGUF_ARR: elem_type and n say of what   */
-    qn_gguf_type elem_type;
-    uint64_t n; /* elements of an array                       */
+    qn_gguf_type type;
+    qn_gguf_type elem_type; /* of an array */
+    uint64_t n;             /* elements of an array */
     union {
-        uint64_t u;          /* U8 U16 U32 U64 BOOL                      */
-        int64_t i;           /* I8 I16 I32 I64                           */
-        double f;            /* F32 F64                                  */
-        qn_view str;         /* any bytes, not NUL-terminated            */
-        const qn_view *strs; /* array of strings                         */
-        const void *data;    /* array of numbers: little-endian, packed,
-                                 maybe unaligned: read with memcpy; array
-                                 of arrays: as the file encodes them      */
+        uint64_t u;          /* U8 U16 U32 U64 BOOL */
+        int64_t i;           /* I8 I16 I32 I64 */
+        double f;            /* F32 F64 */
+        qn_view str;         /* any bytes, not NUL-terminated */
+        const qn_view *strs; /* array of strings */
+        /* Array of numbers: little-endian, packed, maybe unaligned (see
+         * qn_gguf_elem). Array of arrays: as the file encodes them. */
+        const void *data;
     } v;
 } qn_gguf_kv;
 

@@ -37,8 +37,7 @@ struct qn_ckpt {
 
 /* ---- ckpt.c ------------------------------------------------------------ */
 
-/* Opens a file of tensors and gives it the next index. An empty file, or one
- * that is a git-lfs pointer, is refused here. */
+/* Opens a file of tensors and gives it the next index. */
 int qn_ckpt_add_file(qn_ckpt *ck, const char *path, int *index, qn_err *err);
 /* Makes room for n more tensors (QN_ENOMEM). */
 int qn_ckpt_reserve(qn_ckpt *ck, size_t n, qn_err *err);

@@ -25,11 +25,12 @@ static int read_factors(const qn_ckpt *ck, const qn_tensor *t, json_t *scaling,
     void *raw = NULL;
     int rc;
 
-    if (t->n_elems == 0 || t->n_elems > FACTORS_MAX)
+    if (t->dtype == QN_DTYPE_N || t->n_elems == 0 || t->n_elems > FACTORS_MAX)
         return qn_fail(err, QN_EFORMAT,
-                       "%s: tensor %s has %llu elements, 1 to %d expected",
+                       "%s: tensor %s: %llu elements of %s, 1 to %d numbers "
+                       "expected",
                        ck->path, t->name, (unsigned long long)t->n_elems,
-                       FACTORS_MAX);
+                       t->format, FACTORS_MAX);
     raw = qn_xmalloc((size_t)t->n_bytes);
     values = qn_xcalloc((size_t)t->n_elems, sizeof *values);
     QN_TRY_OUT(qn_ckpt_read(ck, t, 0, raw, (size_t)t->n_bytes, err));

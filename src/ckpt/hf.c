@@ -12,11 +12,45 @@
 
 #include <stdlib.h>
 
+/* Python writes numbers that JSON has not; transformers 5 writes them as
+ * {"__float__": "Infinity"}, and so does this: one spelling for the reader.
+ * Returns the text to parse (qn_free it), or NULL when there is none such. */
+static char *spell_floats(const char *text, size_t n, size_t *n_out)
+{
+    static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
+    size_t done = 0;
+    bool in_string = false;
+    qn_str s;
+
+    qn_str_init(&s);
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '"')
+            in_string = !in_string;
+        else if (text[i] == '\\' && in_string)
+            i++;
+        for (size_t w = 0; w < QN_COUNTOF(words) && !in_string; w++) {
+            size_t len = strlen(words[w]);
+            if (len > n - i || memcmp(text + i, words[w], len) != 0)
+                continue;
+            qn_str_add(&s, text + done, i - done);
+            qn_str_addf(&s, "{\"__float__\": \"%s\"}", words[w]);
+            done = i + len;
+            i = done - 1;
+            break;
+        }
+    }
+    if (!done)
+        return NULL;
+    qn_str_add(&s, text + done, n - done);
+    return qn_str_take(&s, n_out);
+}
+
 /* A JSON object beside the weights. Absent: an error when `required`. */
 static int load_object(const qn_ckpt *ck, const char *name, bool required,
                        json_t **out, qn_err *err)
 {
     char *path = qn_path_join(ck->dir, name), *text = NULL;
+    char *respelled = NULL;
     size_t n;
     int rc = 0;
 
@@ -24,13 +58,15 @@ static int load_object(const qn_ckpt *ck, const char *name, bool required,
         goto out;
     QN_TRY_OUT(qn_file_slurp(&text, &n, path, QN_CKPT_JSON_MAX, err));
     QN_TRY_OUT(qn_ckpt_check_lfs(path, text, n, err));
-    QN_TRY_OUT(qn_json_parse(out, text, n, path, err));
+    respelled = spell_floats(text, n, &n);
+    QN_TRY_OUT(qn_json_parse(out, respelled ? respelled : text, n, path, err));
     if (!json_is_object(*out)) {
         json_decref(*out);
         *out = NULL;
         QN_FAIL_OUT(QN_EFORMAT, "%s: not a JSON object", path);
     }
 out:
+    qn_free(respelled);
     qn_free(text);
     qn_free(path);
     return rc;

@@ -223,6 +223,34 @@ static void test_hub_cache(void **state)
     help_refused(dir, QN_ENOENT, WORDS(dir));
 }
 
+/* Numbers that Python writes and JSON has not come as transformers 5 writes
+ * them. */
+static void test_python_floats(void **state)
+{
+    const char *dir = qn_test_tmpdir();
+    json_t *want = json_loads("{\"a\": [0.0, {\"__float__\": \"Infinity\"}],"
+                              "\"b\": {\"__float__\": \"-Infinity\"},"
+                              "\"c\": {\"__float__\": \"NaN\"},"
+                              "\"d\": \"\\\"Infinity, NaN\\\\\"}",
+                              0, NULL);
+    qn_ckpt *ck;
+
+    (void)state;
+    assert_non_null(want);
+    write_shard(dir, "model.safetensors", WORDS("x"));
+    help_write(dir, "config.json",
+               "{\"a\": [0.0, Infinity], \"b\": -Infinity, \"c\":NaN,"
+               "\"d\": \"\\\"Infinity, NaN\\\\\"}");
+    ck = open_ok(dir);
+    assert_true(json_equal(want, (json_t *)qn_ckpt_config(ck)));
+    json_decref(want);
+    qn_ckpt_close(ck);
+    help_write(dir, "config.json", "{\"a\": Infinity1}");
+    help_refused(dir, QN_EFORMAT, WORDS("config.json"));
+    help_write(dir, "config.json", "{Infinity: 1}");
+    help_refused(dir, QN_EFORMAT, WORDS("config.json"));
+}
+
 /* ---- what does not ----------------------------------------------------- */
 
 static void test_incomplete(void **state)
@@ -463,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_other_names),
         cmocka_unit_test(test_gguf_folder),
         cmocka_unit_test(test_hub_cache),
+        cmocka_unit_test(test_python_floats),
         cmocka_unit_test(test_incomplete),
         cmocka_unit_test(test_side_file_lfs),
         cmocka_unit_test(test_wrong_kind),
