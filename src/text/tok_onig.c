@@ -161,6 +161,14 @@ static int onig_char_escape(onig *o, char c, qn_str *out)
             return onig_refuse(o, "\\u without four digits");
         qn_str_addf(out, "\\x{%.4s}", o->p + o->i);
         o->i += 4;
+    } else if (c == 'x' && onig_peek(o, 0) == '{') {
+        const char *close = memchr(o->p + o->i, '}', o->n - o->i);
+        if (!close)
+            return onig_refuse(o, "\\x{ without an end");
+        size_t n = (size_t)(close - o->p) + 1 - o->i;
+        qn_str_adds(out, "\\x");
+        qn_str_add(out, o->p + o->i, n);
+        o->i += n;
     } else if (c == 'c' || c == 'C' || c == 'M') {
         return onig_refuse(o, "a control or meta escape");
     } else if (strchr("abefnrtx01234567", c)) {

@@ -1,0 +1,337 @@
+/* tok_gguf.c - the vocabulary inside a GGUF file.
+ *
+ * Two kinds. "gpt2": byte-level BPE with merges; how words are divided is a
+ * name ("pre"), and a table here says what the name means. "llama":
+ * SentencePiece's BPE, where a pair of symbols may become the token that has
+ * the text of both, best score first, and blanks are spelled U+2581. */
+#include "base/json.h"
+#include "base/utf8.h"
+#include "text/tok_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    GGUF_UNKNOWN = 2,
+    GGUF_CONTROL = 3,
+    GGUF_USER_DEFINED = 4,
+    GGUF_MAX_PATTERNS = 6
+};
+
+typedef struct gguf_pre {
+    const char *names;                       /* blanks around each */
+    const char *patterns[GGUF_MAX_PATTERNS]; /* applied one after the other */
+    bool ignore_merges, add_bos;
+} gguf_pre;
+
+#define SHORT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define LEAD "[^\\r\\n\\p{L}\\p{N}]?"
+#define BLANKS "|\\s+(?!\\S)|\\s+"
+#define TAIL "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+" BLANKS
+#define TAIL_SLASH "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+" BLANKS
+#define GPT2 \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+" BLANKS
+#define CL100K SHORT "|" LEAD "\\p{L}+|\\p{N}{1,3}" TAIL
+#define QWEN2 SHORT "|" LEAD "\\p{L}+|\\p{N}" TAIL
+#define UPPERS "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWERS "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED(short) \
+    LEAD UPPERS "*" LOWERS "+" short "|" LEAD UPPERS "+" LOWERS "*" short
+#define DEEPSEEK3                                                             \
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"                   \
+    "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*" \
+    "|\\s*[\\r\\n]+" BLANKS
+
+/* What each name stands for in the files that llama.cpp's converter writes;
+ * where it approximates an original pattern, the original stands here. */
+static const gguf_pre gguf_pres[] = {
+    {" gpt-2 phi-2 gigachat jina-es jina-de jina-v2-es jina-v2-de a.x-4.0 "
+     "mellum modern-bert exaone4 mpt olmo jais trillion granite-docling ",
+     {GPT2},
+     false,
+     false},
+    {" llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 "
+     "jina-v5-nano ",
+     {CL100K},
+     true,
+     true},
+    {" dbrx smaug-bpe glm4 chatglm-bpe ", {CL100K}, false, false},
+    {" qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan "
+     "solar-open grok-2 bailingmoe bailingmoe2 llada-moe ",
+     {QWEN2},
+     false,
+     false},
+    {" qwen35 ",
+     {SHORT "|" LEAD "[\\p{L}\\p{M}]+|\\p{N}"
+            "| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+" BLANKS},
+     false,
+     false},
+    {" gpt-4o llama4 kanana2 talkie minimax-m2 ",
+     {CASED(SHORT "?") "|\\p{N}{1,3}" TAIL_SLASH},
+     false,
+     false},
+    {" tekken ", {CASED("") "|\\p{N}" TAIL_SLASH}, true, true},
+    {" starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 ",
+     {"\\p{N}", GPT2},
+     false,
+     false},
+    {" falcon ",
+     {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"},
+     false,
+     false},
+    {" deepseek-coder ",
+     {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+",
+      "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+", "\\p{N}"},
+     false,
+     false},
+    {" deepseek-v3 hunyuan-dense hy_v4 joyai-llm ",
+     {"\\p{N}{1,3}",
+      "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}"
+      "\\x{30a0}-\\x{30ff}]+",
+      DEEPSEEK3},
+     false,
+     false},
+    {" bloom poro-chat gpt3-finnish ",
+     {" ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}"
+      "\\x{60c})]+"},
+     false,
+     false},
+    {" viking ",
+     {" ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}"
+      "\\x{60c})]+",
+      "\\p{N}"},
+     false,
+     false},
+    {" seed-coder ",
+     {SHORT "|" LEAD "\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+"
+            "|\\s*[\\r\\n]+" BLANKS},
+     false,
+     false},
+    {" default ",
+     {"[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"},
+     false,
+     false},
+};
+
+static const gguf_pre *gguf_pre_of(const char *name)
+{
+    char padded[64];
+    snprintf(padded, sizeof padded, " %.60s ",
+             name && *name ? name : "default");
+    for (size_t k = 0; k < QN_COUNTOF(gguf_pres); k++)
+        if (strstr(gguf_pres[k].names, padded))
+            return &gguf_pres[k];
+    return NULL;
+}
+
+/* ---- what both kinds share ---------------------------------------------- */
+
+static int gguf_vocab(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
+{
+    if (!g->tokens || g->n_tokens == 0 || g->n_tokens > QN_VOCAB_MAX_ID)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: tokenizer.ggml.tokens has %zu entries; between 1 "
+                       "and %d are supported",
+                       d->name, g->n_tokens, QN_VOCAB_MAX_ID);
+    qn_vocab_init(&d->t->vocab, g->n_tokens);
+    for (size_t k = 0; k < g->n_tokens; k++) {
+        if (!qn_utf8_valid(g->tokens[k].p, g->tokens[k].n))
+            return qn_fail(err, QN_EFORMAT, "%s: token %zu is not UTF-8",
+                           d->name, k);
+        int rc = qn_vocab_add(&d->t->vocab, g->tokens[k], (int64_t)k, d->name,
+                              err);
+        QN_TRY(rc);
+    }
+    return QN_OK;
+}
+
+/* Control tokens, and words that the user defined. */
+static int gguf_added(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
+{
+    for (size_t k = 0; g->types && k < g->n_tokens; k++) {
+        bool special = g->types[k] == GGUF_CONTROL ||
+                       g->types[k] == GGUF_UNKNOWN;
+        qn_view text = g->tokens[k];
+        if ((!special && g->types[k] != GGUF_USER_DEFINED) || text.n == 0 ||
+            text.n > QN_TOK_MAX_ADDED_LEN)
+            continue;
+        qn_tok_added_token tok = {.content = text,
+                                  .id = (int32_t)k,
+                                  .special = special};
+        QN_TRY(qn_tok_draft_add(d, &tok, err));
+    }
+    return QN_OK;
+}
+
+static int32_t gguf_id(const qn_tok_gguf *g, int32_t id, int32_t fallback)
+{
+    if (id < 0)
+        id = fallback;
+    return id >= 0 && (size_t)id < g->n_tokens ? id : -1;
+}
+
+static int gguf_post(qn_tok_draft *d, const qn_tok_gguf *g, bool add_bos,
+                     qn_err *err)
+{
+    const int32_t *role = d->t->role;
+    bool add_eos = g->add_eos > 0;
+    if (g->add_bos >= 0)
+        add_bos = g->add_bos > 0;
+    if ((add_bos && role[QN_TOK_BOS] < 0) || (add_eos && role[QN_TOK_EOS] < 0))
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: the file asks for a bos or eos token but names "
+                       "none",
+                       d->name);
+    if (add_bos || add_eos)
+        qn_tok_add_template(d->t, add_bos ? role[QN_TOK_BOS] : -1,
+                            add_eos ? role[QN_TOK_EOS] : -1);
+    return QN_OK;
+}
+
+static void gguf_roles(qn_tok *t, const qn_tok_gguf *g, bool spm)
+{
+    t->role[QN_TOK_BOS] = gguf_id(g, g->bos, spm ? 1 : -1);
+    t->role[QN_TOK_EOS] = gguf_id(g, g->eos, spm ? 2 : -1);
+    t->role[QN_TOK_UNK] = gguf_id(g, g->unk, spm ? 0 : -1);
+    t->role[QN_TOK_PAD] = gguf_id(g, g->pad, -1);
+    t->role[QN_TOK_EOT] = gguf_id(g, g->eot, -1);
+}
+
+/* ---- gpt2 --------------------------------------------------------------- */
+
+static int gguf_words(qn_tok_draft *d, const gguf_pre *pre, qn_err *err)
+{
+    qn_tok *t = d->t;
+    for (int k = 0; k < GGUF_MAX_PATTERNS && pre->patterns[k]; k++) {
+        qn_tok_step *s = qn_tok_steps_add(&t->pre, &qn_tok_pre_tokenizers,
+                                          "Split");
+        s->behavior = QN_TOK_ISOLATED;
+        QN_TRY(qn_tok_pattern_regex(&s->pattern, pre->patterns[k],
+                                    strlen(pre->patterns[k]), d->name, err));
+    }
+    qn_tok_steps_add(&t->pre, &qn_tok_pre_tokenizers, "ByteLevel");
+    qn_tok_steps_add(&t->dec, &qn_tok_decoders, "ByteLevel");
+    return QN_OK;
+}
+
+/* A merge divides at its first blank, the first byte apart. */
+static int gguf_merges(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
+{
+    d->keep_first = true;
+    for (size_t k = 0; k < g->n_merges; k++) {
+        qn_view m = g->merges[k];
+        const char *blank = m.n > 1 ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
+        if (!blank)
+            return qn_fail(err, QN_EFORMAT,
+                           "%s: merge %zu, \"%.*s\", is not two tokens",
+                           d->name, k, (int)QN_MIN(m.n, 64), m.p);
+        size_t left = (size_t)(blank - m.p);
+        QN_TRY(qn_tok_draft_merge(d, qn_view_of(m.p, left),
+                                  qn_view_of(blank + 1, m.n - left - 1), true,
+                                  err));
+    }
+    return QN_OK;
+}
+
+static int gguf_read_gpt2(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
+{
+    const gguf_pre *pre = gguf_pre_of(g->pre);
+    if (!pre)
+        return qn_fail(err, QN_EUNSUP,
+                       "%s: tokenizer.ggml.pre \"%.40s\" is not known", d->name,
+                       g->pre);
+    QN_TRY(gguf_words(d, pre, err));
+    QN_TRY(gguf_vocab(d, g, err));
+    QN_TRY(gguf_merges(d, g, err));
+    QN_TRY(gguf_added(d, g, err));
+    d->bpe.ignore_merges = pre->ignore_merges;
+    gguf_roles(d->t, g, false);
+    return gguf_post(d, g, pre->add_bos && g->bos >= 0, err);
+}
+
+/* ---- llama -------------------------------------------------------------- */
+
+/* Scores as ranks: the best score is the lowest rank, equal stay equal. */
+static uint32_t gguf_rank(float score)
+{
+    uint32_t bits;
+    memcpy(&bits, &score, sizeof bits);
+    uint32_t ascending = bits & UINT32_C(0x80000000)
+                             ? ~bits
+                             : bits | UINT32_C(0x80000000);
+    uint32_t rank = ~ascending;
+    return rank == UINT32_MAX ? rank - 1 : rank;
+}
+
+static int gguf_spm_pipeline(qn_tok_draft *d, bool prefix, qn_err *err)
+{
+    static const char *const norm =
+        "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"},"
+        " \"content\": \"\xE2\x96\x81\"}";
+    static const char *const dec =
+        "{\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Replace\","
+        " \"pattern\": {\"String\": \"\xE2\x96\x81\"}, \"content\": \" \"},"
+        " {\"type\": \"ByteFallback\"}, {\"type\": \"Fuse\"}]}";
+    json_t *o = NULL;
+    if (prefix) {
+        qn_tok_step *s = qn_tok_steps_add(&d->t->norm, &qn_tok_normalizers,
+                                          "Prepend");
+        qn_tok_step_set_text(s, " ", 1);
+    }
+    QN_TRY(qn_json_parse(&o, norm, strlen(norm), d->name, err));
+    int rc = qn_tok_steps_parse(&d->t->norm, &qn_tok_normalizers, o, d->name,
+                                err);
+    json_decref(o);
+    QN_TRY(rc);
+    QN_TRY(qn_json_parse(&o, dec, strlen(dec), d->name, err));
+    rc = qn_tok_steps_parse(&d->t->dec, &qn_tok_decoders, o, d->name, err);
+    json_decref(o);
+    QN_TRY(rc);
+    if (prefix) {
+        qn_tok_step *s = qn_tok_steps_add(&d->t->dec, &qn_tok_decoders,
+                                          "Strip");
+        qn_tok_step_set_text(s, " ", 1);
+        s->cp = ' ';
+        s->start = 1;
+    }
+    return QN_OK;
+}
+
+static int gguf_read_llama(qn_tok_draft *d, const qn_tok_gguf *g,
+                           uint32_t *ranks, qn_err *err)
+{
+    QN_TRY(gguf_spm_pipeline(d, g->add_space_prefix != 0, err));
+    QN_TRY(gguf_vocab(d, g, err));
+    QN_TRY(gguf_added(d, g, err));
+    for (size_t k = 0; k < g->n_tokens; k++)
+        ranks[k] = gguf_rank(g->scores ? g->scores[k] : 0);
+    d->ranks = ranks;
+    gguf_roles(d->t, g, true);
+    d->bpe.by_text = d->bpe.byte_fallback = d->bpe.late_unknown = true;
+    d->bpe.unk = d->t->role[QN_TOK_UNK];
+    return gguf_post(d, g, d->t->role[QN_TOK_BOS] >= 0, err);
+}
+
+int qn_tok_open_gguf(qn_tok **out, const qn_tok_gguf *g, qn_err *err)
+{
+    bool llama = g->model && strcmp(g->model, "llama") == 0;
+    if (!llama && !(g->model && strcmp(g->model, "gpt2") == 0))
+        return qn_fail(err, QN_EUNSUP,
+                       "%s: tokenizer.ggml.model \"%.40s\" is not supported "
+                       "(supported: gpt2, llama)",
+                       g->name, g->model ? g->model : "(none)");
+    qn_tok_draft d;
+    qn_tok_draft_init(&d, g->name);
+    uint32_t *ranks = qn_alloc(g->n_tokens + 1, sizeof *ranks);
+    int rc = ranks ? QN_OK
+                   : qn_fail(err, QN_ENOMEM, "%s: %zu tokens", g->name,
+                             g->n_tokens);
+    if (rc == 0)
+        rc = llama ? gguf_read_llama(&d, g, ranks, err)
+                   : gguf_read_gpt2(&d, g, err);
+    if (rc == 0)
+        rc = qn_tok_build(&d, out, err);
+    qn_tok_draft_deinit(&d);
+    free(ranks);
+    return rc;
+}

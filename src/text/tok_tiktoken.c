@@ -1,0 +1,146 @@
+/* tok_tiktoken.c - rank files: each line a token's bytes in base64 and its
+ * rank, which is its id and says when a pair may become it. */
+#include "base/json.h"
+#include "base/utf8.h"
+#include "text/tok_int.h"
+
+#include <stdlib.h>
+
+enum {
+    TIKTOKEN_MAX_BYTES = 1024 /* of one token */
+};
+
+static int tiktoken_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Decodes base64; false when it is none. */
+static bool tiktoken_base64(qn_view in, qn_str *out)
+{
+    uint32_t bits = 0;
+    int n_bits = 0;
+    if (in.n % 4 != 0)
+        return false;
+    while (in.n > 0 && in.p[in.n - 1] == '=')
+        in.n--;
+    for (size_t k = 0; k < in.n; k++) {
+        int d = tiktoken_digit(in.p[k]);
+        if (d < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)d;
+        n_bits += 6;
+        if (n_bits >= 8) {
+            n_bits -= 8;
+            qn_str_addc(out, (char)(uint8_t)(bits >> n_bits));
+        }
+    }
+    return true;
+}
+
+/* One line "base64 rank". */
+static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_str *bytes,
+                         qn_str *spelled, qn_err *err)
+{
+    if (line.n > 0 && line.p[line.n - 1] == '\r')
+        line.n--;
+    if (line.n == 0)
+        return QN_OK;
+    const char *blank = memchr(line.p, ' ', line.n);
+    size_t n = blank ? (size_t)(blank - line.p) : 0;
+    qn_str_clear(bytes);
+    qn_str_clear(spelled);
+    int64_t rank = blank && blank + 1 < line.p + line.n ? 0 : -1;
+    for (size_t k = n + 1; k < line.n && rank >= 0; k++) {
+        int digit = line.p[k] - '0';
+        rank = digit >= 0 && digit <= 9 && rank <= QN_VOCAB_MAX_ID
+                   ? rank * 10 + digit
+                   : -1;
+    }
+    if (rank < 0 || !tiktoken_base64(qn_view_of(line.p, n), bytes) ||
+        bytes->n == 0 || bytes->n > TIKTOKEN_MAX_BYTES)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: \"%.*s\" is no line of a rank file", d->name,
+                       (int)QN_MIN(line.n, 64), line.p);
+    for (size_t k = 0; k < bytes->n; k++) {
+        char buf[4];
+        uint32_t cp = qn_tok_byte_char((uint8_t)bytes->p[k]);
+        qn_str_add(spelled, buf, (size_t)qn_utf8_encode(cp, buf));
+    }
+    int rc = qn_vocab_add(&d->t->vocab, qn_view_of(spelled->p, spelled->n),
+                          rank, d->name, err);
+    return rc > 0 ? qn_fail(err, QN_EFORMAT,
+                            "%s: the token of rank %lld is there twice",
+                            d->name, (long long)rank)
+                  : rc;
+}
+
+static int tiktoken_vocab(qn_tok_draft *d, qn_view text, qn_err *err)
+{
+    qn_str bytes, spelled;
+    qn_str_init(&bytes);
+    qn_str_init(&spelled);
+    qn_vocab_init(&d->t->vocab, text.n / 16);
+    int rc = QN_OK;
+    for (size_t i = 0; i < text.n && rc == 0;) {
+        const char *end = memchr(text.p + i, '\n', text.n - i);
+        size_t e = end ? (size_t)(end - text.p) : text.n;
+        rc = tiktoken_line(d, qn_view_of(text.p + i, e - i), &bytes, &spelled,
+                           err);
+        i = e + 1;
+    }
+    qn_str_deinit(&bytes);
+    qn_str_deinit(&spelled);
+    return rc;
+}
+
+static int tiktoken_pipeline(qn_tok_draft *d, const char *pattern, qn_err *err)
+{
+    qn_tok *t = d->t;
+    qn_tok_step *split = qn_tok_steps_add(&t->pre, &qn_tok_pre_tokenizers,
+                                          "Split");
+    split->behavior = QN_TOK_ISOLATED;
+    split->pattern.words = qn_tok_words_named(pattern);
+    if (!split->pattern.words)
+        QN_TRY(qn_tok_pattern_regex(&split->pattern, pattern, strlen(pattern),
+                                    d->name, err));
+    qn_tok_steps_add(&t->pre, &qn_tok_pre_tokenizers, "ByteLevel");
+    qn_tok_steps_add(&t->dec, &qn_tok_decoders, "ByteLevel");
+    return QN_OK;
+}
+
+int qn_tok_open_tiktoken(qn_tok **out, qn_view ranks, const char *pattern,
+                         const qn_tok_special *special, size_t n_special,
+                         const char *name, qn_err *err)
+{
+    qn_tok_draft d;
+    uint32_t *rank = NULL;
+    qn_tok_draft_init(&d, name);
+    int rc = tiktoken_vocab(&d, ranks, err);
+    if (rc == 0)
+        rc = tiktoken_pipeline(&d, pattern, err);
+    for (size_t k = 0; k < n_special && rc == 0; k++) {
+        qn_tok_added_token tok = {.content = qn_view_cstr(special[k].text),
+                                  .id = special[k].id,
+                                  .special = true};
+        rc = qn_tok_draft_add(&d, &tok, err);
+    }
+    if (rc == 0) {
+        rank = qn_xreallocarray(NULL, d.t->vocab.n_ids + 1, sizeof *rank);
+        for (uint32_t k = 0; k < d.t->vocab.n_ids; k++)
+            rank[k] = k;
+        d.ranks = rank;
+        d.bpe.by_text = true;
+        d.bpe.ignore_merges = true;
+        rc = qn_tok_build(&d, out, err);
+    }
+    qn_tok_draft_deinit(&d);
+    free(rank);
+    return rc;
+}
