@@ -67,10 +67,10 @@ static const struct config_case cases[] = {
      ", \"partial_rotary_factor\": 0.25, \"v_head_dim\": 8}"},
     {"llama", /* per-layer values: one when all are the same */
      "u32 .embedding_length 64\nu32s .attention.head_count 4 4\n"
-     "u32s .attention.head_count_kv 2 1\nu32s .feed_forward_length 8 9\n",
+     "u32s .attention.head_count_kv 2 1 2\nu32s .feed_forward_length 8 9\n",
      LLAMA NO_BIAS
      ", \"hidden_size\": 64, \"num_attention_heads\": 4,"
-     "\"num_key_value_heads\": [2, 1], \"intermediate_size\": [8, 9]}"},
+     "\"num_key_value_heads\": [2, 1, 2], \"intermediate_size\": [8, 9]}"},
     {"llama", /* what no table knows is handed on */
      "f32 .attention.scale 0.125\nbool .attention.causal 0\n"
      "u32s .some.list 1 2\n",

@@ -219,7 +219,7 @@ static void test_hub_cache(void **state)
     assert_int_equal(qn_mkdirs(help_path(dir, "refs"), NULL), 0);
     help_write(dir, "refs/main", "abc123\n");
     qn_ckpt_close(open_ok(dir));
-    help_write(dir, "refs/main", "../../abc123");
+    help_write(dir, "refs/main", "abc123/../abc123");
     help_refused(dir, QN_ENOENT, WORDS(dir));
 }
 

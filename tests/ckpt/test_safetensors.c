@@ -67,6 +67,7 @@ static const struct {
     {"{" T4("a", "0", "4") "," T4("b", "0", "4") "}", 4, false},
     {"{" T4("a", "0", "4") "," T4("b", "5", "9") "}", 9, false},
     {"{" T4("a", "1", "5") "}", 5, false},
+    {"{" T4("a", "0", "4") "," T4("b", "2", "6") "}", 8, false},
     {"{" T4("a", "0", "4") "," T4("a", "4", "8") "}", 8, false},
     {"{" T4("", "0", "4") "}", 4, true},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],"
@@ -115,6 +116,8 @@ static const struct {
     {"{\"a\":{\"dtype\":\"F4\",\"shape\":[2,3],\"data_offsets\":[0,3]}}", 3,
      true},
     {"{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,2]}}", 2,
+     false},
+    {"{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]}}", 1,
      false},
     {"{\"a\":{\"dtype\":\"F6_E2M3\",\"shape\":[8],\"data_offsets\":[0,6]}}", 6,
      true},

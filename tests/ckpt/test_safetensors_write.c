@@ -72,6 +72,29 @@ static void test_round_trip(void **state)
     free(raw);
 }
 
+/* Whatever the header's length, the data begins on a multiple of 8. */
+static void test_alignment(void **state)
+{
+    const char *path = help_path(qn_test_tmpdir(), "a.safetensors");
+    char name[10] = "";
+    qn_st_writer *w;
+    qn_ckpt *ck;
+
+    (void)state;
+    for (size_t n = 1; n < sizeof name; n++) {
+        memset(name, 'x', n);
+        assert_int_equal(qn_st_writer_new(&w, path, NULL), 0);
+        assert_int_equal(qn_st_writer_declare(w, name, QN_F32, 0, NULL, NULL),
+                         0);
+        assert_int_equal(qn_st_writer_data(w, "abcd", 4, NULL), 0);
+        assert_int_equal(qn_st_writer_finish(w, NULL), 0);
+        qn_st_writer_free(w);
+        assert_int_equal(qn_ckpt_open_tensors(&ck, path, NULL), 0);
+        assert_int_equal(qn_ckpt_find(ck, name)->offset % 8, 0);
+        qn_ckpt_close(ck);
+    }
+}
+
 static void test_no_tensors(void **state)
 {
     const char *path = help_path(qn_test_tmpdir(), "a.safetensors");
@@ -167,9 +190,8 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_no_tensors),
-        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_alignment),
+        cmocka_unit_test(test_no_tensors), cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_full_disk),
     };
 
