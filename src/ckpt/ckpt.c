@@ -94,7 +94,7 @@ void qn_ckpt_close(qn_ckpt *ck)
     for (size_t i = 0; i < ck->files.n; i++)
         qn_file_close(&ck->files.v[i]);
     qn_vec_deinit(&ck->files);
-    gguf_kv_free(ck->kv, ck->n_kv);
+    qn_gguf_kv_free(ck->kv, ck->n_kv);
     free(ck->meta);
     free(ck->tensors);
     qn_map_deinit(&ck->kv_by_key);

@@ -61,11 +61,11 @@ int qn_gguf_open(qn_ckpt *ck, const char *path, qn_err *err);
 /* ck->config from ck->kv and the tensors. */
 int qn_gguf_make_config(qn_ckpt *ck, qn_err *err);
 /* The scalar of a fixed-size type whose little-endian bytes are at p. */
-void gguf_scalar(qn_gguf_type type, const char *p, qn_gguf_kv *out);
+void qn_gguf_scalar(qn_gguf_type type, const char *p, qn_gguf_kv *out);
 /* Bytes of a fixed-size type; 0 for strings and arrays. */
-int gguf_type_size(qn_gguf_type type);
+int qn_gguf_type_size(qn_gguf_type type);
 /* Frees pairs and the arrays of strings that they own. */
-void gguf_kv_free(qn_gguf_kv *kv, size_t n);
+void qn_gguf_kv_free(qn_gguf_kv *kv, size_t n);
 /* Fills ck from an HF directory. */
 int qn_hf_open_dir(qn_ckpt *ck, const char *dir, qn_err *err);
 /* The same from one .safetensors file of such a directory. */

@@ -29,11 +29,11 @@
 
 /* ---- one tensor's description ------------------------------------------ */
 
-static int read_name(qn_ckpt *ck, gguf_meta *m, qn_tensor *t, qn_err *err)
+static int read_name(qn_ckpt *ck, qn_gguf_meta *m, qn_tensor *t, qn_err *err)
 {
     qn_view name;
 
-    QN_TRY(gguf_read_str(m, &name, err));
+    QN_TRY(qn_gguf_read_str(m, &name, err));
     if (name.n == 0 || memchr(name.p, 0, name.n) ||
         !qn_utf8_valid(name.p, name.n))
         return qn_fail(err, QN_EFORMAT,
@@ -44,12 +44,12 @@ static int read_name(qn_ckpt *ck, gguf_meta *m, qn_tensor *t, qn_err *err)
     return 0;
 }
 
-static int read_shape(gguf_meta *m, qn_tensor *t, qn_err *err)
+static int read_shape(qn_gguf_meta *m, qn_tensor *t, qn_err *err)
 {
     uint64_t dims[DIMS_MAX];
     uint32_t n;
 
-    QN_TRY(gguf_read_u32(m, &n, err));
+    QN_TRY(qn_gguf_read_u32(m, &n, err));
     if (n > DIMS_MAX)
         return qn_fail(err, QN_EFORMAT,
                        "%s: tensor %s has %" PRIu32 " dimensions, GGUF knows "
@@ -58,7 +58,7 @@ static int read_shape(gguf_meta *m, qn_tensor *t, qn_err *err)
     t->n_dims = (int)n;
     t->n_elems = 1;
     for (uint32_t i = 0; i < n; i++) {
-        QN_TRY(gguf_read_u64(m, &dims[i], err));
+        QN_TRY(qn_gguf_read_u64(m, &dims[i], err));
         if (dims[i] > INT64_MAX ||
             !qn_mul_u64(t->n_elems, dims[i], &t->n_elems))
             return qn_fail(err, QN_EFORMAT,
@@ -71,13 +71,13 @@ static int read_shape(gguf_meta *m, qn_tensor *t, qn_err *err)
     return 0;
 }
 
-static int read_format(qn_ckpt *ck, gguf_meta *m, qn_tensor *t, qn_err *err)
+static int read_format(qn_ckpt *ck, qn_gguf_meta *m, qn_tensor *t, qn_err *err)
 {
     int64_t row = t->n_dims ? t->shape[t->n_dims - 1] : 1;
     const qn_dtype_row *f;
     uint32_t id;
 
-    QN_TRY(gguf_read_u32(m, &id, err));
+    QN_TRY(qn_gguf_read_u32(m, &id, err));
     if (!qn_dtype_from_ggml(id, &t->dtype)) {
         char name[32];
         int n = snprintf(name, sizeof name, "ggml type %" PRIu32, id);
@@ -96,13 +96,13 @@ static int read_format(qn_ckpt *ck, gguf_meta *m, qn_tensor *t, qn_err *err)
 }
 
 /* t->offset is relative to the data for now. */
-static int read_tensor(qn_ckpt *ck, gguf_meta *m, uint64_t align, qn_tensor *t,
-                       qn_err *err)
+static int read_tensor(qn_ckpt *ck, qn_gguf_meta *m, uint64_t align,
+                       qn_tensor *t, qn_err *err)
 {
     QN_TRY(read_name(ck, m, t, err));
     QN_TRY(read_shape(m, t, err));
     QN_TRY(read_format(ck, m, t, err));
-    QN_TRY(gguf_read_u64(m, &t->offset, err));
+    QN_TRY(qn_gguf_read_u64(m, &t->offset, err));
     if (t->offset % align)
         return qn_fail(err, QN_EFORMAT,
                        "%s: tensor %s: offset %" PRIu64
@@ -114,7 +114,7 @@ static int read_tensor(qn_ckpt *ck, gguf_meta *m, uint64_t align, qn_tensor *t,
 
 /* ---- one file ---------------------------------------------------------- */
 
-static int read_align(const gguf_meta *m, uint64_t *align, qn_err *err)
+static int read_align(const qn_gguf_meta *m, uint64_t *align, qn_err *err)
 {
     *align = ALIGN_DEFAULT;
     for (size_t i = 0; i < m->n_kv_read; i++) {
@@ -167,7 +167,7 @@ static int place(const qn_file *f, qn_tensor *all, size_t n, uint64_t data,
                    f->path, end, f->size);
 }
 
-static int read_tensors(qn_ckpt *ck, gguf_meta *m, int file, qn_err *err)
+static int read_tensors(qn_ckpt *ck, qn_gguf_meta *m, int file, qn_err *err)
 {
     uint64_t align, data;
     qn_tensor *all;
@@ -194,7 +194,7 @@ out:
 }
 
 /* Makes the pairs of a file those of the checkpoint. */
-static int take_meta(qn_ckpt *ck, gguf_meta *m, qn_err *err)
+static int take_meta(qn_ckpt *ck, qn_gguf_meta *m, qn_err *err)
 {
     for (size_t i = 0; i < m->n_kv_read; i++)
         if (!qn_map_add(&ck->kv_by_key, m->kv[i].key.p, m->kv[i].key.n, i))
@@ -205,22 +205,22 @@ static int take_meta(qn_ckpt *ck, gguf_meta *m, qn_err *err)
     ck->meta = m->buf;
     ck->kv = m->kv;
     ck->n_kv = m->n_kv_read;
-    *m = (gguf_meta){0};
+    *m = (qn_gguf_meta){0};
     return 0;
 }
 
 static int open_part(qn_ckpt *ck, const char *path, bool first, qn_err *err)
 {
-    gguf_meta m;
+    qn_gguf_meta m;
     int file, rc;
 
     QN_TRY(qn_ckpt_add_file(ck, path, &file, err));
-    QN_TRY_OUT(gguf_meta_read(&m, &ck->files.v[file], err));
+    QN_TRY_OUT(qn_gguf_meta_read(&m, &ck->files.v[file], err));
     QN_TRY_OUT(read_tensors(ck, &m, file, err));
     if (first)
         QN_TRY_OUT(take_meta(ck, &m, err));
 out:
-    gguf_meta_deinit(&m);
+    qn_gguf_meta_deinit(&m);
     return rc;
 }
 

@@ -9,7 +9,7 @@
  */
 #include "ckpt/gguf_config_int.h"
 
-const gguf_key_row gguf_common_keys[] = {
+const qn_gguf_key_row qn_gguf_common_keys[] = {
     {"block_count", "num_hidden_layers", false},
     {"context_length", "max_position_embeddings", false},
     {"embedding_length", "hidden_size", false},
@@ -55,7 +55,7 @@ const gguf_key_row gguf_common_keys[] = {
         "blk.0.attn_q.bias", "attention_bias", true \
     }
 
-static const gguf_arch_row arch_rows[] = {
+static const qn_gguf_arch_row arch_rows[] = {
     {.arch = "llama",
      .when = "expert_count",
      .model_type = "mixtral",
@@ -162,14 +162,14 @@ static const gguf_arch_row arch_rows[] = {
      .tensors = {{"blk.0.attn_q.bias", "use_bias", true}}},
 };
 
-const gguf_arch_row *gguf_arch_find(const qn_ckpt *ck, qn_view arch)
+const qn_gguf_arch_row *qn_gguf_arch_find(const qn_ckpt *ck, qn_view arch)
 {
     for (size_t i = 0; i < QN_COUNTOF(arch_rows); i++) {
-        const gguf_arch_row *row = &arch_rows[i];
+        const qn_gguf_arch_row *row = &arch_rows[i];
         uint64_t v;
         if (!qn_view_eqs(arch, row->arch))
             continue;
-        if (!row->when || (gguf_arch_u64(ck, row->when, &v) && v > 0))
+        if (!row->when || (qn_gguf_arch_u64(ck, row->when, &v) && v > 0))
             return row;
     }
     return NULL;

@@ -24,7 +24,7 @@
 
 /* ---- keys of the architecture ------------------------------------------ */
 
-const qn_gguf_kv *gguf_arch_kv(const qn_ckpt *ck, const char *key)
+const qn_gguf_kv *qn_gguf_arch_kv(const qn_ckpt *ck, const char *key)
 {
     char full[KEY_MAX];
     qn_view arch;
@@ -35,23 +35,23 @@ const qn_gguf_kv *gguf_arch_kv(const qn_ckpt *ck, const char *key)
     return qn_ckpt_gguf_kv(ck, full);
 }
 
-bool gguf_arch_u64(const qn_ckpt *ck, const char *key, uint64_t *out)
+bool qn_gguf_arch_u64(const qn_ckpt *ck, const char *key, uint64_t *out)
 {
-    const qn_gguf_kv *kv = gguf_arch_kv(ck, key);
+    const qn_gguf_kv *kv = qn_gguf_arch_kv(ck, key);
 
     return kv && qn_gguf_as_u64(kv, out);
 }
 
-bool gguf_arch_f64(const qn_ckpt *ck, const char *key, double *out)
+bool qn_gguf_arch_f64(const qn_ckpt *ck, const char *key, double *out)
 {
-    const qn_gguf_kv *kv = gguf_arch_kv(ck, key);
+    const qn_gguf_kv *kv = qn_gguf_arch_kv(ck, key);
 
     return kv && qn_gguf_as_f64(kv, out);
 }
 
 /* ---- values to JSON ---------------------------------------------------- */
 
-json_t *gguf_json_f32(double f32)
+json_t *qn_gguf_json_f32(double f32)
 {
     char text[32];
 
@@ -71,7 +71,7 @@ static json_t *json_u64(uint64_t v)
 static json_t *scalar_json(const qn_gguf_kv *kv)
 {
     switch (kv->type) {
-    case QN_GGUF_F32: return gguf_json_f32(kv->v.f);
+    case QN_GGUF_F32: return qn_gguf_json_f32(kv->v.f);
     case QN_GGUF_F64: return json_real(kv->v.f);
     case QN_GGUF_BOOL: return json_boolean(kv->v.u);
     case QN_GGUF_STR: return json_stringn(kv->v.str.p, kv->v.str.n);
@@ -125,8 +125,8 @@ static int put_kv(const qn_ckpt *ck, json_t *config, const char *name,
 
 /* ---- the tables -------------------------------------------------------- */
 
-static const gguf_key_row *find_key(const gguf_key_row *rows, size_t max,
-                                    const char *key)
+static const qn_gguf_key_row *find_key(const qn_gguf_key_row *rows, size_t max,
+                                       const char *key)
 {
     for (size_t i = 0; i < max && rows[i].gguf; i++)
         if (strcmp(rows[i].gguf, key) == 0)
@@ -141,12 +141,12 @@ static bool is_zero(const qn_gguf_kv *kv)
     return qn_gguf_as_f64(kv, &v) && v == 0;
 }
 
-static int map_keys(const qn_ckpt *ck, const gguf_arch_row *row, qn_view arch,
-                    json_t *config, qn_err *err)
+static int map_keys(const qn_ckpt *ck, const qn_gguf_arch_row *row,
+                    qn_view arch, json_t *config, qn_err *err)
 {
     for (size_t i = 0; i < ck->n_kv; i++) {
         const qn_gguf_kv *kv = &ck->kv[i];
-        const gguf_key_row *k = NULL;
+        const qn_gguf_key_row *k = NULL;
         char full[KEY_MAX];
         const char *key = full + arch.n + 1;
 
@@ -158,7 +158,7 @@ static int map_keys(const qn_ckpt *ck, const gguf_arch_row *row, qn_view arch,
         if (row)
             k = find_key(row->keys, QN_COUNTOF(row->keys), key);
         if (!k)
-            k = find_key(gguf_common_keys, SIZE_MAX, key);
+            k = find_key(qn_gguf_common_keys, SIZE_MAX, key);
         if ((kv->type == QN_GGUF_F32 || kv->type == QN_GGUF_F64) &&
             !isfinite(kv->v.f))
             return qn_fail(err, QN_EFORMAT, "%s: %s is no finite number",
@@ -170,7 +170,7 @@ static int map_keys(const qn_ckpt *ck, const gguf_arch_row *row, qn_view arch,
     return 0;
 }
 
-static void map_implied(const qn_ckpt *ck, const gguf_arch_row *row,
+static void map_implied(const qn_ckpt *ck, const qn_gguf_arch_row *row,
                         qn_view arch, json_t *config)
 {
     if (!row) {
@@ -182,7 +182,7 @@ static void map_implied(const qn_ckpt *ck, const gguf_arch_row *row,
                         json_pack("[s]", row->class_name));
     json_object_update_new(config, json_loads(row->fixed, 0, NULL));
     for (size_t i = 0; i < QN_COUNTOF(row->tensors); i++) {
-        const gguf_tensor_row *t = &row->tensors[i];
+        const qn_gguf_tensor_row *t = &row->tensors[i];
         if (t->tensor)
             json_object_set_new(config, t->hf,
                                 json_boolean((qn_ckpt_find(ck, t->tensor) !=
@@ -195,7 +195,7 @@ static void map_implied(const qn_ckpt *ck, const gguf_arch_row *row,
 /* The first of a per-layer array too: as llama.cpp does where it must. */
 static bool first_u64(const qn_ckpt *ck, const char *key, uint64_t *out)
 {
-    const qn_gguf_kv *kv = gguf_arch_kv(ck, key);
+    const qn_gguf_kv *kv = qn_gguf_arch_kv(ck, key);
     qn_gguf_kv e;
 
     if (!kv)
@@ -215,7 +215,7 @@ static double rotary_factor(uint64_t n_rot, uint64_t d_head)
     return f;
 }
 
-static void map_heads(const qn_ckpt *ck, const gguf_arch_row *row,
+static void map_heads(const qn_ckpt *ck, const qn_gguf_arch_row *row,
                       json_t *config)
 {
     uint64_t n_embd, n_head, d_head, d_v, n_rot, n_layer = 0;
@@ -254,7 +254,8 @@ static void map_heads(const qn_ckpt *ck, const gguf_arch_row *row,
  * each layer (true: sliding). */
 static void map_layer_types(const qn_ckpt *ck, json_t *config)
 {
-    const qn_gguf_kv *kv = gguf_arch_kv(ck, "attention.sliding_window_pattern");
+    const qn_gguf_kv *kv = qn_gguf_arch_kv(ck,
+                                           "attention.sliding_window_pattern");
     json_t *types;
     qn_gguf_kv e;
 
@@ -280,7 +281,7 @@ static void map_vocab(const qn_ckpt *ck, json_t *config)
 
     if (embd && embd->n_dims == 2)
         json_object_set_new(config, "vocab_size", json_integer(embd->shape[0]));
-    else if (gguf_arch_u64(ck, "vocab_size", &v))
+    else if (qn_gguf_arch_u64(ck, "vocab_size", &v))
         json_object_set_new(config, "vocab_size", json_u64(v));
     else if (tokens && tokens->type == QN_GGUF_ARR)
         json_object_set_new(config, "vocab_size", json_u64(tokens->n));
@@ -340,16 +341,16 @@ static int check_kind(const qn_ckpt *ck, qn_view *arch, qn_err *err)
 
 int qn_gguf_make_config(qn_ckpt *ck, qn_err *err)
 {
-    const gguf_arch_row *row;
+    const qn_gguf_arch_row *row;
     qn_view arch;
 
     QN_TRY(check_kind(ck, &arch, err));
-    row = gguf_arch_find(ck, arch);
+    row = qn_gguf_arch_find(ck, arch);
     ck->config = json_object();
     map_implied(ck, row, arch, ck->config);
     QN_TRY(map_keys(ck, row, arch, ck->config, err));
     map_heads(ck, row, ck->config);
     map_layer_types(ck, ck->config);
     map_vocab(ck, ck->config);
-    return gguf_map_rope(ck, ck->config, err);
+    return qn_gguf_map_rope(ck, ck->config, err);
 }

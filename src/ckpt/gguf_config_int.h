@@ -7,49 +7,49 @@
 
 /* A key without its "{arch}." and the name that config.json has for it.
  * hf NULL: no counterpart (harmless, or made into something else in code). */
-typedef struct gguf_key_row {
+typedef struct qn_gguf_key_row {
     const char *gguf;
     const char *hf;
     bool drop_zero; /* 0 means that there is none */
-} gguf_key_row;
+} qn_gguf_key_row;
 
 /* hf = (there is such a tensor) == value_if_there. */
-typedef struct gguf_tensor_row {
+typedef struct qn_gguf_tensor_row {
     const char *tensor;
     const char *hf;
     bool value_if_there;
-} gguf_tensor_row;
+} qn_gguf_tensor_row;
 
 /* What GGUF leaves unsaid of a family, because ggml knows it by the name. */
-typedef struct gguf_arch_row {
+typedef struct qn_gguf_arch_row {
     const char *arch; /* general.architecture */
     const char *when; /* only if this key (without "{arch}.") is above 0 */
     const char *model_type;
-    const char *class_name; /* architectures[0] */
-    const char *fixed;      /* a JSON object that keys of the file override */
-    gguf_key_row keys[6];   /* before the common ones; ends at gguf NULL */
-    gguf_tensor_row tensors[3];
+    const char *class_name;  /* architectures[0] */
+    const char *fixed;       /* a JSON object that keys of the file override */
+    qn_gguf_key_row keys[6]; /* before the common ones; ends at gguf NULL */
+    qn_gguf_tensor_row tensors[3];
     const char *rotary; /* this family's partial rotary factor, always said */
     bool say_head_dim;  /* config's default is not hidden_size / heads      */
     int64_t odd_layers; /* the size whose query_pre_attn_scalar is not
                             head_dim but hidden_size / heads (Gemma 27B)     */
     bool has_qpas;
-} gguf_arch_row;
+} qn_gguf_arch_row;
 
-extern const gguf_key_row gguf_common_keys[];
+extern const qn_gguf_key_row qn_gguf_common_keys[];
 
 /* The first row that fits, or NULL. */
-const gguf_arch_row *gguf_arch_find(const qn_ckpt *ck, qn_view arch);
+const qn_gguf_arch_row *qn_gguf_arch_find(const qn_ckpt *ck, qn_view arch);
 
 /* "{arch}.{key}" of a checkpoint, or NULL. */
-const qn_gguf_kv *gguf_arch_kv(const qn_ckpt *ck, const char *key);
-bool gguf_arch_u64(const qn_ckpt *ck, const char *key, uint64_t *out);
-bool gguf_arch_f64(const qn_ckpt *ck, const char *key, double *out);
+const qn_gguf_kv *qn_gguf_arch_kv(const qn_ckpt *ck, const char *key);
+bool qn_gguf_arch_u64(const qn_ckpt *ck, const char *key, uint64_t *out);
+bool qn_gguf_arch_f64(const qn_ckpt *ck, const char *key, double *out);
 
 /* A finite number as the shortest decimal that reads back as this float. */
-json_t *gguf_json_f32(double f32);
+json_t *qn_gguf_json_f32(double f32);
 
 /* rope_scaling from rope.scaling.* and the rope_factors tensors. */
-int gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err);
+int qn_gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err);
 
 #endif

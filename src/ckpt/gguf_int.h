@@ -9,7 +9,7 @@
  * `buf` has room for all that may be metadata and is filled as the cursor
  * moves on; it never moves, so keys and strings point into it. Room that is
  * not reached is never touched, and so costs address space alone. */
-typedef struct gguf_meta {
+typedef struct qn_gguf_meta {
     const qn_file *f;
     char *buf;
     uint64_t room; /* bytes of buf: the file, or the limit on metadata */
@@ -21,16 +21,16 @@ typedef struct gguf_meta {
     uint64_t n_kv;
     qn_gguf_kv *kv; /* [n_kv_read] */
     size_t n_kv_read;
-} gguf_meta;
+} qn_gguf_meta;
 
 /* Reads the header and all pairs; the cursor is then at the first tensor's
- * description. On failure too the caller ends it with gguf_meta_deinit. */
-int gguf_meta_read(gguf_meta *m, const qn_file *f, qn_err *err);
-void gguf_meta_deinit(gguf_meta *m);
+ * description. On failure too the caller ends it with qn_gguf_meta_deinit. */
+int qn_gguf_meta_read(qn_gguf_meta *m, const qn_file *f, qn_err *err);
+void qn_gguf_meta_deinit(qn_gguf_meta *m);
 
 /* The primitives of the format, at the cursor. */
-int gguf_read_u32(gguf_meta *m, uint32_t *out, qn_err *err);
-int gguf_read_u64(gguf_meta *m, uint64_t *out, qn_err *err);
-int gguf_read_str(gguf_meta *m, qn_view *out, qn_err *err);
+int qn_gguf_read_u32(qn_gguf_meta *m, uint32_t *out, qn_err *err);
+int qn_gguf_read_u64(qn_gguf_meta *m, uint64_t *out, qn_err *err);
+int qn_gguf_read_str(qn_gguf_meta *m, qn_view *out, qn_err *err);
 
 #endif

@@ -10,12 +10,12 @@ static const unsigned char type_size[] = {
     [QN_GGUF_F64] = 8,
 };
 
-int gguf_type_size(qn_gguf_type type)
+int qn_gguf_type_size(qn_gguf_type type)
 {
     return type_size[type];
 }
 
-void gguf_scalar(qn_gguf_type type, const char *p, qn_gguf_kv *out)
+void qn_gguf_scalar(qn_gguf_type type, const char *p, qn_gguf_kv *out)
 {
     uint64_t raw = 0;
     uint32_t bits;
@@ -40,7 +40,7 @@ void gguf_scalar(qn_gguf_type type, const char *p, qn_gguf_kv *out)
     }
 }
 
-void gguf_kv_free(qn_gguf_kv *kv, size_t n)
+void qn_gguf_kv_free(qn_gguf_kv *kv, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (kv[i].type == QN_GGUF_ARR && kv[i].elem_type == QN_GGUF_STR)
@@ -96,9 +96,9 @@ bool qn_gguf_elem(const qn_gguf_kv *kv, uint64_t i, qn_gguf_kv *out)
         out->type = out->elem_type = QN_GGUF_STR;
         out->v.str = kv->v.strs[i];
     } else {
-        gguf_scalar(kv->elem_type,
-                    (const char *)kv->v.data + i * type_size[kv->elem_type],
-                    out);
+        qn_gguf_scalar(kv->elem_type,
+                       (const char *)kv->v.data + i * type_size[kv->elem_type],
+                       out);
     }
     return true;
 }

@@ -31,7 +31,7 @@
 
 /* ---- cursor ------------------------------------------------------------ */
 
-static int cut_short(const gguf_meta *m, qn_err *err)
+static int cut_short(const qn_gguf_meta *m, qn_err *err)
 {
     return qn_fail(err, QN_EFORMAT,
                    "%s is cut short or damaged: its metadata goes on at byte "
@@ -41,7 +41,7 @@ static int cut_short(const gguf_meta *m, qn_err *err)
 }
 
 /* Makes the next n bytes readable at buf + pos. */
-static int need(gguf_meta *m, uint64_t n, qn_err *err)
+static int need(qn_gguf_meta *m, uint64_t n, qn_err *err)
 {
     uint64_t end, upto;
 
@@ -70,7 +70,7 @@ static uint64_t le(const char *p, int n)
     return v;
 }
 
-static int read_le(gguf_meta *m, int n, uint64_t *out, qn_err *err)
+static int read_le(qn_gguf_meta *m, int n, uint64_t *out, qn_err *err)
 {
     QN_TRY(need(m, (uint64_t)n, err));
     *out = le(m->buf + m->pos, n);
@@ -78,7 +78,7 @@ static int read_le(gguf_meta *m, int n, uint64_t *out, qn_err *err)
     return 0;
 }
 
-int gguf_read_u32(gguf_meta *m, uint32_t *out, qn_err *err)
+int qn_gguf_read_u32(qn_gguf_meta *m, uint32_t *out, qn_err *err)
 {
     uint64_t v;
 
@@ -87,16 +87,16 @@ int gguf_read_u32(gguf_meta *m, uint32_t *out, qn_err *err)
     return 0;
 }
 
-int gguf_read_u64(gguf_meta *m, uint64_t *out, qn_err *err)
+int qn_gguf_read_u64(qn_gguf_meta *m, uint64_t *out, qn_err *err)
 {
     return read_le(m, 8, out, err);
 }
 
-int gguf_read_str(gguf_meta *m, qn_view *out, qn_err *err)
+int qn_gguf_read_str(qn_gguf_meta *m, qn_view *out, qn_err *err)
 {
     uint64_t n;
 
-    QN_TRY(gguf_read_u64(m, &n, err));
+    QN_TRY(qn_gguf_read_u64(m, &n, err));
     QN_TRY(need(m, n, err));
     *out = qn_view_of(m->buf + m->pos, (size_t)n);
     m->pos += n;
@@ -105,11 +105,11 @@ int gguf_read_str(gguf_meta *m, qn_view *out, qn_err *err)
 
 /* ---- values ------------------------------------------------------------ */
 
-static int read_type(gguf_meta *m, qn_gguf_type *type, qn_err *err)
+static int read_type(qn_gguf_meta *m, qn_gguf_type *type, qn_err *err)
 {
     uint32_t v;
 
-    QN_TRY(gguf_read_u32(m, &v, err));
+    QN_TRY(qn_gguf_read_u32(m, &v, err));
     if (v > QN_GGUF_F64)
         return qn_fail(err, QN_EFORMAT,
                        "%s: value type %" PRIu32 " at byte %" PRIu64
@@ -119,7 +119,7 @@ static int read_type(gguf_meta *m, qn_gguf_type *type, qn_err *err)
     return 0;
 }
 
-static int check_bool(const gguf_meta *m, uint64_t v, qn_err *err)
+static int check_bool(const qn_gguf_meta *m, uint64_t v, qn_err *err)
 {
     if (v <= 1)
         return 0;
@@ -129,33 +129,33 @@ static int check_bool(const gguf_meta *m, uint64_t v, qn_err *err)
                    m->f->path, m->pos - 1, v);
 }
 
-static int read_number(gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
+static int read_number(qn_gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
 {
-    uint64_t size = (uint64_t)gguf_type_size(kv->type);
+    uint64_t size = (uint64_t)qn_gguf_type_size(kv->type);
 
     QN_TRY(need(m, size, err));
-    gguf_scalar(kv->type, m->buf + m->pos, kv);
+    qn_gguf_scalar(kv->type, m->buf + m->pos, kv);
     m->pos += size;
     return kv->type == QN_GGUF_BOOL ? check_bool(m, kv->v.u, err) : 0;
 }
 
 /* Type and count of an array at the cursor; the count fits what is left. */
-static int read_array_head(gguf_meta *m, qn_gguf_type *type, uint64_t *n,
+static int read_array_head(qn_gguf_meta *m, qn_gguf_type *type, uint64_t *n,
                            qn_err *err)
 {
     uint64_t least;
 
     QN_TRY(read_type(m, type, err));
-    QN_TRY(gguf_read_u64(m, n, err));
+    QN_TRY(qn_gguf_read_u64(m, n, err));
     least = *type == QN_GGUF_STR   ? 8
             : *type == QN_GGUF_ARR ? 12
-                                   : (uint64_t)gguf_type_size(*type);
+                                   : (uint64_t)qn_gguf_type_size(*type);
     if (*n > (m->f->size - m->pos) / least)
         return cut_short(m, err);
     return 0;
 }
 
-static int read_strings(gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
+static int read_strings(qn_gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
 {
     qn_view *strs;
 
@@ -167,18 +167,18 @@ static int read_strings(gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
                        m->f->path, kv->n);
     kv->v.strs = strs;
     for (uint64_t i = 0; i < kv->n; i++)
-        QN_TRY(gguf_read_str(m, &strs[i], err));
+        QN_TRY(qn_gguf_read_str(m, &strs[i], err));
     return 0;
 }
 
 /* Moves over the n values of an array; nested ones have no better reader. */
-static int skip_values(gguf_meta *m, qn_gguf_type type, uint64_t n, int depth,
-                       qn_err *err)
+static int skip_values(qn_gguf_meta *m, qn_gguf_type type, uint64_t n,
+                       int depth, qn_err *err)
 {
     qn_view s;
 
-    if (gguf_type_size(type)) {
-        uint64_t bytes = n * (uint64_t)gguf_type_size(type);
+    if (qn_gguf_type_size(type)) {
+        uint64_t bytes = n * (uint64_t)qn_gguf_type_size(type);
         QN_TRY(need(m, bytes, err));
         m->pos += bytes;
         return 0;
@@ -190,7 +190,7 @@ static int skip_values(gguf_meta *m, qn_gguf_type type, uint64_t n, int depth,
             m->f->path, ARRAY_DEPTH_MAX, m->pos);
     for (uint64_t i = 0; i < n; i++) {
         if (type == QN_GGUF_STR) {
-            QN_TRY(gguf_read_str(m, &s, err));
+            QN_TRY(qn_gguf_read_str(m, &s, err));
         } else {
             qn_gguf_type inner;
             uint64_t n_inner;
@@ -201,7 +201,7 @@ static int skip_values(gguf_meta *m, qn_gguf_type type, uint64_t n, int depth,
     return 0;
 }
 
-static int read_array(gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
+static int read_array(qn_gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
 {
     uint64_t begin;
 
@@ -217,9 +217,9 @@ static int read_array(gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
     return 0;
 }
 
-static int read_kv(gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
+static int read_kv(qn_gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
 {
-    QN_TRY(gguf_read_str(m, &kv->key, err));
+    QN_TRY(qn_gguf_read_str(m, &kv->key, err));
     if (kv->key.n == 0 || kv->key.n > NAME_MAX_LEN ||
         memchr(kv->key.p, 0, kv->key.n) || !qn_utf8_valid(kv->key.p, kv->key.n))
         return qn_fail(err, QN_EFORMAT,
@@ -229,7 +229,7 @@ static int read_kv(gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
     QN_TRY(read_type(m, &kv->type, err));
     kv->elem_type = kv->type;
     if (kv->type == QN_GGUF_STR)
-        return gguf_read_str(m, &kv->v.str, err);
+        return qn_gguf_read_str(m, &kv->v.str, err);
     if (kv->type == QN_GGUF_ARR)
         return read_array(m, kv, err);
     return read_number(m, kv, err);
@@ -237,7 +237,7 @@ static int read_kv(gguf_meta *m, qn_gguf_kv *kv, qn_err *err)
 
 /* ---- the whole --------------------------------------------------------- */
 
-static int read_header(gguf_meta *m, qn_err *err)
+static int read_header(qn_gguf_meta *m, qn_err *err)
 {
     const char *path = m->f->path;
 
@@ -246,7 +246,7 @@ static int read_header(gguf_meta *m, qn_err *err)
         return qn_fail(err, QN_EFORMAT, "%s is not a GGUF file", path);
     }
     m->pos = 4;
-    QN_TRY(gguf_read_u32(m, &m->version, err));
+    QN_TRY(qn_gguf_read_u32(m, &m->version, err));
     if ((m->version & 0xffff) == 0)
         return qn_fail(err, QN_EUNSUP,
                        "%s is a big-endian GGUF file; use the little-endian "
@@ -262,8 +262,8 @@ static int read_header(gguf_meta *m, qn_err *err)
                        "%s is GGUF version %" PRIu32 "; versions 2 and 3 are "
                        "supported",
                        path, m->version);
-    QN_TRY(gguf_read_u64(m, &m->n_tensors, err));
-    QN_TRY(gguf_read_u64(m, &m->n_kv, err));
+    QN_TRY(qn_gguf_read_u64(m, &m->n_tensors, err));
+    QN_TRY(qn_gguf_read_u64(m, &m->n_kv, err));
     if (m->n_kv > m->room / KV_MIN || m->n_tensors > m->room / TENSOR_MIN)
         return qn_fail(err, QN_EFORMAT,
                        "%s: %" PRIu64 " pairs and %" PRIu64 " tensors do not "
@@ -272,9 +272,9 @@ static int read_header(gguf_meta *m, qn_err *err)
     return 0;
 }
 
-int gguf_meta_read(gguf_meta *m, const qn_file *f, qn_err *err)
+int qn_gguf_meta_read(qn_gguf_meta *m, const qn_file *f, qn_err *err)
 {
-    *m = (gguf_meta){.f = f, .room = QN_MIN(f->size, META_MAX)};
+    *m = (qn_gguf_meta){.f = f, .room = QN_MIN(f->size, META_MAX)};
     m->buf = qn_alloc((size_t)m->room, 1);
     if (!m->buf)
         return qn_fail(err, QN_ENOMEM, "%s: no memory for its metadata",
@@ -296,9 +296,9 @@ int gguf_meta_read(gguf_meta *m, const qn_file *f, qn_err *err)
     return 0;
 }
 
-void gguf_meta_deinit(gguf_meta *m)
+void qn_gguf_meta_deinit(qn_gguf_meta *m)
 {
-    gguf_kv_free(m->kv, m->n_kv_read);
+    qn_gguf_kv_free(m->kv, m->n_kv_read);
     free(m->buf);
-    *m = (gguf_meta){0};
+    *m = (qn_gguf_meta){0};
 }

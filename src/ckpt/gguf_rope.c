@@ -37,7 +37,7 @@ static int read_factors(const qn_ckpt *ck, const qn_tensor *t, json_t *scaling,
     QN_TRY_OUT(qn_dtype_decode(t->dtype, raw, values, (size_t)t->n_elems, err));
     list = json_array();
     for (uint64_t i = 0; i < t->n_elems; i++) {
-        json_t *v = gguf_json_f32((double)values[i]);
+        json_t *v = qn_gguf_json_f32((double)values[i]);
         if (!v || json_array_append_new(list, v) < 0)
             QN_FAIL_OUT(QN_EFORMAT, "%s: tensor %s: element %llu is no number",
                         ck->path, t->name, (unsigned long long)i);
@@ -55,8 +55,8 @@ static void put_f64(const qn_ckpt *ck, const char *key, json_t *scaling,
 {
     double v;
 
-    if (gguf_arch_f64(ck, key, &v))
-        json_object_set_new(scaling, name, gguf_json_f32(v));
+    if (qn_gguf_arch_f64(ck, key, &v))
+        json_object_set_new(scaling, name, qn_gguf_json_f32(v));
 }
 
 static int map_yarn(const qn_ckpt *ck, json_t *scaling, double factor,
@@ -64,7 +64,7 @@ static int map_yarn(const qn_ckpt *ck, json_t *scaling, double factor,
 {
     double attn = 1, ext = 1;
 
-    gguf_arch_f64(ck, "rope.scaling.yarn_ext_factor", &ext);
+    qn_gguf_arch_f64(ck, "rope.scaling.yarn_ext_factor", &ext);
     if (ext != 1)
         return qn_fail(err, QN_EUNSUP,
                        "%s: rope.scaling.yarn_ext_factor %g; only 1 is "
@@ -72,8 +72,8 @@ static int map_yarn(const qn_ckpt *ck, json_t *scaling, double factor,
                        ck->path, ext);
     put_f64(ck, "rope.scaling.yarn_beta_fast", scaling, "beta_fast");
     put_f64(ck, "rope.scaling.yarn_beta_slow", scaling, "beta_slow");
-    if (!gguf_arch_f64(ck, "rope.scaling.yarn_attn_factor", &attn))
-        gguf_arch_f64(ck, "rope.scaling.attn_factor", &attn);
+    if (!qn_gguf_arch_f64(ck, "rope.scaling.yarn_attn_factor", &attn))
+        qn_gguf_arch_f64(ck, "rope.scaling.attn_factor", &attn);
     if (attn != 1 && factor > 0)
         json_object_set_new(scaling, "attention_factor",
                             json_real(attn * (1 + 0.1 * log(factor))));
@@ -89,7 +89,7 @@ static int map_longrope(const qn_ckpt *ck, json_t *config, json_t *scaling,
     QN_TRY(read_factors(ck, shorts, scaling, "short_factor", err));
     QN_TRY(read_factors(ck, longs, scaling, "long_factor", err));
     put_f64(ck, "rope.scaling.attn_factor", scaling, "attention_factor");
-    if (gguf_arch_u64(ck, "rope.scaling.original_context_length", &ctx) &&
+    if (qn_gguf_arch_u64(ck, "rope.scaling.original_context_length", &ctx) &&
         ctx <= INT64_MAX)
         json_object_set_new(config, "original_max_position_embeddings",
                             json_integer((json_int_t)ctx));
@@ -99,21 +99,21 @@ static int map_longrope(const qn_ckpt *ck, json_t *config, json_t *scaling,
 /* The kind of scaling and its factor, from either generation of keys. */
 static qn_view scaling_type(const qn_ckpt *ck, double *factor)
 {
-    const qn_gguf_kv *type = gguf_arch_kv(ck, "rope.scaling.type");
+    const qn_gguf_kv *type = qn_gguf_arch_kv(ck, "rope.scaling.type");
 
     *factor = 1;
     if (type && type->type == QN_GGUF_STR) {
-        gguf_arch_f64(ck, "rope.scaling.factor", factor);
+        qn_gguf_arch_f64(ck, "rope.scaling.factor", factor);
         return type->v.str;
     }
-    if (gguf_arch_f64(ck, "rope.scaling.factor", factor) && *factor != 1)
+    if (qn_gguf_arch_f64(ck, "rope.scaling.factor", factor) && *factor != 1)
         return qn_view_cstr("linear");
-    if (gguf_arch_f64(ck, "rope.scale_linear", factor) && *factor != 1)
+    if (qn_gguf_arch_f64(ck, "rope.scale_linear", factor) && *factor != 1)
         return qn_view_cstr("linear");
     return qn_view_cstr("none");
 }
 
-int gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err)
+int qn_gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err)
 {
     const qn_tensor *longs = qn_ckpt_find(ck, "rope_factors_long.weight");
     const qn_tensor *shorts = qn_ckpt_find(ck, "rope_factors_short.weight");
@@ -133,8 +133,8 @@ int gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err)
         QN_FAIL_OUT(QN_EFORMAT, "%s: rope.scaling.type is not a text",
                     ck->path);
     if (factor != 1 || qn_view_eqs(type, "linear") || qn_view_eqs(type, "yarn"))
-        json_object_set_new(scaling, "factor", gguf_json_f32(factor));
-    if (gguf_arch_u64(ck, "rope.scaling.original_context_length", &ctx) &&
+        json_object_set_new(scaling, "factor", qn_gguf_json_f32(factor));
+    if (qn_gguf_arch_u64(ck, "rope.scaling.original_context_length", &ctx) &&
         ctx <= INT64_MAX && !qn_view_eqs(type, "linear"))
         json_object_set_new(scaling, "original_max_position_embeddings",
                             json_integer((json_int_t)ctx));
