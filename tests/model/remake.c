@@ -117,8 +117,8 @@ char *remake_save(remake *r, qn_dtype type, const char *as)
     for (size_t i = 0; i < r->t.n; i++) {
         const rm_tensor *t = &r->t.v[i];
         qn_dtype d = !as || qn_ends(t->name, as) ? type : QN_F32;
-        NO_ERROR(qn_st_writer_declare(w, t->name, d, t->n_dims, t->shape,
-                                      &err));
+        NO_ERROR(
+            qn_st_writer_declare(w, t->name, d, t->n_dims, t->shape, &err));
     }
     for (size_t i = 0; i < r->t.n; i++) {
         const rm_tensor *t = &r->t.v[i];

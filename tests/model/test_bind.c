@@ -143,13 +143,13 @@ static void test_stacked_experts(void **state)
             snprintf(name, sizeof name, "model.layers.%d.mlp.experts.%s", l,
                      dst[w]);
             if (!remake_has(&r, name))
-                remake_add(&r, name, 3,
-                           (int64_t[]){4, w < 2 ? 128 : 64, 64});
+                remake_add(&r, name, 3, (int64_t[]){4, w < 2 ? 128 : 64, 64});
             for (int e = 0; e < 4; e++) {
                 char old[200];
-                snprintf(old, sizeof old,
-                         "model.layers.%d.block_sparse_moe.experts.%d.%s.weight",
-                         l, e, src[w]);
+                snprintf(
+                    old, sizeof old,
+                    "model.layers.%d.block_sparse_moe.experts.%d.%s.weight", l,
+                    e, src[w]);
                 size_t at = w == 2 ? (size_t)e * one
                                    : (2 * (size_t)e + (size_t)w) * one;
                 memcpy(remake_get(&r, "%s", name)->v + at,
@@ -182,8 +182,8 @@ static void test_left_out(void **state)
                         "vision.patch.weight");
     assert_int_equal(json_integer_value(json_object_get(info, "parameters")),
                      195008);
-    assert_string_equal(
-        json_string_value(json_object_get(info, "family")), "llama");
+    assert_string_equal(json_string_value(json_object_get(info, "family")),
+                        "llama");
     json_decref(info);
     drive_close(&d);
     free(dir);
@@ -280,8 +280,13 @@ static void test_batch_limits(void **state)
     const float *logits;
     int32_t page[8] = {0, 1, 2, 3, 4, 5, 6, 7}, token = 3, pos = 0, row = 0;
     qn_span span = {.n_row = 1, .rope_len = 1, .pages = {page, page}};
-    qn_batch b = {.n_row = 1, .tokens = &token, .pos = &pos, .n_span = 1,
-                  .spans = &span, .n_out = 1, .out_rows = &row};
+    qn_batch b = {.n_row = 1,
+                  .tokens = &token,
+                  .pos = &pos,
+                  .n_span = 1,
+                  .spans = &span,
+                  .n_out = 1,
+                  .out_rows = &row};
     assert_int_equal(drive_open(&d, qn_test_data("models/gpt2"), NULL, &err),
                      0);
     assert_int_equal(qn_pass_forward(d.pass, &b, &logits, &err), 0);

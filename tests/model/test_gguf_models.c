@@ -113,9 +113,10 @@ static void stack_experts(remake *r, const dims *m)
             remake_add(r, name, 3, (int64_t[]){m->exps, out, in});
             size_t one = (size_t)(out * in);
             for (int e = 0; e < m->exps; e++) {
-                snprintf(old, sizeof old,
-                         "model.layers.%d.block_sparse_moe.experts.%d.%s.weight",
-                         l, e, names[w][0]);
+                snprintf(
+                    old, sizeof old,
+                    "model.layers.%d.block_sparse_moe.experts.%d.%s.weight", l,
+                    e, names[w][0]);
                 memcpy(remake_get(r, "%s", name)->v + (size_t)e * one,
                        remake_get(r, "%s", old)->v, one * sizeof(float));
                 remake_drop(r, old);
@@ -132,8 +133,8 @@ static void add_rope_freqs(remake *r, const dims *m)
     double f = json_number_value(json_object_get(p, "factor"));
     double ctx = json_number_value(
         json_object_get(p, "original_max_position_embeddings"));
-    rm_tensor *t =
-        remake_add(r, "rope_freqs.weight", 1, (int64_t[]){m->dh / 2});
+    rm_tensor *t = remake_add(r, "rope_freqs.weight", 1,
+                              (int64_t[]){m->dh / 2});
     for (int i = 0; i < m->dh / 2; i++) {
         double turns = ctx / (2 * M_PI * pow(theta, 2.0 * i / m->dh));
         double keep = (turns - 1) / 3; /* low 1, high 4 */
@@ -169,19 +170,20 @@ static const char *const llama_names[][2] = {
     {"block_sparse_moe.gate", "ffn_gate_inp"},
     {NULL, NULL},
 };
-static const char *const pre_norm_names[][2] = {
-    {"post_attention_layernorm", "ffn_norm"}, {NULL, NULL}};
+static const char *const pre_norm_names[][2] = {{"post_attention_layernorm",
+                                                 "ffn_norm"},
+                                                {NULL, NULL}};
 static const char *const gemma2_names[][2] = {
     {"post_attention_layernorm", "post_attention_norm"},
     {"pre_feedforward_layernorm", "ffn_norm"},
     {"post_feedforward_layernorm", "post_ffw_norm"},
     {NULL, NULL}};
 static const char *const gpt2_names[][2] = {
-    {"wte", "token_embd"},        {"wpe", "position_embd"},
-    {"ln_f", "output_norm"},      {"attn.c_attn", "attn_qkv"},
+    {"wte", "token_embd"},          {"wpe", "position_embd"},
+    {"ln_f", "output_norm"},        {"attn.c_attn", "attn_qkv"},
     {"attn.c_proj", "attn_output"}, {"ln_1", "attn_norm"},
-    {"ln_2", "ffn_norm"},         {"mlp.c_fc", "ffn_up"},
-    {"mlp.c_proj", "ffn_down"},   {NULL, NULL}};
+    {"ln_2", "ffn_norm"},           {"mlp.c_fc", "ffn_up"},
+    {"mlp.c_proj", "ffn_down"},     {NULL, NULL}};
 static const char *const neox_names[][2] = {
     {"gpt_neox.embed_in", "token_embd"},
     {"gpt_neox.final_layer_norm", "output_norm"},
@@ -251,10 +253,10 @@ static json_t *meta_of(const remake *r, const char *arch, const dims *m,
     json_t *v;
     double eps = 1e-5, theta;
     json_object_set_new(o, "general.architecture", json_string(arch));
-#define META(key, value)                                \
-    do {                                                \
+#define META(key, value)                                 \
+    do {                                                 \
         snprintf(name, sizeof name, "%s.%s", arch, key); \
-        json_object_set_new(o, name, value);            \
+        json_object_set_new(o, name, value);             \
     } while (0)
     META("block_count", json_integer(m->layers));
     META("context_length",
@@ -302,8 +304,8 @@ static void check(const char *dir, const char *path)
     qn_test_close_max(got, want, (size_t)n_logits, tolerance);
     json_t *info = json_object();
     qn_net_info(d.net, info, NULL);
-    assert_int_equal(
-        json_array_size(json_object_get(info, "ignored_tensors")), 0);
+    assert_int_equal(json_array_size(json_object_get(info, "ignored_tensors")),
+                     0);
     json_decref(info);
     free(prompt);
     free(want);

@@ -8,11 +8,11 @@
 /* A small Llama; `with` replaces or adds members. */
 static json_t *config(const char *type, const char *with)
 {
-    json_t *o = json_pack(
-        "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "model_type", type,
-        "vocab_size", 100, "hidden_size", 64, "num_hidden_layers", 4,
-        "num_attention_heads", 4, "num_key_value_heads", 2,
-        "intermediate_size", 96, "max_position_embeddings", 128);
+    json_t *o = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}",
+                          "model_type", type, "vocab_size", 100, "hidden_size",
+                          64, "num_hidden_layers", 4, "num_attention_heads", 4,
+                          "num_key_value_heads", 2, "intermediate_size", 96,
+                          "max_position_embeddings", 128);
     if (with) {
         json_error_t e;
         json_t *w = json_loads(with, 0, &e);
@@ -273,12 +273,89 @@ static void test_hostile(void **state)
     }
     read_fails("mixtral", "{\"num_experts_per_tok\": 9}", QN_EFORMAT,
                "9 of 8 experts");
-    read_fails("gemma2", "{\"layer_types\": [\"full_attention\"]}",
-               QN_EFORMAT, "should list 4 layers");
+    read_fails("gemma2", "{\"layer_types\": [\"full_attention\"]}", QN_EFORMAT,
+               "should list 4 layers");
     read_fails("gpt2", "{\"max_position_embeddings\": 1e12}", QN_EFORMAT,
                "positions");
     qn_hparams hp;
     assert_int_equal(qn_hparams_read(&hp, NULL, NULL), QN_EFORMAT);
+}
+
+static void expect_freqs(const qn_rope_hp *r, int64_t len, const double *want)
+{
+    float *got = malloc((size_t)r->n_freq * sizeof *got);
+    qn_rope_freqs(r, len, got);
+    for (int i = 0; i < r->n_freq; i++) {
+        if (!(fabs((double)got[i] - want[i]) <= 4e-7 * want[i]))
+            fail_msg("frequency %d: %.9g, not %.9g", i, (double)got[i],
+                     want[i]);
+    }
+    free(got);
+}
+
+/* Two sets of factors, by length (LongRoPE); the file's own spelling "su". */
+static void test_longrope(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    double s[8], l[8];
+    read_ok(&hp, "phi3",
+            "{\"original_max_position_embeddings\": 32, \"rope_theta\": 100,"
+            " \"rope_scaling\": {\"type\": \"su\","
+            " \"short_factor\": [1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5],"
+            " \"long_factor\": [2, 4, 6, 8, 10, 12, 14, 16]}}");
+    for (int i = 0; i < 8; i++) {
+        s[i] = 1 / ((1 + 0.5 * i) * pow(100, i / 8.0));
+        l[i] = 1 / ((2 + 2 * i) * pow(100, i / 8.0));
+    }
+    expect_freqs(&hp.rope[0], 32, s);
+    expect_freqs(&hp.rope[0], 33, l);
+    double scale = sqrt(1 + log(128.0 / 32) / log(32));
+    assert_true(fabs((double)hp.rope[0].table_scale - scale) < 1e-6);
+    assert_true(qn_rope_by_length(&hp.rope[0]));
+    qn_hparams_deinit(&hp);
+}
+
+/* NTK by length: up to the trained length nothing changes. */
+static void test_dynamic(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    double plain[8], grown[8];
+    read_ok(&hp, "llama",
+            "{\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}}");
+    double theta = 10000 * pow(2 * 200 / 128.0 - 1, 16 / 14.0);
+    for (int i = 0; i < 8; i++) {
+        plain[i] = pow(10000, -i / 8.0);
+        grown[i] = pow(theta, -i / 8.0);
+    }
+    expect_freqs(&hp.rope[0], 128, plain);
+    expect_freqs(&hp.rope[0], 200, grown);
+    qn_hparams_deinit(&hp);
+}
+
+static void test_yarn_scale(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "llama",
+            "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 8}}");
+    assert_true(fabs((double)hp.rope[0].table_scale - (0.1 * log(8) + 1)) <
+                1e-6);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "llama",
+            "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 8,"
+            " \"mscale\": 1.0, \"mscale_all_dim\": 0.5}}");
+    double want = (0.1 * log(8) + 1) / (0.05 * log(8) + 1);
+    assert_true(fabs((double)hp.rope[0].table_scale - want) < 1e-6);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "llama",
+            "{\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 8,"
+            " \"attention_factor\": 1.25, \"rope_theta\": 1e6,"
+            " \"original_max_position_embeddings\": 16}}");
+    assert_true(hp.rope[0].table_scale == 1.25f);
+    assert_int_equal(hp.rope[0].orig_ctx, 16);
+    qn_hparams_deinit(&hp);
 }
 
 /* Rows name only keys that exist, and each family can be filled. */
@@ -310,11 +387,12 @@ static void test_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spellings),   cmocka_unit_test(test_class_defaults),
-        cmocka_unit_test(test_windows),     cmocka_unit_test(test_gpt2_scales),
-        cmocka_unit_test(test_gemma_act),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_harmless),    cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_spellings), cmocka_unit_test(test_class_defaults),
+        cmocka_unit_test(test_windows),   cmocka_unit_test(test_gpt2_scales),
+        cmocka_unit_test(test_gemma_act), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_harmless),  cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_rows),      cmocka_unit_test(test_longrope),
+        cmocka_unit_test(test_dynamic),   cmocka_unit_test(test_yarn_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,9 +145,12 @@ static void test_own(void **state)
 static void test_shared(void **state)
 {
     static const char *const paths[] = {
-        "goldens/models/mistral",  "goldens/models/qwen3",
-        "goldens/models/gpt_neox", "goldens/models/gemma3_text",
-        "goldens/models/phi",      "goldens/models/opt",
+        "goldens/models/mistral",
+        "goldens/models/qwen3",
+        "goldens/models/gpt_neox",
+        "goldens/models/gemma3_text",
+        "goldens/models/phi",
+        "goldens/models/opt",
         "data/models/gguf/stories260K-f16.gguf",
         "data/models/gguf/stories260K-q8_0.gguf",
         "data/models/gguf/stories260K-q4_0.gguf",

@@ -68,8 +68,7 @@ static int bpe(const vocab *v, int32_t *ids, int n)
         if (at < 0)
             return n;
         ids[at] = (int32_t)best_id;
-        memmove(ids + at + 1, ids + at + 2,
-                (size_t)(n - at - 2) * sizeof *ids);
+        memmove(ids + at + 1, ids + at + 2, (size_t)(n - at - 2) * sizeof *ids);
         n--;
     }
 }
@@ -144,9 +143,8 @@ static void stories_check(const stories *s, const json_t *golden)
         const json_t *ids = json_object_get(c, "ids");
         assert_int_equal(s->n[k], json_array_size(ids));
         for (int j = 0; j < s->n[k]; j++)
-            assert_int_equal(
-                s->ids[k][j],
-                json_integer_value(json_array_get(ids, (size_t)j)));
+            assert_int_equal(s->ids[k][j], json_integer_value(
+                                               json_array_get(ids, (size_t)j)));
     }
 }
 
@@ -206,8 +204,8 @@ static void test_stories260k(void **state)
     };
     (void)state;
     const char *golden = qn_test_shared("data/models/goldens_nll.json");
-    const char *corpus =
-        qn_test_shared("data/corpora/tinystories-train-2MiB.txt");
+    const char *corpus = qn_test_shared(
+        "data/corpora/tinystories-train-2MiB.txt");
     const char *gguf = qn_test_shared(files[1].path);
     if (!golden || !corpus || !gguf)
         QN_SKIP("no shared data");
@@ -228,8 +226,7 @@ static void test_stories260k(void **state)
     for (size_t i = 0; i < QN_COUNTOF(files); i++) {
         const json_t *q = json_object_get(json_object_get(g, "quantized"),
                                           files[i].name);
-        double want = json_number_value(
-            json_object_get(q ? q : g, "mean_nll"));
+        double want = json_number_value(json_object_get(q ? q : g, "mean_nll"));
         const char *path = qn_test_shared(files[i].path);
         double exact = run(path, true, &s, g);
         double fast = run(path, false, &s, g);

@@ -1,4 +1,4 @@
-/* info.c - a network told as JSON, for listings. */
+/* net_info.c - a network told as JSON, for listings. */
 #include "base/compiler.h"
 #include "base/mem.h"
 #include "model/net_int.h"
