@@ -163,5 +163,7 @@ qn_view qn_vocab_text(const qn_vocab *v, int64_t id)
 {
     if (id < 0 || id >= v->n_ids || v->word[id].len == VOCAB_HOLE)
         return qn_view_of(NULL, 0);
+    if (v->word[id].len == 0)
+        return qn_view_of("", 0);
     return qn_view_of(v->text.p + v->word[id].off, v->word[id].len);
 }
