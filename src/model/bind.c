@@ -359,6 +359,10 @@ static int bind_all(bind_ctx *b)
         for (int r = QN_R_GLOBAL_N; r < QN_R_N; r++)
             QN_TRY(bind_role(b, (qn_role)r, l));
     QN_TRY(bind_rope_divisors(b));
+    b->net->slopes_at = b->net->vector_bytes;
+    if (b->net->hp.pos == QN_POS_ALIBI)
+        b->net->vector_bytes +=
+            ((uint64_t)b->net->hp.n_head * sizeof(float) + 63) / 64 * 64;
     if (!qn_add_u64(b->net->weight_bytes, b->net->vector_bytes,
                     &b->net->weight_bytes))
         return qn_fail(b->err, QN_ENOMEM, "%s does not fit into any memory",

@@ -66,19 +66,25 @@ static void project(qn_fwd *f, int layer, const float *x, bool q, bool kv)
     }
 }
 
+static void norms(qn_fwd *f, int layer, bool q, bool k)
+{
+    const qn_part *p = f->net->layer[layer].p;
+    if (f->hp->qk_norm == QN_QK_NONE)
+        return;
+    if (q)
+        qk_norm(f, &p[QN_R_Q_NORM], f->p->q, f->hp->n_head);
+    if (q && k)
+        qn_emit_apart(f);
+    if (k)
+        qk_norm(f, &p[QN_R_K_NORM], f->p->k, f->hp->n_kv);
+}
+
 /* Norm and rotation of q, k or both. */
 static void prepare(qn_fwd *f, int layer, bool q, bool k)
 {
     const qn_hparams *hp = f->hp;
-    const qn_part *p = f->net->layer[layer].p;
-    if (hp->qk_norm != QN_QK_NONE) {
-        if (q)
-            qk_norm(f, &p[QN_R_Q_NORM], f->p->q, hp->n_head);
-        if (q && k)
-            qn_emit_apart(f);
-        if (k)
-            qk_norm(f, &p[QN_R_K_NORM], f->p->k, hp->n_kv);
-    }
+    if (!hp->qk_norm_last)
+        norms(f, layer, q, k);
     if (hp->layer[layer].rope >= 0) {
         if (q)
             rotate(f, layer, f->p->q, hp->n_head);
@@ -87,6 +93,8 @@ static void prepare(qn_fwd *f, int layer, bool q, bool k)
         if (k)
             rotate(f, layer, f->p->k, hp->n_kv);
     }
+    if (hp->qk_norm_last)
+        norms(f, layer, q, k);
 }
 
 static void append(qn_fwd *f, int layer)

@@ -30,6 +30,7 @@ typedef struct qn_family {
     /* Keys of its own by their first spelling, and keys that it ignores,
      * blank-separated (keys.h). */
     const char *keys, *ignores;
+    const char *nested; /* members whose own members count as "nested.key" */
 
     /* What a key means when config.json does not have it: the defaults of
      * the family's configuration class. */
@@ -38,6 +39,9 @@ typedef struct qn_family {
     qn_slide slide;
     bool embed_sqrt;   /* embeddings times sqrt(d_model) */
     bool gelu_is_tanh; /* files say "gelu" where the tanh form was trained */
+    bool nope_full;    /* full layers do not rotate where others slide */
+    bool alibi_scaled; /* slopes are multiplied like q . k */
+    bool o_unbiased;   /* attention_bias means q, k, v alone */
     bool gguf_interleaved; /* converters reorder q and k rows so that the
                               rotation pairs neighbours */
     const struct qn_names *names;

@@ -31,6 +31,8 @@ static int hp_sizes(qn_hparams *hp, const qn_keys *k, qn_err *err)
     QN_TRY(qn_key_need(k, QN_K_N_HEAD, &hp->n_head, err));
     hp->d_embed = qn_key_int(k, QN_K_D_EMBED, hp->d_model);
     hp->n_kv = qn_key_int(k, QN_K_N_KV, hp->n_head);
+    if (k->v[QN_K_MULTI_QUERY].set && !qn_key_true(k, QN_K_GROUPED, false))
+        hp->n_kv = qn_key_true(k, QN_K_MULTI_QUERY, false) ? 1 : hp->n_head;
     if (!k->v[QN_K_D_HEAD].set && hp->d_model % hp->n_head != 0)
         return qn_fail(err, QN_EFORMAT,
                        HP_DOC ": %s (%d) is not a multiple of %s (%d), and "
@@ -48,7 +50,8 @@ static int hp_sizes(qn_hparams *hp, const qn_keys *k, qn_err *err)
         return qn_fail(err, QN_EFORMAT,
                        HP_DOC ": %d heads of %d elements are too many",
                        hp->n_head, hp->d_head);
-    hp->d_ff = qn_key_int(k, QN_K_D_FF, hp->gated ? 0 : 4 * hp->d_model);
+    int ratio = qn_key_int(k, QN_K_FF_RATIO, 4);
+    hp->d_ff = qn_key_int(k, QN_K_D_FF, hp->gated ? 0 : ratio * hp->d_model);
     if (hp->d_ff == 0)
         QN_TRY(qn_key_need(k, QN_K_D_FF, &hp->d_ff, err));
     if (!k->v[QN_K_N_CTX].set)
@@ -98,31 +101,34 @@ static int hp_act(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                    v->name, name);
 }
 
-static int hp_norms(qn_hparams *hp, const qn_keys *k, qn_err *err)
+static void hp_norms(qn_hparams *hp, const qn_keys *k)
 {
     hp->norm_eps = (float)qn_key_num(k, QN_K_NORM_EPS, (double)hp->norm_eps);
     if (!qn_key_true(k, QN_K_NORM_AFFINE, true))
-        return qn_fail(err, QN_EUNSUP, HP_DOC ": %s false is not supported",
-                       qn_key_name(k, QN_K_NORM_AFFINE));
+        hp->norm_bare = true;
     if (!qn_key_true(k, QN_K_NORM_BEFORE, true)) {
         hp->norm_place = QN_NORM_POST; /* the last layer's norm is the end */
         hp->final_norm = false;
     }
     if (qn_key_true(k, QN_K_NO_FINAL_NORM, false))
         hp->final_norm = false;
-    if (k->v[QN_K_QK_NORM].set)
-        hp->qk_norm = qn_key_true(k, QN_K_QK_NORM, false) ? QN_QK_HEAD
-                                                          : QN_QK_NONE;
-    return QN_OK;
+    if (k->v[QN_K_QK_NORM].set && !qn_key_true(k, QN_K_QK_NORM, false))
+        hp->qk_norm = QN_QK_NONE;
 }
 
-static void hp_biases(qn_hparams *hp, const qn_keys *k)
+static void hp_biases(qn_hparams *hp, const qn_keys *k, const qn_family *fam)
 {
-    bool all = qn_key_true(k, QN_K_ALL_BIAS, false);
-    if (k->v[QN_K_ALL_BIAS].set)
+    bool all = qn_key_true(k, QN_K_ALL_BIAS, false) ||
+               (k->v[QN_K_NO_BIAS].set && !qn_key_true(k, QN_K_NO_BIAS, true));
+    if (k->v[QN_K_ALL_BIAS].set || k->v[QN_K_NO_BIAS].set)
         hp->qkv_bias = hp->o_bias = hp->mlp_bias = all;
+    if (k->v[QN_K_NO_BIAS].set)
+        hp->norm_bias = all;
     if (k->v[QN_K_ATTN_BIAS].set)
         hp->qkv_bias = hp->o_bias = qn_key_true(k, QN_K_ATTN_BIAS, false);
+    if (fam->o_unbiased)
+        hp->o_bias = false;
+    hp->o_bias = qn_key_true(k, QN_K_O_BIAS, hp->o_bias);
     hp->qkv_bias = qn_key_true(k, QN_K_QKV_BIAS, hp->qkv_bias);
     hp->mlp_bias = qn_key_true(k, QN_K_MLP_BIAS, hp->mlp_bias);
     hp->head_bias = qn_key_true(k, QN_K_HEAD_BIAS, hp->head_bias);
@@ -139,6 +145,7 @@ static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
                        qn_key_name(k, QN_K_N_EXP_USED), hp->n_exp_used,
                        hp->n_exp);
     hp->d_ff_exp = qn_key_int(k, QN_K_D_FF_EXP, hp->d_ff);
+    hp->d_ff_shared = qn_key_int(k, QN_K_D_FF_SHARED, 0);
     hp->route_renorm = qn_key_true(k, QN_K_ROUTE_RENORM, hp->route_renorm);
     if (hp->route_scale == 0)
         hp->route_scale = 1;
@@ -155,6 +162,11 @@ static void hp_ends(qn_hparams *hp, const qn_keys *k, const qn_family *fam)
     hp->logit_softcap = (float)qn_key_num(k, QN_K_LOGIT_SOFTCAP, 0);
     hp->attn_softcap = (float)qn_key_num(k, QN_K_ATTN_SOFTCAP, 0);
     hp->parallel = qn_key_true(k, QN_K_PARALLEL, hp->parallel);
+    if (qn_key_int(k, QN_K_PARALLEL_NORMS,
+                   qn_key_true(k, QN_K_GROUPED, false) ? 2 : 1) == 2)
+        hp->shared_norm = false;
+    if (qn_key_true(k, QN_K_ALIBI, false))
+        hp->pos = QN_POS_ALIBI;
     hp->tied = qn_key_true(k, QN_K_TIED, hp->tied);
 }
 
@@ -215,57 +227,176 @@ static int hp_list(const qn_hparams *hp, const qn_keys *k, qn_key key,
     return QN_OK;
 }
 
-static int hp_layer_type(const json_t *types, int i, bool *slides, qn_err *err)
+/* Is layer i local ("sliding")? -1 when the entry is of no kind we know. */
+static int hp_local(const json_t *types, int i)
 {
+    static const char *const names[][2] = {{"full_attention",
+                                            "sliding_attention"},
+                                           {"global", "local"}};
     const char *t = json_string_value(json_array_get(types, (size_t)i));
-    *slides = t && strcmp(t, "sliding_attention") == 0;
-    if (*slides || (t && strcmp(t, "full_attention") == 0))
-        return QN_OK;
-    return qn_fail(err, QN_EUNSUP,
-                   HP_DOC ": layer_types[%d] \"%s\" is not supported "
-                          "(full_attention, sliding_attention are)",
-                   i, t ? t : "?");
+    for (size_t n = 0; t && n < QN_COUNTOF(names); n++) {
+        for (int local = 0; local < 2; local++) {
+            if (strcmp(t, names[n][local]) == 0)
+                return local;
+        }
+    }
+    return -1;
 }
 
-static bool hp_slides(const qn_keys *k, const qn_family *fam, int i)
+/* GPT-Neo's attention_types: [[["global", "local"], 6]] as a list of layers,
+ * a new reference; NULL when it is not of that form. */
+static json_t *hp_expand(const json_t *groups, int n_layer)
 {
-    switch (fam->slide) {
-    case QN_SLIDE_NONE: return false;
-    case QN_SLIDE_ALL: return true;
-    case QN_SLIDE_EVERY: return (i + 1) % qn_key_int(k, QN_K_WINDOW_EVERY, 1);
-    case QN_SLIDE_FROM: return i >= qn_key_int(k, QN_K_WINDOW_FROM, 0);
+    json_t *out = json_array();
+    size_t g;
+    json_t *group;
+    json_array_foreach((json_t *)groups, g, group)
+    {
+        json_int_t n = json_integer_value(json_array_get(group, 1));
+        json_t *kinds = json_array_get(group, 0);
+        for (json_int_t i = 0; i < n && i <= n_layer; i++)
+            json_array_extend(out, kinds);
     }
-    return false;
+    if (json_array_size(out) == (size_t)n_layer)
+        return out;
+    json_decref(out);
+    return NULL;
+}
+
+/* Each how manyth layer is full: a number, or "LLLG". */
+static int hp_window_every(const qn_keys *k, int *out, qn_err *err)
+{
+    const qn_value *v = &k->v[QN_K_WINDOW_EVERY];
+    *out = v->set && !v->json ? (int)v->num : 1;
+    if (!v->json)
+        return QN_OK;
+    const char *s = json_string_value(v->json);
+    size_t n = s ? strspn(s, "L") : 0;
+    if (json_is_integer(v->json) && json_integer_value(v->json) > 0)
+        *out = (int)QN_MIN(json_integer_value(v->json), INT32_MAX);
+    else if (n > 0 && n < INT32_MAX && strcmp(s + n, "G") == 0)
+        *out = (int)n + 1;
+    else
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %s should be a positive number or like "
+                              "\"LLLG\"",
+                       qn_key_name(k, QN_K_WINDOW_EVERY));
+    return QN_OK;
+}
+
+/* Which layers slide, into layer[].window as 0 or 1. */
+static int hp_sliding(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
+                      const json_t *types, qn_err *err)
+{
+    int every, from = qn_key_int(k, QN_K_WINDOW_FROM, 0);
+    QN_TRY(hp_window_every(k, &every, err));
+    for (int i = 0; i < hp->n_layer; i++) {
+        int slides = 0;
+        if (types)
+            slides = hp_local(types, i);
+        else if (fam->slide == QN_SLIDE_EVERY)
+            slides = (i + 1) % every != 0;
+        else if (fam->slide == QN_SLIDE_FROM)
+            slides = i >= from;
+        else
+            slides = fam->slide == QN_SLIDE_ALL;
+        if (slides < 0) {
+            const char *t = json_string_value(json_array_get(types, (size_t)i));
+            return qn_fail(err, QN_EUNSUP,
+                           HP_DOC ": layer %d is of type \"%s\", which is not "
+                                  "supported (full_attention and "
+                                  "sliding_attention are)",
+                           i, t ? t : "?");
+        }
+        hp->layer[i].window = slides;
+    }
+    return QN_OK;
+}
+
+static int hp_windows(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
+                      qn_err *err)
+{
+    const json_t *types;
+    json_t *own = NULL;
+    int64_t window = (int64_t)qn_key_num(k, QN_K_WINDOW, 0);
+    if (fam->slide == QN_SLIDE_FROM && !qn_key_true(k, QN_K_USE_WINDOW, false))
+        window = 0;
+    QN_TRY(hp_list(hp, k, QN_K_LAYER_TYPES, &types, err));
+    if (!types)
+        QN_TRY(hp_list(hp, k, QN_K_LOCAL_LAYERS, &types, err));
+    if (!types && k->v[QN_K_LOCAL_TYPES].json) {
+        types = own = hp_expand(k->v[QN_K_LOCAL_TYPES].json, hp->n_layer);
+        if (!own)
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": attention_types does not make %d layers",
+                           hp->n_layer);
+    }
+    int rc = hp_sliding(hp, k, fam, types, err);
+    for (int i = 0; i < hp->n_layer && rc == QN_OK; i++) {
+        if (types && hp->layer[i].window && window == 0)
+            rc = qn_fail(err, QN_EFORMAT,
+                         HP_DOC ": layer %d slides, but there is no "
+                                "sliding_window",
+                         i);
+        hp->layer[i].window *= window;
+    }
+    json_decref(own);
+    return rc;
+}
+
+/* Layers without positions: a list of 0 (none) and 1, or each n-th. */
+static int hp_positions(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
+                        qn_err *err)
+{
+    const json_t *list;
+    bool any_slides = false;
+    QN_TRY(hp_list(hp, k, QN_K_NO_ROPE_LAYERS, &list, err));
+    int every = qn_key_int(k, QN_K_NO_ROPE_EVERY, 0);
+    for (int i = 0; i < hp->n_layer; i++)
+        any_slides = any_slides || hp->layer[i].window > 0;
+    for (int i = 0; i < hp->n_layer; i++) {
+        qn_layer_hp *l = &hp->layer[i];
+        bool rotates = hp->pos == QN_POS_ROPE;
+        if (list)
+            rotates = rotates &&
+                      json_integer_value(json_array_get(list, (size_t)i)) != 0;
+        else if (every > 0)
+            rotates = rotates && (i + 1) % every != 0;
+        if (fam->nope_full && any_slides && l->window == 0)
+            rotates = false;
+        l->rope = !rotates ? -1 : l->window > 0 && hp->n_rope > 1;
+    }
+    return QN_OK;
+}
+
+static bool hp_is_moe(const qn_hparams *hp, const qn_keys *k, int i)
+{
+    size_t at;
+    json_t *v;
+    json_array_foreach((json_t *)k->v[QN_K_MLP_ONLY].json, at, v)
+    {
+        if (json_integer_value(v) == i)
+            return false;
+    }
+    return hp->n_exp > 0 && (i + 1) % qn_key_int(k, QN_K_SPARSE_STEP, 1) == 0;
 }
 
 static int hp_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                      qn_err *err)
 {
-    const json_t *types;
-    QN_TRY(hp_list(hp, k, QN_K_LAYER_TYPES, &types, err));
-    int64_t window = (int64_t)qn_key_num(k, QN_K_WINDOW, 0);
-    if (fam->slide == QN_SLIDE_FROM && !qn_key_true(k, QN_K_USE_WINDOW, false))
-        window = 0;
     double scale = 1 / sqrt(qn_key_num(k, QN_K_ATTN_SCALAR, hp->d_head));
     if (!qn_key_true(k, QN_K_ATTN_SCALED, true))
         scale = 1;
     scale = qn_key_num(k, QN_K_ATTN_SCALE, scale);
+    hp->alibi_scale = fam->alibi_scaled ? (float)scale : 1;
     bool by_layer = qn_key_true(k, QN_K_ATTN_BY_LAYER, false);
 
     hp->layer = qn_xcalloc((size_t)hp->n_layer, sizeof *hp->layer);
+    QN_TRY(hp_windows(hp, k, fam, err));
+    QN_TRY(hp_positions(hp, k, fam, err));
     for (int i = 0; i < hp->n_layer; i++) {
-        qn_layer_hp *l = &hp->layer[i];
-        bool slides = hp_slides(k, fam, i);
-        if (types)
-            QN_TRY(hp_layer_type(types, i, &slides, err));
-        if (slides && types && window == 0)
-            return qn_fail(err, QN_EFORMAT,
-                           HP_DOC ": layer_types has sliding layers, but there "
-                                  "is no sliding_window");
-        l->window = slides ? window : 0;
-        l->rope = hp->pos != QN_POS_ROPE ? -1 : slides && hp->n_rope > 1;
-        l->attn_scale = (float)(by_layer ? scale / (i + 1) : scale);
-        l->moe = hp->n_exp > 0;
+        hp->layer[i].attn_scale = (float)(by_layer ? scale / (i + 1) : scale);
+        hp->layer[i].moe = hp_is_moe(hp, k, i);
     }
     return QN_OK;
 }
@@ -278,8 +409,8 @@ static int hp_fill(qn_hparams *hp, qn_keys *k, const json_t *config,
     QN_TRY(qn_keys_read(k, config, fam, err));
     QN_TRY(hp_sizes(hp, k, err));
     QN_TRY(hp_act(hp, k, fam, err));
-    QN_TRY(hp_norms(hp, k, err));
-    hp_biases(hp, k);
+    hp_norms(hp, k);
+    hp_biases(hp, k, fam);
     QN_TRY(hp_experts(hp, k, err));
     hp_ends(hp, k, fam);
     QN_TRY(hp_tokens(hp, k, err));

@@ -85,10 +85,12 @@ typedef struct qn_hparams {
     qn_norm_place norm_place;
     bool norm_plus_one; /* the file holds w - 1 (Gemma); not so in GGUF */
     bool norm_bias;
+    bool norm_bare; /* neither weight nor bias */
     bool final_norm;
     float norm_eps;
-    bool embed_norm;    /* on the embeddings (Bloom) */
-    qn_qk_norm qk_norm; /* before rotation */
+    bool embed_norm; /* on the embeddings (Bloom) */
+    qn_qk_norm qk_norm;
+    bool qk_norm_last; /* after rotation, else before */
 
     /* positions */
     qn_pos pos;
@@ -98,8 +100,9 @@ typedef struct qn_hparams {
 
     /* attention */
     float attn_softcap;
-    bool parallel;    /* x + attn(norm(x)) + mlp(norm'(x))      */
-    bool shared_norm; /* parallel, and norm' is norm (Phi)      */
+    float alibi_scale; /* on the slopes */
+    bool parallel;     /* x + attn(norm(x)) + mlp(norm'(x))      */
+    bool shared_norm;  /* parallel, and norm' is norm (Phi)      */
     bool qkv_bias, o_bias;
 
     /* feed-forward */
@@ -112,6 +115,8 @@ typedef struct qn_hparams {
     qn_route route;
     bool route_renorm;
     float route_scale;
+    int d_ff_shared;   /* one more expert that every row visits; 0: none   */
+    bool shared_gated; /* ... times sigmoid of a product with x          */
 
     /* ends */
     float embed_scale;

@@ -181,6 +181,9 @@ static int key_value(const key_row *row, const char *name, const json_t *v,
     return QN_OK;
 }
 
+static int key_object(qn_keys *k, int spelling[QN_K_N], const char *name,
+                      const json_t *o, const qn_family *fam, qn_err *err);
+
 static int key_member(qn_keys *k, int spelling[QN_K_N], const char *name,
                       const json_t *v, const qn_family *fam, qn_err *err)
 {
@@ -195,11 +198,30 @@ static int key_member(qn_keys *k, int spelling[QN_K_N], const char *name,
         if (json_is_null(v) || (out->set && spelling[i] <= at))
             return QN_OK;
         spelling[i] = at;
-        out->name = name;
+        out->name = strchr(name, '.') ? NULL : name; /* ours does not last */
         return key_value(row, name, v, out, err);
     }
-    if (!qn_word_in(harmless, name) && !qn_word_in(fam->ignores, name))
+    if (json_is_object(v) && qn_word_in(fam->nested, name))
+        return key_object(k, spelling, name, v, fam, err);
+    const char *leaf = strrchr(name, '.');
+    leaf = leaf ? leaf + 1 : name;
+    if (!qn_word_in(harmless, leaf) && !qn_word_in(fam->ignores, name))
         qn_keys_unknown(k, NULL, name, v);
+    return QN_OK;
+}
+
+/* Members of a nested object, as "object.member". */
+static int key_object(qn_keys *k, int spelling[QN_K_N], const char *name,
+                      const json_t *o, const qn_family *fam, qn_err *err)
+{
+    const char *member;
+    json_t *v;
+    json_object_foreach((json_t *)o, member, v)
+    {
+        char full[128];
+        snprintf(full, sizeof full, "%s.%s", name, member);
+        QN_TRY(key_member(k, spelling, full, v, fam, err));
+    }
     return QN_OK;
 }
 

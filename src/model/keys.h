@@ -27,7 +27,7 @@
     X(D_MODEL, I, 1, 1 << 20, 0, "hidden_size n_embd d_model")                 \
     X(N_LAYER, I, 1, 4096, 0, "num_hidden_layers n_layer n_layers num_layers") \
     X(N_HEAD, I, 1, 1 << 16, 0,                                                \
-      "num_attention_heads n_head n_heads attention_heads")                    \
+      "num_attention_heads n_head n_heads attention_heads num_heads")          \
     X(N_KV, I, 1, 1 << 16, 0, "num_key_value_heads num_kv_heads")              \
     X(D_HEAD, I, 1, 1 << 16, 0, "head_dim")                                    \
     X(D_FF, I, 1, 1 << 24, 0,                                                  \
@@ -52,30 +52,40 @@
     X(ROPE_LOCAL, F, 1e-3, 1e15, 1, "rope_local_base_freq")                    \
     X(NO_ROPE_LAYERS, A, 0, 0, 1, "no_rope_layers")                            \
     X(NO_ROPE_EVERY, I, 1, 1 << 20, 1, "no_rope_layer_interval")               \
-    X(ALIBI, B, 0, 1, 1, "alibi")                                              \
+    X(ALIBI, B, 0, 1, 1, "alibi attn_config.alibi")                            \
     /* attention */                                                            \
     X(ATTN_BIAS, B, 0, 1, 1, "attention_bias")                                 \
+    X(O_BIAS, B, 0, 1, 1, "attention_out_bias")                                \
+    X(NO_BIAS, B, 0, 1, 1, "no_bias")                                          \
     X(QKV_BIAS, B, 0, 1, 1, "use_qkv_bias qkv_bias")                           \
     X(ALL_BIAS, B, 0, 1, 1, "enable_bias use_bias bias")                       \
     X(ATTN_SCALAR, F, 1e-9, 1e9, 1, "query_pre_attn_scalar")                   \
-    X(ATTN_SCALE, F, -1e9, 1e9, 1, "attention_multiplier")                     \
+    X(ATTN_SCALE, F, -1e9, 1e9, 1,                                             \
+      "attention_multiplier attn_config.softmax_scale")                        \
     X(ATTN_SCALED, B, 0, 1, 1, "scale_attn_weights")                           \
     X(ATTN_BY_LAYER, B, 0, 1, 1, "scale_attn_by_inverse_layer_idx")            \
     X(ATTN_SOFTCAP, F, 0, 1e9, 1, "attn_logit_softcapping")                    \
-    X(WINDOW, I, 0, 1LL << 40, 1, "sliding_window")                            \
+    X(WINDOW, I, 0, 1LL << 40, 1, "sliding_window window_size")                \
     X(USE_WINDOW, B, 0, 1, 1, "use_sliding_window")                            \
     X(WINDOW_FROM, I, 0, 1 << 20, 1, "max_window_layers")                      \
-    X(WINDOW_EVERY, I, 1, 1 << 20, 1,                                          \
+    X(WINDOW_EVERY, A, 0, 0, 1,                                                \
       "sliding_window_pattern _sliding_window_pattern")                        \
     X(LAYER_TYPES, A, 0, 0, 1, "layer_types")                                  \
+    X(LOCAL_LAYERS, A, 0, 0, 1, "attention_layers")                            \
+    X(LOCAL_TYPES, A, 0, 0, 1, "attention_types")                              \
+    X(MULTI_QUERY, B, 0, 1, 1, "multi_query")                                  \
+    X(GROUPED, B, 0, 1, 1, "new_decoder_architecture")                         \
+    X(PARALLEL_NORMS, I, 1, 2, 1, "num_ln_in_parallel_attn")                   \
     X(PARALLEL, B, 0, 1, 1, "use_parallel_residual parallel_attn")             \
     /* feed-forward */                                                         \
     X(ACT, S, 0, 0, 0,                                                         \
       "hidden_activation hidden_act activation_function activation")           \
+    X(FF_RATIO, I, 1, 64, 1, "expansion_ratio")                                \
     X(MLP_BIAS, B, 0, 1, 1, "mlp_bias")                                        \
     X(N_EXP, I, 1, 4096, 1, "num_local_experts num_experts n_routed_experts")  \
     X(N_EXP_USED, I, 1, 4096, 1, "num_experts_per_tok experts_per_token")      \
     X(D_FF_EXP, I, 1, 1 << 24, 1, "moe_intermediate_size")                     \
+    X(D_FF_SHARED, I, 1, 1 << 24, 1, "shared_expert_intermediate_size")        \
     X(ROUTE_RENORM, B, 0, 1, 1, "norm_topk_prob")                              \
     X(SPARSE_STEP, I, 1, 1 << 20, 1, "decoder_sparse_step")                    \
     X(MLP_ONLY, A, 0, 0, 1, "mlp_only_layers")                                 \

@@ -13,6 +13,7 @@
 #include "base/compiler.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -149,6 +150,24 @@ static int load_vector(qn_net *net, const qn_ckpt *ck, const qn_slot *s,
     else
         parts->p[s->role].v = dst;
     return QN_OK;
+}
+
+/* ALiBi (Press et al. 2021): 2^(-8 i / n) for n heads; if n is no power of
+ * two, the odd ones of twice as many follow. */
+static void load_slopes(qn_net *net)
+{
+    int n = net->hp.n_head, base = 1;
+    while (2 * base <= n)
+        base *= 2;
+    float *v = qn_xcalloc((size_t)n, sizeof *v);
+    for (int i = 0; i < n; i++) {
+        double e = i < base ? 8.0 * (i + 1) / base
+                            : 4.0 * (2 * (i - base) + 1) / base;
+        v[i] = (float)exp2(-e) * net->hp.alibi_scale;
+    }
+    net->slopes = net->vectors + net->slopes_at / sizeof *v;
+    net->be->api->write(net->be, net->slopes, v, (size_t)n * sizeof *v);
+    free(v);
 }
 
 static int load_vectors(qn_net *net, const qn_ckpt *ck, qn_err *err)
@@ -313,6 +332,8 @@ int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
     QN_TRY(net->be->api->buf_new(net->be, net->vector_bytes, QN_MEM_WEIGHTS, &v,
                                  err));
     net->vectors = v;
+    if (net->hp.pos == QN_POS_ALIBI)
+        load_slopes(net);
     QN_TRY(load_vectors(net, ck, err));
     return load_matrices(net, ck, params, err);
 }

@@ -116,6 +116,150 @@ static const qn_name phi3_rows[] = {
 };
 const qn_names qn_names_phi3 = {&qn_names_llama, NULL, TABLE(phi3_rows)};
 
+static const qn_name olmo2_rows[] = {
+    {R(ATTN_POST_NORM), "post_attention_layernorm", 0, 0},
+    {R(MLP_POST_NORM), "post_feedforward_layernorm", 0, 0},
+};
+const qn_names qn_names_olmo2 = {&qn_names_llama, NULL, TABLE(olmo2_rows)};
+
+static const qn_name starcoder2_rows[] = {
+    {R(UP), "mlp.c_fc", 0, 0},
+    {R(DOWN), "mlp.c_proj", 0, 0},
+};
+const qn_names qn_names_starcoder2 = {&qn_names_llama, NULL,
+                                      TABLE(starcoder2_rows)};
+
+static const qn_name glm_rows[] = {
+    {R(GATE), "mlp.gate_up_proj", QN_CUT_GATE_UP, 0},
+    {R(UP), "mlp.gate_up_proj", QN_CUT_GATE_UP, 0},
+};
+const qn_names qn_names_glm = {&qn_names_llama, NULL, TABLE(glm_rows)};
+
+static const qn_name glm4_rows[] = {
+    {R(ATTN_POST_NORM), "post_self_attn_layernorm", 0, 0},
+    {R(MLP_POST_NORM), "post_mlp_layernorm", 0, 0},
+};
+const qn_names qn_names_glm4 = {&qn_names_glm, NULL, TABLE(glm4_rows)};
+
+static const qn_name gptj_rows[] = {
+    {R(Q), "attn.q_proj", 0, 0}, {R(K), "attn.k_proj", 0, 0},
+    {R(V), "attn.v_proj", 0, 0}, {R(O), "attn.out_proj", 0, 0},
+    {R(UP), "mlp.fc_in", 0, 0},  {R(DOWN), "mlp.fc_out", 0, 0},
+};
+const qn_names qn_names_gptj = {&qn_names_gpt2, NULL, TABLE(gptj_rows)};
+
+static const qn_name codegen_rows[] = {
+    {R(Q), "attn.qkv_proj", QN_CUT_QVK_4, 0},
+    {R(K), "attn.qkv_proj", QN_CUT_QVK_4, 0},
+    {R(V), "attn.qkv_proj", QN_CUT_QVK_4, 0},
+};
+const qn_names qn_names_codegen = {&qn_names_gptj, NULL, TABLE(codegen_rows)};
+
+static const qn_name gpt_neo_rows[] = {
+    {R(Q), "attn.attention.q_proj", 0, 0},
+    {R(K), "attn.attention.k_proj", 0, 0},
+    {R(V), "attn.attention.v_proj", 0, 0},
+    {R(O), "attn.attention.out_proj", 0, 0},
+    {R(UP), "mlp.c_fc", 0, 0},
+    {R(DOWN), "mlp.c_proj", 0, 0},
+};
+const qn_names qn_names_gpt_neo = {&qn_names_gpt2, NULL, TABLE(gpt_neo_rows)};
+
+static const qn_name bigcode_rows[] = {
+    {R(Q), "attn.c_attn", QN_CUT_QKV_HEADS, 0},
+    {R(K), "attn.c_attn", QN_CUT_QKV_HEADS, 0},
+    {R(V), "attn.c_attn", QN_CUT_QKV_HEADS, 0},
+    {R(O), "attn.c_proj", 0, 0},
+    {R(UP), "mlp.c_fc", 0, 0},
+    {R(DOWN), "mlp.c_proj", 0, 0},
+};
+const qn_names qn_names_bigcode = {&qn_names_gpt2, NULL, TABLE(bigcode_rows)};
+
+/* Falcon and Bloom */
+static const qn_name falcon_rows[] = {
+    {R(EMBED), "word_embeddings", 0, 0},
+    {R(EMBED_NORM), "word_embeddings_layernorm", 0, 0},
+    {R(FINAL_NORM), "ln_f", 0, 0},
+    {R(HEAD), "lm_head", 0, 0},
+    {R(ATTN_NORM), "input_layernorm", 0, 0},
+    {R(ATTN_NORM), "ln_attn", 0, 0},
+    {R(Q), "self_attention.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(K), "self_attention.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(V), "self_attention.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(O), "self_attention.dense", 0, 0},
+    {R(MLP_NORM), "post_attention_layernorm", 0, 0},
+    {R(MLP_NORM), "ln_mlp", 0, 0},
+    {R(UP), "mlp.dense_h_to_4h", 0, 0},
+    {R(DOWN), "mlp.dense_4h_to_h", 0, 0},
+};
+const qn_names qn_names_falcon = {NULL, "h.%d.", TABLE(falcon_rows)};
+
+static const qn_name mpt_rows[] = {
+    {R(EMBED), "wte", 0, 0},
+    {R(FINAL_NORM), "norm_f", 0, 0},
+    {R(HEAD), "lm_head", 0, 0},
+    {R(ATTN_NORM), "norm_1", 0, 0},
+    {R(Q), "attn.Wqkv", QN_CUT_QKV, 0},
+    {R(K), "attn.Wqkv", QN_CUT_QKV, 0},
+    {R(V), "attn.Wqkv", QN_CUT_QKV, 0},
+    {R(O), "attn.out_proj", 0, 0},
+    {R(MLP_NORM), "norm_2", 0, 0},
+    {R(UP), "ffn.up_proj", 0, 0},
+    {R(DOWN), "ffn.down_proj", 0, 0},
+};
+const qn_names qn_names_mpt = {NULL, "blocks.%d.", TABLE(mpt_rows)};
+
+static const qn_name persimmon_rows[] = {
+    {R(FINAL_NORM), "final_layernorm", 0, 0},
+    {R(Q), "self_attn.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(K), "self_attn.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(V), "self_attn.query_key_value", QN_CUT_QKV_HEADS, 0},
+    {R(O), "self_attn.dense", 0, 0},
+    {R(Q_NORM), "self_attn.q_layernorm", 0, 0},
+    {R(K_NORM), "self_attn.k_layernorm", 0, 0},
+    {R(UP), "mlp.dense_h_to_4h", 0, 0},
+    {R(DOWN), "mlp.dense_4h_to_h", 0, 0},
+};
+const qn_names qn_names_persimmon = {&qn_names_llama, NULL,
+                                     TABLE(persimmon_rows)};
+
+static const qn_name vaultgemma_rows[] = {
+    {R(MLP_NORM), "pre_feedforward_layernorm", 0, 0},
+};
+const qn_names qn_names_vaultgemma = {&qn_names_llama, NULL,
+                                      TABLE(vaultgemma_rows)};
+
+static const qn_name hunyuan_rows[] = {
+    {R(Q_NORM), "self_attn.query_layernorm", 0, 0},
+    {R(K_NORM), "self_attn.key_layernorm", 0, 0},
+};
+const qn_names qn_names_hunyuan = {&qn_names_llama, NULL, TABLE(hunyuan_rows)};
+
+static const qn_name qwen_moe_rows[] = {
+    {R(ROUTER), "mlp.gate", 0, 0},
+    {R(EXP_GATE), "mlp.experts.%d.gate_proj", 0, 0},
+    {R(EXP_GATE), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP, QN_NAME_BARE},
+    {R(EXP_UP), "mlp.experts.%d.up_proj", 0, 0},
+    {R(EXP_UP), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP, QN_NAME_BARE},
+    {R(EXP_DOWN), "mlp.experts.%d.down_proj", 0, 0},
+    {R(EXP_DOWN), "mlp.experts.down_proj", 0, QN_NAME_BARE},
+    {R(SHARED_ROUTER), "mlp.shared_expert_gate", 0, 0},
+    {R(SHARED_GATE), "mlp.shared_expert.gate_proj", 0, 0},
+    {R(SHARED_UP), "mlp.shared_expert.up_proj", 0, 0},
+    {R(SHARED_DOWN), "mlp.shared_expert.down_proj", 0, 0},
+};
+const qn_names qn_names_qwen_moe = {&qn_names_llama, NULL,
+                                    TABLE(qwen_moe_rows)};
+
+static const qn_name granite_moe_rows[] = {
+    {R(ROUTER), "block_sparse_moe.router.layer", 0, 0},
+    {R(EXP_GATE), "block_sparse_moe.input_linear", QN_CUT_GATE_UP, 0},
+    {R(EXP_UP), "block_sparse_moe.input_linear", QN_CUT_GATE_UP, 0},
+    {R(EXP_DOWN), "block_sparse_moe.output_linear", 0, 0},
+};
+const qn_names qn_names_granite_moe = {&qn_names_llama, NULL,
+                                       TABLE(granite_moe_rows)};
+
 /* ---- GGUF -------------------------------------------------------------- */
 
 /* Converters turn fused tensors of any order into q, k, v one after the
@@ -149,6 +293,10 @@ static const qn_name gguf_rows[] = {
     {R(EXP_UP), "ffn_up.%d", 0, 0},
     {R(EXP_DOWN), "ffn_down_exps", 0, 0},
     {R(EXP_DOWN), "ffn_down.%d", 0, 0},
+    {R(SHARED_ROUTER), "ffn_gate_inp_shexp", 0, 0},
+    {R(SHARED_GATE), "ffn_gate_shexp", 0, 0},
+    {R(SHARED_UP), "ffn_up_shexp", 0, 0},
+    {R(SHARED_DOWN), "ffn_down_shexp", 0, 0},
 };
 const qn_names qn_names_gguf = {NULL, "blk.%d.", TABLE(gguf_rows)};
 
@@ -218,6 +366,10 @@ const char *qn_role_name(qn_role role)
         [R(EXP_GATE)] = "expert gate",
         [R(EXP_UP)] = "expert up",
         [R(EXP_DOWN)] = "expert down",
+        [R(SHARED_ROUTER)] = "shared expert router",
+        [R(SHARED_GATE)] = "shared expert gate",
+        [R(SHARED_UP)] = "shared expert up",
+        [R(SHARED_DOWN)] = "shared expert down",
     };
     return names[role];
 }

@@ -40,6 +40,10 @@ typedef enum qn_role {
     QN_R_EXP_GATE, /* one per expert */
     QN_R_EXP_UP,
     QN_R_EXP_DOWN,
+    QN_R_SHARED_ROUTER, /* the expert that every row visits */
+    QN_R_SHARED_GATE,
+    QN_R_SHARED_UP,
+    QN_R_SHARED_DOWN,
     QN_R_N
 } qn_role;
 
@@ -48,6 +52,7 @@ typedef enum qn_cut {
     QN_CUT_WHOLE,
     QN_CUT_QKV,        /* all q, all k, all v                            */
     QN_CUT_QKV_HEADS,  /* per kv head: its q heads, its k, its v         */
+    QN_CUT_QVK_4,      /* in four parts, each all its q, v, k (CodeGen)  */
     QN_CUT_GATE_UP,    /* all gate, all up                               */
     QN_CUT_GATE_UP_MIX /* gate and up by turns                           */
 } qn_cut;
@@ -73,7 +78,11 @@ typedef struct qn_names {
 
 extern const qn_names qn_names_llama, qn_names_opt, qn_names_gpt2,
     qn_names_gpt_neox, qn_names_mixtral, qn_names_gemma2, qn_names_phi,
-    qn_names_phi3;
+    qn_names_phi3, qn_names_olmo2, qn_names_starcoder2, qn_names_glm,
+    qn_names_glm4, qn_names_gptj, qn_names_codegen, qn_names_gpt_neo,
+    qn_names_bigcode, qn_names_falcon, qn_names_mpt, qn_names_persimmon,
+    qn_names_vaultgemma, qn_names_hunyuan, qn_names_qwen_moe,
+    qn_names_granite_moe;
 
 /* GGUF has one set of names for all families, or nearly. */
 extern const qn_names qn_names_gguf, qn_names_gguf_gate_up;

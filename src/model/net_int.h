@@ -60,6 +60,7 @@ struct qn_net {
     float *vectors; /* all norms and biases, backend memory */
     float *slopes;  /* ALiBi [n_head], backend memory, or NULL */
     uint64_t vector_bytes;
+    uint64_t slopes_at; /* place of the slopes in them */
     qn_parts top;
     qn_parts *layer; /* [n_layer] */
 

@@ -56,11 +56,9 @@ static bool global_shape(const qn_hparams *hp, qn_role role, qn_role_shape *out)
     return true;
 }
 
-bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
-                      qn_role_shape *out)
+static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
+                        qn_role_shape *out)
 {
-    if (layer < 0)
-        return global_shape(hp, role, out);
     int d = hp->d_model, d_q = hp->n_head * hp->d_head;
     bool moe = hp->layer[layer].moe;
     bool pre = hp->norm_place == QN_NORM_PRE;
@@ -102,8 +100,28 @@ bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
         return moe && hp->gated;
     case QN_R_EXP_UP: *out = experts(hp->d_ff_exp, d); return moe;
     case QN_R_EXP_DOWN: *out = experts(d, hp->d_ff_exp); return moe;
+    case QN_R_SHARED_ROUTER:
+        *out = matrix(1, d, false);
+        return moe && hp->d_ff_shared && hp->shared_gated;
+    case QN_R_SHARED_GATE:
+        *out = matrix(hp->d_ff_shared, d, false);
+        return moe && hp->d_ff_shared && hp->gated;
+    case QN_R_SHARED_UP:
+        *out = matrix(hp->d_ff_shared, d, false);
+        return moe && hp->d_ff_shared;
+    case QN_R_SHARED_DOWN:
+        *out = matrix(d, hp->d_ff_shared, false);
+        return moe && hp->d_ff_shared;
     default: return false;
     }
+}
+
+bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
+                      qn_role_shape *out)
+{
+    bool there = layer < 0 ? global_shape(hp, role, out)
+                           : layer_shape(hp, role, layer, out);
+    return there && !(hp->norm_bare && out->kind == QN_VECTOR);
 }
 
 qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,
@@ -128,6 +146,12 @@ qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,
         if (role == QN_R_K)
             return (qn_row_map){hp->d_head, unit, group, q + k + v};
         return (qn_row_map){hp->d_v, unit, group + hp->d_head, q + k + v};
+    case QN_CUT_QVK_4:
+        return (qn_row_map){q / 4, 3 * q / 4,
+                            role == QN_R_Q   ? 0
+                            : role == QN_R_V ? q / 4
+                                             : q / 2,
+                            q + k + v};
     case QN_CUT_GATE_UP:
         return (qn_row_map){n_out, 0, up ? n_out : 0, 2 * n_out};
     case QN_CUT_GATE_UP_MIX: return (qn_row_map){1, 2, up, 2 * n_out};

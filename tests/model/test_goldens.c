@@ -3,7 +3,7 @@
  *
  * A few families are in tests/data/models; with the shared data all of them.
  * A family that is not supported is no failure of the whole, unless it is
- * listed as one that must be. QN_CONFORMANCE_DIR: writes families.json there.
+ * listed as one that must be; one that is supported has to match. QN_CONFORMANCE_DIR: writes families.json there.
  */
 #include "drive.h"
 
@@ -11,6 +11,24 @@
 
 static const double tolerance = 2e-4; /* of the largest logit */
 
+/* Those that need not pass, and why; a family without a row says so itself. */
+static const struct {
+    const char *name, *why;
+} waived[] = {
+    {"falcon_rw", "the reference ran with eager attention, which adds ALiBi "
+                  "twice; its default and the authors' code add it once"},
+};
+
+static const char *why_waived(const char *name)
+{
+    for (size_t i = 0; i < QN_COUNTOF(waived); i++) {
+        if (strcmp(waived[i].name, name) == 0)
+            return waived[i].why;
+    }
+    return NULL;
+}
+
+/* Those that must be supported. */
 static const char *const must[] = {
     "opt",          "opt350",        "gpt2",         "llama",      "llama_mha",
     "llama_linear", "llama_dynamic", "llama_llama3", "llama_yarn", "mistral",
@@ -197,13 +215,16 @@ static int run_all(const char *root, json_t *report)
             check_config(&g, "config.json");
             check_config(&g, "config_v4.json");
             bool ok = g.passed == g.total;
+            const char *waiver = why_waived(names[i]);
+            bool excused = waiver || (g.unsupported && !is_must(names[i]));
             seen++;
             passed += ok;
-            failed += !ok && is_must(names[i]);
-            if (!ok && (is_must(names[i]) || !g.unsupported))
-                print_message("%s%s: %d/%d %s\n", names[i],
-                              is_must(names[i]) ? " (must pass)" : "", g.passed,
-                              g.total, g.notes);
+            failed += !ok && !excused;
+            if (!ok && waiver)
+                snprintf(g.notes, sizeof g.notes, "%s", waiver);
+            if (!ok && !g.unsupported)
+                print_message("%s: %d/%d %s\n", names[i], g.passed, g.total,
+                              g.notes);
             if (report)
                 json_array_append_new(report,
                                       json_pack("{s:s, s:s, s:i, s:i, s:s}",

@@ -142,6 +142,58 @@ static void test_windows(void **state)
     qn_hparams_deinit(&hp);
 }
 
+/* GPT-Neo lists kinds by groups, EXAONE by letters. */
+static void test_patterns(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "gpt_neo",
+            "{\"attention_types\": [[[\"global\", \"local\"], 2]],"
+            " \"window_size\": 7, \"num_key_value_heads\": null}");
+    assert_int_equal(hp.layer[2].window, 0);
+    assert_int_equal(hp.layer[3].window, 7);
+    assert_true(hp.layer[3].attn_scale == 1);
+    qn_hparams_deinit(&hp);
+    read_fails("gpt_neo", "{\"attention_types\": [[[\"global\"], 999999999]]}",
+               QN_EFORMAT, "4 layers");
+    read_ok(&hp, "exaone4", "{\"sliding_window_pattern\": \"LLG\"}");
+    assert_int_equal(hp.layer[1].window, 4096);
+    assert_int_equal(hp.layer[1].rope, 0);
+    assert_int_equal(hp.layer[2].window, 0);
+    assert_int_equal(hp.layer[2].rope, -1);
+    qn_hparams_deinit(&hp);
+    read_fails("exaone4", "{\"sliding_window_pattern\": \"GLG\"}", QN_EFORMAT,
+               "LLLG");
+    read_ok(&hp, "smollm3", NULL);
+    assert_int_equal(hp.layer[2].rope, 0);
+    assert_int_equal(hp.layer[3].rope, -1);
+    qn_hparams_deinit(&hp);
+}
+
+/* Falcon's three ways to share keys and values, and its norms. */
+static void test_falcon_heads(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    const char *odd = "\"num_key_value_heads\": null";
+    char text[200];
+    read_ok(&hp, "falcon", NULL);
+    assert_int_equal(hp.n_kv, 1);
+    assert_true(hp.parallel && hp.shared_norm && !hp.qkv_bias);
+    qn_hparams_deinit(&hp);
+    snprintf(text, sizeof text, "{%s, \"multi_query\": false}", odd);
+    read_ok(&hp, "falcon", text);
+    assert_int_equal(hp.n_kv, 4);
+    qn_hparams_deinit(&hp);
+    snprintf(text, sizeof text,
+             "{%s, \"num_kv_heads\": 2, \"new_decoder_architecture\": true}",
+             odd);
+    read_ok(&hp, "falcon", text);
+    assert_int_equal(hp.n_kv, 2);
+    assert_false(hp.shared_norm);
+    qn_hparams_deinit(&hp);
+}
+
 static void test_gpt2_scales(void **state)
 {
     (void)state;
@@ -392,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_gemma_act), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_harmless),  cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_rows),      cmocka_unit_test(test_longrope),
+        cmocka_unit_test(test_patterns),  cmocka_unit_test(test_falcon_heads),
         cmocka_unit_test(test_dynamic),   cmocka_unit_test(test_yarn_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
