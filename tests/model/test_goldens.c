@@ -2,8 +2,9 @@
  * the reference implementation computed (transformers, float32).
  *
  * A few families are in tests/data/models; with the shared data all of them.
- * A family that is not supported is no failure of the whole, unless it is
- * listed as one that must be; one that is supported has to match. QN_CONFORMANCE_DIR: writes families.json there.
+ * A family that has no row is no failure of the whole, unless it is listed as
+ * one that must be there; one that has a row must match.
+ * QN_CONFORMANCE_DIR: writes families.json there.
  */
 #include "drive.h"
 
