@@ -252,7 +252,7 @@ static void test_independence(void **state)
     each_isa(independence);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
@@ -260,5 +260,9 @@ int main(void)
         cmocka_unit_test(test_independence),
     };
 
+    if (argc > 1 && !strcmp(argv[1], "--bench")) {
+        bench_linear(argc - 2, argv + 2);
+        return 0;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

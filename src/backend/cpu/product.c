@@ -32,9 +32,9 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     int64_t spread = n_panel * p->n_tok_block / (4 * be->n_threads);
 
     if (p->n_tok_block == 1 && p->tok_block <= 16)
-        g = DECODE_GROUP_BYTES / QN_MAX(1, p->part[i].w->panel_bytes * n_sum);
+        g = QN_MAX(4, DECODE_GROUP_BYTES / (p->part[i].w->panel_bytes * n_sum));
     else
-        g = 4;
+        g = 4; /* what kernels keep in flight */
     g = QN_MIN(g, QN_MIN(room, QN_MIN(spread, MAX_GROUP)));
     return (int)QN_MAX(g, 1);
 }

@@ -1,31 +1,44 @@
-/* ref_pack.c - a panel of 16 rows out of file order, element by element. */
+/* ref_pack.c - a panel of 16 rows out of file order, element by element; in
+ * stretches of STRETCH elements, so that the part of the panel being written
+ * stays in the first-level cache. */
 #include "backend/cpu/ref/ref.h"
+
+#define STRETCH 64
 
 static void pack_f32_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
                          uint8_t *panel)
 {
-    for (int i = 0; i < QN_PANEL; i++)
-        for (int64_t k = 0; k < n_in; k++)
-            memcpy(panel + (k * QN_PANEL + i) * 4, rows + i * row_bytes + k * 4,
-                   4);
+    for (int64_t k0 = 0; k0 < n_in; k0 += STRETCH)
+        for (int i = 0; i < QN_PANEL; i++)
+            for (int64_t k = k0; k < QN_MIN(n_in, k0 + STRETCH); k++)
+                memcpy(panel + (k * QN_PANEL + i) * 4,
+                       rows + i * row_bytes + k * 4, 4);
 }
 
 static void pack_f16_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
                          uint8_t *panel)
 {
-    for (int i = 0; i < QN_PANEL; i++)
-        for (int64_t k = 0; k < n_in; k++)
-            memcpy(panel + (k * QN_PANEL + i) * 2, rows + i * row_bytes + k * 2,
-                   2);
+    for (int64_t k0 = 0; k0 < n_in; k0 += STRETCH)
+        for (int i = 0; i < QN_PANEL; i++)
+            for (int64_t k = k0; k < QN_MIN(n_in, k0 + STRETCH); k++)
+                memcpy(panel + (k * QN_PANEL + i) * 2,
+                       rows + i * row_bytes + k * 2, 2);
 }
 
+/* Pairs are copied whole; an odd last element is completed by zero. */
 static void pack_bf16_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
                           uint8_t *panel)
 {
-    for (int i = 0; i < QN_PANEL; i++)
-        for (int64_t k = 0; k < n_in; k++)
-            memcpy(panel + (k / 2 * QN_PANEL + i) * 4 + k % 2 * 2,
-                   rows + i * row_bytes + k * 2, 2);
+    for (int64_t k0 = 0; k0 < n_in; k0 += STRETCH)
+        for (int i = 0; i < QN_PANEL; i++)
+            for (int64_t k = k0; k < QN_MIN(n_in, k0 + STRETCH); k += 2) {
+                uint8_t *to = panel + (k / 2 * QN_PANEL + i) * 4;
+                const uint8_t *from = rows + i * row_bytes + k * 2;
+                if (k + 1 < n_in)
+                    memcpy(to, from, 4);
+                else
+                    memcpy(to, (uint8_t[4]){from[0], from[1]}, 4);
+            }
 }
 
 /* Both block formats of ggml: an f16 scale, then the elements. A q4_0 byte
@@ -38,8 +51,8 @@ static void pack_q8_0_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
             const uint8_t *block = rows + i * row_bytes + b * 34;
             memcpy(panel + i * 2, block, 2);
             for (int j = 0; j < QN_QBLOCK; j++)
-                panel[32 + (j / 4 * QN_PANEL + i) * 4 + j % 4] =
-                    block[2 + j] ^ 0x80;
+                panel[32 + (j / 4 * QN_PANEL + i) * 4 + j % 4] = block[2 + j] ^
+                                                                 0x80;
         }
     }
 }

@@ -17,7 +17,13 @@
 
 #include <immintrin.h>
 
-enum { MAX_TOK = 12 };
+enum {
+    MAX_TOK = 12,
+    /* With some tokens the hardware's own prefetcher falls behind: ask for
+     * weights this many bytes ahead (measured: 4 to 12 tokens gain 20-60 %). */
+    AHEAD = 4096,
+    AHEAD_TOK = 3
+};
 
 /* One block: adds its eight groups to i[]. */
 QN_INLINE void block_q8(const uint8_t *w, const uint8_t *x, int64_t x_tok,
@@ -64,6 +70,7 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int T)
 {
     const uint8_t *w = t->w, *x = t->x;
     int64_t x_tok = t->x_tok;
+    const int bytes = l == QN_LAYOUT_Q8_0 ? 32 + 512 : 32 + 256;
     __m512 acc[MAX_TOK];
 
     QN_UNROLL
@@ -82,7 +89,9 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int T)
             block_q8(w + 32, x, x_tok, s, T);
         else
             block_q4(w + 32, x, x_tok, s, T);
-        w += l == QN_LAYOUT_Q8_0 ? 32 + 512 : 32 + 256;
+        for (int j = 0; j < bytes && T >= AHEAD_TOK; j += 64)
+            _mm_prefetch((const char *)w + AHEAD + j, _MM_HINT_T0);
+        w += bytes;
         QN_UNROLL
         for (int i = 0; i < T; i++) {
             __m512 dx = _mm512_set1_ps(

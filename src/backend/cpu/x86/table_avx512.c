@@ -5,4 +5,5 @@ void qn_kernels_avx512(qn_kernels *k)
 {
     qn_x86_elem_avx512(k);
     qn_x86_linear_avx512(k);
+    qn_x86_pack_avx512(k);
 }

@@ -1,0 +1,131 @@
+/* bench_linear.c - speed of the linear op at the shapes of Llama-3.2-1B.
+ *
+ * Few rows: every op of a list has weights of its own, together far more than
+ * the caches hold, as in a model; the bound is the probed read bandwidth.
+ * Many rows: the bound is the probed peak of the format's instruction. Each
+ * figure is measured several times with a probe before each; the median of
+ * the fractions and the best are printed. BENCH_THREADS=1 measures the time
+ * that the thread ran, which others' load disturbs less.
+ */
+#include "backend/ops.h"
+
+#include "backend/probe.h"
+
+enum { REPEATS = 7, MAX_COPY = 64 };
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* A weight of some 16 rows repeated; the values do not matter. */
+static qn_weight *weight(qn_backend *be, qn_dtype t, int64_t n_out,
+                         int64_t n_in)
+{
+    const qn_dtype_row *row = qn_dtype_get(t);
+    int64_t n = 16 * n_in, bytes = n / row->block_elems * row->block_bytes;
+    float *v = malloc((size_t)n * sizeof *v);
+    uint8_t *file = malloc((size_t)bytes);
+    qn_weight_desc d = {n_out, n_in, t};
+    qn_weight *w;
+    qn_err err;
+
+    for (int64_t i = 0; i < n; i++)
+        v[i] = rnd();
+    row->encode(v, file, (size_t)n);
+    if (be->api->weight_new(be, &d, &w, &err) < 0)
+        fail_msg("%s", err.msg);
+    for (int64_t r = 0; r < n_out; r += 16)
+        be->api->weight_put(w, r, QN_MIN(16, n_out - r), file);
+    free(v);
+    free(file);
+    return w;
+}
+
+static void bench_case(qn_backend *be, qn_dtype type, int n_out, int n_in,
+                       int n_row, probe_kind kind)
+{
+    qn_weight_desc d = {n_out, n_in, type};
+    double bytes = (double)be->api->weight_bytes(be, &d);
+    double flops = 2.0 * n_out * n_in * n_row, f[REPEATS], s[REPEATS], bound;
+    int n_copy = (int)QN_MIN(MAX_COPY, 1 + 3e8 / bytes);
+    bool few = n_row <= 8;
+    qn_weight *w[MAX_COPY];
+    qn_op ops[MAX_COPY];
+    mat x = mat_new(n_row, n_in, 0, 0, 1), y = mat_new(n_row, n_out, 0, 0, 0);
+
+    if (!few) /* about a second of work */
+        n_copy = (int)QN_MIN(n_copy, 1 + 1e11 / flops);
+    for (int i = 0; i < n_copy; i++) {
+        w[i] = weight(be, type, n_out, n_in);
+        ops[i] = (qn_op){.kind = QN_OP_LINEAR};
+        ops[i].u.linear = (qn_op_linear){.x = x.p, .ldx = x.ld, .n_row = n_row,
+                                         .n_part = 1, .scale = 1};
+        ops[i].u.linear.part[0].w = w[i];
+        ops[i].u.linear.part[0].y = y.p;
+        ops[i].u.linear.part[0].ldy = y.ld;
+    }
+    for (int r = 0; r < REPEATS; r++) {
+        qn_pool *pool = be->api->pool(be);
+        double b0 = few ? probe_read(pool) : probe_peak(pool, kind), t, b1;
+        be->api->exec(be, ops, 1);
+        t = probe_now();
+        be->api->exec(be, ops, n_copy);
+        t = (probe_now() - t) / n_copy;
+        b1 = few ? probe_read(pool) : probe_peak(pool, kind);
+        bound = fmax(b0, b1);
+        s[r] = (few ? bytes : flops) / t;
+        f[r] = bound > 0 ? s[r] / bound : 0;
+    }
+    qsort(s, REPEATS, sizeof *s, by_value);
+    qsort(f, REPEATS, sizeof *f, by_value);
+    printf("%-10s %-5s %6d x %-5d rows %4d  %7.1f %s (best %7.1f)  "
+           "%3.0f %% (best %3.0f %%) of the %s\n",
+           "linear", qn_dtype_get(type)->name, n_out, n_in, n_row,
+           s[REPEATS / 2] * 1e-9, few ? "GB/s  " : "GFLOP/s",
+           s[REPEATS - 1] * 1e-9, 100 * f[REPEATS / 2], 100 * f[REPEATS - 1],
+           few ? "read probe" : "dot product probe");
+    fflush(stdout);
+    for (int i = 0; i < n_copy; i++)
+        be->api->weight_free(be, w[i]);
+    mat_free(&x);
+    mat_free(&y);
+}
+
+void bench_linear(int argc, char **argv)
+{
+    static const int shapes[][2] = {
+        {2048, 2048}, {8192, 2048}, {2048, 8192}, {128256, 2048}};
+    static const struct {
+        qn_dtype t;
+        probe_kind kind;
+    } types[] = {{QN_BF16, PROBE_BF16},
+                 {QN_Q8_0, PROBE_I8},
+                 {QN_Q4_0, PROBE_I8},
+                 {QN_F16, PROBE_F32},
+                 {QN_F32, PROBE_F32}};
+    const char *threads = getenv("BENCH_THREADS");
+    qn_backend *be =
+        open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
+    qn_pool *pool = be->api->pool(be);
+
+    probe_cpu_time = be->api->n_threads(be) == 1;
+    printf("threads %d  read %.1f GB/s  f32 %.0f  bf16 %.0f  int8 %.0f G/s\n",
+           be->api->n_threads(be), probe_read(pool) * 1e-9,
+           probe_peak(pool, PROBE_F32) * 1e-9,
+           probe_peak(pool, PROBE_BF16) * 1e-9,
+           probe_peak(pool, PROBE_I8) * 1e-9);
+    for (size_t t = 0; t < QN_COUNTOF(types); t++) {
+        bool wanted = argc == 0;
+        for (int i = 0; i < argc; i++)
+            wanted |= !strcmp(argv[i], qn_dtype_get(types[t].t)->name);
+        for (size_t s = 0; wanted && s < QN_COUNTOF(shapes); s++)
+            for (int n_row = 1; n_row <= 512; n_row *= 8)
+                if (shapes[s][0] < 100000 || n_row <= 8)
+                    bench_case(be, types[t].t, shapes[s][0], shapes[s][1],
+                               n_row, types[t].kind);
+    }
+    qn_backend_close(be);
+}
