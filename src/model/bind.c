@@ -15,6 +15,7 @@
 #include "base/str.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -332,6 +333,15 @@ static int bind_rope_divisors(bind_ctx *b)
     return QN_OK;
 }
 
+/* Files of tied networks often hold the head a second time. */
+static bool is_spare_head(const bind_ctx *b, const char *name)
+{
+    const qn_name *row = qn_names_row(b->names, QN_R_HEAD, 0);
+    char full[64];
+    snprintf(full, sizeof full, "%s.weight", row ? row->name : "lm_head");
+    return b->net->hp.tied && qn_ends(name, full);
+}
+
 static void note_ignored(bind_ctx *b)
 {
     b->net->ignored = json_array();
@@ -339,7 +349,7 @@ static void note_ignored(bind_ctx *b)
         const char *name = qn_ckpt_tensor(b->ck, i)->name;
         uint64_t one;
         if (!qn_map_get(&b->used, name, strlen(name), &one) &&
-            !qn_names_idle(name))
+            !qn_names_idle(name) && !is_spare_head(b, name))
             json_array_append_new(b->net->ignored, json_string(name));
     }
     size_t n = json_array_size(b->net->ignored);

@@ -172,11 +172,13 @@ static const qn_family families[] = {
     /* Wang and Komatsuzaki 2021 */
     {.type = "gptj",
      .keys = "rotary_dim",
+     .ignores = "rotary scale_attn_weights",
      .names = &qn_names_gptj,
      .hp = {GPTJ_LIKE}},
 
     {.type = "codegen",
      .keys = "rotary_dim",
+     .ignores = "rotary scale_attn_weights",
      .names = &qn_names_codegen,
      .hp = {GPTJ_LIKE}},
 
@@ -195,8 +197,7 @@ static const qn_family families[] = {
 
     {.type = "gpt_bigcode",
      .keys = "multi_query scale_attn_weights",
-     .ignores = "attention_softmax_in_fp32 scale_attention_softmax_in_fp32 "
-                "inference_runner validate_runner_input pre_allocate_kv_cache "
+     .ignores = "inference_runner validate_runner_input pre_allocate_kv_cache "
                 "max_batch_size",
      .defaults = {SET(MULTI_QUERY, 1)},
      .names = &qn_names_bigcode,
@@ -215,6 +216,7 @@ static const qn_family families[] = {
             .parallel = true, .shared_norm = true, .tied = true}},
 
     {.type = "bloom",
+     .ignores = "offset_alibi",
      .defaults = {SET(N_CTX, 2048)},
      .names = &qn_names_falcon,
      .hp = {LAYER_NORM, .pos = QN_POS_ALIBI, .embed_norm = true,
@@ -223,7 +225,7 @@ static const qn_family families[] = {
     {.type = "mpt",
      .keys = "alibi no_bias expansion_ratio attention_multiplier",
      .nested = "attn_config",
-     .ignores = "learned_pos_emb norm_type embedding_fraction verbose "
+     .ignores = "learned_pos_emb norm_type embedding_fraction "
                 "attn_config.alibi_bias_max attn_config.attn_impl "
                 "attn_config.attn_type",
      .defaults = {SET(ALIBI, 1), SET(NO_BIAS, 1)},
@@ -246,7 +248,7 @@ static const qn_family families[] = {
 
     {.type = "starcoder2",
      .keys = "enable_bias sliding_window",
-     .ignores = "mlp_type",
+     .ignores = "mlp_type norm_type",
      .defaults = {SET(ALL_BIAS, 1)},
      .slide = QN_SLIDE_ALL,
      .names = &qn_names_starcoder2,

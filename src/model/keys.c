@@ -46,7 +46,8 @@ static const char harmless[] =
     /* bookkeeping */
     "model_type architectures transformers_version torch_dtype dtype auto_map "
     "_name_or_path _commit_hash name_or_path model_name license tags "
-    "unsloth_* axolotl_* base_model* *_version quern_* "
+    "unsloth_* axolotl_* base_model* *_version is_llama_config "
+    "transformers.js_config tokenizer_name init_config verbose "
     /* how transformers runs it */
     "use_cache cache_implementation _attn_* attn_implementation "
     "_flash_attn_2_enabled use_flash_attn use_flash_attention* "
@@ -57,6 +58,8 @@ static const char harmless[] =
     "is_decoder is_encoder_decoder use_bfloat16 tokenizer_class prefix "
     "slow_but_exact init_device num_logits_to_keep model_max_length "
     "max_sequence_length low_cpu_mem_usage tf_legacy_loss _moe_* "
+    "attention_softmax_in_fp32 scale_attention_softmax_in_fp32 "
+    "masked_softmax_fusion bias_dropout_fusion skip_bias_add* "
     /* training */
     "*dropout *_dropout *pdrop layerdrop *_dropout_prob initializer_range "
     "initializer_cutoff_factor init_std initializer_factor *aux_loss* "
@@ -205,7 +208,8 @@ static int key_member(qn_keys *k, int spelling[QN_K_N], const char *name,
         return key_object(k, spelling, name, v, fam, err);
     const char *leaf = strrchr(name, '.');
     leaf = leaf ? leaf + 1 : name;
-    if (!qn_word_in(harmless, leaf) && !qn_word_in(fam->ignores, name))
+    if (!qn_word_in(harmless, name) && !qn_word_in(harmless, leaf) &&
+        !qn_word_in(fam->ignores, name))
         qn_keys_unknown(k, NULL, name, v);
     return QN_OK;
 }

@@ -265,6 +265,46 @@ static void test_harmless(void **state)
     qn_hparams_deinit(&hp);
 }
 
+/* What files on the hub carry along. */
+static void test_harmless_per_family(void **state)
+{
+    static const char *const cases[][2] = {
+        {"llama", "{\"is_llama_config\": true, \"rope_interleaved\": false,"
+                  " \"transformers.js_config\": {\"dtype\": \"q4\"},"
+                  " \"_attn_implementation_autoset\": true,"
+                  " \"unsloth_fixed\": true, \"tf_legacy_loss\": false}"},
+        {"qwen2", "{\"use_mrope\": false, \"sliding_window\": 32768,"
+                  " \"max_window_layers\": 21}"},
+        {"gpt2", "{\"task_specific_params\": {\"text-generation\":"
+                 " {\"do_sample\": true}}, \"summary_type\": \"cls_index\","
+                 " \"n_ctx\": 1024, \"reorder_and_upcast_attn\": true}"},
+        {"opt", "{\"prefix\": \"</s>\", \"activation_dropout\": 0.1,"
+                " \"do_sample\": true}"},
+        {"gpt_neox", "{\"attention_probs_dropout_prob\": 0.1,"
+                     " \"hidden_dropout_prob\": 0,"
+                     " \"num_key_value_heads\": null}"},
+        {"bloom", "{\"masked_softmax_fusion\": true, \"offset_alibi\": 100,"
+                  " \"skip_bias_add\": true, \"unk_token_id\": 0,"
+                  " \"attention_softmax_in_fp32\": true}"},
+        {"gptj", "{\"rotary\": true, \"scale_attn_weights\": true,"
+                 " \"rotary_dim\": 8}"},
+        {"mpt", "{\"attn_config\": {\"alibi\": true, \"attn_pdrop\": 0,"
+                " \"clip_qkv\": null}, \"init_config\": {\"name\": \"x\"},"
+                " \"num_key_value_heads\": null}"},
+        {"starcoder2", "{\"activation_function\": \"gelu\", \"hidden_act\":"
+                       " \"gelu_pytorch_tanh\", \"norm_type\":"
+                       " \"layer_norm\", \"mlp_type\": \"default\"}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
+        qn_hparams hp;
+        read_ok(&hp, cases[i][0], cases[i][1]);
+        qn_hparams_deinit(&hp);
+    }
+    read_fails("mpt", "{\"attn_config\": {\"clip_qkv\": 8}}", QN_EUNSUP,
+               "attn_config.clip_qkv");
+}
+
 static void test_hostile(void **state)
 {
     static const char *const cases[][2] = {
@@ -439,13 +479,21 @@ static void test_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spellings), cmocka_unit_test(test_class_defaults),
-        cmocka_unit_test(test_windows),   cmocka_unit_test(test_gpt2_scales),
-        cmocka_unit_test(test_gemma_act), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_harmless),  cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_rows),      cmocka_unit_test(test_longrope),
-        cmocka_unit_test(test_patterns),  cmocka_unit_test(test_falcon_heads),
-        cmocka_unit_test(test_dynamic),   cmocka_unit_test(test_yarn_scale),
+        cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_class_defaults),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_gpt2_scales),
+        cmocka_unit_test(test_gemma_act),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_harmless),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_longrope),
+        cmocka_unit_test(test_harmless_per_family),
+        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_falcon_heads),
+        cmocka_unit_test(test_dynamic),
+        cmocka_unit_test(test_yarn_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
