@@ -36,7 +36,7 @@ void qn_bpe_merge(qn_bpe *b, int32_t left, int32_t right, int32_t id,
 /* by_text: the rank of becoming token id. */
 void qn_bpe_rank(qn_bpe *b, int32_t id, uint32_t rank);
 
-/* Appends the tokens of p[n] to w->ids (and ->lens). */
+/* Emits the tokens of p[n]. */
 int qn_bpe_encode(const qn_bpe *b, qn_tok_work *w, const char *p, size_t n);
 /* Frees what encoding left in w->model. */
 void qn_bpe_work_free(qn_tok_work *w);

@@ -2,7 +2,6 @@
 #include "base/json.h"
 #include "text/tok_int.h"
 #include "text/tok_scan.h"
-#include "text/unicode.h"
 
 #include <stdlib.h>
 
@@ -10,7 +9,8 @@ void qn_tok_draft_init(qn_tok_draft *d, const char *name)
 {
     memset(d, 0, sizeof *d);
     d->name = name;
-    d->bpe.unk = -1;
+    d->o.unk = -1;
+    d->model = &qn_tok_model_bpe;
     d->t = qn_xcalloc(1, sizeof *d->t);
     qn_tok_added_init(&d->t->added);
     for (int k = 0; k < QN_TOK_N_ROLE; k++)
@@ -21,6 +21,7 @@ void qn_tok_draft_deinit(qn_tok_draft *d)
 {
     qn_tok_close(d->t);
     qn_vec_deinit(&d->merges);
+    qn_vec_deinit(&d->scores);
 }
 
 int qn_tok_read_vocab(qn_vocab *v, qn_scan *s, const char *name, qn_err *err)
@@ -51,7 +52,7 @@ int qn_tok_draft_merge(qn_tok_draft *d, qn_view left, qn_view right,
                        bool lenient, qn_err *err)
 {
     const qn_vocab *v = &d->t->vocab;
-    size_t cut = QN_MIN(d->bpe.prefix.n, right.n);
+    size_t cut = QN_MIN(d->o.prefix.n, right.n);
     char small[256], *text = small;
     size_t n = left.n + right.n - cut;
     if (n > sizeof small)
@@ -77,6 +78,19 @@ int qn_tok_draft_merge(qn_tok_draft *d, qn_view left, qn_view right,
         "is not in the vocabulary",
         d->name, d->merges.n, (int)QN_MIN(left.n, 64), left.p,
         (int)QN_MIN(right.n, 64), right.p);
+}
+
+int qn_tok_draft_merge_text(qn_tok_draft *d, qn_view text, qn_err *err)
+{
+    const char *blank = text.n ? memchr(text.p, ' ', text.n) : NULL;
+    size_t left = blank ? (size_t)(blank - text.p) : 0;
+    if (!blank || memchr(blank + 1, ' ', text.n - left - 1))
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: merge %zu, \"%.*s\", is not two tokens", d->name,
+                       d->merges.n, (int)QN_MIN(text.n, 64), text.p);
+    return qn_tok_draft_merge(d, qn_view_of(text.p, left),
+                              qn_view_of(blank + 1, text.n - left - 1), false,
+                              err);
 }
 
 /* ---- added tokens ------------------------------------------------------ */
@@ -222,57 +236,6 @@ void qn_tok_add_template(qn_tok *t, int32_t bos, int32_t eos)
 
 /* ---- the whole --------------------------------------------------------- */
 
-/* Byte-level vocabularies spell bytes as characters. Where bytes become
- * characters in the last step before the model, both are left out: the words
- * stay bytes, and the model's vocabulary is turned into bytes. */
-static void build_raw_vocab(qn_tok *t)
-{
-    qn_str bytes;
-    qn_str_init(&bytes);
-    qn_vocab_init(&t->raw, t->vocab.n);
-    for (uint32_t id = 0; id < t->vocab.n_ids; id++) {
-        qn_view text = qn_vocab_text(&t->vocab, id);
-        if (!text.p)
-            continue;
-        qn_str_clear(&bytes);
-        for (size_t i = 0; i < text.n;) {
-            int b = qn_tok_char_byte(qn_uni_next(text.p, &i));
-            if (b < 0) {
-                bytes.n = 0;
-                break;
-            }
-            qn_str_addc(&bytes, (char)b);
-        }
-        if (bytes.n > 0)
-            (void)qn_vocab_add(&t->raw, qn_view_of(bytes.p, bytes.n), id, "",
-                               NULL);
-    }
-    qn_str_deinit(&bytes);
-    t->bytes = true;
-}
-
-static void build_model(qn_tok_draft *d)
-{
-    qn_tok *t = d->t;
-    qn_bpe_options *o = &d->bpe;
-    qn_tok_step *last = t->pre.n > 0 ? &t->pre.v[t->pre.n - 1] : NULL;
-    if (last && qn_tok_step_is(last, "ByteLevel") && !o->byte_fallback &&
-        o->prefix.n == 0 && o->suffix.n == 0) {
-        last->raw = true;
-        build_raw_vocab(t);
-    }
-    o->vocab = t->bytes ? &t->raw : &t->vocab;
-    o->bytes = t->bytes;
-    t->bpe = qn_bpe_new(o, d->merges.n);
-    for (size_t k = 0; k < d->merges.n; k++) {
-        const qn_tok_merge *m = &d->merges.v[k];
-        qn_bpe_merge(t->bpe, m->left, m->right, m->id, (uint32_t)k,
-                     d->keep_first);
-    }
-    for (uint32_t id = 0; d->ranks && id < o->vocab->n_ids; id++)
-        qn_bpe_rank(t->bpe, (int32_t)id, d->ranks[id]);
-}
-
 static int build_check(const qn_tok_draft *d, qn_err *err)
 {
     const qn_tok *t = d->t;
@@ -284,7 +247,7 @@ static int build_check(const qn_tok_draft *d, qn_err *err)
     if (adding > 1)
         return qn_fail(err, QN_EUNSUP,
                        "%s: more than one post-processor adds tokens", d->name);
-    if (d->bpe.prefix.n > 64 || d->bpe.suffix.n > 64)
+    if (d->o.prefix.n > 64 || d->o.suffix.n > 64)
         return qn_fail(err, QN_ELIMIT,
                        "%s: a subword prefix or suffix above 64 bytes",
                        d->name);
@@ -295,7 +258,8 @@ int qn_tok_build(qn_tok_draft *d, qn_tok **out, qn_err *err)
 {
     qn_tok *t = d->t;
     QN_TRY(build_check(d, err));
-    build_model(d);
+    t->model = d->model;
+    t->impl = d->model->build(d);
     qn_tok_added_ready(&t->added);
     t->n_vocab = QN_MAX(t->vocab.n_ids, t->added.n_ids);
     if (t->dec.n == 0)

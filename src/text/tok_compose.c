@@ -1,13 +1,7 @@
 /* tok_compose.c - UAX #15 over utf8proc's data.
  *
- * Decompose, sort marks by combining class, compose again. Beside each
- * resulting character stands how it came about, as a number in the manner of
- * Hugging Face's normalizer, from which the alignment follows:
- *
- *     1     inserted: shares the alignment of the character before
- *    -n     took the place of one character and of n that follow it
- *
- * Composing two characters adds their numbers and subtracts one. */
+ * Decompose, sort marks by combining class, compose again. Composing two
+ * characters adds their changes (see tok_compose.h) and subtracts one. */
 #include "text/tok_compose.h"
 
 #include "text/unicode.h"
@@ -19,11 +13,7 @@ enum {
     COMPOSE_MAX_PARTS = 32 /* no character decomposes into more than 18 */
 };
 
-typedef struct compose_char {
-    uint32_t cp;
-    int32_t change;
-    int32_t ccc;
-} compose_char;
+typedef qn_tok_change compose_char;
 
 typedef QN_VEC(compose_char) compose_chars;
 
@@ -44,12 +34,12 @@ static void compose_sort_run(compose_char *v, size_t n, compose_chars *spare)
     size_t at[257] = {0};
     qn_vec_reserve(spare, n);
     for (size_t k = 0; k < n; k++)
-        at[v[k].ccc + 1]++;
+        at[v[k].class + 1]++;
     for (size_t c = 1; c < 257; c++)
         at[c] += at[c - 1];
     memcpy(spare->v, v, n * sizeof *v);
     for (size_t k = 0; k < n; k++)
-        v[at[spare->v[k].ccc]++] = spare->v[k];
+        v[at[spare->v[k].class]++] = spare->v[k];
 }
 
 static void compose_sort(compose_chars *chars)
@@ -57,8 +47,8 @@ static void compose_sort(compose_chars *chars)
     compose_chars spare = {0};
     for (size_t b = 0, e; b < chars->n; b = e) {
         bool sorted = true;
-        for (e = b; e < chars->n && chars->v[e].ccc != 0; e++)
-            sorted &= e == b || chars->v[e - 1].ccc <= chars->v[e].ccc;
+        for (e = b; e < chars->n && chars->v[e].class != 0; e++)
+            sorted &= e == b || chars->v[e - 1].class <= chars->v[e].class;
         if (!sorted)
             compose_sort_run(chars->v + b, e - b, &spare);
         e += e == b;
@@ -100,19 +90,36 @@ static void compose_join(compose_chars *chars)
     int32_t last = -1; /* class of the last mark kept behind the starter */
     for (size_t k = 0; k < chars->n; k++) {
         compose_char c = chars->v[k];
-        bool open = starter != SIZE_MAX && (last < 0 || last < c.ccc);
+        bool open = starter != SIZE_MAX && (last < 0 || last < c.class);
         uint32_t joined = open ? compose_pair(chars->v[starter].cp, c.cp) : 0;
         if (joined) {
             chars->v[starter].cp = joined;
             chars->v[starter].change += c.change - 1;
             continue;
         }
-        if (c.ccc == 0)
+        if (c.class == 0)
             starter = n;
-        last = c.ccc == 0 ? -1 : c.ccc;
+        last = c.class == 0 ? -1 : c.class;
         chars->v[n++] = c;
     }
     chars->n = n;
+}
+
+void qn_tok_transform(qn_tok_work *w, const qn_tok_piece *pc, size_t b,
+                      size_t e, const qn_tok_change *list, size_t n)
+{
+    size_t at = b; /* behind the characters that were replaced so far */
+    for (size_t k = 0; k < n; k++) {
+        int32_t change = list[k].change;
+        qn_tok_al al = {pc->origin, pc->origin};
+        if (change <= 0 && at < e)
+            al = qn_tok_work_al(w, at);
+        else if (at > pc->b)
+            al = qn_tok_work_al(w, at - 1);
+        for (; change <= 0 && at < e; change++)
+            (void)qn_uni_next(w->p, &at);
+        qn_tok_put_cp(w, list[k].cp, al);
+    }
 }
 
 void qn_tok_compose(qn_tok_work *w, const qn_tok_piece *pc, size_t b, size_t e,
@@ -126,17 +133,6 @@ void qn_tok_compose(qn_tok_work *w, const qn_tok_piece *pc, size_t b, size_t e,
     if (form == QN_UNI_NFC || form == QN_UNI_NFKC)
         compose_join(&chars);
 
-    size_t at = b; /* behind the characters that were replaced so far */
-    for (size_t k = 0; k < chars.n; k++) {
-        int32_t change = chars.v[k].change;
-        qn_tok_al al = {pc->origin, pc->origin};
-        if (change <= 0 && at < e)
-            al = qn_tok_work_al(w, at);
-        else if (at > pc->b)
-            al = qn_tok_work_al(w, at - 1);
-        for (; change <= 0 && at < e; change++)
-            (void)qn_uni_next(w->p, &at);
-        qn_tok_put_cp(w, chars.v[k].cp, al);
-    }
+    qn_tok_transform(w, pc, b, e, chars.v, chars.n);
     qn_vec_deinit(&chars);
 }

@@ -21,6 +21,7 @@ void qn_tok_flow_deinit(qn_tok_flow *f)
     for (size_t k = 0; k < f->steps->n; k++) {
         qn_str_deinit(&f->state[k].gather);
         qn_str_deinit(&f->state[k].hold);
+        qn_str_deinit(&f->state[k].spare);
     }
     free(f->state);
     qn_tok_work_deinit(&f->work);
@@ -430,6 +431,10 @@ static const qn_tok_kind dec_kinds[] = {
      dec_finish_next, false},
     {"BPEDecoder", " suffix ", dec_suffix_parse, NULL, dec_suffix_feed,
      dec_suffix_finish, true},
+    {"WordPiece", " prefix cleanup ", qn_tok_dec_wordpiece_parse, NULL,
+     qn_tok_dec_wordpiece_feed, dec_finish_next, true},
+    {"CTC", " pad_token word_delimiter_token cleanup ", qn_tok_dec_ctc_parse,
+     NULL, qn_tok_dec_ctc_feed, dec_finish_next, true},
 };
 
 const qn_tok_stage qn_tok_decoders = {"decoder", "decoders", dec_kinds,

@@ -12,7 +12,8 @@
 typedef struct qn_tok_flow_state {
     qn_str
         gather;  /* a piece that came in chunks, for steps that want it whole */
-    qn_str hold; /* what is not certain yet                             */
+    qn_str hold; /* what is not certain yet */
+    qn_str spare; /* for one call            */
     size_t count; /* of what, each kind says                             */
     size_t held;
     bool begun;
@@ -33,5 +34,15 @@ int qn_tok_flow_feed(qn_tok_flow *f, size_t k, const char *p, size_t n,
 /* The text ends: step k and all behind it pass on what they hold. */
 int qn_tok_flow_finish(qn_tok_flow *f, size_t k);
 void qn_tok_flow_reset(qn_tok_flow *f);
+
+/* Rows that have a file of their own, tok_dec_word.c. */
+int qn_tok_dec_wordpiece_parse(qn_tok_step *s, const json_t *o, const char *doc,
+                               qn_err *err);
+int qn_tok_dec_wordpiece_feed(qn_tok_flow *f, size_t k, const char *p, size_t n,
+                              bool ends);
+int qn_tok_dec_ctc_parse(qn_tok_step *s, const json_t *o, const char *doc,
+                         qn_err *err);
+int qn_tok_dec_ctc_feed(qn_tok_flow *f, size_t k, const char *p, size_t n,
+                        bool ends);
 
 #endif

@@ -63,15 +63,7 @@ static int files_merge_line(qn_tok_draft *d, qn_view line, qn_err *err)
         line.n--;
     if (line.n == 0 || (line.n >= 8 && memcmp(line.p, "#version", 8) == 0))
         return QN_OK;
-    const char *blank = memchr(line.p, ' ', line.n);
-    size_t left = blank ? (size_t)(blank - line.p) : 0;
-    if (!blank || memchr(blank + 1, ' ', line.n - left - 1))
-        return qn_fail(err, QN_EFORMAT,
-                       "%s: merge %zu, \"%.*s\", is not two tokens", d->name,
-                       d->merges.n, (int)QN_MIN(line.n, 64), line.p);
-    return qn_tok_draft_merge(d, qn_view_of(line.p, left),
-                              qn_view_of(blank + 1, line.n - left - 1), false,
-                              err);
+    return qn_tok_draft_merge_text(d, line, err);
 }
 
 static int files_read_merges(qn_tok_draft *d, qn_view text, qn_err *err)
@@ -253,7 +245,7 @@ static int files_read(qn_tok_draft *d, const qn_tok_bpe_files *f,
     QN_TRY(files_pipeline(d, f, c, err));
     QN_TRY(files_added(d, f, c, err));
     files_roles(d->t, f, c);
-    d->bpe.unk = d->t->role[QN_TOK_UNK];
+    d->o.unk = d->t->role[QN_TOK_UNK];
     files_post(d->t, f, c);
     return QN_OK;
 }

@@ -244,7 +244,7 @@ static int gguf_read_gpt2(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
     QN_TRY(gguf_vocab(d, g, err));
     QN_TRY(gguf_merges(d, g, err));
     QN_TRY(gguf_added(d, g, err));
-    d->bpe.ignore_merges = pre->ignore_merges;
+    d->o.ignore_merges = pre->ignore_merges;
     gguf_roles(d->t, g, false);
     return gguf_post(d, g, pre->add_bos && g->bos >= 0, err);
 }
@@ -307,8 +307,8 @@ static int gguf_read_llama(qn_tok_draft *d, const qn_tok_gguf *g,
         ranks[k] = gguf_rank(g->scores ? g->scores[k] : 0);
     d->ranks = ranks;
     gguf_roles(d->t, g, true);
-    d->bpe.by_text = d->bpe.byte_fallback = d->bpe.late_unknown = true;
-    d->bpe.unk = d->t->role[QN_TOK_UNK];
+    d->o.by_text = d->o.byte_fallback = d->o.late_unknown = true;
+    d->o.unk = d->t->role[QN_TOK_UNK];
     return gguf_post(d, g, d->t->role[QN_TOK_BOS] >= 0, err);
 }
 

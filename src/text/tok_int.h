@@ -7,6 +7,7 @@
 
 #include "text/tok_added.h"
 #include "text/tok_bpe.h"
+#include "text/tok_model.h"
 #include "text/tok_step.h"
 #include "text/tok_vocab.h"
 #include "text/tokenizer.h"
@@ -15,7 +16,8 @@ struct qn_tok {
     qn_vocab vocab; /* as spelled                                       */
     qn_vocab raw;   /* the same as bytes, when the model works on bytes */
     bool bytes;     /* it does                                          */
-    qn_bpe *bpe;
+    const qn_tok_model *model;
+    void *impl; /* of the model */
     qn_tok_added added;
     qn_tok_steps norm, pre, post, dec;
     bool needs_al; /* a step asks where a piece began, after rewrites */
@@ -31,7 +33,10 @@ typedef struct qn_tok_merge {
 typedef struct qn_tok_draft {
     qn_tok *t;
     const char *name;
-    qn_bpe_options bpe;          /* but for vocab and bytes */
+    const qn_tok_model *model;
+    qn_bpe_options o;            /* but for vocab and bytes */
+    QN_VEC(double) scores;       /* Unigram: by id */
+    size_t max_chars;            /* WordPiece: of a word */
     QN_VEC(qn_tok_merge) merges; /* by rank */
     bool keep_first;             /* of equal pairs; else the last counts  */
     const uint32_t *ranks;       /* by_text: [vocab.n_ids]                */
@@ -46,6 +51,8 @@ void qn_tok_draft_deinit(qn_tok_draft *d);
  * result is no token, unless `lenient`: then it is passed over. */
 int qn_tok_draft_merge(qn_tok_draft *d, qn_view left, qn_view right,
                        bool lenient, qn_err *err);
+/* The same from "left right". */
+int qn_tok_draft_merge_text(qn_tok_draft *d, qn_view text, qn_err *err);
 /* Adds the tokens of a JSON list {"content": ..., "special": ...}; their ids
  * are those that the vocabulary gives them or the next free ones. */
 int qn_tok_draft_added(qn_tok_draft *d, const json_t *list, qn_err *err);

@@ -5,6 +5,7 @@
  * alignment, an inserted one that of the character before it. */
 #include "base/json.h"
 #include "base/utf8.h"
+#include "text/tok_charsmap.h"
 #include "text/tok_compose.h"
 #include "text/tok_step.h"
 #include "text/unicode.h"
@@ -397,6 +398,8 @@ static const qn_tok_kind norm_kinds[] = {
     {"StripAccents", "", NULL, norm_accents_run, NULL, NULL, false},
     {"Nmt", "", NULL, norm_nmt_run, NULL, NULL, false},
     {"ByteLevel", "", NULL, norm_bytes_run, NULL, NULL, false},
+    {"Precompiled", " precompiled_charsmap ", qn_tok_charsmap_parse,
+     qn_tok_charsmap_run, NULL, NULL, false},
     {"BertNormalizer",
      " clean_text handle_chinese_chars strip_accents lowercase ",
      norm_bert_parse, norm_bert_run, NULL, NULL, false},

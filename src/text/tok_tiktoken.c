@@ -2,6 +2,7 @@
  * rank, which is its id and says when a pair may become it. */
 #include "base/json.h"
 #include "base/utf8.h"
+#include "text/tok_base64.h"
 #include "text/tok_int.h"
 
 #include <stdlib.h>
@@ -9,40 +10,6 @@
 enum {
     TIKTOKEN_MAX_BYTES = 1024 /* of one token */
 };
-
-static int tiktoken_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Decodes base64; false when it is none. */
-static bool tiktoken_base64(qn_view in, qn_str *out)
-{
-    uint32_t bits = 0;
-    int n_bits = 0;
-    if (in.n % 4 != 0)
-        return false;
-    while (in.n > 0 && in.p[in.n - 1] == '=')
-        in.n--;
-    for (size_t k = 0; k < in.n; k++) {
-        int d = tiktoken_digit(in.p[k]);
-        if (d < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)d;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            qn_str_addc(out, (char)(uint8_t)(bits >> n_bits));
-        }
-    }
-    return true;
-}
 
 /* One line "base64 rank". */
 static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_str *bytes,
@@ -63,7 +30,7 @@ static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_str *bytes,
                    ? rank * 10 + digit
                    : -1;
     }
-    if (rank < 0 || !tiktoken_base64(qn_view_of(line.p, n), bytes) ||
+    if (rank < 0 || !qn_tok_base64(qn_view_of(line.p, n), bytes) ||
         bytes->n == 0 || bytes->n > TIKTOKEN_MAX_BYTES)
         return qn_fail(err, QN_EFORMAT,
                        "%s: \"%.*s\" is no line of a rank file", d->name,
@@ -136,8 +103,8 @@ int qn_tok_open_tiktoken(qn_tok **out, qn_view ranks, const char *pattern,
         for (uint32_t k = 0; k < d.t->vocab.n_ids; k++)
             rank[k] = k;
         d.ranks = rank;
-        d.bpe.by_text = true;
-        d.bpe.ignore_merges = true;
+        d.o.by_text = true;
+        d.o.ignore_merges = true;
         rc = qn_tok_build(&d, out, err);
     }
     qn_tok_draft_deinit(&d);

@@ -103,8 +103,7 @@ static uint64_t *vocab_slot(const qn_vocab *v, const char *p, size_t n,
         if ((uint32_t)(s >> 32) != tag)
             continue;
         const qn_vocab_word *w = &v->word[(uint32_t)s - 1];
-        if (w->len == n &&
-            (n == 0 || memcmp(v->text.p + w->off, p, n) == 0))
+        if (w->len == n && (n == 0 || memcmp(v->text.p + w->off, p, n) == 0))
             return &v->slots[at];
     }
 }

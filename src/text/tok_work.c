@@ -32,7 +32,7 @@ void qn_tok_work_deinit(qn_tok_work *w)
     }
     qn_tok_finder_deinit(&w->finder);
     qn_vec_deinit(&w->ids);
-    qn_vec_deinit(&w->lens);
+    qn_vec_deinit(&w->ranges);
     qn_vec_deinit(&w->marks);
 }
 

@@ -40,6 +40,11 @@ typedef struct qn_tok_match {
     bool hit; /* else what lies between two hits */
 } qn_tok_match;
 
+/* Which bytes of its piece a token stands for. */
+typedef struct qn_tok_range {
+    uint32_t b, e;
+} qn_tok_range;
+
 /* A token of the result, before it is handed out. */
 typedef struct qn_tok_mark {
     uint32_t b, e;       /* code points of the original               */
@@ -66,8 +71,9 @@ typedef struct qn_tok_work {
     qn_tok_finder finder;
     void *model; /* the model's own scratch; it frees it */
 
-    QN_VEC(int32_t) ids;   /* the result */
-    QN_VEC(uint32_t) lens; /* bytes of each, while spans are wanted */
+    QN_VEC(int32_t) ids;         /* the result */
+    QN_VEC(qn_tok_range) ranges; /* of each, while spans are wanted */
+    uint32_t at;                 /* behind the last token of the piece */
     QN_VEC(qn_tok_mark) marks;
     size_t a_begin; /* where the text's own tokens begin, see tok_post.c */
     qn_err *err;
@@ -112,12 +118,20 @@ void qn_tok_divide_end(qn_tok_work *w);
 
 /* ---- the result ---- */
 
-/* A token of `len` bytes of the piece being encoded. */
-static inline void qn_tok_emit(qn_tok_work *w, int32_t id, size_t len)
+/* A token for bytes [b, e) of the piece being encoded. */
+static inline void qn_tok_emit_at(qn_tok_work *w, int32_t id, size_t b,
+                                  size_t e)
 {
     qn_vec_push(&w->ids, id);
     if (w->spans)
-        qn_vec_push(&w->lens, (uint32_t)len);
+        qn_vec_push(&w->ranges, ((qn_tok_range){(uint32_t)b, (uint32_t)e}));
+}
+
+/* A token for the next `len` bytes of it. */
+static inline void qn_tok_emit(qn_tok_work *w, int32_t id, size_t len)
+{
+    qn_tok_emit_at(w, id, w->at, w->at + len);
+    w->at += (uint32_t)len;
 }
 
 #endif

@@ -12,7 +12,8 @@ void qn_tok_close(qn_tok *t)
 {
     if (!t)
         return;
-    qn_bpe_free(t->bpe);
+    if (t->impl)
+        t->model->free(t->impl);
     qn_vocab_deinit(&t->vocab);
     qn_vocab_deinit(&t->raw);
     qn_tok_added_deinit(&t->added);
@@ -79,16 +80,14 @@ static void tok_count_blanks(qn_tok_mark *m, qn_view text)
     }
 }
 
-/* Marks for the tokens of one piece, which begin at ids.v[first]. Lengths are
- * added up as they are: where characters were left out the spans shift, as
- * they do in Hugging Face's. */
+/* Marks for the tokens of one piece, which begin at ids.v[first]. Where a
+ * model left characters out the spans shift, as they do in Hugging Face's. */
 static void tok_mark_piece(const qn_tok *t, qn_tok_work *w, tok_cursor *c,
                            const qn_tok_piece *pc, size_t first)
 {
-    size_t at = 0, n = pc->e - pc->b;
+    size_t n = pc->e - pc->b;
     for (size_t k = first; k < w->ids.n; k++) {
-        size_t b = at, e = at + w->lens.v[k];
-        at = e;
+        size_t b = w->ranges.v[k].b, e = w->ranges.v[k].e;
         size_t from = b, to = e;
         if (b == e) {
             from = to = pc->origin + b;
@@ -113,10 +112,11 @@ static int tok_encode_pieces(const qn_tok *t, qn_tok_work *w)
     for (size_t k = 0; k < w->pieces.n; k++) {
         const qn_tok_piece *pc = &w->pieces.v[k];
         size_t first = w->ids.n;
+        w->at = 0;
         if (pc->id >= 0)
             qn_tok_emit(w, pc->id, pc->e - pc->b);
         else
-            QN_TRY(qn_bpe_encode(t->bpe, w, w->p + pc->b, pc->e - pc->b));
+            QN_TRY(t->model->encode(t->impl, w, w->p + pc->b, pc->e - pc->b));
         if (w->spans)
             tok_mark_piece(t, w, &c, pc, first);
     }
@@ -179,7 +179,7 @@ int qn_tok_encode(const qn_tok *t, const char *text, size_t n, unsigned flags,
         for (size_t k = 0; spans && k < w.marks.n; k++)
             qn_vec_push(spans, ((qn_tok_span){w.marks.v[k].b, w.marks.v[k].e}));
     }
-    qn_bpe_work_free(&w);
+    t->model->work_free(&w);
     qn_tok_work_deinit(&w);
     qn_str_deinit(&repaired);
     return rc;

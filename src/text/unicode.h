@@ -20,7 +20,7 @@ enum qn_uni_flag {
     QN_UNI_WORD = 1 << 6,  /* \w                                           */
     QN_UNI_PUNCT = 1 << 7, /* \p{P}                                        */
     QN_UNI_MN = 1 << 8,    /* \p{Mn}                                       */
-    QN_UNI_OTHER = 1 << 9, /* \p{C}: control, format, unassigned, private  */
+    QN_UNI_OTHER = 1 << 9, /* control, format or private use               */
     /* The character may change, move or join the one before it. */
     QN_UNI_NFC = 1 << 10,
     QN_UNI_NFD = 1 << 11,

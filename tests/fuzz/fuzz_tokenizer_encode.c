@@ -63,6 +63,20 @@ static const char *const definitions[] = {
     "\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\","
     "\"add_prefix_space\":false,\"use_regex\":false}]},\"decoder\":{\"type\":"
     "\"BPEDecoder\",\"suffix\":\"a\"},\"model\":{\"type\":\"BPE\"," VOCAB "}}",
+    "{" ADDED "\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":true},"
+    "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"decoder\":{\"type\":"
+    "\"WordPiece\",\"prefix\":\"##\",\"cleanup\":true},\"model\":{\"type\":"
+    "\"WordPiece\",\"unk_token\":\"<unk>\",\"continuing_subword_prefix\":\"##\","
+    "\"max_input_chars_per_word\":9,\"vocab\":{\"<unk>\":0,\"a\":3,\"##a\":4,"
+    "\"##b\":5,\"ab\":6,\"\u4E2D\":7,\"##e\":8}}}",
+    "{" ADDED "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":"
+    "\"\u2581\",\"prepend_scheme\":\"always\",\"split\":false},\"decoder\":{"
+    "\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},{\"type\":"
+    "\"CTC\",\"pad_token\":\"a\",\"word_delimiter_token\":\"\u2581\","
+    "\"cleanup\":true}]},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,"
+    "\"byte_fallback\":true,\"vocab\":[[\"<unk>\",0.0],[\"<s>\",0.0],[\"</s>\","
+    "0.0],[\"\u2581\",-2.5],[\"a\",-3.0],[\"ab\",-3.25],[\"\u2581ab\",-4e0],"
+    "[\"<0x0A>\",-9],[\"<0xC3>\",-9],[\"<0xA9>\",-9],[\"e\",-5.5]]}}",
 };
 
 enum {

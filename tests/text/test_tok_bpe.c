@@ -147,15 +147,16 @@ static void compare_word(const toy *t, uint64_t seed, uint64_t word, size_t n)
     /* Twice: the second time what was learned about the word is used. */
     for (int k = 0; k < 2; k++) {
         qn_vec_clear(&w.ids);
-        qn_vec_clear(&w.lens);
+        qn_vec_clear(&w.ranges);
+        w.at = 0;
         assert_int_equal(qn_bpe_encode(t->bpe, &w, text.p, text.n), 0);
         if (w.ids.n != n_want ||
             memcmp(w.ids.v, want, n_want * sizeof *want) != 0)
             fail_msg("seed %llu: \"%s\" comes out wrong",
                      (unsigned long long)seed, text.p);
         size_t total = 0;
-        for (size_t i = 0; i < w.lens.n; i++)
-            total += w.lens.v[i];
+        for (size_t i = 0; i < w.ranges.n; i++)
+            total += w.ranges.v[i].e - w.ranges.v[i].b;
         assert_int_equal(total, text.n);
     }
     qn_bpe_work_free(&w);
@@ -189,7 +190,7 @@ static int encode(const qn_bpe *b, const char *text, char *out, qn_err *err)
     *out = '\0';
     for (size_t k = 0; k < w.ids.n; k++)
         sprintf(out + strlen(out), "%s%d:%u", k ? " " : "", w.ids.v[k],
-                w.lens.v[k]);
+                w.ranges.v[k].e - w.ranges.v[k].b);
     qn_bpe_work_free(&w);
     qn_tok_work_deinit(&w);
     return rc;
@@ -303,7 +304,8 @@ static double seconds_for(bool by_text, size_t n, const char *unit)
     int64_t id = 1;
     for (; id < 6; id++) {
         size_t len = strlen(text);
-        memcpy(text + len, text, len + 1);
+        memmove(text + len, text, len);
+        text[2 * len] = '\0';
         add_token(&v, text, id);
     }
     add_token(&v, "b", id);

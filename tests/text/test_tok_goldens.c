@@ -76,6 +76,9 @@ int main(void)
         WITH(test_golden, "gemma_spmbpe"),
         WITH(test_golden, "neox"),
         WITH(test_golden, "starcoder"),
+        WITH(test_golden, "wordpiece"),
+        WITH(test_golden, "unigram_fallback"),
+        WITH(test_golden, "unigram_t5"),
         cmocka_unit_test(test_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,6 +288,12 @@ static void test_decoders(void **state)
          "\u20AC\uFFFDa"},
         {CHAIN(BYTES("true", "true") "," REPLACE("String", "a\u20AC", "E")),
          "a|\u00E2|\u0124|\u00AC|a", "Ea"},
+        {"{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":true}",
+         "##uelo|Ara|##\u00FAj|No|##guera|.|do|n't",
+         "##uelo Ara\u00FAj Noguera. don't"},
+        {"{\"type\":\"CTC\",\"pad_token\":\"<pad>\",\"word_delimiter_token\":"
+         "\"|\",\"cleanup\":true}",
+         "<pad>|h|h|e|l|<pad>|l|o|o|<pad>", "hello"},
         {"{\"type\":\"BPEDecoder\",\"suffix\":\"</w>\"}", "he|llo</w>|you</w>",
          "hello you"},
     };
@@ -328,7 +334,7 @@ static void test_refused(void **state)
          "{\"type\":\"RobertaProcessing\",\"sep\":[\"s\",-1],\"cls\":"
          "[\"c\",0]}",
          "token id"},
-        {&qn_tok_decoders, "{\"type\":\"CTC\"}", "decoder CTC"},
+        {&qn_tok_decoders, "{\"type\":\"Morse\"}", "decoder Morse"},
         {&qn_tok_decoders, STRIP(" ", "-1", "0"), "count"},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {

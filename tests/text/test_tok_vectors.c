@@ -214,6 +214,21 @@ static void test_roberta_file(void **state)
     tok_score_end(&s, "ids");
 }
 
+/* Unigram with SentencePiece's character map. */
+static void test_t5_file(void **state)
+{
+    (void)state;
+    const char *path = shared("hf/t5-small/tokenizer.json");
+    if (!path)
+        QN_SKIP("no shared t5-small");
+    qn_tok *t = tok_open_json_file(path);
+    tok_score s = {"t5-small", 0, 0};
+    run_vectors(&s, t, "Xenova/t5-small");
+    run_vectors(&s, t, "google-t5/t5-small");
+    qn_tok_close(t);
+    tok_score_end(&s, "ids");
+}
+
 static void test_llama_spm_vectors(void **state)
 {
     (void)state;
@@ -310,6 +325,7 @@ int main(void)
         WITH(test_ranks, "r50k"),
         cmocka_unit_test(test_gpt2_files),
         cmocka_unit_test(test_roberta_file),
+        cmocka_unit_test(test_t5_file),
         cmocka_unit_test(test_llama_spm_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,15 @@
+/* tok_charsmap.h - the Precompiled normalizer. In its step: text is the map,
+ * start the number of units of its trie, stop where its strings begin. */
+#ifndef QN_TEXT_TOK_CHARSMAP_H
+#define QN_TEXT_TOK_CHARSMAP_H
+
+#include "text/tok_step.h"
+
+int qn_tok_charsmap_parse(qn_tok_step *s, const json_t *o, const char *doc,
+                          qn_err *err);
+/* The same from the bytes themselves (GGUF, SentencePiece); none: no map. */
+int qn_tok_charsmap_set(qn_tok_step *s, qn_view blob, const char *doc,
+                        qn_err *err);
+int qn_tok_charsmap_run(const qn_tok_step *s, qn_tok_work *w);
+
+#endif

@@ -1,0 +1,313 @@
+/* tok_unigram.c - the Unigram model: of all ways to write a word as tokens,
+ * the one with the best sum of scores (Viterbi, left to right).
+ *
+ * A character that is no token by itself may also be unknown, at the worst
+ * score there is minus a penalty; neighbouring unknown characters are one
+ * unknown token, or the tokens of their bytes.
+ *
+ * The tokens are a trie whose edges are one hash table: (node, byte) -> node. */
+#include "base/json.h"
+#include "base/map.h"
+#include "text/tok_int.h"
+#include "text/tok_scan.h"
+#include "text/unicode.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define UNIGRAM_PENALTY 10.0
+
+typedef struct unigram_edge {
+    uint32_t from, to; /* to 0: empty */
+    uint8_t byte;
+} unigram_edge;
+
+typedef struct unigram {
+    const qn_vocab *vocab;
+    double *scores; /* by id */
+    double unk_score;
+    int32_t unk; /* -1 none */
+    bool byte_fallback;
+    int32_t hex_id[256];
+    unigram_edge *edges;
+    uint32_t mask, n_nodes;
+    int32_t *token; /* by node, -1 none */
+    uint64_t seed;
+} unigram;
+
+/* The best way to write the word up to here. */
+typedef struct unigram_best {
+    double score;
+    uint32_t from; /* where its last token begins; UINT32_MAX: no way */
+    int32_t id;
+} unigram_best;
+
+typedef struct unigram_scratch {
+    unigram_best *best;
+    size_t cap;
+} unigram_scratch;
+
+/* ---- the trie ------------------------------------------------------------ */
+
+static inline unigram_edge *unigram_slot(const unigram *m, uint32_t from,
+                                         uint8_t byte)
+{
+    uint64_t key = (uint64_t)from << 8 | byte;
+    uint64_t h = (key ^ m->seed) * UINT64_C(0x9E3779B97F4A7C15);
+    uint32_t at = (uint32_t)(h >> 32) & m->mask;
+    while (m->edges[at].to &&
+           (m->edges[at].from != from || m->edges[at].byte != byte))
+        at = (at + 1) & m->mask;
+    return &m->edges[at];
+}
+
+static void unigram_fill_trie(unigram *m)
+{
+    const qn_vocab *v = m->vocab;
+    size_t slots = 256;
+    while (slots < 2 * v->text.n)
+        slots *= 2;
+    m->mask = (uint32_t)(slots - 1);
+    m->edges = qn_xcalloc(slots, sizeof *m->edges);
+    m->token = qn_xmalloc((v->text.n + 1) * sizeof *m->token);
+    m->token[0] = -1;
+    m->n_nodes = 1;
+    for (uint32_t id = 0; id < v->n_ids; id++) {
+        qn_view text = qn_vocab_text(v, id);
+        uint32_t node = 0;
+        for (size_t i = 0; i < text.n; i++) {
+            unigram_edge *e = unigram_slot(m, node, (uint8_t)text.p[i]);
+            if (!e->to) {
+                *e = (unigram_edge){node, m->n_nodes, (uint8_t)text.p[i]};
+                m->token[m->n_nodes++] = -1;
+            }
+            node = e->to;
+        }
+        if (node)
+            m->token[node] = qn_vocab_find(v, text.p, text.n);
+    }
+}
+
+/* ---- encoding ------------------------------------------------------------ */
+
+static inline void unigram_offer(unigram_best *to, double score, size_t from,
+                                 int32_t id)
+{
+    if (to->from == UINT32_MAX || score > to->score)
+        *to = (unigram_best){score, (uint32_t)from, id};
+}
+
+static int unigram_search(const unigram *m, qn_tok_work *w, unigram_best *best,
+                          const char *p, size_t n)
+{
+    for (size_t k = 0; k <= n; k++)
+        best[k] = (unigram_best){0, UINT32_MAX, -1};
+    for (size_t b = 0, next; b < n; b = next) {
+        double here = best[b].score;
+        bool single = false;
+        uint32_t node = 0;
+        next = b + qn_uni_len(p[b]);
+        for (size_t e = b; e < n;) {
+            node = unigram_slot(m, node, (uint8_t)p[e++])->to;
+            if (!node)
+                break;
+            int32_t id = m->token[node];
+            if (id < 0)
+                continue;
+            unigram_offer(&best[e], here + m->scores[id], b, id);
+            single |= e == next;
+        }
+        if (single)
+            continue;
+        if (m->unk < 0)
+            return qn_fail(w->err, QN_EFORMAT,
+                           "the text has a character that the vocabulary "
+                           "lacks, and the model names no unknown token");
+        unigram_offer(&best[next], here + m->unk_score, b, m->unk);
+    }
+    return QN_OK;
+}
+
+/* A run of unknown characters [b, e): its bytes' tokens, each standing for the
+ * whole run, or the unknown token. A run may happen to be a token itself. */
+static void unigram_emit_unknown(const unigram *m, qn_tok_work *w,
+                                 const char *p, size_t b, size_t e)
+{
+    int32_t id = qn_vocab_find(m->vocab, p + b, e - b);
+    bool spelled = m->byte_fallback && id < 0;
+    for (size_t k = b; k < e && spelled; k++)
+        spelled = m->hex_id[(uint8_t)p[k]] >= 0;
+    for (size_t k = b; k < e && spelled; k++)
+        qn_tok_emit_at(w, m->hex_id[(uint8_t)p[k]], b, e);
+    if (!spelled)
+        qn_tok_emit_at(w, id >= 0 ? id : m->unk, b, e);
+}
+
+static int unigram_encode(const void *impl, qn_tok_work *w, const char *p,
+                          size_t n)
+{
+    const unigram *m = impl;
+    if (!w->model)
+        w->model = qn_xcalloc(1, sizeof(unigram_scratch));
+    unigram_scratch *x = w->model;
+    if (x->cap < n + 1) {
+        x->cap = QN_MAX(n + 1, 2 * x->cap);
+        x->best = qn_xreallocarray(x->best, x->cap, sizeof *x->best);
+    }
+    unigram_best *best = x->best;
+    QN_TRY(unigram_search(m, w, best, p, n));
+    /* From the end to the beginning, turning the links around. */
+    size_t to = n;
+    uint32_t behind = UINT32_MAX;
+    while (to > 0) {
+        uint32_t from = best[to].from;
+        best[to].from = behind;
+        behind = (uint32_t)to;
+        to = from;
+    }
+    size_t b = 0, unknown = SIZE_MAX; /* where a run of unknown ones began */
+    for (size_t e = behind; e != UINT32_MAX; b = e, e = best[e].from) {
+        if (best[e].id == m->unk) {
+            unknown = unknown == SIZE_MAX ? b : unknown;
+            continue;
+        }
+        if (unknown != SIZE_MAX)
+            unigram_emit_unknown(m, w, p, unknown, b);
+        unknown = SIZE_MAX;
+        qn_tok_emit_at(w, best[e].id, b, e);
+    }
+    if (unknown != SIZE_MAX)
+        unigram_emit_unknown(m, w, p, unknown, n);
+    return QN_OK;
+}
+
+static void unigram_work_free(qn_tok_work *w)
+{
+    unigram_scratch *x = w->model;
+    if (!x)
+        return;
+    free(x->best);
+    free(x);
+    w->model = NULL;
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+/* A number, whatever the locale's decimal point. */
+static int unigram_number(qn_scan *s, locale_t c, double *out)
+{
+    qn_view text;
+    char buf[64], *end;
+    QN_TRY(qn_scan_slice(s, &text));
+    while (text.n > 0 && strchr(" \t\r\n", text.p[text.n - 1]))
+        text.n--;
+    size_t n = QN_MIN(text.n, sizeof buf - 1);
+    memcpy(buf, text.p, n);
+    buf[n] = '\0';
+    *out = strtod_l(buf, &end, c);
+    bool starts = n > 0 && (buf[0] == '-' || (buf[0] >= '0' && buf[0] <= '9'));
+    if (text.n >= sizeof buf || !starts || *end || !isfinite(*out))
+        return qn_fail(s->err, QN_EFORMAT, "%s: \"%.20s\" is no score", s->name,
+                       buf);
+    return QN_OK;
+}
+
+/* ["text", score] */
+static int unigram_entry(qn_tok_draft *d, qn_scan *s, locale_t c, qn_str *text,
+                         qn_err *err)
+{
+    double score = 0;
+    qn_str_clear(text);
+    QN_TRY(qn_scan_open(s, '['));
+    int rc = qn_scan_more(s, ']');
+    if (rc > 0)
+        rc = qn_scan_string(s, text);
+    if (rc == 0)
+        rc = qn_scan_more(s, ']');
+    if (rc > 0)
+        rc = unigram_number(s, c, &score);
+    QN_TRY(rc);
+    if (qn_scan_more(s, ']') != 0)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: entry %zu of the vocabulary is not [text, score]",
+                       d->name, d->scores.n);
+    rc = qn_vocab_add(&d->t->vocab, qn_view_of(text->p ? text->p : "", text->n),
+                      (int64_t)d->scores.n, d->name, err);
+    QN_TRY(rc);
+    qn_vec_push(&d->scores, score);
+    return QN_OK;
+}
+
+static int unigram_vocab(qn_tok_draft *d, qn_view vocab, qn_err *err)
+{
+    qn_scan s;
+    qn_str text;
+    qn_str_init(&text);
+    qn_scan_init(&s, vocab, d->name, err);
+    qn_vocab_init(&d->t->vocab, vocab.n / 24);
+    locale_t c = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
+    int rc = qn_scan_open(&s, '[');
+    while (rc == 0 && (rc = qn_scan_more(&s, ']')) > 0)
+        rc = unigram_entry(d, &s, c, &text, err);
+    freelocale(c);
+    qn_str_deinit(&text);
+    return rc;
+}
+
+static int unigram_read(qn_tok_draft *d, const qn_tok_model_parts *m,
+                        qn_err *err)
+{
+    int64_t unk = -1;
+    int rc = qn_json_i64(m->small, "unk_id", &unk, d->name, err);
+    if (rc >= 0)
+        rc = qn_json_bool(m->small, "byte_fallback", &d->o.byte_fallback,
+                          d->name, err);
+    QN_TRY(rc);
+    if (!m->vocab.p)
+        return qn_fail(err, QN_EFORMAT, "%s: the model lacks vocab", d->name);
+    QN_TRY(unigram_vocab(d, m->vocab, err));
+    if (unk < -1 || unk >= (int64_t)d->scores.n)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: unk_id %lld is not in the vocabulary of %zu",
+                       d->name, (long long)unk, d->scores.n);
+    d->o.unk = (int32_t)unk;
+    return QN_OK;
+}
+
+static void *unigram_build(qn_tok_draft *d)
+{
+    unigram *m = qn_xcalloc(1, sizeof *m);
+    m->vocab = &d->t->vocab;
+    m->unk = d->o.unk;
+    m->byte_fallback = d->o.byte_fallback;
+    m->seed = qn_hash(&m, sizeof m);
+    m->scores = d->scores.v;
+    double worst = INFINITY;
+    for (size_t k = 0; k < d->scores.n; k++)
+        worst = QN_MIN(worst, d->scores.v[k]);
+    m->unk_score = worst - UNIGRAM_PENALTY;
+    memset(&d->scores, 0, sizeof d->scores);
+    for (int k = 0; k < 256; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "<0x%02X>", (unsigned)k);
+        m->hex_id[k] = qn_vocab_find(m->vocab, name, 6);
+    }
+    unigram_fill_trie(m);
+    return m;
+}
+
+static void unigram_free(void *impl)
+{
+    unigram *m = impl;
+    free(m->scores);
+    free(m->edges);
+    free(m->token);
+    free(m);
+}
+
+const qn_tok_model qn_tok_model_unigram = {
+    "Unigram",        " unk_id byte_fallback ", unigram_read,
+    unigram_build,    unigram_encode,           unigram_free,
+    unigram_work_free};
