@@ -151,7 +151,7 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int N, const int T)
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int T)
 {
     const bool block = l == QN_LAYOUT_Q8_0 || l == QN_LAYOUT_Q4_0;
-    const int N = block ? 1 : T <= FEW_TOK ? FEW_PANEL : MANY_PANEL;
+    const int N = block ? 1 : in_flight(T);
     qn_tile p = *t;
 
     for (; p.n_panel >= N; p.n_panel -= N) {

@@ -159,7 +159,11 @@ QN_INLINE float v_top(vf b)
     return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
 }
 
-enum { MAX_TOK = 6, FEW_TOK = 3, FEW_PANEL = 2, MANY_PANEL = 1 };
+enum { MAX_TOK = 6 };
+QN_INLINE int in_flight(int T)
+{
+    return T <= 2 ? 2 : 1;
+}
 
 enum { VP = 2 };
 QN_INLINE void v_panel_f32(const uint8_t *p, vf w[VP])
