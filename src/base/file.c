@@ -107,6 +107,13 @@ void qn_file_unmap(const qn_file *f, const void *p)
         munmap((void *)(uintptr_t)p, (size_t)f->size);
 }
 
+bool qn_file_populate(const void *p, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t at = (uintptr_t)p, first = at & ~(page - 1);
+    return madvise((void *)first, at - first + n, MADV_POPULATE_READ) == 0;
+}
+
 int qn_file_slurp(char **out, size_t *n, const char *path, size_t max_bytes,
                   qn_err *err)
 {

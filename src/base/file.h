@@ -24,6 +24,9 @@ int qn_file_pread(const qn_file *f, void *dst, uint64_t offset, size_t n,
 /* Read-only view of the whole file (size 0 gives p = NULL). */
 int qn_file_map(const qn_file *f, const void **p, qn_err *err);
 void qn_file_unmap(const qn_file *f, const void *p);
+/* Brings n bytes of such a view into memory. false: they cannot be read, or
+ * this kernel cannot do it (before Linux 5.14); then pread tells why. */
+bool qn_file_populate(const void *p, size_t n);
 
 /* The whole file, NUL behind; QN_ELIMIT above max_bytes. qn_free it. */
 int qn_file_slurp(char **out, size_t *n, const char *path, size_t max_bytes,

@@ -91,9 +91,12 @@ void qn_ckpt_close(qn_ckpt *ck)
 {
     if (!ck)
         return;
-    for (size_t i = 0; i < ck->files.n; i++)
+    for (size_t i = 0; i < ck->files.n; i++) {
+        qn_file_unmap(&ck->files.v[i], ck->views.v[i]);
         qn_file_close(&ck->files.v[i]);
+    }
     qn_vec_deinit(&ck->files);
+    qn_vec_deinit(&ck->views);
     qn_gguf_kv_free(ck->kv, ck->n_kv);
     free(ck->meta);
     free(ck->tensors);
@@ -111,11 +114,15 @@ void qn_ckpt_close(qn_ckpt *ck)
 
 int qn_ckpt_add_file(qn_ckpt *ck, const char *path, int *index, qn_err *err)
 {
+    const void *view;
     qn_file f;
 
     QN_TRY(qn_file_open(&f, path, err));
+    if (qn_file_map(&f, &view, NULL) < 0)
+        view = NULL;
     *index = (int)ck->files.n;
     qn_vec_push(&ck->files, f);
+    qn_vec_push(&ck->views, view);
     return 0;
 }
 
@@ -212,6 +219,18 @@ int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                       POSIX_FADV_WILLNEED);
     rc = qn_file_pread(f, dst, t->offset + offset, n, err);
     return rc < 0 ? qn_err_prefix(err, rc, "tensor %s", t->name) : rc;
+}
+
+const void *qn_ckpt_view(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
+                         size_t n)
+{
+    const uint8_t *p = ck->views.v[t->file];
+
+    if (!p || t->dtype == QN_DTYPE_N || offset > t->n_bytes ||
+        n > t->n_bytes - offset)
+        return NULL;
+    p += t->offset + offset;
+    return qn_file_populate(p, n) ? p : NULL;
 }
 
 int qn_ckpt_side_file(const qn_ckpt *ck, const char *name, char **out,

@@ -72,6 +72,13 @@ const qn_tensor *qn_ckpt_find(const qn_ckpt *ck, const char *name);
 int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                  void *dst, size_t n, qn_err *err);
 
+/* The same bytes where the page cache has them, borrowed until qn_ckpt_close,
+ * all of them in memory when this returns; NULL when they cannot be had so
+ * (take qn_ckpt_read, which tells why). Any thread. To be used soon: should
+ * the file be cut short meanwhile, touching them ends the program. */
+const void *qn_ckpt_view(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
+                         size_t n);
+
 /* config.json as it is written, but for Infinity and NaN, which come as
  * transformers 5 writes them ({"__float__": "Infinity"}). For GGUF: the same
  * keys, mapped from the metadata (ckpt/gguf_arch.c is the table), so that

@@ -23,6 +23,7 @@ struct qn_ckpt {
     char *dir;  /* where the side files lie; NULL: there are none */
     qn_arena arena;
     QN_VEC(qn_file) files;
+    QN_VEC(const void *) views; /* of the files; NULL: could not be mapped */
     qn_tensor *tensors;
     size_t n_tensors, cap_tensors;
     qn_map by_name; /* name -> index into tensors */

@@ -1,11 +1,12 @@
 /* load.c - reading weights.
  *
- * The slots are cut into tasks of about a megabyte of rows, in the order of
- * the files, and the backend's threads take them one after the other: each
- * reads its rows into a buffer of its own, which stays in its cache, and hands
- * them to the backend, which packs them where they are to lie. So the source
- * is read nearly sequentially, the destination's pages are touched first by
- * all threads at once, and nothing is copied twice.
+ * The slots are cut into tasks of a few megabytes of rows, in the order of the
+ * files, and the backend's threads take them one after the other. A task goes
+ * in pieces: rows are handed to the backend where the page cache has them, or
+ * from a buffer of the thread that stays in its cache, and the backend packs
+ * them where they are to lie. So the source is read nearly sequentially and
+ * once. A task spans whole huge pages where it can: two threads that touch a
+ * new one at the same time would both clear it.
  *
  * Norms and biases are few and small: they are read before, by the caller. */
 #include "model/net_int.h"
@@ -20,8 +21,9 @@
 #include <string.h>
 
 enum {
-    TASK_BYTES = 1 << 20,
-    TASK_ROWS = 16,      /* backends pack rows in groups of this */
+    TASK_BYTES = 4 << 20, /* of which a piece is read and packed at once */
+    PIECE_BYTES = 512 << 10,
+    PIECE_ROWS = 16,     /* backends pack rows in groups of this */
     SPAN_BYTES = 1 << 16 /* shorter runs are read with what lies between */
 };
 
@@ -73,15 +75,34 @@ static void *buf_need(load_buf *b, size_t n)
     return b->p;
 }
 
+/* Byte of the tensor where the role's row 0 would lie. */
+static uint64_t first_byte(const qn_slot *s)
+{
+    const qn_dtype_row *d = qn_dtype_get(s->t->dtype);
+    return s->first / (uint64_t)d->block_elems * (uint64_t)d->block_bytes;
+}
+
+/* Rows [row, row + n) where they lie, if they lie back to back and can be had
+ * without a copy. */
+static const void *view_rows(const qn_ckpt *ck, const qn_slot *s, int64_t row,
+                             int64_t n)
+{
+    size_t rb = row_bytes(s);
+    if (s->transposed || s->rows.stride != 0)
+        return NULL;
+    return qn_ckpt_view(ck, s->t,
+                        first_byte(s) +
+                            (uint64_t)source_row(&s->rows, row) * rb,
+                        (size_t)n * rb);
+}
+
 /* Rows [row, row + n) of the slot, back to back, at the start of the buffer. */
 static int read_rows(const qn_ckpt *ck, const qn_slot *s, int64_t row,
                      int64_t n, load_buf *buf, qn_err *err)
 {
     const qn_row_map *m = &s->rows;
-    const qn_dtype_row *d = qn_dtype_get(s->t->dtype);
     size_t rb = row_bytes(s);
-    uint64_t base = s->first / (uint64_t)d->block_elems *
-                    (uint64_t)d->block_bytes;
+    uint64_t base = first_byte(s);
     int64_t first = source_row(m, row);
     bool whole = m->stride != 0 && (size_t)m->block * rb < SPAN_BYTES;
     int64_t span = whole ? source_row(m, row + n - 1) + 1 - first : n;
@@ -215,25 +236,43 @@ static int new_weights(qn_net *net, qn_err *err)
     return QN_OK;
 }
 
+/* Rows of about `bytes`, whole groups of them. */
+static int64_t rows_of(const qn_slot *s, size_t bytes)
+{
+    int64_t n = (int64_t)(bytes / QN_MAX(row_bytes(s), 1));
+    return QN_MAX(n / PIECE_ROWS * PIECE_ROWS, PIECE_ROWS);
+}
+
+static int load_piece(load_job *job, const qn_slot *s, int64_t row, int64_t n,
+                      load_buf bufs[2], qn_err *err)
+{
+    const void *rows = view_rows(job->ck, s, row, n);
+    if (!rows) {
+        QN_TRY(s->transposed ? read_columns(job->ck, s, &bufs[0], &bufs[1], err)
+                             : read_rows(job->ck, s, row, n, &bufs[0], err));
+        rows = bufs[0].p;
+    }
+    if (s->dtype != s->t->dtype) {
+        size_t elems = (size_t)n * (size_t)s->n_in;
+        float *f = buf_need(&bufs[1], elems * sizeof *f);
+        if (!f)
+            return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
+        QN_TRY(qn_dtype_decode(s->t->dtype, rows, f, elems, err));
+        rows = f;
+    }
+    job->net->be->api->weight_put(s->w, row, n, rows);
+    atomic_fetch_add(&job->done, (uint64_t)n * row_bytes(s));
+    return QN_OK;
+}
+
 static int load_task_run(load_job *job, const load_task *task, load_buf bufs[2],
                          qn_err *err)
 {
     const qn_slot *s = task->slot;
-    if (s->transposed)
-        QN_TRY(read_columns(job->ck, s, &bufs[0], &bufs[1], err));
-    else
-        QN_TRY(read_rows(job->ck, s, task->row, task->n_row, &bufs[0], err));
-    const void *rows = bufs[0].p;
-    if (s->dtype != s->t->dtype) {
-        size_t n = (size_t)task->n_row * (size_t)s->n_in;
-        float *f = buf_need(&bufs[1], n * sizeof *f);
-        if (!f)
-            return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
-        QN_TRY(qn_dtype_decode(s->t->dtype, rows, f, n, err));
-        rows = f;
-    }
-    job->net->be->api->weight_put(s->w, task->row, task->n_row, rows);
-    atomic_fetch_add(&job->done, (uint64_t)task->n_row * row_bytes(s));
+    int64_t step = s->transposed ? s->n_out : rows_of(s, PIECE_BYTES);
+    int64_t end = task->row + task->n_row;
+    for (int64_t r = task->row; r < end; r += step)
+        QN_TRY(load_piece(job, s, r, QN_MIN(step, end - r), bufs, err));
     return QN_OK;
 }
 
@@ -292,10 +331,7 @@ static void cut_tasks(load_job *job)
         const qn_slot *s = &slots->v[i];
         if (s->kind == QN_VECTOR)
             continue;
-        int64_t step = (int64_t)(TASK_BYTES / QN_MAX(row_bytes(s), 1));
-        step = QN_MAX(step / TASK_ROWS * TASK_ROWS, TASK_ROWS);
-        if (s->transposed)
-            step = s->n_out;
+        int64_t step = s->transposed ? s->n_out : rows_of(s, TASK_BYTES);
         for (int64_t r = 0; r < s->n_out; r += step)
             qn_vec_push(&job->tasks,
                         (load_task){s, r, QN_MIN(step, s->n_out - r)});

@@ -188,6 +188,7 @@ static void test_tensors(void **state)
     unsigned char got[40];
     qn_err err = {0};
     gguf_out o;
+    const void *seen;
     qn_ckpt *ck;
 
     (void)state;
@@ -213,6 +214,11 @@ static void test_tensors(void **state)
     assert_int_equal(t->offset % 64, 0);
     assert_int_equal(qn_ckpt_read(ck, t, 20, got, 4, &err), 0);
     assert_memory_equal(got, ((unsigned char[]){20, 21, 22, 23}), 4);
+    assert_null(qn_ckpt_view(ck, t, 20, 5));
+    assert_null(qn_ckpt_view(ck, t, 25, 0));
+    seen = qn_ckpt_view(ck, t, 20, 4);
+    if (seen) /* NULL before Linux 5.14 */
+        assert_memory_equal(seen, got, 4);
 
     t = qn_ckpt_find(ck, "q8");
     assert_int_equal(t->dtype, QN_Q8_0);

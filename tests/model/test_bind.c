@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <unistd.h>
+
 #define N_TOK 12
 
 /* Logits of a fixed prompt; the caller frees. */
@@ -232,6 +234,32 @@ static void test_opening(void **state)
     qn_ckpt_close(ck);
 }
 
+/* A file that was cut short after it was opened is an error, not the end. */
+static void test_cut_short(void **state)
+{
+    (void)state;
+    qn_ckpt *ck;
+    qn_backend *be;
+    qn_net *net;
+    qn_err err = {0};
+    qn_backend_params bp = {.n_threads = 2, .isa = QN_ISA_N - 1};
+    remake r;
+    char path[4200];
+    remake_open(&r, qn_test_data(LLAMA));
+    char *dir = remake_save(&r, QN_F32, NULL);
+    assert_int_equal(qn_ckpt_open(&ck, dir, &err), 0);
+    assert_int_equal(qn_backend_open(&be, "cpu", &bp, &err), 0);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    assert_int_equal(truncate(path, 300000), 0);
+    assert_true(qn_net_open(&net, ck, be, NULL, &err) < 0);
+    assert_non_null(strstr(err.msg, "model.safetensors"));
+    assert_int_equal(qn_big_used(QN_MEM_WEIGHTS), 0);
+    qn_backend_close(be);
+    qn_ckpt_close(ck);
+    remake_close(&r);
+    free(dir);
+}
+
 /* The plan and what is then allocated are the same bytes. */
 static void test_plan(void **state)
 {
@@ -314,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_stacked_experts),
         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_opening),
+        cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_batch_limits),
     };
