@@ -310,19 +310,6 @@ static void FN(prep_f32_bf16)(const float *x, int n, void *dst)
     }
 }
 
-static void FN(prep_bf16)(const float *x, int n, void *dst)
-{
-    uint16_t *y = dst, last[VL];
-    int i = 0;
-
-    for (; i + VL <= n; i += VL)
-        v_store_high(y + i, v_round_bf16(v_load(x + i)));
-    if (i < n) { /* odd n: the zero that completes the pair comes along */
-        v_store_high(last, v_round_bf16(v_load_m(x + i, lanes(n, i))));
-        memcpy(y + i, last, (size_t)(n - i + (n & 1)) * sizeof *y);
-    }
-}
-
 /* The kernels of this file into the table. */
 void FN(qn_x86_elem)(qn_kernels *k)
 {
@@ -342,6 +329,4 @@ void FN(qn_x86_elem)(qn_kernels *k)
     k->softmax.name = FN_NAME("softmax");
     k->prep[QN_X_F32_BF16].fn = FN(prep_f32_bf16);
     k->prep[QN_X_F32_BF16].name = FN_NAME("prep_f32_bf16");
-    k->prep[QN_X_BF16].fn = FN(prep_bf16);
-    k->prep[QN_X_BF16].name = FN_NAME("prep_bf16");
 }

@@ -129,12 +129,6 @@ QN_INLINE vf v_round_bf16(vf a)
     return _mm256_and_ps(
         v, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000)));
 }
-QN_INLINE void v_store_high(uint16_t *p, vf a)
-{
-    vi u = _mm256_srli_epi32(_mm256_castps_si256(a), 16);
-    __m128i lo = _mm256_castsi256_si128(u), hi = _mm256_extracti128_si256(u, 1);
-    _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(lo, hi));
-}
 QN_INLINE vf v_rotate_pairs(vf x, vf c, vf s)
 {
     return _mm256_fmaddsub_ps(x, c, v_mul(_mm256_permute_ps(x, 0xb1), s));

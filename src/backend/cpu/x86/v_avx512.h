@@ -130,12 +130,6 @@ QN_INLINE vf v_round_bf16(vf a)
     return _mm512_castsi512_ps(
         _mm512_and_si512(r, _mm512_set1_epi32((int)0xffff0000)));
 }
-/* Bits 31..16 of each lane (0 in the rest) to 16-bit memory. */
-QN_INLINE void v_store_high(uint16_t *p, vf a)
-{
-    vi u = _mm512_srli_epi32(_mm512_castps_si512(a), 16);
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(u));
-}
 /* a + b for pairs of neighbours: x0 c0 - x1 s0, x1 c0 + x0 s0, ... */
 QN_INLINE vf v_rotate_pairs(vf x, vf c, vf s)
 {
