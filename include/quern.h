@@ -61,8 +61,8 @@ enum {
 #define QN_ERR_MAX 512
 
 typedef struct qn_err {
-    int code;               /* 0 or QN_E*                    */
-    char msg[QN_ERR_MAX];   /* one line, UTF-8, no newline   */
+    int code;             /* 0 or QN_E*                    */
+    char msg[QN_ERR_MAX]; /* one line, UTF-8, no newline   */
 } qn_err;
 
 /* Releases what the library handed out. NULL is fine. */
@@ -82,13 +82,13 @@ typedef struct qn_model qn_model;
 typedef bool (*qn_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 typedef struct qn_model_params {
-    int n_threads;            /* 0: as many as the machine grants         */
-    bool no_weights;          /* metadata, tokenizer and plan only        */
-    uint64_t memory_limit;    /* bytes; 0: what is available now          */
-    const char *kernels;      /* NULL, or "ref" "avx2" "avx512" ... : cap */
-    bool exact;               /* f32 arithmetic on the dequantized weights;
+    int n_threads;           /* 0: as many as the machine grants         */
+    bool no_weights;         /* metadata, tokenizer and plan only        */
+    uint64_t memory_limit;   /* bytes; 0: what is available now          */
+    const char *kernels;     /* NULL, or "ref" "avx2" "avx512" ... : cap */
+    bool exact;              /* f32 arithmetic on the dequantized weights;
                                  activations are never rounded (slower)   */
-    qn_progress_fn progress;  /* may be NULL                              */
+    qn_progress_fn progress; /* may be NULL                              */
     void *progress_user;
 } qn_model_params;
 
@@ -146,21 +146,21 @@ typedef struct qn_logit_bias {
  * min_tokens, then temperature (0 = greedy: stops here), top_k, top_n_sigma,
  * typical_p, top_p, min_p, XTC, then the draw (or mirostat). */
 typedef struct qn_sampling {
-    float temperature;        /* 0: greedy                                  */
-    int top_k;                /* 0: off                                     */
-    float top_p;              /* 1: off                                     */
-    float min_p;              /* 0: off                                     */
-    float typical_p;          /* 1: off                                     */
-    float top_n_sigma;        /* 0: off                                     */
-    float xtc_probability;    /* 0: off                                     */
-    float xtc_threshold;      /* > 0.5: off                                 */
-    float dry_multiplier;     /* 0: off                                     */
+    float temperature;     /* 0: greedy                                  */
+    int top_k;             /* 0: off                                     */
+    float top_p;           /* 1: off                                     */
+    float min_p;           /* 0: off                                     */
+    float typical_p;       /* 1: off                                     */
+    float top_n_sigma;     /* 0: off                                     */
+    float xtc_probability; /* 0: off                                     */
+    float xtc_threshold;   /* > 0.5: off                                 */
+    float dry_multiplier;  /* 0: off                                     */
     float dry_base;
     int dry_allowed_length;
-    int dry_range;            /* last tokens looked at; -1: all             */
+    int dry_range; /* last tokens looked at; -1: all             */
     const int32_t *dry_breakers; /* ids that end a DRY match                */
     size_t n_dry_breakers;
-    int mirostat;             /* 0: off, 2: mirostat v2                     */
+    int mirostat; /* 0: off, 2: mirostat v2                     */
     float mirostat_tau, mirostat_eta;
     float repetition_penalty; /* 1: off; over prompt and completion         */
     float presence_penalty;   /* 0: off; over the completion                */
@@ -172,7 +172,7 @@ typedef struct qn_sampling {
     size_t n_allowed;
     const int32_t *banned_ids;
     size_t n_banned;
-    uint64_t seed;            /* same seed, same tokens, whatever the batch */
+    uint64_t seed; /* same seed, same tokens, whatever the batch */
 } qn_sampling;
 
 QN_API void qn_sampling_default(qn_sampling *s);
@@ -192,9 +192,9 @@ typedef enum qn_kv_type { /* element type of the KV cache */
 } qn_kv_type;
 
 typedef struct qn_engine_params {
-    int64_t n_ctx;       /* KV tokens for all sequences together; 0: auto  */
-    int max_seqs;        /* sequences in one step; 0: 16                   */
-    int max_batch;       /* tokens in one step (chunk size); 0: 512        */
+    int64_t n_ctx; /* KV tokens for all sequences together; 0: auto  */
+    int max_seqs;  /* sequences in one step; 0: 16                   */
+    int max_batch; /* tokens in one step (chunk size); 0: 512        */
     qn_kv_type kv_type;
 } qn_engine_params;
 
@@ -203,22 +203,22 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
 QN_API void qn_engine_free(qn_engine *engine);
 
 typedef struct qn_request_params {
-    const int32_t *prompt;    /* token ids, copied; n_prompt >= 1           */
+    const int32_t *prompt; /* token ids, copied; n_prompt >= 1           */
     size_t n_prompt;
-    int max_new_tokens;       /* >= 0; 0 computes the prompt only           */
-    int min_new_tokens;       /* end-of-sequence is masked before           */
+    int max_new_tokens; /* >= 0; 0 computes the prompt only           */
+    int min_new_tokens; /* end-of-sequence is masked before           */
     bool ignore_eos;
-    const int32_t *stop_ids;  /* besides the model's own end tokens         */
+    const int32_t *stop_ids; /* besides the model's own end tokens         */
     size_t n_stop_ids;
-    const char *const *stop;  /* strings that end the text, not emitted     */
+    const char *const *stop; /* strings that end the text, not emitted     */
     size_t n_stop;
-    int n;                    /* completions; 0 or 1: one                   */
-    int n_beams;              /* > 1: beam search, sampling is not used     */
-    float length_penalty;     /* beam score = logprob / length^penalty      */
-    bool early_stopping;      /* beam search ends with n_beams finished     */
-    int n_logprobs;           /* -1: none, k: chosen token and the top k    */
-    bool prompt_logits;       /* keep logits of every prompt position       */
-    bool skip_special;        /* leave special tokens out of the text       */
+    int n;                /* completions; 0 or 1: one                   */
+    int n_beams;          /* > 1: beam search, sampling is not used     */
+    float length_penalty; /* beam score = logprob / length^penalty      */
+    bool early_stopping;  /* beam search ends with n_beams finished     */
+    int n_logprobs;       /* -1: none, k: chosen token and the top k    */
+    bool prompt_logits;   /* keep logits of every prompt position       */
+    bool skip_special;    /* leave special tokens out of the text       */
     qn_sampling sampling;
 } qn_request_params;
 
@@ -241,14 +241,14 @@ typedef struct qn_top_logprob {
  * and the text that became certain (whole code points; text held back because
  * a stop string may be forming comes later or not at all). */
 typedef struct qn_event {
-    int index;               /* which of the n completions                 */
-    int32_t id;              /* token, or -1 when there is only text/finish */
-    float logprob;           /* of `id`, if n_logprobs >= 0                */
+    int index;     /* which of the n completions                 */
+    int32_t id;    /* token, or -1 when there is only text/finish */
+    float logprob; /* of `id`, if n_logprobs >= 0                */
     const qn_top_logprob *top;
     size_t n_top;
-    const char *text;        /* borrowed until the next call on the engine */
+    const char *text; /* borrowed until the next call on the engine */
     size_t text_len;
-    qn_finish finish;        /* set on the completion's last event         */
+    qn_finish finish; /* set on the completion's last event         */
 } qn_event;
 
 /* Queues a request. QN_ELIMIT when it can never fit, with both numbers. */
@@ -271,11 +271,11 @@ QN_API int qn_request_next(qn_request *req, qn_event *ev);
 QN_API const float *qn_request_prompt_logits(const qn_request *req);
 
 typedef struct qn_request_stats {
-    int n_prompt, n_completion;    /* tokens                                */
-    int n_cached;                  /* prompt tokens found in the cache      */
-    double queued_ms, prefill_ms;  /* waiting; submit-to-first-token - wait */
-    double decode_ms;              /* first to last token                   */
-    double ttft_ms;                /* submit to first token                 */
+    int n_prompt, n_completion;   /* tokens                                */
+    int n_cached;                 /* prompt tokens found in the cache      */
+    double queued_ms, prefill_ms; /* waiting; submit-to-first-token - wait */
+    double decode_ms;             /* first to last token                   */
+    double ttft_ms;               /* submit to first token                 */
 } qn_request_stats;
 
 QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s);

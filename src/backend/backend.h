@@ -45,13 +45,13 @@ typedef struct qn_kv qn_kv;         /* one layer's KV pages       */
 
 /* Consecutive rows of the batch that belong to one sequence. */
 typedef struct qn_span {
-    int row0, n_row;   /* rows [row0, row0 + n_row) of the batch, n_row >= 1 */
-    int64_t pos0;      /* position of the first row; row r is pos0 + r       */
-    int64_t rope_len;  /* length that length-dependent rope scalings look at:
+    int row0, n_row;  /* rows [row0, row0 + n_row) of the batch, n_row >= 1 */
+    int64_t pos0;     /* position of the first row; row r is pos0 + r       */
+    int64_t rope_len; /* length that length-dependent rope scalings look at:
                           the prompt's while in the prompt, else pos + 1     */
     const int32_t *pages[QN_KV_GROUPS]; /* page ids of positions 0.. ; entry
                           p/page_tokens holds position p; -1: given back     */
-    int state_slot;    /* recurrent state (families that have one)           */
+    int state_slot; /* recurrent state (families that have one)           */
 } qn_span;
 
 typedef struct qn_batch {
@@ -59,8 +59,8 @@ typedef struct qn_batch {
     const int32_t *tokens; /* [n_row]                                        */
     const int32_t *pos;    /* [n_row]                                        */
     int n_span;
-    const qn_span *spans;  /* in row order, covering all rows                */
-    int n_out;             /* rows whose logits are wanted                   */
+    const qn_span *spans; /* in row order, covering all rows                */
+    int n_out;            /* rows whose logits are wanted                   */
     const int32_t *out_rows; /* [n_out], ascending                           */
 } qn_batch;
 
@@ -69,10 +69,10 @@ typedef struct qn_batch {
 typedef enum qn_act {
     QN_ACT_NONE,
     QN_ACT_RELU,
-    QN_ACT_RELU2,     /* relu(x)^2                                  */
+    QN_ACT_RELU2, /* relu(x)^2                                  */
     QN_ACT_SILU,
-    QN_ACT_GELU,      /* exact, erf                                 */
-    QN_ACT_GELU_TANH, /* gelu_new, gelu_pytorch_tanh                */
+    QN_ACT_GELU,       /* exact, erf                                 */
+    QN_ACT_GELU_TANH,  /* gelu_new, gelu_pytorch_tanh                */
     QN_ACT_GELU_QUICK, /* x * sigmoid(1.702 x)                      */
     QN_ACT_SIGMOID,
     QN_ACT_TANH
@@ -219,9 +219,9 @@ typedef struct qn_op_route {
     int64_t ldl;
     int n_row, n_exp, k;
     qn_route kind;
-    bool renormalize;  /* weights of the k sum to 1                */
-    float scale;       /* factor on the weights                    */
-    const float *bias; /* [n_exp] added for the choice only, or NULL */
+    bool renormalize;     /* weights of the k sum to 1                */
+    float scale;          /* factor on the weights                    */
+    const float *bias;    /* [n_exp] added for the choice only, or NULL */
     int n_group, k_group; /* choose among the best k_group of n_group
                              groups (0: no groups); a group's score is
                              the sum of its two best                */
@@ -285,7 +285,11 @@ typedef struct qn_weight_desc {
     qn_dtype dtype; /* as the rows will be handed to weight_put */
 } qn_weight_desc;
 
-typedef enum qn_kv_dtype { QN_KV_CELL_F32, QN_KV_CELL_F16, QN_KV_CELL_BF16 } qn_kv_dtype;
+typedef enum qn_kv_dtype {
+    QN_KV_CELL_F32,
+    QN_KV_CELL_F16,
+    QN_KV_CELL_BF16
+} qn_kv_dtype;
 
 typedef struct qn_kv_desc {
     int n_kv, d_k, d_v;

@@ -38,38 +38,48 @@ typedef struct pick {
     int parent;
 } pick;
 
-struct qn_beams *qn_beams_new(qn_request *req) {
+struct qn_beams *qn_beams_new(qn_request *req)
+{
     qn_beams *b = qn_xcalloc(1, sizeof *b);
     b->req = req;
     b->k = req->p.n_beams;
     b->hyps = qn_xcalloc((size_t)b->k + 1, sizeof *b->hyps);
-    b->row = qn_xreallocarray(NULL, (size_t)req->engine->n_vocab, sizeof(float));
+    b->row = qn_xreallocarray(NULL, (size_t)req->engine->n_vocab,
+                              sizeof(float));
     return b;
 }
 
-void qn_beams_free(struct qn_beams *b) {
-    if (!b) return;
-    for (int i = 0; i < b->n_hyps; i++) qn_vec_deinit(&b->hyps[i].tokens);
+void qn_beams_free(struct qn_beams *b)
+{
+    if (!b)
+        return;
+    for (int i = 0; i < b->n_hyps; i++)
+        qn_vec_deinit(&b->hyps[i].tokens);
     free(b->hyps);
     free(b->row);
     free(b);
 }
 
-static int by_score(const void *x, const void *y) {
+static int by_score(const void *x, const void *y)
+{
     const pick *a = x, *b = y;
-    if (a->score != b->score) return a->score < b->score ? 1 : -1;
-    if (a->parent != b->parent) return a->parent - b->parent;
+    if (a->score != b->score)
+        return a->score < b->score ? 1 : -1;
+    if (a->parent != b->parent)
+        return a->parent - b->parent;
     return (a->id > b->id) - (a->id < b->id);
 }
 
 /* How many continuations are ranked: enough that k of them do not end. */
-static int width(const qn_beams *b) {
+static int width(const qn_beams *b)
+{
     int ends = (int)b->req->end_ids.n;
     return QN_MAX(2, 1 + ends) * b->k;
 }
 
 /* The best continuations of all live beams, by falling score. */
-static int rank(qn_beams *b, const float *const *rows, int n_rows, pick *out) {
+static int rank(qn_beams *b, const float *const *rows, int n_rows, pick *out)
+{
     int v = b->req->engine->n_vocab, w = width(b), n = 0;
     int32_t *ids = qn_xreallocarray(NULL, (size_t)w, sizeof *ids);
     for (int r = 0; r < n_rows; r++) {
@@ -88,10 +98,13 @@ static int rank(qn_beams *b, const float *const *rows, int n_rows, pick *out) {
 }
 
 static void add_hyp(qn_beams *b, const qn_seq *parent, const pick *p,
-                    double score, bool ended) {
+                    double score, bool ended)
+{
     int at = b->n_hyps;
-    while (at > 0 && b->hyps[at - 1].score < score) at--;
-    if (at == b->k) return;
+    while (at > 0 && b->hyps[at - 1].score < score)
+        at--;
+    if (at == b->k)
+        return;
     if (b->n_hyps == b->k) {
         b->n_hyps--;
         qn_vec_deinit(&b->hyps[b->n_hyps].tokens);
@@ -109,12 +122,15 @@ static void add_hyp(qn_beams *b, const qn_seq *parent, const pick *p,
 
 /* The picks that live on become req->seqs: each shares its parent's pages, and
  * then the parents go. */
-static void breed(qn_beams *b, const pick *live, int n) {
+static void breed(qn_beams *b, const pick *live, int n)
+{
     qn_request *req = b->req;
     qn_seq **old = req->seqs;
     qn_seq **young = qn_xcalloc((size_t)req->n_seqs, sizeof *young);
-    for (int i = 0; i < n; i++) young[i] = qn_seq_fork(old[live[i].parent], i);
-    for (int i = 0; i < req->n_seqs; i++) qn_seq_free(old[i]);
+    for (int i = 0; i < n; i++)
+        young[i] = qn_seq_fork(old[live[i].parent], i);
+    for (int i = 0; i < req->n_seqs; i++)
+        qn_seq_free(old[i]);
     free(old);
     req->seqs = young;
     for (int i = 0; i < n; i++) {
@@ -126,7 +142,8 @@ static void breed(qn_beams *b, const pick *live, int n) {
 }
 
 /* Emits the best n hypotheses as completions, whole. */
-static int emit(qn_beams *b, qn_err *err) {
+static int emit(qn_beams *b, qn_err *err)
+{
     qn_request *req = b->req;
     for (int i = 0; i < req->n_seqs; i++) {
         qn_seq_free(req->seqs[i]);
@@ -145,21 +162,23 @@ static int emit(qn_beams *b, qn_err *err) {
                 qn_vec_push(&s->tokens, h->tokens.v[t]);
                 continue;
             }
-            if (s->finish != QN_FINISH_NONE) break; /* a stop string */
+            if (s->finish != QN_FINISH_NONE)
+                break; /* a stop string */
             QN_TRY(qn_seq_take_token(s, h->tokens.v[t], NULL, err));
         }
-        QN_TRY(qn_seq_finish(
-            s, h->ended ? QN_FINISH_STOP : QN_FINISH_LENGTH, err));
+        QN_TRY(qn_seq_finish(s, h->ended ? QN_FINISH_STOP : QN_FINISH_LENGTH,
+                             err));
     }
     return 1;
 }
 
 int qn_beams_step(struct qn_beams *b, const float *const *rows, int n_rows,
-                  qn_err *err) {
+                  qn_err *err)
+{
     qn_request *req = b->req;
     double penalty = (double)req->p.length_penalty;
-    int64_t length =
-        (int64_t)req->seqs[0]->tokens.n - (int64_t)req->p.n_prompt + 1;
+    int64_t length = (int64_t)req->seqs[0]->tokens.n -
+                     (int64_t)req->p.n_prompt + 1;
     bool full = length >= req->max_new;
 
     pick *p = qn_xcalloc((size_t)n_rows * (size_t)width(b), sizeof *p);
@@ -169,7 +188,8 @@ int qn_beams_step(struct qn_beams *b, const float *const *rows, int n_rows,
     for (int i = 0; i < n; i++) {
         bool ends = qn_request_is_end(req, p[i].id);
         if (!ends && !full) {
-            if (n_live < b->k) live[n_live++] = p[i];
+            if (n_live < b->k)
+                live[n_live++] = p[i];
         } else if (i < b->k && !done_early) {
             double score = p[i].score / pow((double)length, penalty);
             add_hyp(b, req->seqs[p[i].parent], &p[i], score, ends);
@@ -180,7 +200,8 @@ int qn_beams_step(struct qn_beams *b, const float *const *rows, int n_rows,
         double best = live[0].score / pow((double)length, penalty);
         over = req->p.early_stopping || best <= b->hyps[b->k - 1].score;
     }
-    if (!over) breed(b, live, n_live);
+    if (!over)
+        breed(b, live, n_live);
     free(p);
     free(live);
     return over ? emit(b, err) : 0;

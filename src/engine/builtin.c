@@ -13,33 +13,41 @@
 #define UP_LEVELS 4 /* build/<preset>/apps/cli/quern lies this deep */
 
 /* dir/where/BUILTIN, if it is there. */
-static char *look(const char *dir, const char *where) {
+static char *look(const char *dir, const char *where)
+{
     char *sub = qn_path_join(dir, where);
     char *path = qn_path_join(sub, BUILTIN);
     free(sub);
-    if (qn_path_is_file(path)) return path;
+    if (qn_path_is_file(path))
+        return path;
     free(path);
     return NULL;
 }
 
 /* Upwards from the program's own folder. */
-static char *search(void) {
+static char *search(void)
+{
     char dir[4096];
     ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
-    if (n <= 0) return NULL;
+    if (n <= 0)
+        return NULL;
     dir[n] = 0;
     for (int up = 0; up <= UP_LEVELS; up++) {
         char *slash = strrchr(dir, '/');
-        if (!slash || slash == dir) return NULL;
+        if (!slash || slash == dir)
+            return NULL;
         *slash = 0;
         char *path = look(dir, "share/quern/models");
-        if (!path) path = look(dir, "models");
-        if (path) return path;
+        if (!path)
+            path = look(dir, "models");
+        if (path)
+            return path;
     }
     return NULL;
 }
 
-int qn_builtin_path(char **out, qn_err *err) {
+int qn_builtin_path(char **out, qn_err *err)
+{
     const char *env = getenv("QUERN_DEFAULT_MODEL");
     if (env && *env) {
         *out = qn_xstrdup(env);

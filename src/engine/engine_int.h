@@ -37,16 +37,16 @@ typedef QN_VEC(int32_t) qn_ids;
 
 typedef struct qn_seq {
     struct qn_request *req;
-    int index;              /* which completion */
-    qn_ids tokens;          /* prompt, then completion */
-    int64_t n_kv;           /* positions whose KV is in the pages */
+    int index;     /* which completion */
+    qn_ids tokens; /* prompt, then completion */
+    int64_t n_kv;  /* positions whose KV is in the pages */
     qn_ids pages[QN_KV_GROUPS];
     size_t first_page[QN_KV_GROUPS]; /* earlier ones are given back */
     qn_sampler *sampler;
     qn_detok *detok;
-    qn_str held;            /* text that a stop string may still swallow */
-    qn_finish finish;       /* NONE while it runs */
-    double score;           /* beam search: sum of log probabilities */
+    qn_str held;      /* text that a stop string may still swallow */
+    qn_finish finish; /* NONE while it runs */
+    double score;     /* beam search: sum of log probabilities */
 } qn_seq;
 
 typedef struct qn_event_slot {
@@ -55,7 +55,12 @@ typedef struct qn_event_slot {
     QN_VEC(qn_top_logprob) top;
 } qn_event_slot;
 
-typedef enum qn_phase { QN_WAITING, QN_PROMPT, QN_DECODE, QN_ENDED } qn_phase;
+typedef enum qn_phase {
+    QN_WAITING,
+    QN_PROMPT,
+    QN_DECODE,
+    QN_ENDED
+} qn_phase;
 
 struct qn_beams; /* beam.c */
 
@@ -67,11 +72,11 @@ struct qn_request {
 
     qn_request_params p; /* its arrays are ours */
     qn_stops stops;
-    qn_ids end_ids;      /* tokens that end a completion */
-    int max_new;         /* p.max_new_tokens cut to the model's context */
+    qn_ids end_ids; /* tokens that end a completion */
+    int max_new;    /* p.max_new_tokens cut to the model's context */
     int64_t reserved[QN_KV_GROUPS];
 
-    qn_seq **seqs;       /* [n_seqs]; only [0] until the prompt is done */
+    qn_seq **seqs; /* [n_seqs]; only [0] until the prompt is done */
     int n_seqs;
     struct qn_beams *beams;
     int n_running;

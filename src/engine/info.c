@@ -7,15 +7,18 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-static void set(json_t *o, const char *key, json_t *v) {
+static void set(json_t *o, const char *key, json_t *v)
+{
     json_object_set_new(o, key, v);
 }
 
-static json_t *bytes(uint64_t n) {
+static json_t *bytes(uint64_t n)
+{
     return json_integer((json_int_t)n);
 }
 
-static json_t *kernels_of(const qn_backend *be) {
+static json_t *kernels_of(const qn_backend *be)
+{
     qn_str s;
     qn_str_init(&s);
     be->api->describe(be, &s);
@@ -26,7 +29,8 @@ static json_t *kernels_of(const qn_backend *be) {
     return v;
 }
 
-static json_t *vocabulary_of(const qn_model *m) {
+static json_t *vocabulary_of(const qn_model *m)
+{
     json_t *o = json_object();
     set(o, "usable", json_boolean(m->tok != NULL));
     if (!m->tok) {
@@ -41,14 +45,17 @@ static json_t *vocabulary_of(const qn_model *m) {
     return o;
 }
 
-static json_t *template_of(const qn_model *m) {
+static json_t *template_of(const qn_model *m)
+{
     json_t *o = json_object();
     set(o, "usable", json_boolean(m->chat != NULL));
-    if (!m->chat) set(o, "reason", json_string(m->chat_err.msg));
+    if (!m->chat)
+        set(o, "reason", json_string(m->chat_err.msg));
     return o;
 }
 
-static json_t *plan_of(const qn_model *m, int64_t n_ctx, int n_seq) {
+static json_t *plan_of(const qn_model *m, int64_t n_ctx, int n_seq)
+{
     qn_engine_params p = {.n_ctx = n_ctx, .max_seqs = n_seq};
     qn_plan plan;
     int64_t ctx = qn_engine_plan(m, &p, &plan);
@@ -64,17 +71,20 @@ static json_t *plan_of(const qn_model *m, int64_t n_ctx, int n_seq) {
     return o;
 }
 
-static int dump(json_t *o, char **json, qn_err *err) {
+static int dump(json_t *o, char **json, qn_err *err)
+{
     char *s = json_dumps(o, JSON_COMPACT);
     json_decref(o);
-    if (!s) return qn_fail(err, QN_EINTERNAL, "the report cannot be written");
+    if (!s)
+        return qn_fail(err, QN_EINTERNAL, "the report cannot be written");
     *json = qn_xstrdup(s); /* jansson's allocator need not be ours */
     free(s);
     return 0;
 }
 
 QN_API int qn_model_info(const qn_model *m, int64_t n_ctx, int n_seq,
-                         char **json, qn_err *err) {
+                         char **json, qn_err *err)
+{
     if (n_ctx < 0 || n_ctx > INT32_MAX || n_seq < 0 || n_seq > 4096)
         return qn_fail(err, QN_EINVAL,
                        "n_ctx %lld x %d sequences: out of range",
@@ -97,11 +107,13 @@ QN_API int qn_model_info(const qn_model *m, int64_t n_ctx, int n_seq,
 }
 
 /* "always [madvise] never" -> "madvise"; "" when there is no such file. */
-static void huge_page_mode(char *out, size_t cap) {
+static void huge_page_mode(char *out, size_t cap)
+{
     char buf[128] = "";
     FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
     out[0] = 0;
-    if (!f) return;
+    if (!f)
+        return;
     size_t n = fread(buf, 1, sizeof buf - 1, f);
     fclose(f);
     buf[n] = 0;
@@ -112,7 +124,8 @@ static void huge_page_mode(char *out, size_t cap) {
     }
 }
 
-QN_API int qn_doctor(char **json, qn_err *err) {
+QN_API int qn_doctor(char **json, qn_err *err)
+{
     const qn_cpu *cpu = qn_cpu_get();
     struct utsname u;
     char thp[32];

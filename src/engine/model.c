@@ -14,7 +14,8 @@
 
 #include <stdlib.h>
 
-static int open_backend(qn_model *m, const qn_model_params *p, qn_err *err) {
+static int open_backend(qn_model *m, const qn_model_params *p, qn_err *err)
+{
     qn_backend_params bp = {.n_threads = p->n_threads,
                             .isa = QN_ISA_N - 1,
                             .exact = p->exact};
@@ -26,32 +27,41 @@ static int open_backend(qn_model *m, const qn_model_params *p, qn_err *err) {
     return qn_backend_open(&m->be, "cpu", &bp, err);
 }
 
-static void add_end(qn_model *m, int64_t id) {
-    if (id < 0 || id > INT32_MAX) return;
+static void add_end(qn_model *m, int64_t id)
+{
+    if (id < 0 || id > INT32_MAX)
+        return;
     for (size_t i = 0; i < m->end_ids.n; i++)
-        if (m->end_ids.v[i] == id) return;
+        if (m->end_ids.v[i] == id)
+            return;
     qn_vec_push(&m->end_ids, (int32_t)id);
 }
 
-static void add_ends(qn_model *m, const json_t *v) {
-    if (json_is_integer(v)) add_end(m, json_integer_value(v));
+static void add_ends(qn_model *m, const json_t *v)
+{
+    if (json_is_integer(v))
+        add_end(m, json_integer_value(v));
     for (size_t i = 0; i < json_array_size(v); i++)
         add_end(m, json_integer_value(json_array_get(v, i)));
 }
 
 /* Tokens that end a completion: generation_config.json's, config.json's, and
  * the vocabulary's own end of sequence and end of turn. */
-static void find_ends(qn_model *m) {
+static void find_ends(qn_model *m)
+{
     const qn_hparams *hp = qn_net_hparams(m->net);
-    if (m->generation) add_ends(m, json_object_get(m->generation, "eos_token_id"));
-    for (int i = 0; i < hp->n_eos; i++) add_end(m, hp->eos_ids[i]);
+    if (m->generation)
+        add_ends(m, json_object_get(m->generation, "eos_token_id"));
+    for (int i = 0; i < hp->n_eos; i++)
+        add_end(m, hp->eos_ids[i]);
     if (m->tok) {
         add_end(m, qn_tok_role_id(m->tok, QN_TOK_EOS));
         add_end(m, qn_tok_role_id(m->tok, QN_TOK_EOT));
     }
 }
 
-static void open_text(qn_model *m, const qn_ckpt *ck) {
+static void open_text(qn_model *m, const qn_ckpt *ck)
+{
     if (qn_vocab_open(&m->tok, ck, &m->tok_err) < 0) {
         m->tok = NULL;
         qn_log(1, "no tokenizer: %s", m->tok_err.msg);
@@ -64,7 +74,8 @@ static void open_text(qn_model *m, const qn_ckpt *ck) {
 }
 
 QN_API int qn_model_open(qn_model **out, const char *path,
-                         const qn_model_params *params, qn_err *err) {
+                         const qn_model_params *params, qn_err *err)
+{
     qn_model_params p = params ? *params : (qn_model_params){0};
     uint64_t t0 = qn_now_ns();
     char *builtin = NULL;
@@ -99,8 +110,10 @@ out:
     return rc;
 }
 
-QN_API void qn_model_close(qn_model *m) {
-    if (!m) return;
+QN_API void qn_model_close(qn_model *m)
+{
+    if (!m)
+        return;
     qn_template_close(m->chat);
     qn_tok_close(m->tok);
     qn_net_close(m->net);
@@ -111,11 +124,13 @@ QN_API void qn_model_close(qn_model *m) {
     free(m);
 }
 
-QN_API int qn_model_n_vocab(const qn_model *m) {
+QN_API int qn_model_n_vocab(const qn_model *m)
+{
     return qn_net_hparams(m->net)->n_vocab;
 }
 
-QN_API int64_t qn_model_n_ctx_train(const qn_model *m) {
+QN_API int64_t qn_model_n_ctx_train(const qn_model *m)
+{
     return qn_net_hparams(m->net)->n_ctx_train;
 }
 
@@ -126,12 +141,15 @@ typedef struct float_default {
     size_t offset;
 } float_default;
 
-static void read_float(const json_t *g, const char *key, float *out) {
+static void read_float(const json_t *g, const char *key, float *out)
+{
     const json_t *v = json_object_get(g, key);
-    if (json_is_number(v)) *out = (float)json_number_value(v);
+    if (json_is_number(v))
+        *out = (float)json_number_value(v);
 }
 
-QN_API void qn_sampling_from_model(const qn_model *m, qn_sampling *s) {
+QN_API void qn_sampling_from_model(const qn_model *m, qn_sampling *s)
+{
     static const float_default floats[] = {
         {"temperature", offsetof(qn_sampling, temperature)},
         {"top_p", offsetof(qn_sampling, top_p)},
@@ -141,9 +159,11 @@ QN_API void qn_sampling_from_model(const qn_model *m, qn_sampling *s) {
     qn_sampling_default(s);
     s->temperature = 0;
     const json_t *g = m->generation;
-    if (!g) return;
+    if (!g)
+        return;
     read_float(g, "repetition_penalty", &s->repetition_penalty);
-    if (!json_is_true(json_object_get(g, "do_sample"))) return;
+    if (!json_is_true(json_object_get(g, "do_sample")))
+        return;
     s->temperature = 1;
     for (size_t i = 0; i < QN_COUNTOF(floats); i++)
         read_float(g, floats[i].key,
@@ -161,15 +181,18 @@ QN_API void qn_sampling_from_model(const qn_model *m, qn_sampling *s) {
 
 /* ---- text -------------------------------------------------------------- */
 
-static int need_tok(const qn_model *m, qn_err *err) {
-    if (m->tok) return 0;
+static int need_tok(const qn_model *m, qn_err *err)
+{
+    if (m->tok)
+        return 0;
     return qn_fail(err, QN_EUNSUP, "%s has no usable tokenizer: %s", m->path,
                    m->tok_err.msg);
 }
 
 QN_API int qn_tokenize(const qn_model *m, const char *text, size_t len,
                        bool special, bool parse_special, int32_t **ids,
-                       size_t *n_ids, qn_err *err) {
+                       size_t *n_ids, qn_err *err)
+{
     QN_TRY(need_tok(m, err));
     qn_tok_ids v = {0};
     unsigned flags = (special ? QN_TOK_SPECIAL : 0u) |
@@ -186,7 +209,8 @@ QN_API int qn_tokenize(const qn_model *m, const char *text, size_t len,
 
 QN_API int qn_detokenize(const qn_model *m, const int32_t *ids, size_t n_ids,
                          bool skip_special, char **text, size_t *len,
-                         qn_err *err) {
+                         qn_err *err)
+{
     QN_TRY(need_tok(m, err));
     qn_str s;
     qn_str_init(&s);
@@ -199,8 +223,10 @@ QN_API int qn_detokenize(const qn_model *m, const int32_t *ids, size_t n_ids,
     return 0;
 }
 
-QN_API const char *qn_token_text(const qn_model *m, int32_t id, size_t *len) {
-    if (!m->tok) return NULL;
+QN_API const char *qn_token_text(const qn_model *m, int32_t id, size_t *len)
+{
+    if (!m->tok)
+        return NULL;
     qn_view v = qn_tok_text(m->tok, id);
     *len = v.n;
     return v.p;
@@ -209,7 +235,8 @@ QN_API const char *qn_token_text(const qn_model *m, int32_t id, size_t *len) {
 QN_API int qn_chat_render(const qn_model *m, const char *messages,
                           const char *tools, bool add_generation_prompt,
                           const char *kwargs, char **text, size_t *len,
-                          qn_err *err) {
+                          qn_err *err)
+{
     if (!m->chat)
         return qn_fail(err, QN_EUNSUP, "%s has no usable chat template: %s",
                        m->path, m->chat_err.msg);

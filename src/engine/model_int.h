@@ -11,9 +11,9 @@
 struct qn_model {
     qn_backend *be;
     qn_net *net;
-    qn_tok *tok;        /* NULL: tok_err says why */
+    qn_tok *tok; /* NULL: tok_err says why */
     qn_err tok_err;
-    qn_template *chat;  /* NULL: chat_err says why */
+    qn_template *chat; /* NULL: chat_err says why */
     qn_err chat_err;
     json_t *generation; /* generation_config.json or NULL */
     char *path;

@@ -6,32 +6,39 @@
 #include <assert.h>
 #include <stdlib.h>
 
-void qn_pages_init(qn_pages *p, int n) {
+void qn_pages_init(qn_pages *p, int n)
+{
     *p = (qn_pages){.n = n, .n_free = n};
     p->free_ids = qn_xcalloc((size_t)n, sizeof *p->free_ids);
     p->refs = qn_xcalloc((size_t)n, sizeof *p->refs);
     /* low ids first: a lightly used pool touches little memory */
-    for (int i = 0; i < n; i++) p->free_ids[i] = n - 1 - i;
+    for (int i = 0; i < n; i++)
+        p->free_ids[i] = n - 1 - i;
 }
 
-void qn_pages_deinit(qn_pages *p) {
+void qn_pages_deinit(qn_pages *p)
+{
     free(p->free_ids);
     free(p->refs);
     *p = (qn_pages){0};
 }
 
-bool qn_pages_reserve(qn_pages *p, int64_t n) {
-    if (n > p->n_free - p->n_reserved) return false;
+bool qn_pages_reserve(qn_pages *p, int64_t n)
+{
+    if (n > p->n_free - p->n_reserved)
+        return false;
     p->n_reserved += (int)n;
     return true;
 }
 
-void qn_pages_unreserve(qn_pages *p, int64_t n) {
+void qn_pages_unreserve(qn_pages *p, int64_t n)
+{
     assert(n <= p->n_reserved);
     p->n_reserved -= (int)n;
 }
 
-int32_t qn_pages_take(qn_pages *p) {
+int32_t qn_pages_take(qn_pages *p)
+{
     assert(p->n_reserved > 0 && p->n_free > 0);
     p->n_reserved--;
     int32_t id = p->free_ids[--p->n_free];
@@ -39,14 +46,17 @@ int32_t qn_pages_take(qn_pages *p) {
     return id;
 }
 
-void qn_pages_ref(qn_pages *p, int32_t id) {
+void qn_pages_ref(qn_pages *p, int32_t id)
+{
     assert(p->refs[id] > 0);
     p->refs[id]++;
 }
 
-bool qn_pages_unref(qn_pages *p, int32_t id) {
+bool qn_pages_unref(qn_pages *p, int32_t id)
+{
     assert(p->refs[id] > 0);
-    if (--p->refs[id] > 0) return false;
+    if (--p->refs[id] > 0)
+        return false;
     p->free_ids[p->n_free++] = id;
     return true;
 }

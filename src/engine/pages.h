@@ -30,7 +30,8 @@ int32_t qn_pages_take(qn_pages *p);
 void qn_pages_ref(qn_pages *p, int32_t id);
 /* true when that was the last reference and the page is free again. */
 bool qn_pages_unref(qn_pages *p, int32_t id);
-static inline bool qn_pages_shared(const qn_pages *p, int32_t id) {
+static inline bool qn_pages_shared(const qn_pages *p, int32_t id)
+{
     return p->refs[id] > 1;
 }
 

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* Starts a pass over the history: ids not yet seen in it have old stamps. */
-static uint32_t new_pass(qn_sampler *s) {
+static uint32_t new_pass(qn_sampler *s)
+{
     if (++s->pass == 0) { /* wrapped after 4 billion passes */
         memset(s->stamp, 0, (size_t)s->n_vocab * sizeof *s->stamp);
         s->pass = 1;
@@ -14,13 +15,15 @@ static uint32_t new_pass(qn_sampler *s) {
     return s->pass;
 }
 
-static bool in_vocab(const qn_sampler *s, int32_t id) {
+static bool in_vocab(const qn_sampler *s, int32_t id)
+{
     return id >= 0 && id < s->n_vocab;
 }
 
 /* CTRL's penalty (Keskar et al. 2019) as transformers applies it: a positive
  * logit is divided, a negative one multiplied, once per distinct token. */
-static void penalize_repetition(qn_sampler *s) {
+static void penalize_repetition(qn_sampler *s)
+{
     float r = s->p.repetition_penalty;
     size_t n = s->history.n, from = 0;
     if (s->p.penalty_last_n >= 0 && (size_t)s->p.penalty_last_n < n)
@@ -28,7 +31,8 @@ static void penalize_repetition(qn_sampler *s) {
     uint32_t pass = new_pass(s);
     for (size_t i = from; i < n; i++) {
         int32_t id = s->history.v[i];
-        if (!in_vocab(s, id) || s->stamp[id] == pass) continue;
+        if (!in_vocab(s, id) || s->stamp[id] == pass)
+            continue;
         s->stamp[id] = pass;
         s->row[id] = s->row[id] > 0 ? s->row[id] / r : s->row[id] * r;
     }
@@ -36,11 +40,13 @@ static void penalize_repetition(qn_sampler *s) {
 
 /* OpenAI's penalties, over the completion: presence once, frequency per
  * occurrence. */
-static void penalize_counts(qn_sampler *s) {
+static void penalize_counts(qn_sampler *s)
+{
     uint32_t pass = new_pass(s);
     for (size_t i = s->n_prompt; i < s->history.n; i++) {
         int32_t id = s->history.v[i];
-        if (!in_vocab(s, id)) continue;
+        if (!in_vocab(s, id))
+            continue;
         if (s->stamp[id] != pass) {
             s->stamp[id] = pass;
             s->row[id] -= s->p.presence_penalty;
@@ -49,15 +55,19 @@ static void penalize_counts(qn_sampler *s) {
     }
 }
 
-void qn_penalize(qn_sampler *s) {
-    if (s->p.repetition_penalty != 1.0f) penalize_repetition(s);
+void qn_penalize(qn_sampler *s)
+{
+    if (s->p.repetition_penalty != 1.0f)
+        penalize_repetition(s);
     if (s->p.presence_penalty != 0.0f || s->p.frequency_penalty != 0.0f)
         penalize_counts(s);
 }
 
-static bool is_breaker(const qn_sampler *s, int32_t id) {
+static bool is_breaker(const qn_sampler *s, int32_t id)
+{
     for (size_t i = 0; i < s->p.n_dry_breakers; i++)
-        if (s->p.dry_breakers[i] == id) return true;
+        if (s->p.dry_breakers[i] == id)
+            return true;
     return false;
 }
 
@@ -68,23 +78,27 @@ static bool is_breaker(const qn_sampler *s, int32_t id) {
  *
  * Longest common suffixes of all prefixes with the whole history are the
  * Z-function of the reversed history: linear time. */
-void qn_penalize_dry(qn_sampler *s) {
+void qn_penalize_dry(qn_sampler *s)
+{
     size_t n = s->history.n;
     if (s->p.dry_range >= 0 && (size_t)s->p.dry_range < n)
         n = (size_t)s->p.dry_range;
-    if (n < 2) return;
+    if (n < 2)
+        return;
     const int32_t *end = s->history.v + s->history.n; /* end[-1] is newest */
     size_t limit = 0; /* tokens at the end that hold no breaker */
-    while (limit < n && !is_breaker(s, end[-1 - (ptrdiff_t)limit])) limit++;
-    if (limit < (size_t)s->p.dry_allowed_length) return;
+    while (limit < n && !is_breaker(s, end[-1 - (ptrdiff_t)limit]))
+        limit++;
+    if (limit < (size_t)s->p.dry_allowed_length)
+        return;
 
     uint32_t *z = qn_xcalloc(n, sizeof *z);
     size_t l = 0, r = 0; /* [l, r): rightmost match found so far */
     uint32_t pass = new_pass(s);
     for (size_t i = 1; i < n; i++) {
         size_t len = i < r ? QN_MIN(r - i, (size_t)z[i - l]) : 0;
-        while (i + len < n && end[-1 - (ptrdiff_t)len] ==
-                                  end[-1 - (ptrdiff_t)(i + len)])
+        while (i + len < n &&
+               end[-1 - (ptrdiff_t)len] == end[-1 - (ptrdiff_t)(i + len)])
             len++;
         z[i] = (uint32_t)len;
         if (i + len > r) {

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-QN_API void qn_request_params_default(qn_request_params *p) {
+QN_API void qn_request_params_default(qn_request_params *p)
+{
     *p = (qn_request_params){
         .max_new_tokens = 256,
         .n = 1,
@@ -23,10 +24,12 @@ QN_API void qn_request_params_default(qn_request_params *p) {
 #define MAX_STOP_LEN 4096
 #define MAX_LOGPROBS 1024
 
-static int check(const qn_engine *e, const qn_request_params *p, qn_err *err) {
+static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
+{
     if (p->n_prompt == 0)
-        return qn_fail(err, QN_EINVAL,
-                       "the prompt has no tokens; give some text or --token-ids");
+        return qn_fail(
+            err, QN_EINVAL,
+            "the prompt has no tokens; give some text or --token-ids");
     for (size_t i = 0; i < p->n_prompt; i++)
         if (p->prompt[i] < 0 || p->prompt[i] >= e->n_vocab)
             return qn_fail(err, QN_EINVAL,
@@ -65,7 +68,8 @@ static int check(const qn_engine *e, const qn_request_params *p, qn_err *err) {
 
 /* Cuts the completion to the context and checks that it can ever run. */
 static int check_room(qn_engine *e, const qn_request_params *p, int *max_new,
-                      qn_err *err) {
+                      qn_err *err)
+{
     const qn_hparams *hp = qn_net_hparams(e->model->net);
     int64_t ctx = hp->n_ctx_train, n = (int64_t)p->n_prompt;
     if (n > ctx || (n == ctx && p->max_new_tokens > 0))
@@ -89,14 +93,17 @@ static int check_room(qn_engine *e, const qn_request_params *p, int *max_new,
     return 0;
 }
 
-static void *copy_of(const void *p, size_t n, size_t size) {
-    if (n == 0) return NULL;
+static void *copy_of(const void *p, size_t n, size_t size)
+{
+    if (n == 0)
+        return NULL;
     void *c = qn_xreallocarray(NULL, n, size);
     memcpy(c, p, n * size);
     return c;
 }
 
-static void copy_params(qn_request *req, const qn_request_params *p) {
+static void copy_params(qn_request *req, const qn_request_params *p)
+{
     req->p = *p;
     req->p.prompt = copy_of(p->prompt, p->n_prompt, sizeof *p->prompt);
     req->p.stop = NULL;
@@ -116,13 +123,16 @@ static void copy_params(qn_request *req, const qn_request_params *p) {
         qn_vec_push(&req->end_ids, m->end_ids.v[i]);
 }
 
-bool qn_request_is_end(const qn_request *req, int32_t id) {
+bool qn_request_is_end(const qn_request *req, int32_t id)
+{
     for (size_t i = 0; i < req->end_ids.n; i++)
-        if (req->end_ids.v[i] == id) return true;
+        if (req->end_ids.v[i] == id)
+            return true;
     return false;
 }
 
-static int first_sampler(qn_request *req, qn_seq *s, qn_err *err) {
+static int first_sampler(qn_request *req, qn_seq *s, qn_err *err)
+{
     qn_sampler_init init = {
         .params = &req->p.sampling,
         .n_vocab = req->engine->n_vocab,
@@ -135,7 +145,8 @@ static int first_sampler(qn_request *req, qn_seq *s, qn_err *err) {
     return qn_sampler_new(&s->sampler, &init, err);
 }
 
-static void list_append(qn_engine *e, qn_request *req) {
+static void list_append(qn_engine *e, qn_request *req)
+{
     if (e->last)
         e->last->next = req;
     else
@@ -143,19 +154,23 @@ static void list_append(qn_engine *e, qn_request *req) {
     e->last = req;
 }
 
-static void list_remove(qn_engine *e, qn_request *req) {
+static void list_remove(qn_engine *e, qn_request *req)
+{
     qn_request **at = &e->first, *prev = NULL;
     while (*at && *at != req) {
         prev = *at;
         at = &(*at)->next;
     }
-    if (!*at) return;
+    if (!*at)
+        return;
     *at = req->next;
-    if (e->last == req) e->last = prev;
+    if (e->last == req)
+        e->last = prev;
 }
 
 QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
-                             qn_request **out, qn_err *err) {
+                             qn_request **out, qn_err *err)
+{
     int max_new = 0;
     QN_TRY(check(e, p, err));
     QN_TRY(check_room(e, p, &max_new, err));
@@ -189,16 +204,20 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     return 0;
 }
 
-int qn_request_end(qn_request *req, qn_finish why, qn_err *err) {
+int qn_request_end(qn_request *req, qn_finish why, qn_err *err)
+{
     int rc = 0;
     qn_engine *e = req->engine;
-    if (req->phase == QN_ENDED) return 0;
+    if (req->phase == QN_ENDED)
+        return 0;
     for (int i = 0; i < req->n_seqs; i++) {
         qn_seq *s = req->seqs[i];
-        if (!s) continue;
+        if (!s)
+            continue;
         if (why != QN_FINISH_NONE) {
             int r = qn_seq_finish(s, why, err);
-            if (r < 0) rc = r;
+            if (r < 0)
+                rc = r;
         }
         qn_seq_free(s);
         req->seqs[i] = NULL;
@@ -215,8 +234,10 @@ int qn_request_end(qn_request *req, qn_finish why, qn_err *err) {
     return rc;
 }
 
-QN_API void qn_request_free(qn_request *req) {
-    if (!req) return;
+QN_API void qn_request_free(qn_request *req)
+{
+    if (!req)
+        return;
     qn_request_end(req, QN_FINISH_NONE, NULL);
     for (size_t i = 0; i < req->events.cap; i++) {
         qn_str_deinit(&req->events.v[i].text);
@@ -235,19 +256,21 @@ QN_API void qn_request_free(qn_request *req) {
     free(req);
 }
 
-QN_API void qn_request_cancel(qn_request *req) {
+QN_API void qn_request_cancel(qn_request *req)
+{
     atomic_store(&req->cancel, true);
 }
 
 /* ---- events ------------------------------------------------------------ */
 
-qn_event_slot *qn_request_event(qn_request *req, int index) {
+qn_event_slot *qn_request_event(qn_request *req, int index)
+{
     if (req->events.head == req->events.n)
         req->events.head = req->events.n = 0; /* all read: start over */
     if (req->events.n == req->events.cap) {
         size_t cap = req->events.cap ? req->events.cap * 2 : 4;
-        req->events.v =
-            qn_xreallocarray(req->events.v, cap, sizeof *req->events.v);
+        req->events.v = qn_xreallocarray(req->events.v, cap,
+                                         sizeof *req->events.v);
         memset(req->events.v + req->events.cap, 0,
                (cap - req->events.cap) * sizeof *req->events.v);
         req->events.cap = cap;
@@ -259,8 +282,10 @@ qn_event_slot *qn_request_event(qn_request *req, int index) {
     return slot;
 }
 
-QN_API int qn_request_next(qn_request *req, qn_event *ev) {
-    if (req->events.head == req->events.n) return 0;
+QN_API int qn_request_next(qn_request *req, qn_event *ev)
+{
+    if (req->events.head == req->events.n)
+        return 0;
     qn_event_slot *slot = &req->events.v[req->events.head++];
     *ev = slot->ev;
     ev->text = slot->text.p ? slot->text.p : "";
@@ -270,18 +295,22 @@ QN_API int qn_request_next(qn_request *req, qn_event *ev) {
     return 1;
 }
 
-QN_API const float *qn_request_prompt_logits(const qn_request *req) {
+QN_API const float *qn_request_prompt_logits(const qn_request *req)
+{
     return req->phase == QN_WAITING || req->phase == QN_PROMPT
                ? NULL
                : req->prompt_logits;
 }
 
-QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s) {
+QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s)
+{
     *s = (qn_request_stats){.n_prompt = (int)req->p.n_prompt,
                             .n_completion = req->n_completion};
-    if (!req->t_admit) return;
+    if (!req->t_admit)
+        return;
     s->queued_ms = (double)(req->t_admit - req->t_submit) * 1e-6;
-    if (!req->t_first) return;
+    if (!req->t_first)
+        return;
     s->prefill_ms = (double)(req->t_first - req->t_admit) * 1e-6;
     s->ttft_ms = (double)(req->t_first - req->t_submit) * 1e-6;
     s->decode_ms = (double)(req->t_last - req->t_first) * 1e-6;

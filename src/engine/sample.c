@@ -8,7 +8,8 @@
 
 /* ---- parameters -------------------------------------------------------- */
 
-QN_API void qn_sampling_default(qn_sampling *s) {
+QN_API void qn_sampling_default(qn_sampling *s)
+{
     *s = (qn_sampling){
         .temperature = 1.0f,
         .top_p = 1.0f,
@@ -31,7 +32,8 @@ typedef struct knob {
 } knob;
 
 static int check_ids(const char *what, const int32_t *ids, size_t n,
-                     int n_vocab, qn_err *err) {
+                     int n_vocab, qn_err *err)
+{
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= n_vocab)
             return qn_fail(err, QN_EINVAL,
@@ -40,7 +42,8 @@ static int check_ids(const char *what, const int32_t *ids, size_t n,
     return 0;
 }
 
-int qn_sampling_check(const qn_sampling *p, int n_vocab, qn_err *err) {
+int qn_sampling_check(const qn_sampling *p, int n_vocab, qn_err *err)
+{
     const knob knobs[] = {
         {"temperature", p->temperature, 0, 1e6f},
         {"top_p", p->top_p, 0, 1},
@@ -76,7 +79,8 @@ int qn_sampling_check(const qn_sampling *p, int n_vocab, qn_err *err) {
             return qn_fail(err, QN_EINVAL, "logit_bias of token %d is NaN",
                            (int)p->logit_bias[i].id);
     }
-    QN_TRY(check_ids("allowed_ids", p->allowed_ids, p->n_allowed, n_vocab, err));
+    QN_TRY(
+        check_ids("allowed_ids", p->allowed_ids, p->n_allowed, n_vocab, err));
     QN_TRY(check_ids("banned_ids", p->banned_ids, p->n_banned, n_vocab, err));
     return check_ids("dry_breakers", p->dry_breakers, p->n_dry_breakers,
                      n_vocab, err);
@@ -84,23 +88,27 @@ int qn_sampling_check(const qn_sampling *p, int n_vocab, qn_err *err) {
 
 /* ---- life -------------------------------------------------------------- */
 
-static void *copy_of(const void *p, size_t n, size_t size) {
-    if (n == 0) return NULL;
+static void *copy_of(const void *p, size_t n, size_t size)
+{
+    if (n == 0)
+        return NULL;
     void *c = qn_xreallocarray(NULL, n, size);
     memcpy(c, p, n * size);
     return c;
 }
 
-static void own_arrays(qn_sampling *p) {
-    p->logit_bias =
-        copy_of(p->logit_bias, p->n_logit_bias, sizeof *p->logit_bias);
+static void own_arrays(qn_sampling *p)
+{
+    p->logit_bias = copy_of(p->logit_bias, p->n_logit_bias,
+                            sizeof *p->logit_bias);
     p->allowed_ids = copy_of(p->allowed_ids, p->n_allowed, sizeof(int32_t));
     p->banned_ids = copy_of(p->banned_ids, p->n_banned, sizeof(int32_t));
-    p->dry_breakers =
-        copy_of(p->dry_breakers, p->n_dry_breakers, sizeof(int32_t));
+    p->dry_breakers = copy_of(p->dry_breakers, p->n_dry_breakers,
+                              sizeof(int32_t));
 }
 
-static bool edits(const qn_sampler *s) {
+static bool edits(const qn_sampler *s)
+{
     const qn_sampling *p = &s->p;
     return p->n_logit_bias > 0 || p->n_allowed > 0 || p->n_banned > 0 ||
            p->repetition_penalty != 1.0f || p->presence_penalty != 0.0f ||
@@ -108,26 +116,32 @@ static bool edits(const qn_sampler *s) {
            s->min_new > 0;
 }
 
-static bool counts(const qn_sampling *p) {
+static bool counts(const qn_sampling *p)
+{
     return p->repetition_penalty != 1.0f || p->presence_penalty != 0.0f ||
            p->frequency_penalty != 0.0f || p->dry_multiplier > 0.0f;
 }
 
-static void push_all(qn_sampler *s, const int32_t *ids, size_t n) {
+static void push_all(qn_sampler *s, const int32_t *ids, size_t n)
+{
     qn_vec_reserve(&s->history, s->history.n + n);
-    for (size_t i = 0; i < n; i++) qn_vec_push(&s->history, ids[i]);
+    for (size_t i = 0; i < n; i++)
+        qn_vec_push(&s->history, ids[i]);
 }
 
-static void add_rows(qn_sampler *s) {
+static void add_rows(qn_sampler *s)
+{
     size_t n = (size_t)s->n_vocab;
-    if (edits(s)) s->row = qn_xreallocarray(NULL, n, sizeof *s->row);
+    if (edits(s))
+        s->row = qn_xreallocarray(NULL, n, sizeof *s->row);
     if (counts(&s->p)) {
         s->stamp = qn_xcalloc(n, sizeof *s->stamp);
         s->count = qn_xcalloc(n, sizeof *s->count);
     }
 }
 
-int qn_sampler_new(qn_sampler **out, const qn_sampler_init *in, qn_err *err) {
+int qn_sampler_new(qn_sampler **out, const qn_sampler_init *in, qn_err *err)
+{
     QN_TRY(qn_sampling_check(in->params, in->n_vocab, err));
     qn_sampler *s = qn_xcalloc(1, sizeof *s);
     s->p = *in->params;
@@ -145,7 +159,8 @@ int qn_sampler_new(qn_sampler **out, const qn_sampler_init *in, qn_err *err) {
     return 0;
 }
 
-qn_sampler *qn_sampler_fork(const qn_sampler *s, int stream) {
+qn_sampler *qn_sampler_fork(const qn_sampler *s, int stream)
+{
     qn_sampler *f = qn_xcalloc(1, sizeof *f);
     f->p = s->p;
     own_arrays(&f->p);
@@ -161,8 +176,10 @@ qn_sampler *qn_sampler_fork(const qn_sampler *s, int stream) {
     return f;
 }
 
-void qn_sampler_free(qn_sampler *s) {
-    if (!s) return;
+void qn_sampler_free(qn_sampler *s)
+{
+    if (!s)
+        return;
     free((void *)(uintptr_t)s->p.logit_bias);
     free((void *)(uintptr_t)s->p.allowed_ids);
     free((void *)(uintptr_t)s->p.banned_ids);
@@ -178,11 +195,13 @@ void qn_sampler_free(qn_sampler *s) {
 
 /* ---- the row ----------------------------------------------------------- */
 
-static void edit_ids(qn_sampler *s, const float *logits) {
+static void edit_ids(qn_sampler *s, const float *logits)
+{
     const qn_sampling *p = &s->p;
     size_t n = (size_t)s->n_vocab;
     if (p->n_allowed > 0) {
-        for (size_t i = 0; i < n; i++) s->row[i] = -INFINITY;
+        for (size_t i = 0; i < n; i++)
+            s->row[i] = -INFINITY;
         for (size_t i = 0; i < p->n_allowed; i++)
             s->row[p->allowed_ids[i]] = logits[p->allowed_ids[i]];
     } else {
@@ -194,12 +213,15 @@ static void edit_ids(qn_sampler *s, const float *logits) {
         s->row[p->logit_bias[i].id] += p->logit_bias[i].bias;
 }
 
-const float *qn_sampler_edit(qn_sampler *s, const float *logits) {
-    if (!s->row) return logits;
+const float *qn_sampler_edit(qn_sampler *s, const float *logits)
+{
+    if (!s->row)
+        return logits;
     edit_ids(s, logits);
     if (s->stamp) {
         qn_penalize(s);
-        if (s->p.dry_multiplier > 0) qn_penalize_dry(s);
+        if (s->p.dry_multiplier > 0)
+            qn_penalize_dry(s);
     }
     if (s->history.n - s->n_prompt < (size_t)s->min_new)
         for (size_t i = 0; i < s->end_ids.n; i++)
@@ -208,7 +230,8 @@ const float *qn_sampler_edit(qn_sampler *s, const float *logits) {
     return s->row;
 }
 
-static int32_t argmax(const float *v, int n) {
+static int32_t argmax(const float *v, int n)
+{
     int32_t best = -1;
     float top = -INFINITY;
     for (int i = 0; i < n; i++)
@@ -220,32 +243,39 @@ static int32_t argmax(const float *v, int n) {
 }
 
 /* Token number of the next draw, from which its random numbers follow. */
-static uint64_t step_of(const qn_sampler *s) {
+static uint64_t step_of(const qn_sampler *s)
+{
     return s->history.n - s->n_prompt;
 }
 
 /* Two independent streams per completion: the draw, and XTC's coin. */
-static double uniform(const qn_sampler *s, uint64_t which) {
+static double uniform(const qn_sampler *s, uint64_t which)
+{
     return qn_rng_uniform(s->p.seed, (uint64_t)s->stream * 2 + which,
                           step_of(s));
 }
 
-static int32_t draw(const qn_sampler *s, const qn_cands *c) {
+static int32_t draw(const qn_sampler *s, const qn_cands *c)
+{
     double total = 0;
-    for (size_t i = 0; i < c->n; i++) total += c->v[i].p;
+    for (size_t i = 0; i < c->n; i++)
+        total += c->v[i].p;
     double u = uniform(s, 0) * total, acc = 0;
     for (size_t i = 0; i < c->n; i++) {
         acc += c->v[i].p;
-        if (u < acc) return c->v[i].id;
+        if (u < acc)
+            return c->v[i].id;
     }
     return c->v[c->n - 1].id;
 }
 
 /* Mirostat v2 (Basu et al. 2021, algorithm 2): keep what surprises less than
  * mu bits; steer mu so that the surprise observed approaches tau. */
-static int32_t draw_mirostat(qn_sampler *s, qn_cands *c) {
+static int32_t draw_mirostat(qn_sampler *s, qn_cands *c)
+{
     size_t keep = 0;
-    while (keep < c->n && -log2(c->v[keep].p) <= s->mu) keep++;
+    while (keep < c->n && -log2(c->v[keep].p) <= s->mu)
+        keep++;
     c->n = keep > 0 ? keep : 1;
     qn_cands_softmax(c);
     int32_t id = draw(s, c);
@@ -256,32 +286,42 @@ static int32_t draw_mirostat(qn_sampler *s, qn_cands *c) {
     return id;
 }
 
-int32_t qn_sampler_pick(qn_sampler *s, const float *logits) {
+int32_t qn_sampler_pick(qn_sampler *s, const float *logits)
+{
     const float *row = qn_sampler_edit(s, logits);
     const qn_sampling *p = &s->p;
     int32_t best = argmax(row, s->n_vocab);
-    if (p->temperature == 0.0f || best < 0) return best;
+    if (p->temperature == 0.0f || best < 0)
+        return best;
 
     qn_cands *c = &s->cands;
     qn_cands_collect(c, row, s->n_vocab, p);
-    if (p->mirostat == 2) return draw_mirostat(s, c);
-    if (p->typical_p < 1.0f) qn_keep_typical(c, (double)p->typical_p);
-    if (p->top_p < 1.0f) qn_keep_top_p(c, (double)p->top_p);
-    if (p->min_p > 0.0f) qn_keep_min_p(c, (double)p->min_p);
+    if (p->mirostat == 2)
+        return draw_mirostat(s, c);
+    if (p->typical_p < 1.0f)
+        qn_keep_typical(c, (double)p->typical_p);
+    if (p->top_p < 1.0f)
+        qn_keep_top_p(c, (double)p->top_p);
+    if (p->min_p > 0.0f)
+        qn_keep_min_p(c, (double)p->min_p);
     if (p->xtc_probability > 0.0f && p->xtc_threshold <= 0.5f &&
         uniform(s, 1) < (double)p->xtc_probability)
         qn_drop_xtc(c, (double)p->xtc_threshold);
     return draw(s, c);
 }
 
-void qn_sampler_accept(qn_sampler *s, int32_t id) {
+void qn_sampler_accept(qn_sampler *s, int32_t id)
+{
     qn_vec_push(&s->history, id);
 }
 
-double qn_log_sum_exp(const float *logits, int n) {
+double qn_log_sum_exp(const float *logits, int n)
+{
     float top = -INFINITY;
-    for (int i = 0; i < n; i++) top = QN_MAX(top, logits[i]);
+    for (int i = 0; i < n; i++)
+        top = QN_MAX(top, logits[i]);
     double sum = 0;
-    for (int i = 0; i < n; i++) sum += (double)expf(logits[i] - top);
+    for (int i = 0; i < n; i++)
+        sum += (double)expf(logits[i] - top);
     return (double)top + log(sum);
 }

@@ -27,9 +27,9 @@ struct qn_sampler {
     QN_VEC(int32_t) end_ids;
     double mu; /* mirostat's state */
 
-    float *row;       /* [n_vocab] edited copy; NULL when nothing edits */
-    uint32_t *stamp;  /* [n_vocab] last pass that saw the id */
-    uint32_t *count;  /* [n_vocab] valid where stamp is current */
+    float *row;      /* [n_vocab] edited copy; NULL when nothing edits */
+    uint32_t *stamp; /* [n_vocab] last pass that saw the id */
+    uint32_t *count; /* [n_vocab] valid where stamp is current */
     uint32_t pass;
     qn_cands cands;
 };

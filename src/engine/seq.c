@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-qn_seq *qn_seq_new(qn_request *req, int index) {
+qn_seq *qn_seq_new(qn_request *req, int index)
+{
     qn_seq *s = qn_xcalloc(1, sizeof *s);
     s->req = req;
     s->index = index;
@@ -15,12 +16,15 @@ qn_seq *qn_seq_new(qn_request *req, int index) {
     return s;
 }
 
-static void copy_ids(qn_ids *to, const qn_ids *from) {
+static void copy_ids(qn_ids *to, const qn_ids *from)
+{
     qn_vec_reserve(to, from->n);
-    for (size_t i = 0; i < from->n; i++) qn_vec_push(to, from->v[i]);
+    for (size_t i = 0; i < from->n; i++)
+        qn_vec_push(to, from->v[i]);
 }
 
-qn_seq *qn_seq_fork(const qn_seq *from, int index) {
+qn_seq *qn_seq_fork(const qn_seq *from, int index)
+{
     qn_engine *e = from->req->engine;
     qn_seq *s = qn_seq_new(from->req, index);
     copy_ids(&s->tokens, &from->tokens);
@@ -32,13 +36,15 @@ qn_seq *qn_seq_fork(const qn_seq *from, int index) {
         for (size_t i = s->first_page[g]; i < s->pages[g].n; i++)
             qn_pages_ref(&e->pages[g], s->pages[g].v[i]);
     }
-    if (from->sampler) s->sampler = qn_sampler_fork(from->sampler, index);
+    if (from->sampler)
+        s->sampler = qn_sampler_fork(from->sampler, index);
     return s;
 }
 
 /* A reference goes; a page that becomes free returns to the promise, since
  * the sequence may need one in its place (windows, beams). */
-static void drop_page(qn_request *req, int g, int32_t id) {
+static void drop_page(qn_request *req, int g, int32_t id)
+{
     qn_pages *p = &req->engine->pages[g];
     if (qn_pages_unref(p, id)) {
         p->n_reserved++;
@@ -46,13 +52,16 @@ static void drop_page(qn_request *req, int g, int32_t id) {
     }
 }
 
-static int32_t take_page(qn_request *req, int g) {
+static int32_t take_page(qn_request *req, int g)
+{
     req->reserved[g]--;
     return qn_pages_take(&req->engine->pages[g]);
 }
 
-void qn_seq_free(qn_seq *s) {
-    if (!s) return;
+void qn_seq_free(qn_seq *s)
+{
+    if (!s)
+        return;
     for (int g = 0; g < s->req->engine->n_groups; g++) {
         for (size_t i = s->first_page[g]; i < s->pages[g].n; i++)
             drop_page(s->req, g, s->pages[g].v[i]);
@@ -65,7 +74,8 @@ void qn_seq_free(qn_seq *s) {
     free(s);
 }
 
-void qn_seq_prepare(qn_seq *s, int n_row) {
+void qn_seq_prepare(qn_seq *s, int n_row)
+{
     qn_engine *e = s->req->engine;
     size_t first = (size_t)(s->n_kv / e->page_tokens);
     size_t end = (size_t)((s->n_kv + n_row - 1) / e->page_tokens) + 1;
@@ -77,16 +87,19 @@ void qn_seq_prepare(qn_seq *s, int n_row) {
             drop_page(s->req, g, p->v[first]);
             p->v[first] = own;
         }
-        while (p->n < end) qn_vec_push(p, take_page(s->req, g));
+        while (p->n < end)
+            qn_vec_push(p, take_page(s->req, g));
     }
 }
 
-void qn_seq_advance(qn_seq *s, int n_row) {
+void qn_seq_advance(qn_seq *s, int n_row)
+{
     qn_engine *e = s->req->engine;
     s->n_kv += n_row;
     for (int g = 0; g < e->n_groups; g++) {
         int64_t window = qn_net_kv_window(e->model->net, g);
-        if (window <= 0) continue;
+        if (window <= 0)
+            continue;
         /* the next row looks at positions >= n_kv - window + 1 */
         int64_t need = QN_MAX(s->n_kv - window + 1, 0);
         size_t keep = QN_MIN((size_t)(need / e->page_tokens), s->pages[g].n);
@@ -99,12 +112,14 @@ void qn_seq_advance(qn_seq *s, int n_row) {
 }
 
 int64_t qn_pages_needed(const qn_engine *e, int group, int64_t n_prompt,
-                        int64_t max_new, int n_seqs) {
+                        int64_t max_new, int n_seqs)
+{
     int64_t pt = e->page_tokens;
     int64_t whole = n_prompt / pt; /* shared by all completions */
     int64_t tail = (n_prompt % pt + max_new + pt - 1) / pt;
     int64_t need = whole + n_seqs * QN_MAX(tail, 1);
-    if (n_seqs > 1) need++; /* the copy that is made before a page is left */
+    if (n_seqs > 1)
+        need++; /* the copy that is made before a page is left */
     int64_t window = qn_net_kv_window(e->model->net, group);
     if (window > 0) {
         int64_t held = (window + e->max_batch + pt - 1) / pt + 2;
@@ -116,11 +131,13 @@ int64_t qn_pages_needed(const qn_engine *e, int group, int64_t n_prompt,
 /* ---- text -------------------------------------------------------------- */
 
 static void add_logprobs(qn_seq *s, qn_event_slot *slot, int32_t id,
-                         const float *logits) {
+                         const float *logits)
+{
     int n = s->req->engine->n_vocab, k = s->req->p.n_logprobs;
     double z = qn_log_sum_exp(logits, n);
     slot->ev.logprob = (float)((double)logits[id] - z);
-    if (k <= 0) return;
+    if (k <= 0)
+        return;
     int32_t *ids = qn_xreallocarray(NULL, (size_t)k, sizeof *ids);
     int m = qn_top_k(logits, n, k, ids);
     for (int i = 0; i < m; i++) {
@@ -131,10 +148,11 @@ static void add_logprobs(qn_seq *s, qn_event_slot *slot, int32_t id,
 }
 
 /* Moves what is certain from held to the event. true: a stop string. */
-static bool release(qn_seq *s, qn_event_slot *slot) {
+static bool release(qn_seq *s, qn_event_slot *slot)
+{
     bool hit;
-    size_t n =
-        qn_stops_scan(&s->req->stops, qn_view_of(s->held.p, s->held.n), &hit);
+    size_t n = qn_stops_scan(&s->req->stops, qn_view_of(s->held.p, s->held.n),
+                             &hit);
     qn_str_add(&slot->text, s->held.p, n);
     if (hit) {
         qn_str_clear(&s->held);
@@ -145,29 +163,36 @@ static bool release(qn_seq *s, qn_event_slot *slot) {
     return hit;
 }
 
-static void end(qn_seq *s, qn_event_slot *slot, qn_finish why) {
+static void end(qn_seq *s, qn_event_slot *slot, qn_finish why)
+{
     s->finish = why;
     slot->ev.finish = why;
     s->req->n_running--;
 }
 
-int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err) {
+int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
+{
     qn_request *req = s->req;
     qn_vec_push(&s->tokens, id);
-    if (s->sampler) qn_sampler_accept(s->sampler, id);
+    if (s->sampler)
+        qn_sampler_accept(s->sampler, id);
     req->n_completion++;
     req->t_last = qn_now_ns();
-    if (!req->t_first) req->t_first = req->t_last;
+    if (!req->t_first)
+        req->t_first = req->t_last;
 
     qn_event_slot *slot = qn_request_event(req, s->index);
     slot->ev.id = id;
-    if (req->p.n_logprobs >= 0 && logits) add_logprobs(s, slot, id, logits);
+    if (req->p.n_logprobs >= 0 && logits)
+        add_logprobs(s, slot, id, logits);
     bool is_end = qn_request_is_end(req, id);
     int64_t n_new = (int64_t)s->tokens.n - (int64_t)req->p.n_prompt;
     bool full = n_new >= req->max_new;
     if (s->detok) {
-        if (!is_end) QN_TRY(qn_detok_push(s->detok, id, &s->held, err));
-        if (is_end || full) QN_TRY(qn_detok_flush(s->detok, &s->held, err));
+        if (!is_end)
+            QN_TRY(qn_detok_push(s->detok, id, &s->held, err));
+        if (is_end || full)
+            QN_TRY(qn_detok_flush(s->detok, &s->held, err));
         if (release(s, slot)) {
             end(s, slot, QN_FINISH_STOP);
             return 0;
@@ -181,8 +206,10 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err) {
     return 0;
 }
 
-int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err) {
-    if (s->finish != QN_FINISH_NONE) return 0;
+int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err)
+{
+    if (s->finish != QN_FINISH_NONE)
+        return 0;
     qn_event_slot *slot = qn_request_event(s->req, s->index);
     if (s->detok) {
         QN_TRY(qn_detok_flush(s->detok, &s->held, err));

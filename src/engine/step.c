@@ -16,7 +16,8 @@
 #define DEFAULT_BATCH 512
 #define DEFAULT_CTX 32768
 
-static qn_kv_dtype cell_type(const qn_net *net, qn_kv_type t) {
+static qn_kv_dtype cell_type(const qn_net *net, qn_kv_type t)
+{
     switch (t) {
     case QN_KV_F32: return QN_KV_CELL_F32;
     case QN_KV_F16: return QN_KV_CELL_F16;
@@ -27,7 +28,8 @@ static qn_kv_dtype cell_type(const qn_net *net, qn_kv_type t) {
 }
 
 static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
-                        qn_pass_params *pp) {
+                        qn_pass_params *pp)
+{
     const qn_net *net = e->model->net;
     int64_t pt = e->page_tokens;
     /* one spare page per sequence: tails are rounded up, pages are copied */
@@ -38,9 +40,9 @@ static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
                            .kv_dtype = cell_type(net, kv)};
     for (int g = 0; g < QN_KV_GROUPS; g++) {
         int64_t w = g < e->n_groups ? qn_net_kv_window(net, g) : 0;
-        int64_t cap = w > 0
-                          ? ((w + e->max_batch + pt - 1) / pt + 2) * e->max_seqs + 1
-                          : n;
+        int64_t cap =
+            w > 0 ? ((w + e->max_batch + pt - 1) / pt + 2) * e->max_seqs + 1
+                  : n;
         pp->n_pages[g] = (int)QN_MIN(QN_MIN(n, cap), INT32_MAX / 2);
     }
 }
@@ -48,7 +50,8 @@ static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
 /* Context when none is asked for: what max_seqs sequences of the model's full
  * length need, at most DEFAULT_CTX (or one full length, if that is longer),
  * halved until the KV fits into half of the memory that is left. */
-static int64_t auto_ctx(const qn_engine *e, qn_kv_type kv) {
+static int64_t auto_ctx(const qn_engine *e, qn_kv_type kv)
+{
     int64_t one = qn_net_hparams(e->model->net)->n_ctx_train;
     int64_t n = QN_MIN(one * e->max_seqs, (int64_t)DEFAULT_CTX);
     n = QN_MAX(n, QN_MIN(one, (int64_t)DEFAULT_CTX * 4));
@@ -58,12 +61,14 @@ static int64_t auto_ctx(const qn_engine *e, qn_kv_type kv) {
         qn_plan plan;
         pass_params(e, n, kv, &pp);
         qn_net_plan(e->model->net, &pp, &plan);
-        if (plan.kv <= room || n <= e->page_tokens * 8) return n;
+        if (plan.kv <= room || n <= e->page_tokens * 8)
+            return n;
         n /= 2;
     }
 }
 
-static int check_params(const qn_engine_params *p, qn_err *err) {
+static int check_params(const qn_engine_params *p, qn_err *err)
+{
     if (p->n_ctx < 0 || p->n_ctx > INT32_MAX)
         return qn_fail(err, QN_EINVAL, "n_ctx is %lld; use 0 (auto) to %d",
                        (long long)p->n_ctx, INT32_MAX);
@@ -78,20 +83,22 @@ static int check_params(const qn_engine_params *p, qn_err *err) {
 
 /* Fills what the parameters and the model decide; allocates nothing. */
 static void set_limits(qn_engine *e, const qn_model *model,
-                       const qn_engine_params *p) {
+                       const qn_engine_params *p)
+{
     e->model = model;
     e->n_vocab = qn_net_hparams(model->net)->n_vocab;
     e->n_groups = qn_net_n_kv_groups(model->net);
     e->page_tokens = model->be->api->page_tokens;
     e->max_seqs = p->max_seqs ? p->max_seqs : DEFAULT_SEQS;
-    e->max_batch =
-        QN_MAX(p->max_batch ? p->max_batch : DEFAULT_BATCH, e->max_seqs);
+    e->max_batch = QN_MAX(p->max_batch ? p->max_batch : DEFAULT_BATCH,
+                          e->max_seqs);
     e->max_out = QN_MAX(e->max_seqs, 16);
     e->n_ctx = p->n_ctx ? p->n_ctx : auto_ctx(e, p->kv_type);
 }
 
 int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
-                       qn_plan *plan) {
+                       qn_plan *plan)
+{
     qn_engine e = {0};
     qn_pass_params pp;
     set_limits(&e, model, p);
@@ -101,7 +108,8 @@ int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
 }
 
 QN_API int qn_engine_new(qn_engine **out, qn_model *model,
-                         const qn_engine_params *params, qn_err *err) {
+                         const qn_engine_params *params, qn_err *err)
+{
     qn_engine_params p = params ? *params : (qn_engine_params){0};
     QN_TRY(check_params(&p, err));
     if (model->no_weights)
@@ -129,10 +137,14 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
     return 0;
 }
 
-QN_API void qn_engine_free(qn_engine *e) {
-    if (!e) return;
-    while (e->first) qn_request_end(e->first, QN_FINISH_CANCEL, NULL);
-    for (int g = 0; g < e->n_groups; g++) qn_pages_deinit(&e->pages[g]);
+QN_API void qn_engine_free(qn_engine *e)
+{
+    if (!e)
+        return;
+    while (e->first)
+        qn_request_end(e->first, QN_FINISH_CANCEL, NULL);
+    for (int g = 0; g < e->n_groups; g++)
+        qn_pages_deinit(&e->pages[g]);
     qn_pass_free(e->pass);
     free(e->tokens);
     free(e->pos);
@@ -145,7 +157,8 @@ QN_API void qn_engine_free(qn_engine *e) {
 
 /* ---- admission --------------------------------------------------------- */
 
-static bool reserve(qn_engine *e, qn_request *req) {
+static bool reserve(qn_engine *e, qn_request *req)
+{
     for (int g = 0; g < e->n_groups; g++) {
         int64_t need = qn_pages_needed(e, g, (int64_t)req->p.n_prompt,
                                        req->max_new, req->n_seqs);
@@ -163,17 +176,21 @@ static bool reserve(qn_engine *e, qn_request *req) {
 
 /* First come, first served: a request that does not fit yet holds back those
  * behind it, so that it is never starved by smaller ones. */
-static void admit(qn_engine *e) {
+static void admit(qn_engine *e)
+{
     for (qn_request *r = e->first; r; r = r->next) {
-        if (r->phase != QN_WAITING) continue;
-        if (e->n_live_seqs + r->n_seqs > e->max_seqs || !reserve(e, r)) return;
+        if (r->phase != QN_WAITING)
+            continue;
+        if (e->n_live_seqs + r->n_seqs > e->max_seqs || !reserve(e, r))
+            return;
         e->n_live_seqs += r->n_seqs;
         r->phase = QN_PROMPT;
         r->t_admit = qn_now_ns();
     }
 }
 
-static int end_cancelled(qn_engine *e, qn_err *err) {
+static int end_cancelled(qn_engine *e, qn_err *err)
+{
     for (qn_request *r = e->first, *next; r; r = next) {
         next = r->next;
         if (atomic_load(&r->cancel))
@@ -185,14 +202,15 @@ static int end_cancelled(qn_engine *e, qn_err *err) {
 /* ---- the batch --------------------------------------------------------- */
 
 /* n_row rows of s, of which the last n_out give logits. */
-static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row,
-                     int n_out) {
+static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row, int n_out)
+{
     int64_t n_prompt = (int64_t)s->req->p.n_prompt;
     qn_span *sp = &e->spans[b->n_span];
     *sp = (qn_span){.row0 = b->n_row, .n_row = n_row, .pos0 = s->n_kv};
     sp->rope_len = s->n_kv < n_prompt ? n_prompt : s->n_kv + 1;
     qn_seq_prepare(s, n_row);
-    for (int g = 0; g < e->n_groups; g++) sp->pages[g] = s->pages[g].v;
+    for (int g = 0; g < e->n_groups; g++)
+        sp->pages[g] = s->pages[g].v;
     for (int i = 0; i < n_row; i++) {
         e->tokens[b->n_row + i] = s->tokens.v[s->n_kv + i];
         e->pos[b->n_row + i] = (int32_t)(s->n_kv + i);
@@ -204,34 +222,42 @@ static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row,
     b->n_row += n_row;
 }
 
-static void add_decodes(qn_engine *e, qn_batch *b) {
+static void add_decodes(qn_engine *e, qn_batch *b)
+{
     for (qn_request *r = e->first; r; r = r->next) {
-        if (r->phase != QN_DECODE) continue;
+        if (r->phase != QN_DECODE)
+            continue;
         for (int i = 0; i < r->n_seqs; i++) {
             qn_seq *s = r->seqs[i];
-            if (!s || s->finish != QN_FINISH_NONE) continue;
+            if (!s || s->finish != QN_FINISH_NONE)
+                continue;
             add_span(e, b, s, 1, 1);
         }
     }
 }
 
-static void add_prompts(qn_engine *e, qn_batch *b) {
+static void add_prompts(qn_engine *e, qn_batch *b)
+{
     for (qn_request *r = e->first; r; r = r->next) {
-        if (r->phase != QN_PROMPT) continue;
+        if (r->phase != QN_PROMPT)
+            continue;
         qn_seq *s = r->seqs[0];
         int64_t left = (int64_t)r->p.n_prompt - s->n_kv;
         int n = (int)QN_MIN(left, (int64_t)(e->max_batch - b->n_row));
         int room = e->max_out - b->n_out;
-        if (r->prompt_logits) n = QN_MIN(n, room);
+        if (r->prompt_logits)
+            n = QN_MIN(n, room);
         int n_out = r->prompt_logits ? n : n == left && r->max_new > 0;
-        if (n <= 0 || n_out > room) return;
+        if (n <= 0 || n_out > room)
+            return;
         add_span(e, b, s, n, n_out);
     }
 }
 
 /* ---- what becomes of it ------------------------------------------------ */
 
-static int choose(qn_seq *s, const float *row, qn_err *err) {
+static int choose(qn_seq *s, const float *row, qn_err *err)
+{
     int32_t id = qn_sampler_pick(s->sampler, row);
     if (id < 0)
         return qn_fail(err, QN_EINVAL,
@@ -241,7 +267,8 @@ static int choose(qn_seq *s, const float *row, qn_err *err) {
 }
 
 /* The prompt is in the pages: completions 1.. share them from here on. */
-static int begin_decode(qn_request *req, const float *row, qn_err *err) {
+static int begin_decode(qn_request *req, const float *row, qn_err *err)
+{
     req->phase = QN_DECODE;
     if (req->max_new == 0)
         return qn_seq_finish(req->seqs[0], QN_FINISH_LENGTH, err);
@@ -259,16 +286,19 @@ static int begin_decode(qn_request *req, const float *row, qn_err *err) {
 }
 
 static int after_prompt(qn_request *req, const qn_span *sp, const float *rows,
-                        int n_rows, qn_err *err) {
+                        int n_rows, qn_err *err)
+{
     size_t v = (size_t)req->engine->n_vocab;
     if (req->prompt_logits)
         memcpy(req->prompt_logits + (size_t)sp->pos0 * v, rows,
                (size_t)n_rows * v * sizeof *rows);
-    if (req->seqs[0]->n_kv < (int64_t)req->p.n_prompt) return 0;
+    if (req->seqs[0]->n_kv < (int64_t)req->p.n_prompt)
+        return 0;
     return begin_decode(req, rows + (size_t)(n_rows - 1) * v, err);
 }
 
-static int after_beams(qn_request *req, const float *rows, int n, qn_err *err) {
+static int after_beams(qn_request *req, const float *rows, int n, qn_err *err)
+{
     const float **p = qn_xcalloc((size_t)n, sizeof *p);
     for (int i = 0; i < n; i++)
         p[i] = rows + (size_t)i * (size_t)req->engine->n_vocab;
@@ -279,11 +309,13 @@ static int after_beams(qn_request *req, const float *rows, int n, qn_err *err) {
 
 /* What follows from the rows of one request's spans [first, end). */
 static int after(qn_engine *e, int first, int end_, const float *rows,
-                 int n_rows, qn_err *err) {
+                 int n_rows, qn_err *err)
+{
     qn_request *req = e->span_seq[first]->req;
     if (req->phase == QN_PROMPT)
         return after_prompt(req, &e->spans[first], rows, n_rows, err);
-    if (req->beams) return after_beams(req, rows, n_rows, err);
+    if (req->beams)
+        return after_beams(req, rows, n_rows, err);
     for (int i = first; i < end_; i++, rows += e->n_vocab)
         QN_TRY(choose(e->span_seq[i], rows, err));
     return 0;
@@ -292,7 +324,8 @@ static int after(qn_engine *e, int first, int end_, const float *rows,
 /* Hands every request its rows (a request's spans are neighbours). One that
  * fails ends alone: the others in the batch go on. */
 static int distribute(qn_engine *e, const qn_batch *b, const float *rows,
-                      qn_err *err) {
+                      qn_err *err)
+{
     int rc = 0;
     for (int i = 0; i < b->n_span; i++)
         qn_seq_advance(e->span_seq[i], e->spans[i].n_row);
@@ -300,7 +333,8 @@ static int distribute(qn_engine *e, const qn_batch *b, const float *rows,
         qn_request *req = e->span_seq[i]->req;
         int n_rows = e->span_out[i];
         for (end_ = i + 1; end_ < b->n_span; end_++) {
-            if (e->span_seq[end_]->req != req) break;
+            if (e->span_seq[end_]->req != req)
+                break;
             n_rows += e->span_out[end_];
         }
         int r = after(e, i, end_, rows, n_rows, err);
@@ -313,7 +347,8 @@ static int distribute(qn_engine *e, const qn_batch *b, const float *rows,
     return rc;
 }
 
-static int sweep(qn_engine *e, qn_err *err) {
+static int sweep(qn_engine *e, qn_err *err)
+{
     int n = 0;
     for (qn_request *r = e->first, *next; r; r = next) {
         next = r->next;
@@ -325,7 +360,8 @@ static int sweep(qn_engine *e, qn_err *err) {
     return n;
 }
 
-QN_API int qn_engine_step(qn_engine *e, qn_err *err) {
+QN_API int qn_engine_step(qn_engine *e, qn_err *err)
+{
     QN_TRY(end_cancelled(e, err));
     admit(e);
     qn_batch b = {.tokens = e->tokens,

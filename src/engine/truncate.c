@@ -10,28 +10,36 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int by_logit(const void *a, const void *b) {
+static int by_logit(const void *a, const void *b)
+{
     const qn_cand *x = a, *y = b;
-    if (x->logit != y->logit) return x->logit < y->logit ? 1 : -1;
+    if (x->logit != y->logit)
+        return x->logit < y->logit ? 1 : -1;
     return (x->id > y->id) - (x->id < y->id);
 }
 
-static void reserve(qn_cands *c, size_t n) {
-    if (n <= c->cap) return;
+static void reserve(qn_cands *c, size_t n)
+{
+    if (n <= c->cap)
+        return;
     c->v = qn_xreallocarray(c->v, n, sizeof *c->v);
     c->cap = n;
 }
 
 /* The k-th largest of v[0..n), 1 <= k <= n; reorders v (Hoare's select). */
-static float kth_largest(float *v, size_t n, size_t k) {
+static float kth_largest(float *v, size_t n, size_t k)
+{
     size_t lo = 0, hi = n - 1, want = k - 1;
     while (lo < hi) {
         float pivot = v[lo + (hi - lo) / 2];
         size_t i = lo, j = hi;
         for (;;) {
-            while (v[i] > pivot) i++;
-            while (v[j] < pivot) j--;
-            if (i >= j) break;
+            while (v[i] > pivot)
+                i++;
+            while (v[j] < pivot)
+                j--;
+            if (i >= j)
+                break;
             float t = v[i];
             v[i++] = v[j];
             v[j--] = t;
@@ -45,20 +53,24 @@ static float kth_largest(float *v, size_t n, size_t k) {
     return v[want];
 }
 
-static float bound_top_k(const float *row, int n, int k) {
+static float bound_top_k(const float *row, int n, int k)
+{
     float *v = qn_xreallocarray(NULL, (size_t)n, sizeof *v);
     size_t m = 0;
     for (int i = 0; i < n; i++)
-        if (row[i] > -INFINITY) v[m++] = row[i];
+        if (row[i] > -INFINITY)
+            v[m++] = row[i];
     float bound = -INFINITY;
-    if (m > (size_t)k) bound = kth_largest(v, m, (size_t)k);
+    if (m > (size_t)k)
+        bound = kth_largest(v, m, (size_t)k);
     free(v);
     return bound;
 }
 
 /* max - n_sigma * standard deviation of the logits (after temperature the
  * ratio is the same, so temperature does not matter here). */
-static float bound_sigma(const float *row, int n, float top, float n_sigma) {
+static float bound_sigma(const float *row, int n, float top, float n_sigma)
+{
     double sum = 0, sq = 0;
     size_t m = 0;
     for (int i = 0; i < n; i++)
@@ -81,10 +93,12 @@ static float bound_sigma(const float *row, int n, float top, float n_sigma) {
  * lies: a histogram of the distance to the maximum, in steps of 1/16, the
  * last bucket open. The bucket in which the mass is reached is kept whole. */
 static float bound_mass(const float *row, int n, float top, float floor_,
-                        float inv_t, double mass) {
+                        float inv_t, double mass)
+{
     double bucket[BUCKETS] = {0}, total = 0;
     for (int i = 0; i < n; i++) {
-        if (!(row[i] >= floor_) || row[i] == -INFINITY) continue;
+        if (!(row[i] >= floor_) || row[i] == -INFINITY)
+            continue;
         float d = (top - row[i]) * inv_t;
         double e = exp(-(double)d);
         int b = d * 16.0f < BUCKETS - 1 ? (int)(d * 16.0f) : BUCKETS - 1;
@@ -101,19 +115,23 @@ static float bound_mass(const float *row, int n, float top, float floor_,
     return -INFINITY;
 }
 
-void qn_cands_softmax(qn_cands *c) {
+void qn_cands_softmax(qn_cands *c)
+{
     double sum = 0;
     for (size_t i = 0; i < c->n; i++) {
         c->v[i].p = exp((double)c->v[i].logit - (double)c->v[0].logit);
         sum += c->v[i].p;
     }
-    for (size_t i = 0; i < c->n; i++) c->v[i].p /= sum;
+    for (size_t i = 0; i < c->n; i++)
+        c->v[i].p /= sum;
 }
 
 void qn_cands_collect(qn_cands *c, const float *row, int n,
-                      const qn_sampling *p) {
+                      const qn_sampling *p)
+{
     float top = -INFINITY, bound = -INFINITY;
-    for (int i = 0; i < n; i++) top = QN_MAX(top, row[i]);
+    for (int i = 0; i < n; i++)
+        top = QN_MAX(top, row[i]);
     bool miro = p->mirostat == 2;
     if (!miro && p->top_k > 0 && p->top_k < n)
         bound = bound_top_k(row, n, p->top_k);
@@ -128,16 +146,18 @@ void qn_cands_collect(qn_cands *c, const float *row, int n,
     float cut = bound;
     bool by_mass = !miro && p->typical_p >= 1.0f && p->top_p < 1.0f;
     if (by_mass)
-        cut = QN_MAX(bound, bound_mass(row, n, top, bound, inv_t,
-                                       (double)p->top_p));
+        cut = QN_MAX(bound,
+                     bound_mass(row, n, top, bound, inv_t, (double)p->top_p));
     double total = 0;
     size_t left = 0;
     reserve(c, (size_t)n);
     c->n = 0;
     for (int i = 0; i < n; i++) {
-        if (row[i] == -INFINITY || !(row[i] >= bound)) continue;
+        if (row[i] == -INFINITY || !(row[i] >= bound))
+            continue;
         left++;
-        if (by_mass) total += exp(((double)row[i] - (double)top) * (double)inv_t);
+        if (by_mass)
+            total += exp(((double)row[i] - (double)top) * (double)inv_t);
         if (row[i] >= cut)
             c->v[c->n++] = (qn_cand){.logit = row[i] * inv_t, .id = i};
     }
@@ -146,23 +166,28 @@ void qn_cands_collect(qn_cands *c, const float *row, int n,
         /* ties at the k-th place, all equal to the bound: lower ids stay */
         total -= (double)(left - (size_t)p->top_k) *
                  exp(((double)bound - (double)top) * (double)inv_t);
-        if (c->n > (size_t)p->top_k) c->n = (size_t)p->top_k;
+        if (c->n > (size_t)p->top_k)
+            c->n = (size_t)p->top_k;
     }
     qn_cands_softmax(c);
     if (by_mass && total > 0)
         for (size_t i = 0; i < c->n; i++)
-            c->v[i].p =
-                exp((double)c->v[i].logit - (double)c->v[0].logit) / total;
+            c->v[i].p = exp((double)c->v[i].logit - (double)c->v[0].logit) /
+                        total;
 }
 
-static void renormalize(qn_cands *c) {
+static void renormalize(qn_cands *c)
+{
     double sum = 0;
-    for (size_t i = 0; i < c->n; i++) sum += c->v[i].p;
-    for (size_t i = 0; i < c->n; i++) c->v[i].p /= sum;
+    for (size_t i = 0; i < c->n; i++)
+        sum += c->v[i].p;
+    for (size_t i = 0; i < c->n; i++)
+        c->v[i].p /= sum;
 }
 
 /* The smallest prefix whose probability reaches mass. */
-void qn_keep_top_p(qn_cands *c, double mass) {
+void qn_keep_top_p(qn_cands *c, double mass)
+{
     double acc = 0;
     for (size_t i = 0; i < c->n; i++) {
         acc += c->v[i].p;
@@ -174,9 +199,11 @@ void qn_keep_top_p(qn_cands *c, double mass) {
     renormalize(c);
 }
 
-void qn_keep_min_p(qn_cands *c, double ratio) {
+void qn_keep_min_p(qn_cands *c, double ratio)
+{
     size_t n = 1;
-    while (n < c->n && c->v[n].p >= ratio * c->v[0].p) n++;
+    while (n < c->n && c->v[n].p >= ratio * c->v[0].p)
+        n++;
     c->n = n;
     renormalize(c);
 }
@@ -186,18 +213,22 @@ typedef struct oddity {
     size_t at;    /* index into the candidates */
 } oddity;
 
-static int by_score(const void *a, const void *b) {
+static int by_score(const void *a, const void *b)
+{
     const oddity *x = a, *y = b;
-    if (x->score != y->score) return x->score < y->score ? -1 : 1;
+    if (x->score != y->score)
+        return x->score < y->score ? -1 : 1;
     return (x->at > y->at) - (x->at < y->at);
 }
 
 /* Locally typical sampling (Meister et al. 2022): the tokens whose surprise
  * is nearest to the entropy, until their probability reaches mass. */
-void qn_keep_typical(qn_cands *c, double mass) {
+void qn_keep_typical(qn_cands *c, double mass)
+{
     double h = 0;
     for (size_t i = 0; i < c->n; i++)
-        if (c->v[i].p > 0) h -= c->v[i].p * log(c->v[i].p);
+        if (c->v[i].p > 0)
+            h -= c->v[i].p * log(c->v[i].p);
     oddity *o = qn_xreallocarray(NULL, c->n, sizeof *o);
     for (size_t i = 0; i < c->n; i++)
         o[i] = (oddity){fabs(-log(c->v[i].p) - h), i};
@@ -206,12 +237,15 @@ void qn_keep_typical(qn_cands *c, double mass) {
     size_t keep = 0;
     while (keep < c->n) {
         acc += c->v[o[keep++].at].p;
-        if (acc >= mass) break;
+        if (acc >= mass)
+            break;
     }
-    for (size_t i = keep; i < c->n; i++) c->v[o[i].at].id = -1;
+    for (size_t i = keep; i < c->n; i++)
+        c->v[o[i].at].id = -1;
     size_t n = 0;
     for (size_t i = 0; i < c->n; i++)
-        if (c->v[i].id >= 0) c->v[n++] = c->v[i];
+        if (c->v[i].id >= 0)
+            c->v[n++] = c->v[i];
     c->n = n;
     free(o);
     renormalize(c);
@@ -219,19 +253,25 @@ void qn_keep_typical(qn_cands *c, double mass) {
 
 /* Exclude top choices: of the tokens at or above the threshold only the least
  * likely stays. */
-void qn_drop_xtc(qn_cands *c, double threshold) {
+void qn_drop_xtc(qn_cands *c, double threshold)
+{
     size_t above = 0;
-    while (above < c->n && c->v[above].p >= threshold) above++;
-    if (above < 2) return;
+    while (above < c->n && c->v[above].p >= threshold)
+        above++;
+    if (above < 2)
+        return;
     size_t drop = above - 1;
-    for (size_t i = drop; i < c->n; i++) c->v[i - drop] = c->v[i];
+    for (size_t i = drop; i < c->n; i++)
+        c->v[i - drop] = c->v[i];
     c->n -= drop;
     renormalize(c);
 }
 
-int qn_top_k(const float *logits, int n, int k, int32_t *out) {
+int qn_top_k(const float *logits, int n, int k, int32_t *out)
+{
     k = QN_MIN(k, n);
-    if (k <= 0) return 0;
+    if (k <= 0)
+        return 0;
     float bound = bound_top_k(logits, n, k);
     qn_cands c = {0};
     reserve(&c, (size_t)n);
@@ -240,7 +280,8 @@ int qn_top_k(const float *logits, int n, int k, int32_t *out) {
             c.v[c.n++] = (qn_cand){.logit = logits[i], .id = i};
     qsort(c.v, c.n, sizeof *c.v, by_logit);
     int m = c.n < (size_t)k ? (int)c.n : k;
-    for (int i = 0; i < m; i++) out[i] = c.v[i].id;
+    for (int i = 0; i < m; i++)
+        out[i] = c.v[i].id;
     free(c.v);
     return m;
 }

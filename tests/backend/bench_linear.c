@@ -11,7 +11,10 @@
 
 #include "backend/probe.h"
 
-enum { REPEATS = 7, MAX_COPY = 64 };
+enum {
+    REPEATS = 7,
+    MAX_COPY = 64
+};
 
 static int by_value(const void *a, const void *b)
 {
@@ -61,8 +64,8 @@ static void bench_case(qn_backend *be, qn_dtype type, int n_out, int n_in,
     for (int i = 0; i < n_copy; i++) {
         w[i] = weight(be, type, n_out, n_in);
         ops[i] = (qn_op){.kind = QN_OP_LINEAR};
-        ops[i].u.linear = (qn_op_linear){.x = x.p, .ldx = x.ld, .n_row = n_row,
-                                         .n_part = 1, .scale = 1};
+        ops[i].u.linear = (qn_op_linear){
+            .x = x.p, .ldx = x.ld, .n_row = n_row, .n_part = 1, .scale = 1};
         ops[i].u.linear.part[0].w = w[i];
         ops[i].u.linear.part[0].y = y.p;
         ops[i].u.linear.part[0].ldy = y.ld;
@@ -107,8 +110,7 @@ void bench_linear(int argc, char **argv)
                  {QN_F16, PROBE_F32},
                  {QN_F32, PROBE_F32}};
     const char *threads = getenv("BENCH_THREADS");
-    qn_backend *be =
-        open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
+    qn_backend *be = open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
     qn_pool *pool = be->api->pool(be);
 
     probe_cpu_time = be->api->n_threads(be) == 1;

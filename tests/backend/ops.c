@@ -5,7 +5,9 @@
 #include "tensor/dtype.h"
 
 static const float canary = 1.234567e30f;
-enum { GUARD = 48 }; /* floats before and after */
+enum {
+    GUARD = 48
+}; /* floats before and after */
 
 static uint64_t rnd_state = 1;
 
@@ -75,8 +77,7 @@ void mat_check(const mat *m, const char *what)
 {
     for (size_t i = 0; i < m->n_block; i++) {
         ptrdiff_t at = m->block + i - m->p;
-        bool inside = at >= 0 && at < m->n_row * m->ld &&
-                      at % m->ld < m->n_col;
+        bool inside = at >= 0 && at < m->n_row * m->ld && at % m->ld < m->n_col;
         if (!inside && memcmp(&m->block[i], &canary, sizeof canary) != 0)
             fail_msg("%s: float %td of the output [%d, %d] ld %lld was "
                      "written",

@@ -14,7 +14,8 @@ double probe_now(void)
 {
     struct timespec t;
 
-    clock_gettime(probe_cpu_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    clock_gettime(probe_cpu_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC,
+                  &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -28,7 +29,10 @@ typedef struct probe_job {
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-enum { CHAINS = 12, ROUNDS = 4000000 };
+enum {
+    CHAINS = 12,
+    ROUNDS = 4000000
+};
 
 __attribute__((target("avx2"))) static double read_part(const uint8_t *p,
                                                         int64_t n)
@@ -161,7 +165,9 @@ static void touch_run(void *arg, int thread, int n_threads)
 double probe_read(qn_pool *pool)
 {
     static void *data;
-    enum { BYTES = 512 << 20 };
+    enum {
+        BYTES = 512 << 20
+    };
     probe_job j = {.n = BYTES};
     double t;
 

@@ -62,9 +62,16 @@ static void tile_case(const qn_tile_kernel *k, const qn_tile_kernel *r,
     }
     if (k->xform == QN_X_F32_BF16) /* the reference takes bf16 pairs */
         assert_int_equal(r->xform, QN_X_BF16);
-    qn_tile tile = {.w = w, .w_panel = wb, .x = x, .x_tok = x_tok,
-                    .acc = got.p, .acc_tok = got.ld, .n_k = n_k,
-                    .n_tok = n_tok, .n_panel = n_panel, .load = load};
+    qn_tile tile = {.w = w,
+                    .w_panel = wb,
+                    .x = x,
+                    .x_tok = x_tok,
+                    .acc = got.p,
+                    .acc_tok = got.ld,
+                    .n_k = n_k,
+                    .n_tok = n_tok,
+                    .n_panel = n_panel,
+                    .load = load};
     k->fn(&tile);
     snprintf(what, sizeof what, "%s k %d tokens %d panels %d load %d", k->name,
              n_k, n_tok, n_panel, load);
@@ -89,7 +96,9 @@ static void tile_case(const qn_tile_kernel *k, const qn_tile_kernel *r,
         }
         for (int c = 0; c < cols; c++) {
             /* |w| < 160 (q8_0: 127 and a scale), |x| <= 1 */
-            double top = l == QN_LAYOUT_Q8_0 ? 160 : l == QN_LAYOUT_Q4_0 ? 9 : 1;
+            double top = l == QN_LAYOUT_Q8_0   ? 160
+                         : l == QN_LAYOUT_Q4_0 ? 9
+                                               : 1;
             check_at(what, t, c, mat_row(&got, t)[c], mat_row(&want, t)[c],
                      2 * qn_test_dot_bound((size_t)n_k + 4, EPS32, n_k * top));
         }
@@ -131,18 +140,29 @@ static void resumed(qn_isa isa)
     for (int l = 0; l < QN_LAYOUT_N; l++)
         for (int exact = 0; exact < 2; exact++) {
             const qn_tile_kernel *k = exact ? &kern.exact[l] : &kern.linear[l];
-            enum { K = 160, CUT = 64, TOK = 3 };
+            enum {
+                K = 160,
+                CUT = 64,
+                TOK = 3
+            };
             int64_t wb = qn_panel_bytes((qn_layout)l, K);
             int64_t x_tok = qn_xform_bytes(k->xform, K);
             uint8_t *w = malloc((size_t)wb);
-            uint8_t *x = aligned_alloc(64, (size_t)(x_tok * TOK + 63) / 64 * 64);
+            uint8_t *x = aligned_alloc(64,
+                                       (size_t)(x_tok * TOK + 63) / 64 * 64);
             mat raw = mat_new(TOK, K, 0, 0, 1);
             mat a = mat_new(TOK, 16, 16, 0, 0), b = mat_copy(&a);
             fill_panel((qn_layout)l, w, wb);
             for (int t = 0; t < TOK; t++)
                 kern.prep[k->xform].fn(mat_row(&raw, t), K, x + t * x_tok);
-            qn_tile t = {.w = w, .w_panel = wb, .x = x, .x_tok = x_tok,
-                         .acc = a.p, .acc_tok = a.ld, .n_k = K, .n_tok = TOK,
+            qn_tile t = {.w = w,
+                         .w_panel = wb,
+                         .x = x,
+                         .x_tok = x_tok,
+                         .acc = a.p,
+                         .acc_tok = a.ld,
+                         .n_k = K,
+                         .n_tok = TOK,
                          .n_panel = 1};
             k->fn(&t);
             t.acc = b.p;
@@ -165,7 +185,8 @@ static void resumed(qn_isa isa)
 /* Packing is bit for bit the reference's. */
 static void packs(qn_isa isa)
 {
-    static const int ks[] = {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 224};
+    static const int ks[] = {1,  2,  15, 16, 17,  31, 32,
+                             33, 63, 64, 65, 130, 224};
 
     qn_kernels_init(&kern, isa);
     for (int l = 0; l < QN_LAYOUT_N; l++)
@@ -202,8 +223,9 @@ static void packs(qn_isa isa)
  * subnormals: the bf16 instructions take them for zero.) */
 static void preps(qn_isa isa)
 {
-    static const float odd[] = {0, -0.0f, 1, -1, 127.5f, 3.3895e38f, -1e-30f,
-                                1.00390625f, 1.01171875f, 0.5f, 2e-38f};
+    static const float odd[] = {0,           -0.0f,      1,       -1,
+                                127.5f,      3.3895e38f, -1e-30f, 1.00390625f,
+                                1.01171875f, 0.5f,       2e-38f};
 
     qn_kernels_init(&kern, isa);
     for (int f = 0; f < QN_X_N; f++)
@@ -268,8 +290,11 @@ static void softmaxes(qn_isa isa)
         double t[70];
         for (int at = 0; at < n;) {
             int to = at < cut ? cut : n;
-            qn_softmax_args a = {.scale = 0.5f, .softcap = cap, .slope = slope,
-                                 .rel0 = (float)(at - n), .n = to - at};
+            qn_softmax_args a = {.scale = 0.5f,
+                                 .softcap = cap,
+                                 .slope = slope,
+                                 .rel0 = (float)(at - n),
+                                 .n = to - at};
             float f = kern.softmax.fn(s.p + at, &a, &m, &l);
             for (int i = 0; i < at; i++)
                 s.p[i] *= f;
@@ -296,12 +321,12 @@ static void softmaxes(qn_isa isa)
     }
 }
 
-#define EACH(name)                          \
-    static void test_##name(void **state)   \
-    {                                       \
-        (void)state;                        \
-        qn_kernels_init(&ref, QN_ISA_REF);  \
-        each_isa(name);                     \
+#define EACH(name)                         \
+    static void test_##name(void **state)  \
+    {                                      \
+        (void)state;                       \
+        qn_kernels_init(&ref, QN_ISA_REF); \
+        each_isa(name);                    \
     }
 EACH(tiles)
 EACH(resumed)

@@ -10,7 +10,9 @@
 
 #include "tensor/half.h"
 
-enum { PAGE_ROOM = 64 };
+enum {
+    PAGE_ROOM = 64
+};
 
 typedef struct attn_case {
     int n_head, n_kv, d_k, d_v;
@@ -23,9 +25,9 @@ typedef struct attn_case {
 static float cell(qn_kv_dtype t, float x)
 {
     switch (t) {
-    case QN_KV_CELL_F16:  return qn_f32_of_f16(qn_f16_of_f32(x));
+    case QN_KV_CELL_F16: return qn_f32_of_f16(qn_f16_of_f32(x));
     case QN_KV_CELL_BF16: return qn_f32_of_bf16(qn_bf16_of_f32(x));
-    default:              return x;
+    default: return x;
     }
 }
 
@@ -80,7 +82,9 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
         int n = to[i] - from[i];
         if (n == 0)
             continue;
-        spans[n_span++] = (qn_span){.row0 = n_row, .n_row = n, .pos0 = from[i],
+        spans[n_span++] = (qn_span){.row0 = n_row,
+                                    .n_row = n,
+                                    .pos0 = from[i],
                                     .pages = {NULL, s[i].pages[1]}};
         for (int r = 0; r < n; r++) {
             size_t f = sizeof(float);
@@ -94,14 +98,26 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
         n_row += n;
     }
     qn_batch b = {.n_row = n_row, .n_span = n_span, .spans = spans};
-    ops[0].u.kv_append = (qn_op_kv_append){.kv = kv, .group = 1, .batch = &b,
-                                           .k = k.p, .v = v.p, .ldk = k.ld,
+    ops[0].u.kv_append = (qn_op_kv_append){.kv = kv,
+                                           .group = 1,
+                                           .batch = &b,
+                                           .k = k.p,
+                                           .v = v.p,
+                                           .ldk = k.ld,
                                            .ldv = v.ld};
-    ops[1].u.attn = (qn_op_attn){.kv = kv, .group = 1, .batch = &b, .q = q.p,
-                                 .out = out.p, .ldq = q.ld, .ldo = out.ld,
-                                 .n_head = c->n_head, .scale = 0.3f,
-                                 .softcap = c->softcap, .window = c->window,
-                                 .chunk = c->chunk, .slopes = slopes,
+    ops[1].u.attn = (qn_op_attn){.kv = kv,
+                                 .group = 1,
+                                 .batch = &b,
+                                 .q = q.p,
+                                 .out = out.p,
+                                 .ldq = q.ld,
+                                 .ldo = out.ld,
+                                 .n_head = c->n_head,
+                                 .scale = 0.3f,
+                                 .softcap = c->softcap,
+                                 .window = c->window,
+                                 .chunk = c->chunk,
+                                 .slopes = slopes,
                                  .sinks = sinks};
     be->api->exec(be, ops, 2);
     mat_check(&out, "attention output");
@@ -132,8 +148,7 @@ static double expect(const attn_case *c, const seq *s, int i, int h,
         double x = 0, abs_sum = 0;
         for (int e = 0; e < c->d_k; e++) {
             double p = (double)mat_row(&s->q, i)[h * c->d_k + e] *
-                       (double)cell(c->cell,
-                                    mat_row(&s->k, j)[g * c->d_k + e]);
+                       (double)cell(c->cell, mat_row(&s->k, j)[g * c->d_k + e]);
             x += p;
             abs_sum += fabs(p);
         }
@@ -187,8 +202,11 @@ static void check_all(qn_isa isa, const attn_case *c, const seq *s,
 static void poison(qn_backend *be, const qn_kv_desc *d, qn_kv *kv)
 {
     seq s = {.n = 64};
-    attn_case c = {.n_head = d->n_kv, .n_kv = d->n_kv, .d_k = d->d_k,
-                   .d_v = d->d_v, .cell = d->dtype};
+    attn_case c = {.n_head = d->n_kv,
+                   .n_kv = d->n_kv,
+                   .d_k = d->d_k,
+                   .d_v = d->d_v,
+                   .cell = d->dtype};
     int from = 0, to = 64;
     int32_t next = 0;
 
@@ -270,7 +288,11 @@ static void all_cases(qn_isa isa)
         {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 32, .chunk = 70},
         {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 32, .softcap = 3},
         {.n_head = 4, .n_kv = 4, .d_k = 32, .d_v = 32, .alibi = true},
-        {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 32, .sinks = true,
+        {.n_head = 4,
+         .n_kv = 2,
+         .d_k = 32,
+         .d_v = 32,
+         .sinks = true,
          .window = 100},
     };
 

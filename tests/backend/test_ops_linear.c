@@ -33,7 +33,7 @@ static double act_of(qn_act act, double x)
     switch (act) {
     case QN_ACT_SILU: return x / (1 + exp(-x));
     case QN_ACT_GELU: return 0.5 * x * erfc(-x * sqrt(0.5));
-    default:          return x;
+    default: return x;
     }
 }
 
@@ -72,8 +72,12 @@ static void run_case(qn_isa isa, const linear_case *c)
     char what[128];
     int n_y = c->epi == QN_EPI_GLU ? 1 : c->n_part;
 
-    *l = (qn_op_linear){.x = x.p, .ldx = x.ld, .n_row = c->n_row,
-                        .n_part = c->n_part, .epi = c->epi, .act = c->act,
+    *l = (qn_op_linear){.x = x.p,
+                        .ldx = x.ld,
+                        .n_row = c->n_row,
+                        .n_part = c->n_part,
+                        .epi = c->epi,
+                        .act = c->act,
                         .scale = c->epi == QN_EPI_GLU ? 1 : 0.5f};
     for (int i = 0; i < c->n_part; i++) {
         w[i] = wmat_new(be, c->type, c->n_out[i], c->n_in);
@@ -145,8 +149,11 @@ static void shapes(qn_isa isa)
         for (int exact = 0; exact < 2; exact++)
             for (size_t i = 0; i < QN_COUNTOF(ins); i++) {
                 bool blocks = types[t] == QN_Q8_0 || types[t] == QN_Q4_0;
-                linear_case c = {.type = types[t], .exact = exact,
-                                 .n_in = ins[i], .n_part = 1, .threads = 1,
+                linear_case c = {.type = types[t],
+                                 .exact = exact,
+                                 .n_in = ins[i],
+                                 .n_part = 1,
+                                 .threads = 1,
                                  .n_row = rows[(i + t) % QN_COUNTOF(rows)],
                                  .n_out = {1 + rnd_int(70)}};
                 if (blocks && ins[i] % 32)
@@ -159,8 +166,11 @@ static void epilogues(qn_isa isa)
 {
     for (size_t t = 0; t < QN_COUNTOF(types); t++)
         for (int bias = 0; bias < 2; bias++) {
-            linear_case c = {.type = types[t], .n_in = 64, .n_row = 3,
-                             .threads = 2, .bias = bias};
+            linear_case c = {.type = types[t],
+                             .n_in = 64,
+                             .n_row = 3,
+                             .threads = 2,
+                             .bias = bias};
             c.n_part = 3;
             c.n_out[0] = 37;
             c.n_out[1] = 16;
@@ -184,7 +194,11 @@ static void epilogues(qn_isa isa)
  * row alone gives on one thread. */
 static void independence(qn_isa isa)
 {
-    enum { ROWS = 67, IN = 2144, OUT = 83 };
+    enum {
+        ROWS = 67,
+        IN = 2144,
+        OUT = 83
+    };
 
     for (size_t t = 0; t < QN_COUNTOF(types); t++)
         for (int exact = 0; exact < 2; exact++) {
@@ -197,8 +211,8 @@ static void independence(qn_isa isa)
             wmat w = wmat_new(be[0], types[t], OUT, IN);
             x = mat_new(ROWS, IN, 0, 0, 1);
             one = mat_new(ROWS, OUT, 0, 0, 0);
-            op.u.linear = (qn_op_linear){.x = x.p, .ldx = x.ld, .n_part = 1,
-                                         .scale = 1};
+            op.u.linear =
+                (qn_op_linear){.x = x.p, .ldx = x.ld, .n_part = 1, .scale = 1};
             op.u.linear.part[0].w = w.q;
             for (int r = 0; r < ROWS; r++) {
                 op.u.linear.x = mat_row(&x, r);

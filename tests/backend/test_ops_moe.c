@@ -6,7 +6,11 @@
  */
 #include "backend/ops.h"
 
-enum { EXPERTS = 12, MODEL = 64, FF = 96 };
+enum {
+    EXPERTS = 12,
+    MODEL = 64,
+    FF = 96
+};
 
 typedef struct ranked {
     double key;
@@ -52,8 +56,8 @@ static void expect_route(const qn_op_route *op, const float *logits, int *ids,
     for (int i = 0; i < (op->n_group ? op->k_group : 1); i++)
         for (int e = 0; e < size; e++) {
             int id = (op->n_group ? g[i].id : 0) * size + e;
-            r[n++] = (ranked){
-                score[id] + (op->bias ? (double)op->bias[id] : 0), id};
+            r[n++] = (ranked){score[id] + (op->bias ? (double)op->bias[id] : 0),
+                              id};
         }
     qsort(r, (size_t)n, sizeof *r, by_key);
     sum = 0;
@@ -77,19 +81,33 @@ static void routes(qn_isa isa)
 
     for (int kind = 0; kind < 3; kind++)
         for (int opt = 0; opt < 8; opt++) {
-            enum { ROWS = 11, K = 4 };
+            enum {
+                ROWS = 11,
+                K = 4
+            };
             mat logits = mat_new(ROWS, EXPERTS, 1, 1, 3);
             mat bias = mat_new(1, EXPERTS, 0, 0, 0.3f);
             int32_t ids[ROWS * K];
             float weights[ROWS * K];
             qn_op op = {.kind = QN_OP_ROUTE};
             logits.p[3] = logits.p[7] = 5; /* a tie: the lower id first */
-            op.u.route = (qn_op_route){
-                .logits = logits.p, .ldl = logits.ld, .n_row = ROWS,
-                .n_exp = EXPERTS, .k = K, .kind = (qn_route)kind,
-                .renormalize = opt & 1, .scale = 1.5f,
-                .bias = opt & 2 ? bias.p : NULL, .n_group = opt & 4 ? 4 : 0,
-                .k_group = 2, .ids = ids, .weights = weights};
+            /* and of groups: 1 + 1 and 2 + 0 */
+            memcpy(mat_row(&logits, 1),
+                   (float[]){5, 5, 5, 1, 1, 0, 2, 0, 0, -9, -9, -9},
+                   EXPERTS * sizeof(float));
+            op.u.route = (qn_op_route){.logits = logits.p,
+                                       .ldl = logits.ld,
+                                       .n_row = ROWS,
+                                       .n_exp = EXPERTS,
+                                       .k = K,
+                                       .kind = (qn_route)kind,
+                                       .renormalize = opt & 1,
+                                       .scale = 1.5f,
+                                       .bias = opt & 2 ? bias.p : NULL,
+                                       .n_group = opt & 4 ? 4 : 0,
+                                       .k_group = 2,
+                                       .ids = ids,
+                                       .weights = weights};
             be->api->exec(be, &op, 1);
             for (int r = 0; r < ROWS; r++) {
                 int want[K];
@@ -185,7 +203,10 @@ static void expect_experts(const moe *m, bool gated, const float *x,
 static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
                          bool gated, bool add)
 {
-    enum { ROWS = 23, K = 3 };
+    enum {
+        ROWS = 23,
+        K = 3
+    };
     qn_backend *be = open_cpu(isa, 2, true);
     mat x = mat_new(ROWS, MODEL, 1, 1, 1), y = mat_new(ROWS, MODEL, 2, 3, 1);
     mat was = mat_copy(&y), alone;
@@ -204,11 +225,22 @@ static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
         ids[i] = (i / K * 5 + i % K * (1 + i / K % 3)) % EXPERTS;
         weights[i] = rnd();
     }
-    op.u.experts = (qn_op_experts){
-        .x = x.p, .y = y.p, .ldx = x.ld, .ldy = y.ld, .n_row = ROWS,
-        .n_exp = EXPERTS, .k = K, .d_ff = FF, .ids = ids, .weights = weights,
-        .gate = gated ? m.g : NULL, .up = m.u, .down = m.d,
-        .act = QN_ACT_SILU, .add = add, .scratch = scratch};
+    op.u.experts = (qn_op_experts){.x = x.p,
+                                   .y = y.p,
+                                   .ldx = x.ld,
+                                   .ldy = y.ld,
+                                   .n_row = ROWS,
+                                   .n_exp = EXPERTS,
+                                   .k = K,
+                                   .d_ff = FF,
+                                   .ids = ids,
+                                   .weights = weights,
+                                   .gate = gated ? m.g : NULL,
+                                   .up = m.u,
+                                   .down = m.d,
+                                   .act = QN_ACT_SILU,
+                                   .add = add,
+                                   .scratch = scratch};
     be->api->exec(be, &op, 1);
     mat_check(&y, "experts");
     for (int r = 0; r < ROWS; r++) {

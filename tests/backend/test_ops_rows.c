@@ -17,7 +17,11 @@ static void embed(qn_isa isa)
 
     for (size_t t = 0; t < QN_COUNTOF(types); t++)
         for (int add = 0; add < 2; add++) {
-            enum { OUT = 37, IN = 96, ROWS = 21 };
+            enum {
+                OUT = 37,
+                IN = 96,
+                ROWS = 21
+            };
             wmat w = wmat_new(be, types[t], OUT, IN);
             mat y = mat_new(ROWS, IN, 3, 1, 1), was = mat_copy(&y);
             int32_t ids[ROWS];
@@ -78,8 +82,8 @@ static void pieces(qn_isa isa)
             mat_same(&a, &b, qn_dtype_get(types[t])->name);
             for (int r = 0; r < out; r++)
                 for (int k = 0; k < in; k++)
-                    check_at("packed", r, k, mat_row(&a, r)[k],
-                             w.w[r * in + k], 0);
+                    check_at("packed", r, k, mat_row(&a, r)[k], w.w[r * in + k],
+                             0);
             be->api->weight_free(be, q);
             free(copy);
             mat_free(&a);
@@ -94,7 +98,9 @@ static void pieces(qn_isa isa)
 static void norm_case(qn_isa isa, int dim, bool rms, bool bias, bool residual,
                       int n_group, bool per_group, float shift)
 {
-    enum { ROWS = 5 };
+    enum {
+        ROWS = 5
+    };
     qn_backend *be = open_cpu(isa, 2, false);
     mat x = mat_new(ROWS, dim * n_group, 3, 1, 3);
     mat y = mat_new(ROWS, dim * n_group, 5, 2, 1), was;
@@ -107,11 +113,19 @@ static void norm_case(qn_isa isa, int dim, bool rms, bool bias, bool residual,
             mat_row(&x, r)[i] += shift;
     was = mat_copy(&y);
     qn_op op = {.kind = QN_OP_NORM};
-    op.u.norm = (qn_op_norm){.rms = rms, .eps = 1e-5f, .n_row = ROWS,
-                             .n_group = n_group, .dim = dim, .x = x.p,
-                             .w = w.p, .b = bias ? b.p : NULL,
-                             .residual = residual ? y.p : NULL, .y = y.p,
-                             .ldx = x.ld, .ldy = y.ld, .ldr = y.ld,
+    op.u.norm = (qn_op_norm){.rms = rms,
+                             .eps = 1e-5f,
+                             .n_row = ROWS,
+                             .n_group = n_group,
+                             .dim = dim,
+                             .x = x.p,
+                             .w = w.p,
+                             .b = bias ? b.p : NULL,
+                             .residual = residual ? y.p : NULL,
+                             .y = y.p,
+                             .ldx = x.ld,
+                             .ldy = y.ld,
+                             .ldr = y.ld,
                              .w_per_group = per_group};
     run(be, &op);
     snprintf(what, sizeof what, "%s norm rms %d dim %d groups %d",
@@ -184,22 +198,26 @@ static void ropes(qn_isa isa)
 
     for (size_t i = 0; i < QN_COUNTOF(halves); i++)
         for (int inter = 0; inter < 2; inter++) {
-            enum { ROWS = 9, HEADS = 3 };
+            enum {
+                ROWS = 9,
+                HEADS = 3
+            };
             int n = halves[i], d = 2 * n + 6;
             mat x = mat_new(ROWS, HEADS * d, 1, 1, 1), was = mat_copy(&x);
             mat freq = mat_new(2, n, 2, 0, 1), table;
             int32_t pos[ROWS];
-            qn_span spans[2] = {{.row0 = 0, .n_row = 4}, {.row0 = 4, .n_row = 5}};
-            qn_batch b = {.n_row = ROWS, .pos = pos, .n_span = 2,
-                          .spans = spans};
+            qn_span spans[2] = {{.row0 = 0, .n_row = 4},
+                                {.row0 = 4, .n_row = 5}};
+            qn_batch b = {
+                .n_row = ROWS, .pos = pos, .n_span = 2, .spans = spans};
             for (int r = 0; r < ROWS; r++)
                 pos[r] = rnd_int(100000);
             table = mat_new(ROWS, 2 * n, 0, 1, 0);
             qn_op ops[2] = {{.kind = QN_OP_ROPE_TABLE}, {.kind = QN_OP_ROPE}};
-            ops[0].u.rope_table = (qn_op_rope_table){&b, freq.p, freq.ld, n,
-                                                     0.5f, table.p};
-            ops[1].u.rope = (qn_op_rope){table.p, n, inter, ROWS, HEADS, d,
-                                         x.p, x.ld};
+            ops[0].u.rope_table = (qn_op_rope_table){&b, freq.p, freq.ld,
+                                                     n,  0.5f,   table.p};
+            ops[1].u.rope = (qn_op_rope){table.p, n, inter, ROWS,
+                                         HEADS,   d, x.p,   x.ld};
             be->api->exec(be, ops, 2);
             mat_check(&x, "rope");
             mat_check(&table, "rope table");
@@ -233,17 +251,17 @@ static void ropes(qn_isa isa)
 static double act_of(qn_act act, double x)
 {
     switch (act) {
-    case QN_ACT_RELU:       return x > 0 ? x : 0;
-    case QN_ACT_RELU2:      return x > 0 ? x * x : 0;
-    case QN_ACT_SILU:       return x / (1 + exp(-x));
-    case QN_ACT_GELU:       return 0.5 * x * erfc(-x * sqrt(0.5));
+    case QN_ACT_RELU: return x > 0 ? x : 0;
+    case QN_ACT_RELU2: return x > 0 ? x * x : 0;
+    case QN_ACT_SILU: return x / (1 + exp(-x));
+    case QN_ACT_GELU: return 0.5 * x * erfc(-x * sqrt(0.5));
     case QN_ACT_GELU_TANH:
         return 0.5 * x *
                (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case QN_ACT_GELU_QUICK: return x / (1 + exp(-1.702 * x));
-    case QN_ACT_SIGMOID:    return 1 / (1 + exp(-x));
-    case QN_ACT_TANH:       return tanh(x);
-    default:                return x;
+    case QN_ACT_SIGMOID: return 1 / (1 + exp(-x));
+    case QN_ACT_TANH: return tanh(x);
+    default: return x;
     }
 }
 
@@ -265,11 +283,18 @@ static void maps(qn_isa isa)
                 mat y = mat_new(3, dim, 3, 3, 1), was = mat_copy(&y);
                 qn_op op = {.kind = QN_OP_MAP};
                 char what[64];
-                op.u.map = (qn_op_map){.x = x.p, .mul = mul ? m.p : NULL,
-                                       .y = y.p, .ldx = x.ld, .ldm = m.ld,
-                                       .ldy = y.ld, .n_row = 3, .dim = dim,
-                                       .act = (qn_act)act, .scale = 0.7f,
-                                       .cap = cap ? 1.5f : 0, .add = add};
+                op.u.map = (qn_op_map){.x = x.p,
+                                       .mul = mul ? m.p : NULL,
+                                       .y = y.p,
+                                       .ldx = x.ld,
+                                       .ldm = m.ld,
+                                       .ldy = y.ld,
+                                       .n_row = 3,
+                                       .dim = dim,
+                                       .act = (qn_act)act,
+                                       .scale = 0.7f,
+                                       .cap = cap ? 1.5f : 0,
+                                       .add = add};
                 run(be, &op);
                 snprintf(what, sizeof what, "%s map act %d amp %g cap %d",
                          qn_isa_name(isa), act, (double)amps[j], cap);
@@ -303,8 +328,8 @@ static void maps(qn_isa isa)
 /* Infinities and values that overflow exp must give the limits, not NaN. */
 static void extremes(qn_isa isa)
 {
-    static const float xs[] = {0, -0.0f, 1e-30f, 90, -90, 1e4f, -1e4f, 3e38f,
-                               -3e38f, INFINITY};
+    static const float xs[] = {0,    -0.0f, 1e-30f, 90,     -90,
+                               1e4f, -1e4f, 3e38f,  -3e38f, INFINITY};
     qn_backend *be = open_cpu(isa, 1, false);
 
     for (int act = QN_ACT_RELU; act <= QN_ACT_TANH; act++) {
@@ -312,8 +337,11 @@ static void extremes(qn_isa isa)
         qn_op op = {.kind = QN_OP_MAP};
         if (act == QN_ACT_RELU2)
             continue; /* overflows, rightly */
-        op.u.map = (qn_op_map){.x = xs, .y = y, .n_row = 1,
-                               .dim = QN_COUNTOF(xs), .act = (qn_act)act,
+        op.u.map = (qn_op_map){.x = xs,
+                               .y = y,
+                               .n_row = 1,
+                               .dim = QN_COUNTOF(xs),
+                               .act = (qn_act)act,
                                .scale = 1};
         run(be, &op);
         for (size_t i = 0; i < QN_COUNTOF(xs); i++) {
@@ -346,11 +374,11 @@ static void gathers(qn_isa isa)
     qn_backend_close(be);
 }
 
-#define EACH(name)                          \
-    static void test_##name(void **state)   \
-    {                                       \
-        (void)state;                        \
-        each_isa(name);                     \
+#define EACH(name)                        \
+    static void test_##name(void **state) \
+    {                                     \
+        (void)state;                      \
+        each_isa(name);                   \
     }
 EACH(embed)
 EACH(pieces)
@@ -363,9 +391,9 @@ EACH(gathers)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),  cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_norms),  cmocka_unit_test(test_ropes),
-        cmocka_unit_test(test_maps),   cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_embed),   cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_norms),   cmocka_unit_test(test_ropes),
+        cmocka_unit_test(test_maps),    cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_gathers),
     };
 

@@ -39,8 +39,8 @@ struct qn_weight {
 struct qn_kv {
     qn_kv_desc desc;
     qn_layout k_layout, v_layout;
-    int64_t k_panel, v_panel;       /* bytes of a panel            */
-    int64_t head_bytes, head_v;     /* a head's part; where v is   */
+    int64_t k_panel, v_panel;   /* bytes of a panel            */
+    int64_t head_bytes, head_v; /* a head's part; where v is   */
     int64_t page_bytes;
     uint64_t n_bytes;
     uint8_t *data;

@@ -40,18 +40,18 @@ static void need_of(const qn_cpu_backend *be, const qn_op *op, qn_need *need)
 static void run_op(const qn_op *op, qn_worker *w)
 {
     switch (op->kind) {
-    case QN_OP_EMBED:      qn_op_embed_run(&op->u.embed, w); break;
-    case QN_OP_NORM:       qn_op_norm_run(&op->u.norm, w); break;
-    case QN_OP_LINEAR:     qn_op_linear_run(&op->u.linear, w); break;
+    case QN_OP_EMBED: qn_op_embed_run(&op->u.embed, w); break;
+    case QN_OP_NORM: qn_op_norm_run(&op->u.norm, w); break;
+    case QN_OP_LINEAR: qn_op_linear_run(&op->u.linear, w); break;
     case QN_OP_ROPE_TABLE: qn_op_rope_table_run(&op->u.rope_table, w); break;
-    case QN_OP_ROPE:       qn_op_rope_run(&op->u.rope, w); break;
-    case QN_OP_KV_APPEND:  qn_op_kv_append_run(&op->u.kv_append, w); break;
-    case QN_OP_ATTN:       qn_op_attn_run(&op->u.attn, w); break;
-    case QN_OP_MAP:        qn_op_map_run(&op->u.map, w); break;
-    case QN_OP_GATHER:     qn_op_gather_run(&op->u.gather, w); break;
-    case QN_OP_ROUTE:      qn_op_route_run(&op->u.route, w); break;
-    case QN_OP_EXPERTS:    qn_op_experts_run(&op->u.experts, w); break;
-    case QN_OP_N:          break;
+    case QN_OP_ROPE: qn_op_rope_run(&op->u.rope, w); break;
+    case QN_OP_KV_APPEND: qn_op_kv_append_run(&op->u.kv_append, w); break;
+    case QN_OP_ATTN: qn_op_attn_run(&op->u.attn, w); break;
+    case QN_OP_MAP: qn_op_map_run(&op->u.map, w); break;
+    case QN_OP_GATHER: qn_op_gather_run(&op->u.gather, w); break;
+    case QN_OP_ROUTE: qn_op_route_run(&op->u.route, w); break;
+    case QN_OP_EXPERTS: qn_op_experts_run(&op->u.experts, w); break;
+    case QN_OP_N: break;
     }
 }
 

@@ -1,24 +1,32 @@
 /* kernels.c - selection of kernels, and the sizes that layouts imply. */
 #include "backend/cpu/kernels.h"
 
+typedef struct kernel_set {
+    qn_isa isa;
+    void (*fill)(qn_kernels *k);
+} kernel_set;
+
+/* In rising order: each set overrides what it has of the ones before. */
+#if defined(__x86_64__)
+static const kernel_set sets[] = {
+    {QN_ISA_REF, qn_kernels_ref},
+    {QN_ISA_AVX2, qn_kernels_avx2},
+    {QN_ISA_AVX512, qn_kernels_avx512},
+    {QN_ISA_AVX512VNNI, qn_kernels_avx512vnni},
+    {QN_ISA_AVX512BF16, qn_kernels_avx512bf16},
+};
+#else
+static const kernel_set sets[] = {{QN_ISA_REF, qn_kernels_ref}};
+#endif
+
 void qn_kernels_init(qn_kernels *k, qn_isa cap)
 {
     qn_isa isa = QN_MIN(cap, qn_cpu_get()->isa);
 
     *k = (qn_kernels){0};
-    qn_kernels_ref(k);
-#if defined(__x86_64__)
-    if (isa >= QN_ISA_AVX2)
-        qn_kernels_avx2(k);
-    if (isa >= QN_ISA_AVX512)
-        qn_kernels_avx512(k);
-    if (isa >= QN_ISA_AVX512VNNI)
-        qn_kernels_avx512vnni(k);
-    if (isa >= QN_ISA_AVX512BF16)
-        qn_kernels_avx512bf16(k);
-#else
-    (void)isa;
-#endif
+    for (size_t i = 0; i < QN_COUNTOF(sets); i++)
+        if (isa >= sets[i].isa)
+            sets[i].fill(k);
 }
 
 const char *qn_layout_name(qn_layout l)
@@ -35,8 +43,8 @@ const char *qn_layout_name(qn_layout l)
 static const struct {
     int step, bytes;
 } layout_step[QN_LAYOUT_N] = {
-    [QN_LAYOUT_F32] = {1, 64},        [QN_LAYOUT_F16] = {1, 32},
-    [QN_LAYOUT_BF16] = {2, 64},       [QN_LAYOUT_BF16K] = {1, 32},
+    [QN_LAYOUT_F32] = {1, 64},         [QN_LAYOUT_F16] = {1, 32},
+    [QN_LAYOUT_BF16] = {2, 64},        [QN_LAYOUT_BF16K] = {1, 32},
     [QN_LAYOUT_Q8_0] = {32, 32 + 512}, [QN_LAYOUT_Q4_0] = {32, 32 + 256},
 };
 
@@ -55,10 +63,10 @@ int64_t qn_panel_offset(qn_layout l, int64_t k)
 int64_t qn_xform_offset(qn_xform f, int64_t k)
 {
     switch (f) {
-    case QN_X_BF16:    return k * 2;
+    case QN_X_BF16: return k * 2;
     case QN_X_Q8_O128:
-    case QN_X_Q8_O8:   return k / QN_QBLOCK * (int64_t)sizeof(qn_xq8);
-    default:           return k * 4;
+    case QN_X_Q8_O8: return k / QN_QBLOCK * (int64_t)sizeof(qn_xq8);
+    default: return k * 4;
     }
 }
 
@@ -87,15 +95,18 @@ static void line(qn_str *json, const char *op, const char *layout,
                  const char *name)
 {
     if (name)
-        qn_str_addf(json, "%s{\"op\":\"%s\",\"layout\":\"%s\",\"kernel\":\"%s\"}",
+        qn_str_addf(json,
+                    "%s{\"op\":\"%s\",\"layout\":\"%s\",\"kernel\":\"%s\"}",
                     json->p[json->n - 1] == '[' ? "" : ",", op, layout, name);
 }
 
 void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json)
 {
     static const char *const forms[QN_X_N] = {
-        [QN_X_F32] = "f32",          [QN_X_F32_BF16] = "f32 of bf16",
-        [QN_X_BF16] = "bf16 pairs",  [QN_X_Q8_O128] = "int8 block 32 (+128)",
+        [QN_X_F32] = "f32",
+        [QN_X_F32_BF16] = "f32 of bf16",
+        [QN_X_BF16] = "bf16 pairs",
+        [QN_X_Q8_O128] = "int8 block 32 (+128)",
         [QN_X_Q8_O8] = "int8 block 32 (+8)",
     };
 

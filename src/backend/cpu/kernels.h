@@ -53,15 +53,15 @@ _Static_assert(sizeof(qn_xq8) == 40, "five broadcast-friendly 8-byte words");
 
 /* acc[t][16 p + l] (+)= sum over k of w[p][k][l] * x[t][k]. */
 typedef struct qn_tile {
-    const uint8_t *w; /* panel 0 at the first k                           */
-    int64_t w_panel;  /* bytes from a panel to the next                   */
-    const uint8_t *x; /* token 0 at the first k, in the kernel's xform    */
-    int64_t x_tok;    /* bytes from a token to the next                   */
-    float *acc;       /* 64-byte aligned                                  */
-    int64_t acc_tok;  /* floats from a token to the next, multiple of 16  */
-    int n_k;          /* whole blocks; for BF16 whole pairs or the end    */
+    const uint8_t *w;   /* panel 0 at the first k                           */
+    int64_t w_panel;    /* bytes from a panel to the next                   */
+    const uint8_t *x;   /* token 0 at the first k, in the kernel's xform    */
+    int64_t x_tok;      /* bytes from a token to the next                   */
+    float *acc;         /* 64-byte aligned                                  */
+    int64_t acc_tok;    /* floats from a token to the next, multiple of 16  */
+    int n_k;            /* whole blocks; for BF16 whole pairs or the end    */
     int n_tok, n_panel; /* n_tok <= the kernel's max_tok                  */
-    bool load;        /* go on from what acc holds, instead of from zero  */
+    bool load;          /* go on from what acc holds, instead of from zero  */
 } qn_tile;
 typedef void (*qn_tile_fn)(const qn_tile *t);
 
@@ -140,15 +140,42 @@ typedef void (*qn_pack_fn)(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
 typedef struct qn_kernels {
     qn_tile_kernel linear[QN_LAYOUT_N]; /* the fast product              */
     qn_tile_kernel exact[QN_LAYOUT_N];  /* f32 x, weights expanded       */
-    struct { const char *name; qn_prep_fn fn; } prep[QN_X_N];
-    struct { const char *name; qn_pack_fn fn; } pack[QN_LAYOUT_N];
-    struct { const char *name; qn_epilogue_fn fn; } epilogue;
-    struct { const char *name; qn_norm_fn fn; } norm;
-    struct { const char *name; qn_map_fn fn; } map;
-    struct { const char *name; qn_rope_fn fn; } rope;
-    struct { const char *name; qn_softmax_fn fn; } softmax;
-    struct { const char *name; qn_scale_fn fn; } scale;
-    struct { const char *name; qn_axpy_fn fn; } axpy;
+    struct {
+        const char *name;
+        qn_prep_fn fn;
+    } prep[QN_X_N];
+    struct {
+        const char *name;
+        qn_pack_fn fn;
+    } pack[QN_LAYOUT_N];
+    struct {
+        const char *name;
+        qn_epilogue_fn fn;
+    } epilogue;
+    struct {
+        const char *name;
+        qn_norm_fn fn;
+    } norm;
+    struct {
+        const char *name;
+        qn_map_fn fn;
+    } map;
+    struct {
+        const char *name;
+        qn_rope_fn fn;
+    } rope;
+    struct {
+        const char *name;
+        qn_softmax_fn fn;
+    } softmax;
+    struct {
+        const char *name;
+        qn_scale_fn fn;
+    } scale;
+    struct {
+        const char *name;
+        qn_axpy_fn fn;
+    } axpy;
 } qn_kernels;
 
 /* Fills the table for what `cap` and this machine both have. */

@@ -23,8 +23,8 @@ static void shape(const qn_kv_desc *d, qn_kv *kv)
     kv->k_panel = qn_panel_bytes(kv->k_layout, d->d_k);
     kv->v_panel = qn_panel_bytes(kv->v_layout, QN_PAGE);
     kv->head_v = kv->k_panel * (QN_PAGE / QN_PANEL);
-    kv->head_bytes =
-        kv->head_v + kv->v_panel * ((d->d_v + QN_PANEL - 1) / QN_PANEL);
+    kv->head_bytes = kv->head_v +
+                     kv->v_panel * ((d->d_v + QN_PANEL - 1) / QN_PANEL);
     kv->page_bytes = kv->head_bytes * d->n_kv;
 }
 
@@ -40,8 +40,7 @@ uint64_t qn_cpu_kv_bytes(const qn_backend *be, const qn_kv_desc *d)
     return n;
 }
 
-int qn_cpu_kv_new(qn_backend *be, const qn_kv_desc *d, qn_kv **out,
-                  qn_err *err)
+int qn_cpu_kv_new(qn_backend *be, const qn_kv_desc *d, qn_kv **out, qn_err *err)
 {
     uint64_t n = qn_cpu_kv_bytes(be, d);
     void *data;
@@ -105,8 +104,8 @@ static void put_value(const qn_kv *kv, uint8_t *v0, int pos, const float *v)
         int at = pos * QN_PANEL + i % QN_PANEL;
         uint16_t *h = (uint16_t *)(void *)panel;
         switch (kv->desc.dtype) {
-        case QN_KV_CELL_F32:  ((float *)(void *)panel)[at] = v[i]; break;
-        case QN_KV_CELL_F16:  h[at] = qn_f16_of_f32(v[i]); break;
+        case QN_KV_CELL_F32: ((float *)(void *)panel)[at] = v[i]; break;
+        case QN_KV_CELL_F16: h[at] = qn_f16_of_f32(v[i]); break;
         case QN_KV_CELL_BF16: h[at] = qn_bf16_of_f32(v[i]); break;
         }
     }
@@ -129,8 +128,8 @@ void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w)
         int64_t pos = b->spans[s].pos0 + row - b->spans[s].row0;
         int32_t page = b->spans[s].pages[op->group][pos / QN_PAGE];
         int at = (int)(pos % QN_PAGE);
-        uint8_t *cells =
-            kv->data + page * kv->page_bytes + head * kv->head_bytes;
+        uint8_t *cells = kv->data + page * kv->page_bytes +
+                         head * kv->head_bytes;
         put_key(kv, cells + at / QN_PANEL * kv->k_panel, at % QN_PANEL,
                 op->k + row * op->ldk + (int64_t)head * kv->desc.d_k);
         put_value(kv, cells + kv->head_v, at,

@@ -76,8 +76,8 @@ static void load_queries(attn_tile *t)
     int d = op->kv->desc.d_k, n = 0;
 
     for (int r = 0; r < t->n_row; r++) {
-        const float *row =
-            op->q + (int64_t)(t->span->row0 + t->row0 + r) * op->ldq;
+        const float *row = op->q +
+                           (int64_t)(t->span->row0 + t->row0 + r) * op->ldq;
         for (int h = 0; h < t->n_head; h++, n++) {
             memcpy(t->q + n * t->q_tok, row + (int64_t)(t->head0 + h) * d,
                    (size_t)d * sizeof(float));
@@ -199,8 +199,8 @@ static void run_tile(const qn_kernels *k, attn_tile *t)
 
     load_queries(t);
     range_of(t->op, first, &lo, &hi);
-    for (int64_t page = lo / QN_PAGE;
-         page <= (first + t->n_row - 1) / QN_PAGE; page++)
+    for (int64_t page = lo / QN_PAGE; page <= (first + t->n_row - 1) / QN_PAGE;
+         page++)
         visit_page(k, t, page);
     store(k, t);
 }
@@ -227,7 +227,8 @@ void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
 
     while (qn_worker_take(w, n_item, &item)) {
         int64_t n, at;
-        for (;; s++, before += n) { /* items rise, so the cursor only moves on */
+        for (;;
+             s++, before += n) { /* items rise, so the cursor only moves on */
             n = (int64_t)((b->spans[s].n_row + rows - 1) / rows) * n_kv *
                 n_part;
             if (item < before + n)

@@ -35,9 +35,9 @@ static void score(const route_row *r)
     for (int e = 0; e < op->n_exp; e++) {
         float x = r->logits[e];
         switch (op->kind) {
-        case QN_ROUTE_SOFTMAX:      r->score[e] = expf(x - top); break;
+        case QN_ROUTE_SOFTMAX: r->score[e] = expf(x - top); break;
         case QN_ROUTE_TOPK_SOFTMAX: r->score[e] = x; break;
-        case QN_ROUTE_SIGMOID:      r->score[e] = 1 / (1 + expf(-x)); break;
+        case QN_ROUTE_SIGMOID: r->score[e] = 1 / (1 + expf(-x)); break;
         }
         sum += r->score[e];
     }
@@ -103,8 +103,8 @@ static void choose(const route_row *r, int32_t *ids)
         for (int e = g * size; e < (g + 1) * size; e++) {
             int at = op->k;
             /* insertion into the falling list; an equal one stays ahead */
-            while (at > 0 && (ids[at - 1] < 0 ||
-                              r->choice[e] > r->choice[ids[at - 1]]))
+            while (at > 0 &&
+                   (ids[at - 1] < 0 || r->choice[e] > r->choice[ids[at - 1]]))
                 at--;
             if (at == op->k)
                 continue;
@@ -177,8 +177,8 @@ static uint64_t layout_scratch(uint64_t n_slot, uint64_t d_model, uint64_t d_ff,
                                uint8_t *base, experts_mem *m)
 {
     uint64_t map = qn_round64(n_slot * sizeof(int32_t)), at = 0;
-    uint64_t x = n_slot * QN_MAX(x_stride((int64_t)d_model),
-                                 x_stride((int64_t)d_ff));
+    uint64_t x = n_slot *
+                 QN_MAX(x_stride((int64_t)d_model), x_stride((int64_t)d_ff));
     uint64_t h = qn_round64(n_slot * d_ff * sizeof(float));
     uint64_t out = qn_round64(n_slot * d_model * sizeof(float));
 
@@ -346,8 +346,8 @@ static void combine(const qn_op_experts *op, qn_worker *w, const experts_mem *m)
             memset(y, 0, (size_t)d_model * sizeof *y);
         for (int j = 0; j < op->k; j++)
             w->kern->axpy.fn(y,
-                             m->out + (int64_t)m->slot_of[r * op->k + j] *
-                                          d_model,
+                             m->out +
+                                 (int64_t)m->slot_of[r * op->k + j] * d_model,
                              d_model, op->weights[r * op->k + j]);
     }
 }

@@ -68,8 +68,7 @@ void qn_product_plan(const qn_cpu_backend *be, qn_product *p)
     p->n_item = 0;
     for (int i = 0; i < p->n_part; i++) {
         p->group[i] = group_size(be, p, i);
-        p->n_group[i] =
-            (p->part[i].w->n_panel + p->group[i] - 1) / p->group[i];
+        p->n_group[i] = (p->part[i].w->n_panel + p->group[i] - 1) / p->group[i];
         p->n_item += p->n_group[i];
         if (p->epi == QN_EPI_GLU)
             break; /* part 1 goes with part 0 */

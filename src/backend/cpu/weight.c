@@ -11,12 +11,12 @@
 static bool layout_of(qn_dtype t, qn_layout *l)
 {
     switch (t) {
-    case QN_F32:  *l = QN_LAYOUT_F32; return true;
-    case QN_F16:  *l = QN_LAYOUT_F16; return true;
+    case QN_F32: *l = QN_LAYOUT_F32; return true;
+    case QN_F16: *l = QN_LAYOUT_F16; return true;
     case QN_BF16: *l = QN_LAYOUT_BF16; return true;
     case QN_Q8_0: *l = QN_LAYOUT_Q8_0; return true;
     case QN_Q4_0: *l = QN_LAYOUT_Q4_0; return true;
-    default:      return false;
+    default: return false;
     }
 }
 
@@ -121,8 +121,8 @@ static void put_row(qn_weight *w, int64_t row, const uint8_t *src)
         for (int64_t b = 0; b < w->n_in / QN_QBLOCK; b++, p += 544, src += 34) {
             memcpy(p + lane * 2, src, 2);
             for (int j = 0; j < QN_QBLOCK; j++)
-                p[32 + (j / 4 * QN_PANEL + lane) * 4 + j % 4] =
-                    src[2 + j] ^ 0x80;
+                p[32 + (j / 4 * QN_PANEL + lane) * 4 + j % 4] = src[2 + j] ^
+                                                                0x80;
         }
         break;
     case QN_LAYOUT_Q4_0:
@@ -166,16 +166,15 @@ static float weight_at(qn_layout l, const uint8_t *panel, int64_t lane,
     int q;
 
     switch (l) {
-    case QN_LAYOUT_F32:  return ((const float *)(const void *)p)[lane];
-    case QN_LAYOUT_F16:  return qn_f32_of_f16(h[lane]);
+    case QN_LAYOUT_F32: return ((const float *)(const void *)p)[lane];
+    case QN_LAYOUT_F16: return qn_f32_of_f16(h[lane]);
     case QN_LAYOUT_BF16: return qn_f32_of_bf16(h[2 * lane + k % 2]);
     case QN_LAYOUT_Q8_0:
         q = p[32 + (r / 4 * QN_PANEL + lane) * 4 + r % 4] - 128;
         return qn_f32_of_f16(h[lane]) * (float)q;
     case QN_LAYOUT_Q4_0:
         q = p[32 + (r % 16 / 4 * QN_PANEL + lane) * 4 + r % 4];
-        return qn_f32_of_f16(h[lane]) *
-               (float)((r < 16 ? q & 15 : q >> 4) - 8);
+        return qn_f32_of_f16(h[lane]) * (float)((r < 16 ? q & 15 : q >> 4) - 8);
     default: return 0;
     }
 }

@@ -7,17 +7,17 @@
 double qn_ref_act(qn_act act, double x)
 {
     switch (act) {
-    case QN_ACT_NONE:    return x;
-    case QN_ACT_RELU:    return x > 0 ? x : 0;
-    case QN_ACT_RELU2:   return x > 0 ? x * x : 0;
-    case QN_ACT_SILU:    return x / (1 + exp(-x));
-    case QN_ACT_GELU:    return 0.5 * x * erfc(-x * sqrt(0.5));
+    case QN_ACT_NONE: return x;
+    case QN_ACT_RELU: return x > 0 ? x : 0;
+    case QN_ACT_RELU2: return x > 0 ? x * x : 0;
+    case QN_ACT_SILU: return x / (1 + exp(-x));
+    case QN_ACT_GELU: return 0.5 * x * erfc(-x * sqrt(0.5));
     case QN_ACT_GELU_TANH:
         return 0.5 * x *
                (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case QN_ACT_GELU_QUICK: return x / (1 + exp(-1.702 * x));
-    case QN_ACT_SIGMOID:    return 1 / (1 + exp(-x));
-    case QN_ACT_TANH:       return tanh(x);
+    case QN_ACT_SIGMOID: return 1 / (1 + exp(-x));
+    case QN_ACT_TANH: return tanh(x);
     }
     return x;
 }
@@ -93,8 +93,7 @@ static void rope_ref(float *x, const float *cs, int n, bool interleaved)
     }
 }
 
-static float softmax_ref(float *s, const qn_softmax_args *a, float *m,
-                         float *l)
+static float softmax_ref(float *s, const qn_softmax_args *a, float *m, float *l)
 {
     float top = *m, factor;
     double sum = 0;

@@ -16,24 +16,34 @@ static void weights_at(qn_layout l, const uint8_t *panel, int k, float *w)
     const uint16_t *h = (const uint16_t *)p;
     int r = k % QN_QBLOCK, b = r % 4;
 
-    for (int i = 0; i < QN_PANEL; i++) {
-        switch (l) {
-        case QN_LAYOUT_F32:   w[i] = ((const float *)p)[i]; break;
-        case QN_LAYOUT_F16:   w[i] = qn_f32_of_f16(h[i]); break;
-        case QN_LAYOUT_BF16K: w[i] = qn_f32_of_bf16(h[i]); break;
-        case QN_LAYOUT_BF16:  w[i] = qn_f32_of_bf16(h[2 * i + k % 2]); break;
-        case QN_LAYOUT_Q8_0:
-            w[i] = qn_f32_of_f16(h[i]) *
-                   (float)(p[32 + (r / 4 * QN_PANEL + i) * 4 + b] - 128);
-            break;
-        case QN_LAYOUT_Q4_0: {
+    switch (l) {
+    case QN_LAYOUT_F32: memcpy(w, p, QN_PANEL * sizeof *w); break;
+    case QN_LAYOUT_F16:
+        for (int i = 0; i < QN_PANEL; i++)
+            w[i] = qn_f32_of_f16(h[i]);
+        break;
+    case QN_LAYOUT_BF16K:
+        for (int i = 0; i < QN_PANEL; i++)
+            w[i] = qn_f32_of_bf16(h[i]);
+        break;
+    case QN_LAYOUT_BF16:
+        for (int i = 0; i < QN_PANEL; i++)
+            w[i] = qn_f32_of_bf16(h[2 * i + k % 2]);
+        break;
+    case QN_LAYOUT_Q8_0:
+        for (int i = 0; i < QN_PANEL; i++) {
+            int q = p[32 + (r / 4 * QN_PANEL + i) * 4 + b];
+            w[i] = qn_f32_of_f16(h[i]) * (float)(q - 128);
+        }
+        break;
+    case QN_LAYOUT_Q4_0:
+        for (int i = 0; i < QN_PANEL; i++) {
             int q = p[32 + (r % 16 / 4 * QN_PANEL + i) * 4 + b];
-            w[i] = qn_f32_of_f16(h[i]) *
-                   (float)((r < 16 ? q & 15 : q >> 4) - 8);
-            break;
+            q = r < 16 ? q & 15 : q >> 4;
+            w[i] = qn_f32_of_f16(h[i]) * (float)(q - 8);
         }
-        default: w[i] = 0;
-        }
+        break;
+    case QN_LAYOUT_N: break;
     }
 }
 

@@ -85,18 +85,18 @@ static vf FN(v_act)(qn_act act, vf x)
     vf r = v_max(v_zero(), x), u; /* NaN stays */
 
     switch (act) {
-    case QN_ACT_NONE:  return x;
-    case QN_ACT_RELU:  return r;
+    case QN_ACT_NONE: return x;
+    case QN_ACT_RELU: return r;
     case QN_ACT_RELU2: return v_mul(r, r);
-    case QN_ACT_SILU:  return v_gate(x, x);
-    case QN_ACT_GELU:  return v_gelu(x);
+    case QN_ACT_SILU: return v_gate(x, x);
+    case QN_ACT_GELU: return v_gelu(x);
     case QN_ACT_GELU_TANH:
         /* 1 + tanh(u) = 2 / (1 + e^(-2u)), 2u = x (c + d x^2) */
         u = v_fma(v_mul(x, x), v_set1(0.07135481627f), v_set1(1.595769122f));
         return v_gate(x, v_mul(x, u));
     case QN_ACT_GELU_QUICK: return v_gate(x, v_mul(x, v_set1(1.702f)));
-    case QN_ACT_SIGMOID:    return v_gate(v_set1(1), x);
-    case QN_ACT_TANH:       return v_tanh(x);
+    case QN_ACT_SIGMOID: return v_gate(v_set1(1), x);
+    case QN_ACT_TANH: return v_tanh(x);
     }
     return x;
 }
@@ -141,7 +141,9 @@ static void FN(epilogue)(const qn_epilogue_args *a)
 
 /* ---- norm --------------------------------------------------------------- */
 
-enum { SUMS = 4 }; /* independent accumulators of a reduction */
+enum {
+    SUMS = 4
+}; /* independent accumulators of a reduction */
 
 /* Sum of (x - mean)^2, or of x (square false). */
 QN_INLINE float norm_sum(const float *x, int n, float mean, bool square)
@@ -213,16 +215,17 @@ static void rope_pairs(float *x, const float *c, const float *s, int n)
     int i = 0;
 
     for (; i + VL / 2 <= n; i += VL / 2)
-        v_store(x + 2 * i, v_rotate_pairs(v_load(x + 2 * i), v_load_twice(c + i),
-                                          v_load_twice(s + i)));
+        v_store(x + 2 * i,
+                v_rotate_pairs(v_load(x + 2 * i), v_load_twice(c + i),
+                               v_load_twice(s + i)));
     if (i < n) { /* the same words on padded copies */
         float px[VL] = {0}, pc[VL / 2] = {0}, ps[VL / 2] = {0};
         size_t left = (size_t)(n - i) * sizeof(float);
         memcpy(px, x + 2 * i, 2 * left);
         memcpy(pc, c + i, left);
         memcpy(ps, s + i, left);
-        v_store(px, v_rotate_pairs(v_load(px), v_load_twice(pc),
-                                   v_load_twice(ps)));
+        v_store(px,
+                v_rotate_pairs(v_load(px), v_load_twice(pc), v_load_twice(ps)));
         memcpy(x + 2 * i, px, 2 * left);
     }
 }

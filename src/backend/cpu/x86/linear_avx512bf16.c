@@ -16,7 +16,12 @@
 
 #include <immintrin.h>
 
-enum { MAX_TOK = 12, FEW_TOK = 4, FEW_PANEL = 4, MANY_PANEL = 2 };
+enum {
+    MAX_TOK = 12,
+    FEW_TOK = 4,
+    FEW_PANEL = 4,
+    MANY_PANEL = 2
+};
 
 QN_INLINE __m512 dot_pair(__m512 acc, __m512i w, __m512i x)
 {
@@ -35,9 +40,9 @@ QN_INLINE void tile(const qn_tile *t, const int N, const int T)
     for (int i = 0; i < T; i++)
         QN_UNROLL
     for (int p = 0; p < N; p++)
-        acc[i][p] = t->load ? _mm512_load_ps(t->acc + i * t->acc_tok +
-                                             p * QN_PANEL)
-                            : _mm512_setzero_ps();
+        acc[i][p] = t->load
+                        ? _mm512_load_ps(t->acc + i * t->acc_tok + p * QN_PANEL)
+                        : _mm512_setzero_ps();
 
     for (int k = 0; k < n_pair; k++, w += 64, x++) {
         __m512i wk[4];
@@ -117,9 +122,9 @@ static void prep_bf16_avx512bf16(const float *x, int n, void *dst)
 
 void qn_kernels_avx512bf16(qn_kernels *k)
 {
-    k->linear[QN_LAYOUT_BF16] =
-        (qn_tile_kernel){"linear_bf16_avx512bf16", linear_bf16_avx512bf16,
-                         QN_X_BF16, MAX_TOK};
+    k->linear[QN_LAYOUT_BF16] = (qn_tile_kernel){"linear_bf16_avx512bf16",
+                                                 linear_bf16_avx512bf16,
+                                                 QN_X_BF16, MAX_TOK};
     k->prep[QN_X_BF16].fn = prep_bf16_avx512bf16;
     k->prep[QN_X_BF16].name = "prep_bf16_avx512bf16";
 }

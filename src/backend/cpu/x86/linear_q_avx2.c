@@ -16,7 +16,9 @@
 
 #include <immintrin.h>
 
-enum { MAX_TOK = 4 };
+enum {
+    MAX_TOK = 4
+};
 
 QN_INLINE __m256i bytes_of(const uint8_t *x, int64_t at)
 {
@@ -59,7 +61,8 @@ QN_INLINE void block_q4(const uint8_t *w, const uint8_t *x, int64_t x_tok,
         __m256i hi = _mm256_and_si256(_mm256_srli_epi16(u, 4), nibble);
         QN_UNROLL
         for (int t = 0; t < T; t++) {
-            __m256i a = _mm256_maddubs_epi16(lo, bytes_of(x, t * x_tok + 4 * j));
+            __m256i a = _mm256_maddubs_epi16(lo,
+                                             bytes_of(x, t * x_tok + 4 * j));
             __m256i b =
                 _mm256_maddubs_epi16(hi, bytes_of(x, t * x_tok + 16 + 4 * j));
             p[t][h] = _mm256_add_epi16(p[t][h], _mm256_add_epi16(a, b));
@@ -90,8 +93,8 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int T)
         QN_UNROLL
         for (int i = 0; i < T; i++) { /* signed weights need no fix */
             const qn_xq8 *b = (const qn_xq8 *)(const void *)(x + i * x_tok);
-            s[i][0] = s[i][1] =
-                _mm256_set1_epi32(l == QN_LAYOUT_Q8_0 ? 0 : b->fix);
+            s[i][0] = s[i][1] = _mm256_set1_epi32(l == QN_LAYOUT_Q8_0 ? 0
+                                                                      : b->fix);
         }
         if (l == QN_LAYOUT_Q8_0)
             block_q8(w + 32, x, x_tok, s, T);
@@ -99,14 +102,15 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int T)
             block_q4(w + 32, x, x_tok, s, T);
         QN_UNROLL
         for (int h = 0; h < 2; h++) {
-            __m256 d =
-                _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + 16 * h)));
+            __m256 d = _mm256_cvtph_ps(
+                _mm_loadu_si128((const __m128i *)(w + 16 * h)));
             QN_UNROLL
             for (int i = 0; i < T; i++) {
                 const qn_xq8 *b = (const qn_xq8 *)(const void *)(x + i * x_tok);
-                acc[i][h] = _mm256_fmadd_ps(
-                    _mm256_cvtepi32_ps(s[i][h]),
-                    _mm256_mul_ps(d, _mm256_set1_ps(b->d)), acc[i][h]);
+                acc[i][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[i][h]),
+                                            _mm256_mul_ps(d,
+                                                          _mm256_set1_ps(b->d)),
+                                            acc[i][h]);
             }
         }
         w += l == QN_LAYOUT_Q8_0 ? 32 + 512 : 32 + 256;
@@ -204,10 +208,12 @@ static void prep_q8_o8_avx2(const float *x, int n, void *dst)
 
 void qn_x86_linear_q_avx2(qn_kernels *k)
 {
-    k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){
-        "linear_q8_0_avx2", linear_q8_0_avx2, QN_X_Q8_O128, MAX_TOK};
-    k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){
-        "linear_q4_0_avx2", linear_q4_0_avx2, QN_X_Q8_O8, MAX_TOK};
+    k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_avx2",
+                                                 linear_q8_0_avx2, QN_X_Q8_O128,
+                                                 MAX_TOK};
+    k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_avx2",
+                                                 linear_q4_0_avx2, QN_X_Q8_O8,
+                                                 MAX_TOK};
     k->prep[QN_X_Q8_O128].fn = prep_q8_o128_avx2;
     k->prep[QN_X_Q8_O128].name = "prep_q8_o128_avx2";
     k->prep[QN_X_Q8_O8].fn = prep_q8_o8_avx2;

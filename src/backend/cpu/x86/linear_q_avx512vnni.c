@@ -61,8 +61,9 @@ QN_INLINE void block_q4(const uint8_t *w, const uint8_t *x, int64_t x_tok,
         for (int t = 0; t < T; t++)
             i[t] = _mm512_dpbusd_epi32(
                 i[t], hi,
-                _mm512_set1_epi32(*(const int32_t *)(
-                    const void *)(x + t * x_tok + 16 + 4 * j)));
+                _mm512_set1_epi32(
+                    *(const int32_t *)(const void *)(x + t * x_tok + 16 +
+                                                     4 * j)));
     }
 }
 
@@ -147,10 +148,10 @@ static void linear_q4_0_avx512vnni(const qn_tile *t)
 
 void qn_kernels_avx512vnni(qn_kernels *k)
 {
-    k->linear[QN_LAYOUT_Q8_0] =
-        (qn_tile_kernel){"linear_q8_0_avx512vnni", linear_q8_0_avx512vnni,
-                         QN_X_Q8_O128, MAX_TOK};
-    k->linear[QN_LAYOUT_Q4_0] =
-        (qn_tile_kernel){"linear_q4_0_avx512vnni", linear_q4_0_avx512vnni,
-                         QN_X_Q8_O8, MAX_TOK};
+    k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_avx512vnni",
+                                                 linear_q8_0_avx512vnni,
+                                                 QN_X_Q8_O128, MAX_TOK};
+    k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_avx512vnni",
+                                                 linear_q4_0_avx512vnni,
+                                                 QN_X_Q8_O8, MAX_TOK};
 }

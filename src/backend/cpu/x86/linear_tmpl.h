@@ -127,8 +127,8 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int N, const int T)
     for (int p = 0; p < N; p++)
         QN_UNROLL
     for (int v = 0; v < VP; v++)
-        acc[i][p][v] = t->load ? v_load(t->acc + i * t->acc_tok +
-                                        p * QN_PANEL + v * VL)
+        acc[i][p][v] = t->load ? v_load(t->acc + i * t->acc_tok + p * QN_PANEL +
+                                        v * VL)
                                : v_zero();
 
     if (l == QN_LAYOUT_BF16)

@@ -147,8 +147,7 @@ static void pack_q8_0_avx512(const uint8_t *rows, int64_t row_bytes,
         for (int i = 0; i < 8; i++) {
             const uint8_t *p = rows + i * row_bytes + 2;
             r[i] = _mm512_inserti64x4(
-                _mm512_castsi256_si512(
-                    _mm256_loadu_si256((const __m256i *)p)),
+                _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p)),
                 _mm256_loadu_si256((const __m256i *)(p + 8 * row_bytes)), 1);
             r[i] = _mm512_xor_si512(r[i], top);
         }

@@ -14,7 +14,9 @@
 #define FN(name) name##_avx2
 #define FN_NAME(name) name "_avx2"
 
-enum { VL = 8 };
+enum {
+    VL = 8
+};
 typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256i vm; /* all bits of a lane */
@@ -113,21 +115,23 @@ QN_INLINE vf v_ldexp(vf a, vf n)
     vi half = _mm256_srai_epi32(whole, 1);
     vi bias = _mm256_set1_epi32(127);
     vi one = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
-    vi two = _mm256_slli_epi32(
-        _mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
+    vi two = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half),
+                                                bias),
+                               23);
     return v_mul(v_mul(a, _mm256_castsi256_ps(one)), _mm256_castsi256_ps(two));
 }
 QN_INLINE vf v_round_bf16(vf a)
 {
     vi u = _mm256_castps_si256(a);
     vi odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
-    vi r = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    vi r = _mm256_add_epi32(u,
+                            _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
     vi quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
     vf nan = _mm256_cmp_ps(a, a, _CMP_UNORD_Q);
     vf v = _mm256_blendv_ps(_mm256_castsi256_ps(r), _mm256_castsi256_ps(quiet),
                             nan);
-    return _mm256_and_ps(
-        v, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000)));
+    return _mm256_and_ps(v, _mm256_castsi256_ps(
+                                _mm256_set1_epi32((int)0xffff0000)));
 }
 QN_INLINE vf v_rotate_pairs(vf x, vf c, vf s)
 {
@@ -142,24 +146,30 @@ QN_INLINE vf v_load_twice(const float *p)
 
 QN_INLINE float v_sum(vf b)
 {
-    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b),
+                          _mm256_extractf128_ps(b, 1));
     c = _mm_add_ps(c, _mm_movehl_ps(c, c));
     return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
 QN_INLINE float v_top(vf b)
 {
-    __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    __m128 c = _mm_max_ps(_mm256_castps256_ps128(b),
+                          _mm256_extractf128_ps(b, 1));
     c = _mm_max_ps(c, _mm_movehl_ps(c, c));
     return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
 }
 
-enum { MAX_TOK = 6 };
+enum {
+    MAX_TOK = 6
+};
 QN_INLINE int in_flight(int T)
 {
     return T <= 2 ? 2 : 1;
 }
 
-enum { VP = 2 };
+enum {
+    VP = 2
+};
 QN_INLINE void v_panel_f32(const uint8_t *p, vf w[VP])
 {
     w[0] = _mm256_loadu_ps((const float *)(const void *)p);
@@ -194,7 +204,8 @@ QN_INLINE vf v_high_bf16(vi d)
 }
 QN_INLINE vf v_field(vi d, int shift, int mask, int offset)
 {
-    vi u = _mm256_and_si256(_mm256_srli_epi32(d, shift), _mm256_set1_epi32(mask));
+    vi u = _mm256_and_si256(_mm256_srli_epi32(d, shift),
+                            _mm256_set1_epi32(mask));
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(u, _mm256_set1_epi32(offset)));
 }
 

@@ -16,7 +16,9 @@
 #define FN(name) name##_avx512
 #define FN_NAME(name) name "_avx512"
 
-enum { VL = 16 };
+enum {
+    VL = 16
+};
 typedef __m512 vf;
 typedef __m512i vi;
 typedef __mmask16 vm;
@@ -111,8 +113,8 @@ QN_INLINE vf v_sel(vm m, vf a, vf b)
 }
 QN_INLINE vf v_round(vf a)
 {
-    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT |
-                                       _MM_FROUND_NO_EXC);
+    return _mm512_roundscale_ps(a,
+                                _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 /* a * 2^n for whole n; infinity and subnormals as they should be. */
 QN_INLINE vf v_ldexp(vf a, vf n)
@@ -124,7 +126,8 @@ QN_INLINE vf v_round_bf16(vf a)
 {
     vi u = _mm512_castps_si512(a);
     vi odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-    vi r = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    vi r = _mm512_add_epi32(u,
+                            _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
     vm nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
     r = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
     return _mm512_castsi512_ps(
@@ -138,10 +141,10 @@ QN_INLINE vf v_rotate_pairs(vf x, vf c, vf s)
 /* VL / 2 floats, each twice. */
 QN_INLINE vf v_load_twice(const float *p)
 {
-    const vi twice =
-        _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    return _mm512_permutexvar_ps(
-        twice, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+    const vi twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6,
+                                       7, 7);
+    return _mm512_permutexvar_ps(twice,
+                                 _mm512_castps256_ps512(_mm256_loadu_ps(p)));
 }
 
 /* Sums and maxima over lanes, always in the same tree. */
@@ -149,7 +152,8 @@ QN_INLINE float v_sum(vf a)
 {
     __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a),
                              _mm512_extractf32x8_ps(a, 1));
-    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b),
+                          _mm256_extractf128_ps(b, 1));
     c = _mm_add_ps(c, _mm_movehl_ps(c, c));
     return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
@@ -163,14 +167,18 @@ QN_INLINE float v_top(vf a)
  * short streams of memory, which the hardware's prefetcher follows badly
  * (measured in attention: 4 tokens run 1.3 times as fast on 1 panel as on 4);
  * many tokens want each x broadcast used twice. */
-enum { MAX_TOK = 12 };
+enum {
+    MAX_TOK = 12
+};
 QN_INLINE int in_flight(int T)
 {
     return T == 1 ? 4 : T == 4 ? 1 : 2;
 }
 
 /* 16 values of 16 bits at p, as f32, in VP vectors. */
-enum { VP = 1 };
+enum {
+    VP = 1
+};
 QN_INLINE void v_panel_f32(const uint8_t *p, vf w[VP])
 {
     w[0] = _mm512_loadu_ps((const float *)(const void *)p);
