@@ -10,6 +10,7 @@
  *   3. nothing changes any more: every function may run on any thread
  */
 #include "ckpt/ckpt_int.h"
+#include "ckpt/hub_cache.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,6 +20,25 @@
  * for random access: so it is told what comes next. (Two threads, pieces of
  * 4 MiB, 2 GiB from a disk: 0.5 GB/s without, 1.3 with; no cost when cached.) */
 #define ADVISE_MIN ((size_t)1 << 20)
+
+/* No such file: maybe a name that the hub's cache knows. */
+static int open_cached(qn_ckpt *ck, const char *path, qn_err *err)
+{
+    qn_hub_name name;
+    char *snapshot;
+    int rc;
+
+    if (!qn_hub_name_parse(path, &name))
+        return qn_fail(err, QN_ENOENT,
+                       "%s: no such file or directory; a model is a Hugging "
+                       "Face directory, a .gguf or a .safetensors file, or a "
+                       "name on the hub (org/name)",
+                       path);
+    QN_TRY(qn_hub_find(&name, &snapshot, err));
+    rc = qn_hf_open_dir(ck, snapshot, err);
+    qn_free(snapshot);
+    return rc;
+}
 
 static int open_by_kind(qn_ckpt *ck, const char *path, qn_err *err)
 {
@@ -32,10 +52,7 @@ static int open_by_kind(qn_ckpt *ck, const char *path, qn_err *err)
         return rc;
     }
     if (!qn_path_is_file(path))
-        return qn_fail(err, QN_ENOENT,
-                       "%s: no such file or directory; a model is a Hugging "
-                       "Face directory, a .gguf or a .safetensors file",
-                       path);
+        return open_cached(ck, path, err);
     QN_TRY(qn_ckpt_sniff(path, &kind, err));
     switch (kind) {
     case QN_SNIFF_GGUF: return qn_gguf_open(ck, path, err);

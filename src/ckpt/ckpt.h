@@ -47,7 +47,9 @@ typedef struct qn_ckpt qn_ckpt;
 /* `path`: an HF directory, a .gguf file (of a split one any part), or one
  * .safetensors file (then the directory it lies in provides config.json and
  * the tokenizer). A model folder of the hub's cache stands for its current
- * snapshot; a directory whose only weights are one GGUF stands for that. */
+ * snapshot; a directory whose only weights are one GGUF stands for that. What
+ * is no path but has the form org/name[@revision] is looked for in the hub's
+ * cache (ckpt/hub_cache.h). */
 int qn_ckpt_open(qn_ckpt **out, const char *path, qn_err *err);
 /* One .safetensors file as bare tensors, without a config beside it. */
 int qn_ckpt_open_tensors(qn_ckpt **out, const char *path, qn_err *err);
