@@ -37,10 +37,38 @@ void qn_e5m2fnuz_decode(const void *src, float *dst, size_t n);
 void qn_e8m0_decode(const void *src, float *dst, size_t n);
 void qn_e2m1_decode(const void *src, float *dst, size_t n);
 
-/* quant/, one file per format */
+/* quant/, one file per format or family of formats */
 void qn_q8_0_decode(const void *src, float *dst, size_t n);
 void qn_q8_0_encode(const float *src, void *dst, size_t n);
 void qn_q4_0_decode(const void *src, float *dst, size_t n);
 void qn_q4_0_encode(const float *src, void *dst, size_t n);
+void qn_q4_1_decode(const void *src, float *dst, size_t n);
+void qn_q4_1_encode(const float *src, void *dst, size_t n);
+void qn_q5_0_decode(const void *src, float *dst, size_t n);
+void qn_q5_0_encode(const float *src, void *dst, size_t n);
+void qn_q5_1_decode(const void *src, float *dst, size_t n);
+void qn_q5_1_encode(const float *src, void *dst, size_t n);
+void qn_q8_1_decode(const void *src, float *dst, size_t n);
+void qn_q8_k_decode(const void *src, float *dst, size_t n);
+void qn_q2_k_decode(const void *src, float *dst, size_t n);
+void qn_q3_k_decode(const void *src, float *dst, size_t n);
+void qn_q4_k_decode(const void *src, float *dst, size_t n);
+void qn_q5_k_decode(const void *src, float *dst, size_t n);
+void qn_q6_k_decode(const void *src, float *dst, size_t n);
+void qn_iq1_s_decode(const void *src, float *dst, size_t n);
+void qn_iq1_m_decode(const void *src, float *dst, size_t n);
+void qn_iq2_xxs_decode(const void *src, float *dst, size_t n);
+void qn_iq2_xs_decode(const void *src, float *dst, size_t n);
+void qn_iq2_s_decode(const void *src, float *dst, size_t n);
+void qn_iq3_xxs_decode(const void *src, float *dst, size_t n);
+void qn_iq3_s_decode(const void *src, float *dst, size_t n);
+void qn_iq4_nl_decode(const void *src, float *dst, size_t n);
+void qn_iq4_xs_decode(const void *src, float *dst, size_t n);
+void qn_tq1_0_decode(const void *src, float *dst, size_t n);
+void qn_tq2_0_decode(const void *src, float *dst, size_t n);
+void qn_mxfp4_decode(const void *src, float *dst, size_t n);
+void qn_mxfp4_encode(const float *src, void *dst, size_t n);
+void qn_nvfp4_decode(const void *src, float *dst, size_t n);
+void qn_q1_0_decode(const void *src, float *dst, size_t n);
 
 #endif

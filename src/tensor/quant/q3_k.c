@@ -1,0 +1,51 @@
+/* q3_k.c - ggml's 3-bit super-blocks.
+ *
+ *   block of 256, 110 bytes:  | h[32] | q[64] | s[12] | d: f16 |
+ *   16 sub-blocks of 16, each with a 6-bit scale, stored plus 32:
+ *     low four bits   of j: s[j % 8], the low nibble for j < 8, else the high
+ *     high two bits   of j: s[8 + j % 4] >> 2 (j / 4)
+ *   element l of sub-block j, in half f = j / 8 and line p = j % 8 / 2, at
+ *   column c = 16 (j % 2) + l:
+ *     v = (q[32 f + c] >> 2 p & 3) | (bit 4 f + p of h[c]) << 2
+ *     x = d * scale * (v - 4) */
+#include "tensor/codec.h"
+
+#include "tensor/half.h"
+
+#include <stdint.h>
+#include <string.h>
+
+typedef struct q3_k_block {
+    uint8_t h[32];
+    uint8_t q[64];
+    uint8_t s[12];
+    uint16_t d;
+} q3_k_block;
+_Static_assert(sizeof(q3_k_block) == 110, "as in the file");
+
+static int q3_k_scale(const q3_k_block *b, int j)
+{
+    int low = b->s[j % 8] >> j / 8 * 4 & 15;
+    int high = b->s[8 + j % 4] >> j / 4 * 2 & 3;
+    return (low | high << 4) - 32;
+}
+
+static void q3_k_values(const q3_k_block *b, float *x)
+{
+    float d = qn_f32_of_f16(b->d);
+    for (int j = 0; j < 16; j++) {
+        int half = j / 8, line = j % 8 / 2, column = j % 2 * 16;
+        float scale = d * (float)q3_k_scale(b, j);
+        for (int l = column; l < column + 16; l++) {
+            int low = b->q[half * 32 + l] >> line * 2 & 3;
+            int high = b->h[l] >> (half * 4 + line) & 1;
+            *x++ = scale * (float)((low | high << 2) - 4);
+        }
+    }
+}
+
+#define BLOCK_NAME qn_q3_k_decode
+#define BLOCK_TYPE q3_k_block
+#define BLOCK_ELEMS 256
+#define BLOCK_DECODE q3_k_values
+#include "tensor/block_tmpl.h"

@@ -1,0 +1,39 @@
+/* q4_k.c - ggml's 4-bit super-blocks.
+ *
+ *   block of 256, 144 bytes:  | d: f16 | m: f16 | s[12] | q[128] |
+ *   8 sub-blocks of 32, with scale and offset of 6 bits (k_scales.h);
+ *   element l of sub-block j: the low nibble of q[32 (j / 2) + l] for even j,
+ *   the high one for odd j
+ *     x = d * scale * nibble - m * offset */
+#include "tensor/codec.h"
+
+#include "tensor/half.h"
+#include "tensor/quant/k_scales.h"
+
+#include <string.h>
+
+typedef struct q4_k_block {
+    uint16_t d, m;
+    uint8_t s[12];
+    uint8_t q[128];
+} q4_k_block;
+_Static_assert(sizeof(q4_k_block) == 144, "as in the file");
+
+static void q4_k_values(const q4_k_block *b, float *x)
+{
+    float d = qn_f32_of_f16(b->d), m = qn_f32_of_f16(b->m);
+    for (int j = 0; j < 8; j++) {
+        const uint8_t *q = b->q + j / 2 * 32;
+        int s, o;
+        k_scales_get(b->s, j, &s, &o);
+        float scale = d * (float)s, offset = m * (float)o;
+        for (int l = 0; l < 32; l++)
+            *x++ = scale * (float)(q[l] >> j % 2 * 4 & 15) - offset;
+    }
+}
+
+#define BLOCK_NAME qn_q4_k_decode
+#define BLOCK_TYPE q4_k_block
+#define BLOCK_ELEMS 256
+#define BLOCK_DECODE q4_k_values
+#include "tensor/block_tmpl.h"

@@ -1,0 +1,39 @@
+/* q5_k.c - ggml's 5-bit super-blocks.
+ *
+ *   block of 256, 176 bytes:  | d: f16 | m: f16 | s[12] | h[32] | q[128] |
+ *   as q4_k, and bit j of h[l] is the fifth bit of element l of sub-block j */
+#include "tensor/codec.h"
+
+#include "tensor/half.h"
+#include "tensor/quant/k_scales.h"
+
+#include <string.h>
+
+typedef struct q5_k_block {
+    uint16_t d, m;
+    uint8_t s[12];
+    uint8_t h[32];
+    uint8_t q[128];
+} q5_k_block;
+_Static_assert(sizeof(q5_k_block) == 176, "as in the file");
+
+static void q5_k_values(const q5_k_block *b, float *x)
+{
+    float d = qn_f32_of_f16(b->d), m = qn_f32_of_f16(b->m);
+    for (int j = 0; j < 8; j++) {
+        const uint8_t *q = b->q + j / 2 * 32;
+        int s, o;
+        k_scales_get(b->s, j, &s, &o);
+        float scale = d * (float)s, offset = m * (float)o;
+        for (int l = 0; l < 32; l++) {
+            int v = (q[l] >> j % 2 * 4 & 15) | (b->h[l] >> j & 1) << 4;
+            *x++ = scale * (float)v - offset;
+        }
+    }
+}
+
+#define BLOCK_NAME qn_q5_k_decode
+#define BLOCK_TYPE q5_k_block
+#define BLOCK_ELEMS 256
+#define BLOCK_DECODE q5_k_values
+#include "tensor/block_tmpl.h"
