@@ -147,7 +147,7 @@ typedef struct qn_logit_bias {
  * min_tokens, then temperature (0 = greedy: stops here), top_k, top_n_sigma,
  * typical_p, top_p, min_p, XTC, then the draw (or mirostat). */
 typedef struct qn_sampling {
-    float temperature;     /* 0: greedy                                  */
+    float temperature;     /* 0 (or below 1e-5): greedy                  */
     int top_k;             /* 0: off                                     */
     float top_p;           /* 1: off                                     */
     float min_p;           /* 0: off                                     */
@@ -217,7 +217,8 @@ typedef struct qn_request_params {
     int n_beams;          /* > 1: beam search, sampling is not used     */
     float length_penalty; /* beam score = logprob / length^penalty      */
     bool early_stopping;  /* beam search ends with n_beams finished     */
-    int n_logprobs;       /* -1: none, k: chosen token and the top k    */
+    int n_logprobs;       /* -1: none, k: chosen token and the top k;
+                             not with beams                             */
     bool prompt_logits;   /* keep logits of every prompt position       */
     bool skip_special;    /* leave special tokens out of the text       */
     qn_sampling sampling;
@@ -230,7 +231,7 @@ typedef enum qn_finish {
     QN_FINISH_STOP,   /* end token, stop id or stop string  */
     QN_FINISH_LENGTH, /* max_new_tokens or context is full  */
     QN_FINISH_CANCEL,
-    QN_FINISH_ERROR
+    QN_FINISH_ERROR /* qn_request_error tells why         */
 } qn_finish;
 
 typedef struct qn_top_logprob {
@@ -261,11 +262,16 @@ QN_API void qn_request_free(qn_request *req);
 QN_API void qn_request_cancel(qn_request *req);
 
 /* One forward pass over whatever is ready. Returns the number of requests
- * that still run or wait (0: idle), or a negative code. */
+ * that still run or wait (0: idle), or a negative code when the pass itself
+ * failed. A request that cannot go on ends alone, with QN_FINISH_ERROR. */
 QN_API int qn_engine_step(qn_engine *engine, qn_err *err);
 
 /* Next event of a request: 1 and *ev, or 0 when there is none yet. */
 QN_API int qn_request_next(qn_request *req, qn_event *ev);
+
+/* Why the request ended with QN_FINISH_ERROR: fills err and returns its code;
+ * 0 when it did not. */
+QN_API int qn_request_error(const qn_request *req, qn_err *err);
 
 /* Logits of the prompt, f32 [n_prompt, n_vocab], after the request has
  * finished its prefill with `prompt_logits`; else NULL. Borrowed. */

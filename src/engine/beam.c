@@ -8,6 +8,8 @@
  * early_stopping is set, or no live beam can come to beat the worst of them.
  *
  * A live beam is a qn_seq; the next generation shares pages with its parents.
+ * Here, and only here, a token allocates: each generation is forked anew.
+ * Stop strings end a hypothesis when it is emitted, not the search.
  */
 #include "engine/engine_int.h"
 
@@ -16,6 +18,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+typedef struct pick { /* one continuation of one beam */
+    double score;
+    int32_t id;
+    int parent;
+} pick;
 
 typedef struct qn_hyp {
     qn_ids tokens; /* prompt and completion */
@@ -28,22 +36,24 @@ typedef struct qn_beams {
     int k;
     qn_hyp *hyps; /* by falling score */
     int n_hyps;
-    struct pick *picks;
-    float *row; /* [n_vocab] log probabilities */
+    int width;    /* continuations that are ranked: k of them do not end */
+    pick *picks;  /* [k * width] */
+    pick *live;   /* [k] */
+    int32_t *ids; /* [width] */
+    float *row;   /* [n_vocab] log probabilities */
 } qn_beams;
-
-typedef struct pick {
-    double score;
-    int32_t id;
-    int parent;
-} pick;
 
 struct qn_beams *qn_beams_new(qn_request *req)
 {
     qn_beams *b = qn_xcalloc(1, sizeof *b);
     b->req = req;
     b->k = req->p.n_beams;
-    b->hyps = qn_xcalloc((size_t)b->k + 1, sizeof *b->hyps);
+    b->width = QN_MAX(2, 1 + (int)req->end_ids.n) * b->k;
+    size_t k = (size_t)b->k, w = (size_t)b->width;
+    b->hyps = qn_xcalloc(k + 1, sizeof *b->hyps);
+    b->picks = qn_xcalloc(k * w, sizeof *b->picks);
+    b->live = qn_xcalloc(k, sizeof *b->live);
+    b->ids = qn_xcalloc(w, sizeof *b->ids);
     b->row = qn_xreallocarray(NULL, (size_t)req->engine->n_vocab,
                               sizeof(float));
     return b;
@@ -56,6 +66,9 @@ void qn_beams_free(struct qn_beams *b)
     for (int i = 0; i < b->n_hyps; i++)
         qn_vec_deinit(&b->hyps[i].tokens);
     free(b->hyps);
+    free(b->picks);
+    free(b->live);
+    free(b->ids);
     free(b->row);
     free(b);
 }
@@ -70,31 +83,23 @@ static int by_score(const void *x, const void *y)
     return (a->id > b->id) - (a->id < b->id);
 }
 
-/* How many continuations are ranked: enough that k of them do not end. */
-static int width(const qn_beams *b)
+/* The best continuations of all live beams, by falling score, in b->picks. */
+static int rank(qn_beams *b, const float *rows, int n_rows)
 {
-    int ends = (int)b->req->end_ids.n;
-    return QN_MAX(2, 1 + ends) * b->k;
-}
-
-/* The best continuations of all live beams, by falling score. */
-static int rank(qn_beams *b, const float *const *rows, int n_rows, pick *out)
-{
-    int v = b->req->engine->n_vocab, w = width(b), n = 0;
-    int32_t *ids = qn_xreallocarray(NULL, (size_t)w, sizeof *ids);
-    for (int r = 0; r < n_rows; r++) {
+    int v = b->req->engine->n_vocab, n = 0;
+    for (int r = 0; r < n_rows; r++, rows += v) {
         qn_seq *s = b->req->seqs[r];
-        double z = qn_log_sum_exp(rows[r], v);
+        double z = qn_log_sum_exp(rows, v);
         for (int i = 0; i < v; i++)
-            b->row[i] = (float)((double)rows[r][i] - z);
+            b->row[i] = (float)((double)rows[i] - z);
         const float *lp = qn_sampler_edit(s->sampler, b->row);
-        int m = qn_top_k(lp, v, w, ids);
+        int m = qn_top_k(lp, v, b->width, b->ids);
         for (int i = 0; i < m; i++)
-            out[n++] = (pick){s->score + (double)lp[ids[i]], ids[i], r};
+            b->picks[n++] = (pick){s->score + (double)lp[b->ids[i]], b->ids[i],
+                                   r};
     }
-    free(ids);
-    qsort(out, (size_t)n, sizeof *out, by_score);
-    return QN_MIN(n, w);
+    qsort(b->picks, (size_t)n, sizeof *b->picks, by_score);
+    return QN_MIN(n, b->width);
 }
 
 static void add_hyp(qn_beams *b, const qn_seq *parent, const pick *p,
@@ -141,7 +146,8 @@ static void breed(qn_beams *b, const pick *live, int n)
     req->n_running = n;
 }
 
-/* Emits the best n hypotheses as completions, whole. */
+/* Emits the best n hypotheses as completions, whole. There can be fewer when
+ * few tokens are allowed. */
 static int emit(qn_beams *b, qn_err *err)
 {
     qn_request *req = b->req;
@@ -151,6 +157,13 @@ static int emit(qn_beams *b, qn_err *err)
     }
     req->n_running = 0;
     int n = QN_MIN(req->p.n, b->n_hyps);
+    if (n < req->p.n)
+        qn_fail(&req->fail, QN_EINVAL,
+                "allowed_ids, banned_ids and logit_bias leave only %d of %d "
+                "completions",
+                n, req->p.n);
+    for (int i = n; i < req->p.n; i++)
+        qn_request_event(req, i)->ev.finish = QN_FINISH_ERROR;
     for (int i = 0; i < n; i++) {
         const qn_hyp *h = &b->hyps[i];
         qn_seq *s = qn_seq_new(req, i);
@@ -172,7 +185,7 @@ static int emit(qn_beams *b, qn_err *err)
     return 1;
 }
 
-int qn_beams_step(struct qn_beams *b, const float *const *rows, int n_rows,
+int qn_beams_step(struct qn_beams *b, const float *rows, int n_rows,
                   qn_err *err)
 {
     qn_request *req = b->req;
@@ -180,10 +193,8 @@ int qn_beams_step(struct qn_beams *b, const float *const *rows, int n_rows,
     int64_t length = (int64_t)req->seqs[0]->tokens.n -
                      (int64_t)req->p.n_prompt + 1;
     bool full = length >= req->max_new;
-
-    pick *p = qn_xcalloc((size_t)n_rows * (size_t)width(b), sizeof *p);
-    pick *live = qn_xcalloc((size_t)b->k, sizeof *live);
-    int n = rank(b, rows, n_rows, p), n_live = 0;
+    pick *p = b->picks, *live = b->live;
+    int n = rank(b, rows, n_rows), n_live = 0;
     bool done_early = req->p.early_stopping && b->n_hyps == b->k;
     for (int i = 0; i < n; i++) {
         bool ends = qn_request_is_end(req, p[i].id);
@@ -200,9 +211,8 @@ int qn_beams_step(struct qn_beams *b, const float *const *rows, int n_rows,
         double best = live[0].score / pow((double)length, penalty);
         over = req->p.early_stopping || best <= b->hyps[b->k - 1].score;
     }
-    if (!over)
-        breed(b, live, n_live);
-    free(p);
-    free(live);
-    return over ? emit(b, err) : 0;
+    if (over)
+        return emit(b, err);
+    breed(b, live, n_live);
+    return 0;
 }

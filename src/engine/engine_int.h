@@ -17,6 +17,8 @@
  *     copies shared ones first).
  *  3. pages[g][i] is -1 when group g's window has left that page behind.
  *  4. A request's reservation covers all pages its sequences can still take.
+ *  5. Every completion 0 .. n-1 has exactly one event with `finish` set, the
+ *     last one, whatever ends the request.
  */
 #ifndef QN_ENGINE_ENGINE_INT_H
 #define QN_ENGINE_ENGINE_INT_H
@@ -46,6 +48,7 @@ typedef struct qn_seq {
     qn_detok *detok;
     qn_str held;      /* text that a stop string may still swallow */
     qn_finish finish; /* NONE while it runs */
+    bool renewed;     /* computed again behind qn_net_kv_valid_until */
     double score;     /* beam search: sum of log probabilities */
 } qn_seq;
 
@@ -63,6 +66,8 @@ typedef enum qn_phase {
 } qn_phase;
 
 struct qn_beams; /* beam.c */
+
+#define QN_MAX_LOGPROBS 1024
 
 struct qn_request {
     qn_engine *engine;
@@ -82,6 +87,8 @@ struct qn_request {
     int n_running;
 
     float *prompt_logits; /* [n_prompt, n_vocab] or NULL */
+    size_t prompt_logits_bytes;
+    qn_err fail; /* of one that ended with QN_FINISH_ERROR */
 
     struct {
         qn_event_slot *v;
@@ -107,6 +114,7 @@ struct qn_engine {
     qn_span *spans;
     qn_seq **span_seq; /* [max_seqs] whose span it is */
     int *span_out;     /* [max_seqs] logit rows of it  */
+    int32_t *top_ids;  /* [QN_MAX_LOGPROBS] */
 };
 
 /* ---- step.c ------------------------------------------------------------ */
@@ -127,6 +135,9 @@ void qn_seq_prepare(qn_seq *s, int n_row);
 /* After a step that wrote n_row positions: counts them, and gives back pages
  * that a sliding window has left. */
 void qn_seq_advance(qn_seq *s, int n_row);
+/* Where the next token changes the rotation of all keys, gives back what is
+ * computed: it is computed again, in chunks. */
+void qn_seq_renew(qn_seq *s);
 /* A token was chosen: appends it, emits its event, may finish. `logits` is
  * its row (for logprobs). */
 int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err);
@@ -142,17 +153,19 @@ int64_t qn_pages_needed(const qn_engine *e, int group, int64_t n_prompt,
 /* A new event at the end of the queue, cleared. */
 qn_event_slot *qn_request_event(qn_request *req, int index);
 bool qn_request_is_end(const qn_request *req, int32_t id);
-/* Ends all its sequences and returns pages and reservation. */
+/* Ends all its sequences and returns pages and reservation. `why` NONE: the
+ * completions have ended already, or nobody asks any more. */
 int qn_request_end(qn_request *req, qn_finish why, qn_err *err);
 
 /* ---- beam.c ------------------------------------------------------------ */
 
 struct qn_beams *qn_beams_new(qn_request *req);
 void qn_beams_free(struct qn_beams *b);
-/* rows[i]: logits of live beam i (one row, the prompt's last, at first).
+/* rows [n_rows, n_vocab]: logits of the live beams in their order (one row,
+ * the prompt's last, at first).
  * Replaces req->seqs by the next beams; 1 when the search has ended (the
  * completions' events are then emitted), 0 to go on. */
-int qn_beams_step(struct qn_beams *b, const float *const *rows, int n_rows,
+int qn_beams_step(struct qn_beams *b, const float *rows, int n_rows,
                   qn_err *err);
 
 #endif

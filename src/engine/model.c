@@ -129,9 +129,16 @@ QN_API int qn_model_n_vocab(const qn_model *m)
     return qn_net_hparams(m->net)->n_vocab;
 }
 
+/* Configurations with linear or dynamic scaling state the length before it. */
 QN_API int64_t qn_model_n_ctx_train(const qn_model *m)
 {
-    return qn_net_hparams(m->net)->n_ctx_train;
+    const qn_hparams *hp = qn_net_hparams(m->net);
+    const qn_rope_hp *r = &hp->rope[0];
+    bool scaled = hp->n_rope > 0 && (r->scaling == QN_ROPE_LINEAR ||
+                                     r->scaling == QN_ROPE_DYNAMIC);
+    if (!scaled || r->factor <= 1)
+        return hp->n_ctx_train;
+    return (int64_t)QN_MIN((double)hp->n_ctx_train * r->factor, 1e12);
 }
 
 /* ---- sampling defaults ------------------------------------------------- */

@@ -92,7 +92,9 @@ void qn_penalize_dry(qn_sampler *s)
     if (limit < (size_t)s->p.dry_allowed_length)
         return;
 
-    uint32_t *z = qn_xcalloc(n, sizeof *z);
+    qn_vec_reserve(&s->match, QN_MAX(n, s->history.cap));
+    uint32_t *z = s->match.v;
+    z[0] = 0;
     size_t l = 0, r = 0; /* [l, r): rightmost match found so far */
     uint32_t pass = new_pass(s);
     for (size_t i = 1; i < n; i++) {
@@ -124,5 +126,4 @@ void qn_penalize_dry(qn_sampler *s)
                                 pow((double)s->p.dry_base, over));
         s->count[next] = 0; /* once per token */
     }
-    free(z);
 }

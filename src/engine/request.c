@@ -22,7 +22,6 @@ QN_API void qn_request_params_default(qn_request_params *p)
 
 #define MAX_STOPS 64
 #define MAX_STOP_LEN 4096
-#define MAX_LOGPROBS 1024
 
 static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
 {
@@ -60,9 +59,13 @@ static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
     if (p->n_stop > 0 && !e->model->tok)
         return qn_fail(err, QN_EINVAL,
                        "stop strings need a tokenizer, and the model has none");
-    if (p->n_logprobs > MAX_LOGPROBS)
+    if (p->n_logprobs > QN_MAX_LOGPROBS)
         return qn_fail(err, QN_ELIMIT, "n_logprobs is %d; at most %d",
-                       p->n_logprobs, MAX_LOGPROBS);
+                       p->n_logprobs, QN_MAX_LOGPROBS);
+    if (p->n_logprobs >= 0 && beams > 1)
+        return qn_fail(err, QN_EUNSUP,
+                       "beam search gives no log probabilities of tokens: "
+                       "leave out n_logprobs or n_beams");
     return qn_sampling_check(&p->sampling, e->n_vocab, err);
 }
 
@@ -70,8 +73,7 @@ static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
 static int check_room(qn_engine *e, const qn_request_params *p, int *max_new,
                       qn_err *err)
 {
-    const qn_hparams *hp = qn_net_hparams(e->model->net);
-    int64_t ctx = hp->n_ctx_train, n = (int64_t)p->n_prompt;
+    int64_t ctx = qn_model_n_ctx_train(e->model), n = (int64_t)p->n_prompt;
     if (n > ctx || (n == ctx && p->max_new_tokens > 0))
         return qn_fail(err, QN_ELIMIT,
                        "the prompt has %lld tokens, the model's context %lld: "
@@ -141,6 +143,7 @@ static int first_sampler(qn_request *req, qn_seq *s, qn_err *err)
         .end_ids = req->end_ids.v,
         .n_end_ids = req->end_ids.n,
         .min_new = req->p.min_new_tokens,
+        .max_new = req->max_new,
     };
     return qn_sampler_new(&s->sampler, &init, err);
 }
@@ -183,6 +186,7 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     req->engine = e;
     req->max_new = max_new;
     req->prompt_logits = logits;
+    req->prompt_logits_bytes = n_logits;
     req->t_submit = qn_now_ns();
     atomic_init(&req->cancel, false);
     copy_params(req, p);
@@ -204,22 +208,34 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     return 0;
 }
 
+/* The last event of every completion, also of those that have no sequence
+ * yet, or never had one (live beams are no completions). */
+static int finish_all(qn_request *req, qn_finish why, qn_err *err)
+{
+    int rc = 0;
+    for (int i = 0; i < req->p.n; i++) {
+        qn_seq *s = req->beams ? NULL : req->seqs[i];
+        int r = 0;
+        if (s)
+            r = qn_seq_finish(s, why, err);
+        else
+            qn_request_event(req, i)->ev.finish = why;
+        if (r < 0)
+            rc = r;
+    }
+    return rc;
+}
+
 int qn_request_end(qn_request *req, qn_finish why, qn_err *err)
 {
     int rc = 0;
     qn_engine *e = req->engine;
     if (req->phase == QN_ENDED)
         return 0;
+    if (why != QN_FINISH_NONE)
+        rc = finish_all(req, why, err);
     for (int i = 0; i < req->n_seqs; i++) {
-        qn_seq *s = req->seqs[i];
-        if (!s)
-            continue;
-        if (why != QN_FINISH_NONE) {
-            int r = qn_seq_finish(s, why, err);
-            if (r < 0)
-                rc = r;
-        }
-        qn_seq_free(s);
+        qn_seq_free(req->seqs[i]);
         req->seqs[i] = NULL;
     }
     qn_beams_free(req->beams);
@@ -244,9 +260,7 @@ QN_API void qn_request_free(qn_request *req)
         qn_vec_deinit(&req->events.v[i].top);
     }
     free(req->events.v);
-    qn_big_free(req->prompt_logits,
-                req->p.n_prompt * (size_t)req->engine->n_vocab * sizeof(float),
-                QN_MEM_LOGITS);
+    qn_big_free(req->prompt_logits, req->prompt_logits_bytes, QN_MEM_LOGITS);
     free((void *)(uintptr_t)req->p.prompt);
     for (size_t i = 0; i < req->stops.n; i++)
         free((void *)(uintptr_t)req->stops.v[i].p);
@@ -293,6 +307,13 @@ QN_API int qn_request_next(qn_request *req, qn_event *ev)
     ev->top = slot->top.v;
     ev->n_top = slot->top.n;
     return 1;
+}
+
+QN_API int qn_request_error(const qn_request *req, qn_err *err)
+{
+    if (req->fail.code < 0 && err)
+        *err = req->fail;
+    return req->fail.code;
 }
 
 QN_API const float *qn_request_prompt_logits(const qn_request *req)

@@ -124,7 +124,6 @@ static bool counts(const qn_sampling *p)
 
 static void push_all(qn_sampler *s, const int32_t *ids, size_t n)
 {
-    qn_vec_reserve(&s->history, s->history.n + n);
     for (size_t i = 0; i < n; i++)
         qn_vec_push(&s->history, ids[i]);
 }
@@ -152,6 +151,7 @@ int qn_sampler_new(qn_sampler **out, const qn_sampler_init *in, qn_err *err)
     s->mu = 2.0 * (double)s->p.mirostat_tau;
     for (size_t i = 0; i < in->n_end_ids; i++)
         qn_vec_push(&s->end_ids, in->end_ids[i]);
+    qn_vec_reserve(&s->history, in->n_prompt + (size_t)QN_MAX(in->max_new, 0));
     push_all(s, in->prompt, in->n_prompt);
     s->n_prompt = in->n_prompt;
     add_rows(s);
@@ -170,6 +170,7 @@ qn_sampler *qn_sampler_fork(const qn_sampler *s, int stream)
     f->mu = s->mu;
     for (size_t i = 0; i < s->end_ids.n; i++)
         qn_vec_push(&f->end_ids, s->end_ids.v[i]);
+    qn_vec_reserve(&f->history, s->history.cap);
     push_all(f, s->history.v, s->history.n);
     f->n_prompt = s->n_prompt;
     add_rows(f);
@@ -189,7 +190,8 @@ void qn_sampler_free(qn_sampler *s)
     free(s->row);
     free(s->stamp);
     free(s->count);
-    free(s->cands.v);
+    qn_cands_deinit(&s->cands);
+    qn_vec_deinit(&s->match);
     free(s);
 }
 
@@ -286,12 +288,15 @@ static int32_t draw_mirostat(qn_sampler *s, qn_cands *c)
     return id;
 }
 
+/* Logits divided by less would leave the range of f32. */
+#define GREEDY_BELOW 1e-5f
+
 int32_t qn_sampler_pick(qn_sampler *s, const float *logits)
 {
     const float *row = qn_sampler_edit(s, logits);
     const qn_sampling *p = &s->p;
     int32_t best = argmax(row, s->n_vocab);
-    if (p->temperature == 0.0f || best < 0)
+    if (p->temperature < GREEDY_BELOW || best < 0)
         return best;
 
     qn_cands *c = &s->cands;

@@ -35,6 +35,7 @@ typedef struct qn_sampler_init {
     const int32_t *end_ids;
     size_t n_end_ids;
     int min_new;
+    int max_new; /* room that is made at once; more may follow */
 } qn_sampler_init;
 
 int qn_sampler_new(qn_sampler **out, const qn_sampler_init *init, qn_err *err);

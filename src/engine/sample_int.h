@@ -17,6 +17,8 @@ typedef struct qn_cand {
 typedef struct qn_cands {
     qn_cand *v;
     size_t n, cap;
+    void *scratch; /* of selections, at least scratch_cap bytes */
+    size_t scratch_cap;
 } qn_cands;
 
 struct qn_sampler {
@@ -32,6 +34,7 @@ struct qn_sampler {
     uint32_t *count; /* [n_vocab] valid where stamp is current */
     uint32_t pass;
     qn_cands cands;
+    QN_VEC(uint32_t) match; /* DRY: how far the history repeats itself */
 };
 
 /* truncate.c: each keeps at least one candidate. */
@@ -41,6 +44,7 @@ struct qn_sampler {
  * temperature. */
 void qn_cands_collect(qn_cands *c, const float *row, int n,
                       const qn_sampling *p);
+void qn_cands_deinit(qn_cands *c);
 void qn_cands_softmax(qn_cands *c);
 void qn_keep_typical(qn_cands *c, double mass);
 void qn_keep_top_p(qn_cands *c, double mass);

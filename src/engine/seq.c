@@ -16,9 +16,10 @@ qn_seq *qn_seq_new(qn_request *req, int index)
     return s;
 }
 
+/* With as much room as `from` has. */
 static void copy_ids(qn_ids *to, const qn_ids *from)
 {
-    qn_vec_reserve(to, from->n);
+    qn_vec_reserve(to, from->cap);
     for (size_t i = 0; i < from->n; i++)
         qn_vec_push(to, from->v[i]);
 }
@@ -30,6 +31,7 @@ qn_seq *qn_seq_fork(const qn_seq *from, int index)
     copy_ids(&s->tokens, &from->tokens);
     s->n_kv = from->n_kv;
     s->score = from->score;
+    s->renewed = from->renewed;
     for (int g = 0; g < e->n_groups; g++) {
         copy_ids(&s->pages[g], &from->pages[g]);
         s->first_page[g] = from->first_page[g];
@@ -58,13 +60,20 @@ static int32_t take_page(qn_request *req, int g)
     return qn_pages_take(&req->engine->pages[g]);
 }
 
+static void drop_pages(qn_seq *s, int g)
+{
+    for (size_t i = s->first_page[g]; i < s->pages[g].n; i++)
+        drop_page(s->req, g, s->pages[g].v[i]);
+    qn_vec_clear(&s->pages[g]);
+    s->first_page[g] = 0;
+}
+
 void qn_seq_free(qn_seq *s)
 {
     if (!s)
         return;
     for (int g = 0; g < s->req->engine->n_groups; g++) {
-        for (size_t i = s->first_page[g]; i < s->pages[g].n; i++)
-            drop_page(s->req, g, s->pages[g].v[i]);
+        drop_pages(s, g);
         qn_vec_deinit(&s->pages[g]);
     }
     qn_vec_deinit(&s->tokens);
@@ -111,12 +120,30 @@ void qn_seq_advance(qn_seq *s, int n_row)
     }
 }
 
+void qn_seq_renew(qn_seq *s)
+{
+    const qn_engine *e = s->req->engine;
+    int64_t valid = qn_net_kv_valid_until(e->model->net);
+    if (valid == 0 || s->renewed || (int64_t)s->req->p.n_prompt > valid ||
+        (int64_t)s->tokens.n <= valid)
+        return;
+    for (int g = 0; g < e->n_groups; g++)
+        drop_pages(s, g);
+    s->n_kv = 0;
+    s->renewed = true;
+}
+
 int64_t qn_pages_needed(const qn_engine *e, int group, int64_t n_prompt,
                         int64_t max_new, int n_seqs)
 {
     int64_t pt = e->page_tokens;
     int64_t whole = n_prompt / pt; /* shared by all completions */
     int64_t tail = (n_prompt % pt + max_new + pt - 1) / pt;
+    int64_t valid = qn_net_kv_valid_until(e->model->net);
+    if (valid > 0 && n_prompt <= valid && n_prompt + max_new > valid) {
+        tail += whole; /* each comes to have the prompt for itself */
+        whole = 0;
+    }
     int64_t need = whole + n_seqs * QN_MAX(tail, 1);
     if (n_seqs > 1)
         need++; /* the copy that is made before a page is left */
@@ -138,13 +165,12 @@ static void add_logprobs(qn_seq *s, qn_event_slot *slot, int32_t id,
     slot->ev.logprob = (float)((double)logits[id] - z);
     if (k <= 0)
         return;
-    int32_t *ids = qn_xreallocarray(NULL, (size_t)k, sizeof *ids);
-    int m = qn_top_k(logits, n, k, ids);
+    const int32_t *ids = s->req->engine->top_ids;
+    int m = qn_top_k(logits, n, k, s->req->engine->top_ids);
     for (int i = 0; i < m; i++) {
         float lp = (float)((double)logits[ids[i]] - z);
         qn_vec_push(&slot->top, ((qn_top_logprob){ids[i], lp}));
     }
-    free(ids);
 }
 
 /* Moves what is certain from held to the event. true: a stop string. */
@@ -211,12 +237,13 @@ int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err)
     if (s->finish != QN_FINISH_NONE)
         return 0;
     qn_event_slot *slot = qn_request_event(s->req, s->index);
+    int rc = 0;
     if (s->detok) {
-        QN_TRY(qn_detok_flush(s->detok, &s->held, err));
+        rc = qn_detok_flush(s->detok, &s->held, err);
         release(s, slot);
     }
     qn_str_add(&slot->text, s->held.p, s->held.n);
     qn_str_clear(&s->held);
     end(s, slot, why);
-    return 0;
+    return rc;
 }

@@ -2,7 +2,10 @@
  *
  * A step is one forward pass: a row for every decoding sequence, then chunks
  * of the prompts in order of arrival until max_batch rows are full. Which
- * rows share a pass never changes what they compute (backend.h, law 1). */
+ * rows share a pass never changes what they compute (backend.h, law 1).
+ *
+ * A sequence that has to be computed again (qn_seq_renew) is behind by more
+ * than the row of its newest token; it catches up in chunks like a prompt. */
 #include "engine/engine_int.h"
 
 #include "base/clock.h"
@@ -52,7 +55,7 @@ static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
  * halved until the KV fits into half of the memory that is left. */
 static int64_t auto_ctx(const qn_engine *e, qn_kv_type kv)
 {
-    int64_t one = qn_net_hparams(e->model->net)->n_ctx_train;
+    int64_t one = qn_model_n_ctx_train(e->model);
     int64_t n = QN_MIN(one * e->max_seqs, (int64_t)DEFAULT_CTX);
     n = QN_MAX(n, QN_MIN(one, (int64_t)DEFAULT_CTX * 4));
     uint64_t room = qn_mem_available() / 2;
@@ -133,6 +136,7 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
     e->spans = qn_xcalloc(seqs, sizeof *e->spans);
     e->span_seq = qn_xcalloc(seqs, sizeof *e->span_seq);
     e->span_out = qn_xcalloc(seqs, sizeof *e->span_out);
+    e->top_ids = qn_xcalloc(QN_MAX_LOGPROBS, sizeof *e->top_ids);
     *out = e;
     return 0;
 }
@@ -152,6 +156,7 @@ QN_API void qn_engine_free(qn_engine *e)
     free(e->spans);
     free(e->span_seq);
     free(e->span_out);
+    free(e->top_ids);
     free(e);
 }
 
@@ -189,14 +194,13 @@ static void admit(qn_engine *e)
     }
 }
 
-static int end_cancelled(qn_engine *e, qn_err *err)
+static void end_cancelled(qn_engine *e)
 {
     for (qn_request *r = e->first, *next; r; r = next) {
         next = r->next;
         if (atomic_load(&r->cancel))
-            QN_TRY(qn_request_end(r, QN_FINISH_CANCEL, err));
+            qn_request_end(r, QN_FINISH_CANCEL, &r->fail);
     }
-    return 0;
 }
 
 /* ---- the batch --------------------------------------------------------- */
@@ -207,7 +211,9 @@ static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row, int n_out)
     int64_t n_prompt = (int64_t)s->req->p.n_prompt;
     qn_span *sp = &e->spans[b->n_span];
     *sp = (qn_span){.row0 = b->n_row, .n_row = n_row, .pos0 = s->n_kv};
-    sp->rope_len = s->n_kv < n_prompt ? n_prompt : s->n_kv + 1;
+    sp->rope_len = s->renewed           ? (int64_t)s->tokens.n
+                   : s->n_kv < n_prompt ? n_prompt
+                                        : s->n_kv + 1;
     qn_seq_prepare(s, n_row);
     for (int g = 0; g < e->n_groups; g++)
         sp->pages[g] = s->pages[g].v;
@@ -222,23 +228,61 @@ static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row, int n_out)
     b->n_row += n_row;
 }
 
+static bool runs(const qn_seq *s)
+{
+    return s && s->finish == QN_FINISH_NONE;
+}
+
+/* Tokens whose keys and values are not computed yet. */
+static int64_t behind(const qn_seq *s)
+{
+    return (int64_t)s->tokens.n - s->n_kv;
+}
+
+/* Beams go on together or not at all. */
+static bool beams_ready(const qn_request *r)
+{
+    for (int i = 0; i < r->n_seqs; i++)
+        if (runs(r->seqs[i]) && behind(r->seqs[i]) > 1)
+            return false;
+    return true;
+}
+
 static void add_decodes(qn_engine *e, qn_batch *b)
 {
     for (qn_request *r = e->first; r; r = r->next) {
         if (r->phase != QN_DECODE)
             continue;
-        for (int i = 0; i < r->n_seqs; i++) {
-            qn_seq *s = r->seqs[i];
-            if (!s || s->finish != QN_FINISH_NONE)
-                continue;
-            add_span(e, b, s, 1, 1);
-        }
+        for (int i = 0; i < r->n_seqs; i++)
+            if (runs(r->seqs[i]))
+                qn_seq_renew(r->seqs[i]);
+        if (r->beams && !beams_ready(r))
+            continue;
+        for (int i = 0; i < r->n_seqs; i++)
+            if (runs(r->seqs[i]) && behind(r->seqs[i]) == 1)
+                add_span(e, b, r->seqs[i], 1, 1);
+    }
+}
+
+/* Chunks of sequences that are computed again. */
+static void add_behind(qn_engine *e, qn_batch *b, qn_request *r)
+{
+    for (int i = 0; i < r->n_seqs; i++) {
+        qn_seq *s = r->seqs[i];
+        if (!runs(s) || behind(s) <= 1)
+            continue;
+        int64_t n = QN_MIN(behind(s) - 1, (int64_t)(e->max_batch - b->n_row));
+        if (n <= 0)
+            return;
+        add_span(e, b, s, (int)n, 0);
     }
 }
 
 static void add_prompts(qn_engine *e, qn_batch *b)
 {
     for (qn_request *r = e->first; r; r = r->next) {
+        if (r->phase == QN_DECODE)
+            add_behind(e, b, r);
         if (r->phase != QN_PROMPT)
             continue;
         qn_seq *s = r->seqs[0];
@@ -271,10 +315,10 @@ static int begin_decode(qn_request *req, const float *row, qn_err *err)
 {
     req->phase = QN_DECODE;
     if (req->max_new == 0)
-        return qn_seq_finish(req->seqs[0], QN_FINISH_LENGTH, err);
+        return qn_request_end(req, QN_FINISH_LENGTH, err);
     if (req->p.n_beams > 1) {
         req->beams = qn_beams_new(req);
-        return qn_beams_step(req->beams, &row, 1, err);
+        return qn_beams_step(req->beams, row, 1, err);
     }
     for (int i = 1; i < req->n_seqs; i++) {
         req->seqs[i] = qn_seq_fork(req->seqs[0], i);
@@ -294,17 +338,8 @@ static int after_prompt(qn_request *req, const qn_span *sp, const float *rows,
                (size_t)n_rows * v * sizeof *rows);
     if (req->seqs[0]->n_kv < (int64_t)req->p.n_prompt)
         return 0;
-    return begin_decode(req, rows + (size_t)(n_rows - 1) * v, err);
-}
-
-static int after_beams(qn_request *req, const float *rows, int n, qn_err *err)
-{
-    const float **p = qn_xcalloc((size_t)n, sizeof *p);
-    for (int i = 0; i < n; i++)
-        p[i] = rows + (size_t)i * (size_t)req->engine->n_vocab;
-    int rc = qn_beams_step(req->beams, p, n, err);
-    free(p);
-    return rc;
+    return begin_decode(req, n_rows ? rows + (size_t)(n_rows - 1) * v : NULL,
+                        err);
 }
 
 /* What follows from the rows of one request's spans [first, end). */
@@ -315,39 +350,40 @@ static int after(qn_engine *e, int first, int end_, const float *rows,
     if (req->phase == QN_PROMPT)
         return after_prompt(req, &e->spans[first], rows, n_rows, err);
     if (req->beams)
-        return after_beams(req, rows, n_rows, err);
+        return qn_beams_step(req->beams, rows, n_rows, err);
     for (int i = first; i < end_; i++, rows += e->n_vocab)
         QN_TRY(choose(e->span_seq[i], rows, err));
     return 0;
 }
 
-/* Hands every request its rows (a request's spans are neighbours). One that
- * fails ends alone: the others in the batch go on. */
-static int distribute(qn_engine *e, const qn_batch *b, const float *rows,
-                      qn_err *err)
+/* Hands every request its rows (a request's spans with rows are neighbours).
+ * One that fails ends alone: the others in the batch go on. */
+static void distribute(qn_engine *e, const qn_batch *b, const float *rows)
 {
-    int rc = 0;
-    for (int i = 0; i < b->n_span; i++)
-        qn_seq_advance(e->span_seq[i], e->spans[i].n_row);
+    for (int i = 0; i < b->n_span; i++) {
+        qn_seq *s = e->span_seq[i];
+        qn_seq_advance(s, e->spans[i].n_row);
+        if (e->span_out[i] == 0 && s->req->phase == QN_DECODE)
+            e->span_seq[i] = NULL; /* it only caught up */
+    }
     for (int i = 0, end_; i < b->n_span; i = end_) {
+        end_ = i + 1;
+        if (!e->span_seq[i])
+            continue;
         qn_request *req = e->span_seq[i]->req;
         int n_rows = e->span_out[i];
-        for (end_ = i + 1; end_ < b->n_span; end_++) {
-            if (e->span_seq[end_]->req != req)
+        for (; end_ < b->n_span; end_++) {
+            if (!e->span_seq[end_] || e->span_seq[end_]->req != req)
                 break;
             n_rows += e->span_out[end_];
         }
-        int r = after(e, i, end_, rows, n_rows, err);
-        if (r < 0) {
+        if (after(e, i, end_, rows, n_rows, &req->fail) < 0)
             qn_request_end(req, QN_FINISH_ERROR, NULL);
-            rc = r;
-        }
         rows += (size_t)n_rows * (size_t)e->n_vocab;
     }
-    return rc;
 }
 
-static int sweep(qn_engine *e, qn_err *err)
+static int sweep(qn_engine *e)
 {
     int n = 0;
     for (qn_request *r = e->first, *next; r; r = next) {
@@ -355,14 +391,14 @@ static int sweep(qn_engine *e, qn_err *err)
         if (r->n_running > 0)
             n++;
         else
-            QN_TRY(qn_request_end(r, QN_FINISH_NONE, err));
+            qn_request_end(r, QN_FINISH_NONE, NULL);
     }
     return n;
 }
 
 QN_API int qn_engine_step(qn_engine *e, qn_err *err)
 {
-    QN_TRY(end_cancelled(e, err));
+    end_cancelled(e);
     admit(e);
     qn_batch b = {.tokens = e->tokens,
                   .pos = e->pos,
@@ -373,7 +409,7 @@ QN_API int qn_engine_step(qn_engine *e, qn_err *err)
     if (b.n_row > 0) {
         const float *logits = NULL;
         QN_TRY(qn_pass_forward(e->pass, &b, &logits, err));
-        QN_TRY(distribute(e, &b, logits, err));
+        distribute(e, &b, logits);
     }
-    return sweep(e, err);
+    return sweep(e);
 }

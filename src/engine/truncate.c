@@ -26,6 +26,21 @@ static void reserve(qn_cands *c, size_t n)
     c->cap = n;
 }
 
+static void *scratch(qn_cands *c, size_t n, size_t size)
+{
+    if (n * size > c->scratch_cap) {
+        c->scratch = qn_xreallocarray(c->scratch, n, size);
+        c->scratch_cap = n * size;
+    }
+    return c->scratch;
+}
+
+void qn_cands_deinit(qn_cands *c)
+{
+    free(c->v);
+    free(c->scratch);
+}
+
 /* The k-th largest of v[0..n), 1 <= k <= n; reorders v (Hoare's select). */
 static float kth_largest(float *v, size_t n, size_t k)
 {
@@ -53,9 +68,9 @@ static float kth_largest(float *v, size_t n, size_t k)
     return v[want];
 }
 
-static float bound_top_k(const float *row, int n, int k)
+static float bound_top_k(qn_cands *c, const float *row, int n, int k)
 {
-    float *v = qn_xreallocarray(NULL, (size_t)n, sizeof *v);
+    float *v = scratch(c, (size_t)n, sizeof *v);
     size_t m = 0;
     for (int i = 0; i < n; i++)
         if (row[i] > -INFINITY)
@@ -63,7 +78,6 @@ static float bound_top_k(const float *row, int n, int k)
     float bound = -INFINITY;
     if (m > (size_t)k)
         bound = kth_largest(v, m, (size_t)k);
-    free(v);
     return bound;
 }
 
@@ -134,7 +148,7 @@ void qn_cands_collect(qn_cands *c, const float *row, int n,
         top = QN_MAX(top, row[i]);
     bool miro = p->mirostat == 2;
     if (!miro && p->top_k > 0 && p->top_k < n)
-        bound = bound_top_k(row, n, p->top_k);
+        bound = bound_top_k(c, row, n, p->top_k);
     if (!miro && p->top_n_sigma > 0) {
         float b = bound_sigma(row, n, top, p->top_n_sigma);
         bound = QN_MAX(bound, b);
@@ -229,7 +243,7 @@ void qn_keep_typical(qn_cands *c, double mass)
     for (size_t i = 0; i < c->n; i++)
         if (c->v[i].p > 0)
             h -= c->v[i].p * log(c->v[i].p);
-    oddity *o = qn_xreallocarray(NULL, c->n, sizeof *o);
+    oddity *o = scratch(c, c->cap, sizeof *o);
     for (size_t i = 0; i < c->n; i++)
         o[i] = (oddity){fabs(-log(c->v[i].p) - h), i};
     qsort(o, c->n, sizeof *o, by_score);
@@ -247,7 +261,6 @@ void qn_keep_typical(qn_cands *c, double mass)
         if (c->v[i].id >= 0)
             c->v[n++] = c->v[i];
     c->n = n;
-    free(o);
     renormalize(c);
 }
 
@@ -267,21 +280,51 @@ void qn_drop_xtc(qn_cands *c, double threshold)
     renormalize(c);
 }
 
+/* a comes before b: the larger logit, or the lower id of equal ones. */
+static bool before(const float *logits, int32_t a, int32_t b)
+{
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+}
+
+/* heap[at] sinks until what is below comes before it: the root is the last in
+ * order of those that are kept. */
+static void sink(const float *logits, int32_t *heap, int n, int at)
+{
+    int32_t id = heap[at];
+    for (int child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && before(logits, heap[child], heap[child + 1]))
+            child++;
+        if (!before(logits, id, heap[child]))
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = id;
+}
+
 int qn_top_k(const float *logits, int n, int k, int32_t *out)
 {
-    k = QN_MIN(k, n);
-    if (k <= 0)
-        return 0;
-    float bound = bound_top_k(logits, n, k);
-    qn_cands c = {0};
-    reserve(&c, (size_t)n);
-    for (int i = 0; i < n; i++)
-        if (logits[i] >= bound && logits[i] > -INFINITY)
-            c.v[c.n++] = (qn_cand){.logit = logits[i], .id = i};
-    qsort(c.v, c.n, sizeof *c.v, by_logit);
-    int m = c.n < (size_t)k ? (int)c.n : k;
-    for (int i = 0; i < m; i++)
-        out[i] = c.v[i].id;
-    free(c.v);
+    int m = 0;
+    for (int i = 0; i < n && k > 0; i++) {
+        if (!(logits[i] > -INFINITY))
+            continue;
+        if (m < k) {
+            out[m++] = i;
+            if (m == k)
+                for (int at = k / 2 - 1; at >= 0; at--)
+                    sink(logits, out, k, at);
+        } else if (before(logits, i, out[0])) {
+            out[0] = i;
+            sink(logits, out, k, 0);
+        }
+    }
+    if (m < k)
+        for (int at = m / 2 - 1; at >= 0; at--)
+            sink(logits, out, m, at);
+    for (int end = m - 1; end > 0; end--) { /* the last goes to the end */
+        int32_t id = out[end];
+        out[end] = out[0];
+        out[0] = id;
+        sink(logits, out, end, 0);
+    }
     return m;
 }
