@@ -225,6 +225,7 @@ typedef struct qn_op_route {
     int n_group, k_group; /* choose among the best k_group of n_group
                              groups (0: no groups); a group's score is
                              the sum of its two best                */
+    bool group_max;       /* ... or its best alone                  */
     int32_t *ids;
     float *weights;
 } qn_op_route;

@@ -129,7 +129,11 @@ static void shape_text(qn_str *s, const int64_t *shape, int n)
 static int check_shape(const bind_ctx *b, const qn_tensor *t,
                        const int64_t *want, int n)
 {
-    if (t->n_dims == n && memcmp(t->shape, want, (size_t)n * sizeof *want) == 0)
+    int skip = 0; /* vectors may come as [1, n] */
+    while (n == 1 && t->n_dims - skip > 1 && t->shape[skip] == 1)
+        skip++;
+    if (t->n_dims - skip == n &&
+        memcmp(t->shape + skip, want, (size_t)n * sizeof *want) == 0)
         return QN_OK;
     qn_str s;
     qn_str_init(&s);

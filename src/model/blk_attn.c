@@ -135,6 +135,34 @@ static float *narrow(qn_fwd *f, float *x)
     return same ? p->h_out : p->x_out;
 }
 
+/* Heads' outputs times sigmoid(x Wg); the product stands before the heads. */
+static void gate_product(qn_fwd *f, int layer, const float *x)
+{
+    const qn_hparams *hp = f->hp;
+    if (hp->attn_gate)
+        qn_emit_linear(f, &f->net->layer[layer].p[QN_R_ATTN_GATE], x,
+                       hp->d_model, f->p->gate, hp->n_head * hp->d_v,
+                       QN_EPI_STORE, QN_ACT_NONE, 1);
+}
+
+static void gate(qn_fwd *f)
+{
+    int width = f->hp->n_head * f->hp->d_v;
+    if (f->hp->attn_gate)
+        qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){
+            .x = f->p->gate,
+            .mul = f->p->attn,
+            .y = f->p->attn,
+            .ldx = width,
+            .ldm = width,
+            .ldy = width,
+            .n_row = f->n_row,
+            .dim = width,
+            .act = QN_ACT_SIGMOID,
+            .scale = 1,
+        };
+}
+
 void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted)
 {
     const qn_hparams *hp = f->hp;
@@ -161,6 +189,7 @@ void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted)
         prepare(f, layer, true, true);
         append(f, layer);
     }
+    gate_product(f, layer, x);
     qn_emit(f, QN_OP_ATTN)->u.attn = (qn_op_attn){
         .kv = f->p->kv[layer],
         .group = f->net->group[layer],
@@ -176,10 +205,14 @@ void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted)
         .chunk = l->chunk,
         .slopes = f->net->slopes,
     };
+    gate(f);
 }
 
 void qn_blk_attn_out(qn_fwd *f, int layer)
 {
+    if (f->hp->sub_norm)
+        qn_emit_norm(f, &f->net->layer[layer].p[QN_R_O_NORM], f->p->attn,
+                     f->p->attn, NULL, f->hp->n_head * f->hp->d_v);
     qn_emit_residual(f, &f->net->layer[layer], QN_R_O, QN_R_ATTN_POST_NORM,
                      f->p->attn, f->hp->n_head * f->hp->d_v);
 }

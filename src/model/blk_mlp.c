@@ -2,26 +2,44 @@
  * gate down(act(up x)). */
 #include "model/pass_int.h"
 
+static void up(qn_fwd *f, const qn_part *gate, const qn_part *up,
+               const float *x, int d_ff)
+{
+    const qn_hparams *hp = f->hp;
+    if (!hp->gated) {
+        qn_emit_linear(f, up, x, hp->d_model, f->p->ff, d_ff, QN_EPI_STORE,
+                       hp->act, 1);
+        return;
+    }
+    qn_emit(f, QN_OP_LINEAR)->u.linear = (qn_op_linear){
+        .x = x,
+        .ldx = hp->d_model,
+        .n_row = f->n_row,
+        .n_part = 2,
+        .part = {{gate->w, gate->b, f->p->ff, d_ff}, {up->w, up->b, NULL, 0}},
+        .epi = QN_EPI_GLU,
+        .act = hp->act,
+        .scale = 1,
+    };
+}
+
 void qn_blk_mlp(qn_fwd *f, int layer, const float *x)
 {
     const qn_hparams *hp = f->hp;
     const qn_parts *w = &f->net->layer[layer];
-    const qn_part *up = &w->p[QN_R_UP], *gate = &w->p[QN_R_GATE];
-    if (hp->gated) {
-        qn_emit(f, QN_OP_LINEAR)->u.linear = (qn_op_linear){
-            .x = x,
-            .ldx = hp->d_model,
-            .n_row = f->n_row,
-            .n_part = 2,
-            .part = {{gate->w, gate->b, f->p->ff, hp->d_ff},
-                     {up->w, up->b, NULL, 0}},
-            .epi = QN_EPI_GLU,
-            .act = hp->act,
-            .scale = 1,
-        };
-    } else {
-        qn_emit_linear(f, up, x, hp->d_model, f->p->ff, hp->d_ff, QN_EPI_STORE,
-                       hp->act, 1);
-    }
+    up(f, &w->p[QN_R_GATE], &w->p[QN_R_UP], x, hp->d_ff);
+    if (hp->sub_norm)
+        qn_emit_norm(f, &w->p[QN_R_DOWN_NORM], f->p->ff, f->p->ff, NULL,
+                     hp->d_ff);
     qn_emit_residual(f, w, QN_R_DOWN, QN_R_MLP_POST_NORM, f->p->ff, hp->d_ff);
+}
+
+void qn_blk_shared_expert(qn_fwd *f, int layer, const float *x)
+{
+    const qn_hparams *hp = f->hp;
+    const qn_part *p = f->net->layer[layer].p;
+    up(f, &p[QN_R_SHARED_GATE], &p[QN_R_SHARED_UP], x, hp->d_ff_shared);
+    qn_emit_linear(f, &p[QN_R_SHARED_DOWN], f->p->ff, hp->d_ff_shared,
+                   qn_emit_to_branch(f) ? f->p->branch : f->h, hp->d_model,
+                   QN_EPI_ADD, QN_ACT_NONE, hp->residual_scale);
 }

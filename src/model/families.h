@@ -31,6 +31,8 @@ typedef struct qn_family {
      * blank-separated (keys.h). */
     const char *keys, *ignores;
     const char *nested; /* members whose own members count as "nested.key" */
+    /* "key=value ..." in JSON's spelling: keys that may say this alone. */
+    const char *expects;
 
     /* What a key means when config.json does not have it: the defaults of
      * the family's configuration class. */

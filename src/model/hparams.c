@@ -134,6 +134,23 @@ static void hp_biases(qn_hparams *hp, const qn_keys *k, const qn_family *fam)
     hp->head_bias = qn_key_true(k, QN_K_HEAD_BIAS, hp->head_bias);
 }
 
+/* Experts in groups, of which the best few are open to the choice. */
+static int hp_expert_groups(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    int n = qn_key_int(k, QN_K_N_GROUP, 1), open;
+    open = qn_key_int(k, QN_K_K_GROUP, n);
+    if (n <= 1 || open >= n)
+        return QN_OK;
+    if (hp->n_exp % n != 0 || hp->n_exp / n * open < hp->n_exp_used)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %d of %d groups of %d experts cannot give "
+                              "the %d that are wanted",
+                       open, n, hp->n_exp, hp->n_exp_used);
+    hp->n_group = n;
+    hp->k_group = open;
+    return QN_OK;
+}
+
 static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
 {
     hp->n_exp = qn_key_int(k, QN_K_N_EXP, 0);
@@ -145,16 +162,21 @@ static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
                        qn_key_name(k, QN_K_N_EXP_USED), hp->n_exp_used,
                        hp->n_exp);
     hp->d_ff_exp = qn_key_int(k, QN_K_D_FF_EXP, hp->d_ff);
-    hp->d_ff_shared = qn_key_int(k, QN_K_D_FF_SHARED, 0);
+    int64_t shared = (int64_t)qn_key_int(k, QN_K_N_SHARED, 0) * hp->d_ff_exp;
+    if (shared > 1 << 24)
+        return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is %d",
+                       qn_key_name(k, QN_K_N_SHARED),
+                       qn_key_int(k, QN_K_N_SHARED, 0));
+    hp->d_ff_shared = qn_key_int(k, QN_K_D_FF_SHARED, (int)shared);
     hp->route_renorm = qn_key_true(k, QN_K_ROUTE_RENORM, hp->route_renorm);
-    if (hp->route_scale == 0)
-        hp->route_scale = 1;
-    return QN_OK;
+    hp->route_scale = (float)qn_key_num(k, QN_K_ROUTE_SCALE, 1);
+    return hp_expert_groups(hp, k, err);
 }
 
 static void hp_ends(qn_hparams *hp, const qn_keys *k, const qn_family *fam)
 {
-    double scale = fam->embed_sqrt ? sqrt(hp->d_model) : 1;
+    bool root = fam->embed_sqrt || qn_key_true(k, QN_K_EMBED_SQRT, false);
+    double scale = root ? sqrt(hp->d_model) : 1;
     hp->embed_scale = (float)qn_key_num(k, QN_K_EMBED_SCALE, scale);
     hp->residual_scale = (float)qn_key_num(k, QN_K_RESIDUAL_SCALE, 1);
     hp->logit_scale = (float)(qn_key_num(k, QN_K_LOGIT_SCALE, 1) /
@@ -369,9 +391,16 @@ static int hp_positions(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
     return QN_OK;
 }
 
-static bool hp_is_moe(const qn_hparams *hp, const qn_keys *k, int i)
+static bool hp_is_moe(const qn_hparams *hp, const qn_keys *k,
+                      const json_t *types, int i)
 {
     size_t at;
+    const char *type = json_string_value(json_array_get(types, (size_t)i));
+    if (type)
+        return hp->n_exp > 0 && strcmp(type, "sparse") == 0;
+    int last = qn_key_int(k, QN_K_MOE_LAST, -1);
+    if (i < qn_key_int(k, QN_K_DENSE_FIRST, 0) || (last >= 0 && i > last))
+        return false;
     json_t *v;
     json_array_foreach((json_t *)k->v[QN_K_MLP_ONLY].json, at, v)
     {
@@ -390,13 +419,15 @@ static int hp_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
     scale = qn_key_num(k, QN_K_ATTN_SCALE, scale);
     hp->alibi_scale = fam->alibi_scaled ? (float)scale : 1;
     bool by_layer = qn_key_true(k, QN_K_ATTN_BY_LAYER, false);
+    const json_t *mlp_types;
+    QN_TRY(hp_list(hp, k, QN_K_MLP_TYPES, &mlp_types, err));
 
     hp->layer = qn_xcalloc((size_t)hp->n_layer, sizeof *hp->layer);
     QN_TRY(hp_windows(hp, k, fam, err));
     QN_TRY(hp_positions(hp, k, fam, err));
     for (int i = 0; i < hp->n_layer; i++) {
         hp->layer[i].attn_scale = (float)(by_layer ? scale / (i + 1) : scale);
-        hp->layer[i].moe = hp_is_moe(hp, k, i);
+        hp->layer[i].moe = hp_is_moe(hp, k, mlp_types, i);
     }
     return QN_OK;
 }

@@ -101,6 +101,8 @@ typedef struct qn_hparams {
     /* attention */
     float attn_softcap;
     float alibi_scale; /* on the slopes */
+    bool attn_gate;    /* heads' outputs times sigmoid(x W)      */
+    bool sub_norm;     /* norms before Wo and Wdown (BitNet)     */
     bool parallel;     /* x + attn(norm(x)) + mlp(norm'(x))      */
     bool shared_norm;  /* parallel, and norm' is norm (Phi)      */
     bool qkv_bias, o_bias;
@@ -115,8 +117,11 @@ typedef struct qn_hparams {
     qn_route route;
     bool route_renorm;
     float route_scale;
-    int d_ff_shared;   /* one more expert that every row visits; 0: none   */
-    bool shared_gated; /* ... times sigmoid of a product with x          */
+    bool route_bias;      /* added to the scores for the choice alone  */
+    int n_group, k_group; /* choice among the best groups; 0: no groups */
+    bool group_max;       /* a group counts by its best, else best two */
+    int d_ff_shared;      /* one more expert that every row visits; 0: none   */
+    bool shared_gated;    /* ... times sigmoid of a product with x          */
 
     /* ends */
     float embed_scale;

@@ -184,6 +184,20 @@ static int key_value(const key_row *row, const char *name, const json_t *v,
     return QN_OK;
 }
 
+/* Does it say what the family's mathematics are anyway? */
+static bool key_expected(const qn_family *fam, const char *name,
+                         const json_t *v)
+{
+    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+    qn_str s;
+    qn_str_init(&s);
+    qn_str_addf(&s, "%s=%s", name, text ? text : "");
+    free(text);
+    bool found = word_index(fam->expects, s.p) >= 0;
+    qn_str_deinit(&s);
+    return found;
+}
+
 static int key_object(qn_keys *k, int spelling[QN_K_N], const char *name,
                       const json_t *o, const qn_family *fam, qn_err *err);
 
@@ -209,7 +223,7 @@ static int key_member(qn_keys *k, int spelling[QN_K_N], const char *name,
     const char *leaf = strrchr(name, '.');
     leaf = leaf ? leaf + 1 : name;
     if (!qn_word_in(harmless, name) && !qn_word_in(harmless, leaf) &&
-        !qn_word_in(fam->ignores, name))
+        !qn_word_in(fam->ignores, name) && !key_expected(fam, name, v))
         qn_keys_unknown(k, NULL, name, v);
     return QN_OK;
 }

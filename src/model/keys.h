@@ -45,7 +45,7 @@
     /* positions */                                                            \
     X(ROPE_THETA, F, 1e-3, 1e15, R, "rope_theta rotary_emb_base")              \
     X(ROPE_PARTIAL, F, 0, 1, R, "partial_rotary_factor rotary_pct")            \
-    X(ROPE_DIM, I, 2, 1 << 16, R, "rotary_dim")                                \
+    X(ROPE_DIM, I, 2, 1 << 16, 1, "rotary_dim")                                \
     X(ROPE_OLD, A, 0, 0, R, "rope_scaling")                                    \
     X(ROPE_NEW, A, 0, 0, R, "rope_parameters")                                 \
     X(ORIG_CTX, I, 2, 1LL << 40, R, "original_max_position_embeddings")        \
@@ -69,7 +69,8 @@
     X(USE_WINDOW, B, 0, 1, 1, "use_sliding_window")                            \
     X(WINDOW_FROM, I, 0, 1 << 20, 1, "max_window_layers")                      \
     X(WINDOW_EVERY, A, 0, 0, 1,                                                \
-      "sliding_window_pattern _sliding_window_pattern")                        \
+      "sliding_window_pattern _sliding_window_pattern "                        \
+      "global_attn_every_n_layers")                                            \
     X(LAYER_TYPES, A, 0, 0, 1, "layer_types")                                  \
     X(LOCAL_LAYERS, A, 0, 0, 1, "attention_layers")                            \
     X(LOCAL_TYPES, A, 0, 0, 1, "attention_types")                              \
@@ -82,14 +83,26 @@
       "hidden_activation hidden_act activation_function activation")           \
     X(FF_RATIO, I, 1, 64, 1, "expansion_ratio")                                \
     X(MLP_BIAS, B, 0, 1, 1, "mlp_bias")                                        \
-    X(N_EXP, I, 1, 4096, 1, "num_local_experts num_experts n_routed_experts")  \
-    X(N_EXP_USED, I, 1, 4096, 1, "num_experts_per_tok experts_per_token")      \
+    X(N_EXP, I, 1, 4096, 1,                                                    \
+      "num_local_experts num_experts n_routed_experts moe_num_experts")        \
+    X(N_EXP_USED, I, 1, 4096, 1,                                               \
+      "num_experts_per_tok experts_per_token moe_k moe_topk")                  \
     X(D_FF_EXP, I, 1, 1 << 24, 1, "moe_intermediate_size")                     \
+    X(N_SHARED, I, 0, 4096, 1,                                                 \
+      "n_shared_experts num_shared_experts moe_num_shared_experts")            \
+    X(ROUTE_SCALE, F, -1e9, 1e9, 1, "routed_scaling_factor route_scale")       \
+    X(N_GROUP, I, 1, 4096, 1, "n_group")                                       \
+    X(K_GROUP, I, 1, 4096, 1, "topk_group")                                    \
+    X(DENSE_FIRST, I, 0, 1 << 20, 1,                                           \
+      "first_k_dense_replace num_dense_layers moe_layer_start_index")          \
+    X(MOE_LAST, I, -1, 1 << 20, 1, "moe_layer_end_index")                      \
+    X(MLP_TYPES, A, 0, 0, 1, "mlp_layer_types")                                \
     X(D_FF_SHARED, I, 1, 1 << 24, 1, "shared_expert_intermediate_size")        \
     X(ROUTE_RENORM, B, 0, 1, 1, "norm_topk_prob")                              \
-    X(SPARSE_STEP, I, 1, 1 << 20, 1, "decoder_sparse_step")                    \
+    X(SPARSE_STEP, I, 1, 1 << 20, 1, "decoder_sparse_step moe_layer_interval") \
     X(MLP_ONLY, A, 0, 0, 1, "mlp_only_layers")                                 \
     /* ends */                                                                 \
+    X(EMBED_SQRT, B, 0, 1, 1, "mup_enabled")                                   \
     X(EMBED_SCALE, F, -1e9, 1e9, 1, "embedding_multiplier")                    \
     X(RESIDUAL_SCALE, F, -1e9, 1e9, 1, "residual_multiplier")                  \
     X(LOGIT_SCALE, F, -1e9, 1e9, 1, "logit_scale")                             \

@@ -160,7 +160,7 @@ static int load_vector(qn_net *net, const qn_ckpt *ck, const qn_slot *s,
         return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
     QN_TRY(qn_dtype_decode(s->t->dtype, raw->p, v, n, err));
     bool plus_one = net->hp.norm_plus_one && !s->bias &&
-                    net->container == QN_CKPT_HF;
+                    qn_role_is_norm(s->role) && net->container == QN_CKPT_HF;
     for (size_t i = 0; plus_one && i < n; i++)
         v[i] += 1.0f;
     float *dst = net->vectors + s->vec_at / sizeof(float);

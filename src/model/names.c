@@ -260,6 +260,67 @@ static const qn_name granite_moe_rows[] = {
 const qn_names qn_names_granite_moe = {&qn_names_llama, NULL,
                                        TABLE(granite_moe_rows)};
 
+/* DeepSeek's experts and their relatives */
+static const qn_name deepseek_rows[] = {
+    {R(ROUTE_BIAS), "mlp.gate.e_score_correction_bias", 0, QN_NAME_BARE},
+    {R(ROUTE_BIAS), "mlp.e_score_correction_bias", 0, QN_NAME_BARE},
+    {R(SHARED_GATE), "mlp.shared_experts.gate_proj", 0, 0},
+    {R(SHARED_UP), "mlp.shared_experts.up_proj", 0, 0},
+    {R(SHARED_DOWN), "mlp.shared_experts.down_proj", 0, 0},
+};
+const qn_names qn_names_deepseek = {&qn_names_qwen_moe, NULL,
+                                    TABLE(deepseek_rows)};
+
+static const qn_name ernie_moe_rows[] = {
+    {R(ROUTE_BIAS), "mlp.moe_statics.e_score_correction_bias", 0, QN_NAME_BARE},
+    {R(ROUTE_BIAS), "mlp.gate.moe_statics.e_score_correction_bias", 0,
+     QN_NAME_BARE},
+};
+const qn_names qn_names_ernie_moe = {&qn_names_deepseek, NULL,
+                                     TABLE(ernie_moe_rows)};
+
+static const qn_name flex_olmo_rows[] = {
+    {R(ATTN_POST_NORM), "post_attention_layernorm", 0, 0},
+    {R(MLP_POST_NORM), "post_feedforward_layernorm", 0, 0},
+};
+const qn_names qn_names_flex_olmo = {&qn_names_qwen_moe, NULL,
+                                     TABLE(flex_olmo_rows)};
+
+static const qn_name minimax_rows[] = {
+    {R(ROUTE_BIAS), "block_sparse_moe.e_score_correction_bias", 0,
+     QN_NAME_BARE},
+    {R(ROUTE_BIAS), "mlp.e_score_correction_bias", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_minimax = {&qn_names_mixtral, NULL,
+                                   TABLE(minimax_rows)};
+
+static const qn_name hunyuan_moe_rows[] = {
+    {R(Q_NORM), "self_attn.query_layernorm", 0, 0},
+    {R(K_NORM), "self_attn.key_layernorm", 0, 0},
+    {R(ROUTER), "mlp.gate.wg", 0, 0},
+    {R(SHARED_GATE), "mlp.shared_mlp.gate_proj", 0, 0},
+    {R(SHARED_UP), "mlp.shared_mlp.up_proj", 0, 0},
+    {R(SHARED_DOWN), "mlp.shared_mlp.down_proj", 0, 0},
+};
+const qn_names qn_names_hunyuan_moe = {&qn_names_qwen_moe, NULL,
+                                       TABLE(hunyuan_moe_rows)};
+
+static const qn_name afmoe_rows[] = {
+    {R(ATTN_GATE), "self_attn.gate_proj", 0, 0},
+    {R(ATTN_POST_NORM), "post_attention_layernorm", 0, 0},
+    {R(MLP_NORM), "pre_mlp_layernorm", 0, 0},
+    {R(MLP_POST_NORM), "post_mlp_layernorm", 0, 0},
+    {R(ROUTER), "mlp.router.gate", 0, 0},
+    {R(ROUTE_BIAS), "mlp.expert_bias", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_afmoe = {&qn_names_deepseek, NULL, TABLE(afmoe_rows)};
+
+static const qn_name bitnet_rows[] = {
+    {R(O_NORM), "self_attn.attn_sub_norm", 0, 0},
+    {R(DOWN_NORM), "mlp.ffn_sub_norm", 0, 0},
+};
+const qn_names qn_names_bitnet = {&qn_names_llama, NULL, TABLE(bitnet_rows)};
+
 /* ---- GGUF -------------------------------------------------------------- */
 
 /* Converters turn fused tensors of any order into q, k, v one after the
@@ -278,6 +339,8 @@ static const qn_name gguf_rows[] = {
     {R(V), "attn_v", 0, 0},
     {R(V), "attn_qkv", QN_CUT_QKV, 0},
     {R(O), "attn_output", 0, 0},
+    {R(ATTN_GATE), "attn_gate", 0, 0},
+    {R(O_NORM), "attn_sub_norm", 0, 0},
     {R(Q_NORM), "attn_q_norm", 0, 0},
     {R(K_NORM), "attn_k_norm", 0, 0},
     {R(ATTN_POST_NORM), "post_attention_norm", 0, 0},
@@ -285,8 +348,10 @@ static const qn_name gguf_rows[] = {
     {R(GATE), "ffn_gate", 0, 0},
     {R(UP), "ffn_up", 0, 0},
     {R(DOWN), "ffn_down", 0, 0},
+    {R(DOWN_NORM), "ffn_sub_norm", 0, 0},
     {R(MLP_POST_NORM), "post_ffw_norm", 0, 0},
     {R(ROUTER), "ffn_gate_inp", 0, 0},
+    {R(ROUTE_BIAS), "exp_probs_b.bias", 0, QN_NAME_BARE},
     {R(EXP_GATE), "ffn_gate_exps", 0, 0},
     {R(EXP_GATE), "ffn_gate.%d", 0, 0},
     {R(EXP_UP), "ffn_up_exps", 0, 0},
@@ -354,6 +419,8 @@ const char *qn_role_name(qn_role role)
         [R(K)] = "key",
         [R(V)] = "value",
         [R(O)] = "attention output",
+        [R(ATTN_GATE)] = "attention gate",
+        [R(O_NORM)] = "norm of attention output",
         [R(Q_NORM)] = "query norm",
         [R(K_NORM)] = "key norm",
         [R(ATTN_POST_NORM)] = "norm after attention",
@@ -361,8 +428,10 @@ const char *qn_role_name(qn_role role)
         [R(GATE)] = "gate",
         [R(UP)] = "up",
         [R(DOWN)] = "down",
+        [R(DOWN_NORM)] = "norm before down",
         [R(MLP_POST_NORM)] = "norm after feed-forward",
         [R(ROUTER)] = "router",
+        [R(ROUTE_BIAS)] = "bias of the choice of experts",
         [R(EXP_GATE)] = "expert gate",
         [R(EXP_UP)] = "expert up",
         [R(EXP_DOWN)] = "expert down",

@@ -28,6 +28,8 @@ typedef enum qn_role {
     QN_R_K,
     QN_R_V,
     QN_R_O,
+    QN_R_ATTN_GATE,
+    QN_R_O_NORM, /* of the heads' outputs */
     QN_R_Q_NORM,
     QN_R_K_NORM,
     QN_R_ATTN_POST_NORM,
@@ -35,9 +37,11 @@ typedef enum qn_role {
     QN_R_GATE,
     QN_R_UP,
     QN_R_DOWN,
+    QN_R_DOWN_NORM, /* of what goes into it */
     QN_R_MLP_POST_NORM,
     QN_R_ROUTER,
-    QN_R_EXP_GATE, /* one per expert */
+    QN_R_ROUTE_BIAS, /* for the choice */
+    QN_R_EXP_GATE,   /* one per expert */
     QN_R_EXP_UP,
     QN_R_EXP_DOWN,
     QN_R_SHARED_ROUTER, /* the expert that every row visits */
@@ -82,7 +86,9 @@ extern const qn_names qn_names_llama, qn_names_opt, qn_names_gpt2,
     qn_names_glm4, qn_names_gptj, qn_names_codegen, qn_names_gpt_neo,
     qn_names_bigcode, qn_names_falcon, qn_names_mpt, qn_names_persimmon,
     qn_names_vaultgemma, qn_names_hunyuan, qn_names_qwen_moe,
-    qn_names_granite_moe;
+    qn_names_granite_moe, qn_names_deepseek, qn_names_ernie_moe,
+    qn_names_flex_olmo, qn_names_minimax, qn_names_hunyuan_moe, qn_names_afmoe,
+    qn_names_bitnet;
 
 /* GGUF has one set of names for all families, or nearly. */
 extern const qn_names qn_names_gguf, qn_names_gguf_gate_up;

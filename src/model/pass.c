@@ -48,7 +48,9 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
     p->k = carve_f(base, &at, rows, hp->n_kv * hp->d_head);
     p->v = carve_f(base, &at, rows, hp->n_kv * hp->d_v);
     p->attn = carve_f(base, &at, rows, hp->n_head * hp->d_v);
-    p->ff = carve_f(base, &at, rows, hp->d_ff);
+    if (hp->attn_gate)
+        p->gate = carve_f(base, &at, rows, hp->n_head * hp->d_v);
+    p->ff = carve_f(base, &at, rows, QN_MAX(hp->d_ff, hp->d_ff_shared));
     for (int i = 0; i < hp->n_rope; i++) {
         int n = hp->rope[i].n_freq;
         bool by_length = qn_rope_by_length(&hp->rope[i]);
@@ -63,11 +65,12 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
         p->route_weights = carve_f(base, &at, rows, hp->n_exp_used);
         p->route_ids = carve(base, &at, rows * (uint64_t)hp->n_exp_used,
                              sizeof(int32_t));
-        p->exp_scratch = carve(base, &at,
-                               api->experts_scratch(net->be, par->max_rows,
-                                                    hp->n_exp_used, hp->d_model,
-                                                    hp->d_ff_exp),
-                               1);
+        uint64_t n = api->experts_scratch(net->be, par->max_rows,
+                                          hp->n_exp_used, hp->d_model,
+                                          hp->d_ff_exp);
+        uint64_t one = api->experts_scratch(net->be, par->max_rows, 1,
+                                            hp->d_model, hp->d_ff_shared);
+        p->exp_scratch = carve(base, &at, QN_MAX(n, one), 1);
     }
     return at;
 }

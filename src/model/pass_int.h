@@ -23,7 +23,8 @@ struct qn_pass {
     float *branch;    /* [R, d_model] result of a block before a norm  */
     float *q, *k, *v; /* [R, n_head * d_head], [R, n_kv * d_head], ... */
     float *attn;      /* [R, n_head * d_v]                             */
-    float *ff;        /* [R, d_ff]                                     */
+    float *gate;      /* [R, n_head * d_v], if heads are gated         */
+    float *ff;        /* [R, the widest feed-forward of a row]         */
     float *table[QN_ROPE_KINDS];     /* [R, 2 n_freq] cos, sin          */
     float *table_out[QN_ROPE_KINDS]; /* [O, 2 n_freq]                   */
     float *freqs[QN_ROPE_KINDS];     /* [max_spans or 1, n_freq]        */
@@ -97,6 +98,8 @@ bool qn_emit_to_branch(const qn_fwd *f);
 void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted);
 void qn_blk_attn_out(qn_fwd *f, int layer);
 void qn_blk_mlp(qn_fwd *f, int layer, const float *x);
+/* Adds the expert that every row visits with weight 1. */
+void qn_blk_shared_expert(qn_fwd *f, int layer, const float *x);
 void qn_blk_moe(qn_fwd *f, int layer, const float *x);
 
 /* Builds the list for a batch; returns the number of operations. */

@@ -76,6 +76,12 @@ static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
     case QN_R_O:
         *out = matrix(d, hp->n_head * hp->d_v, hp->o_bias);
         return true;
+    case QN_R_ATTN_GATE:
+        *out = matrix(hp->n_head * hp->d_v, d, false);
+        return hp->attn_gate;
+    case QN_R_O_NORM:
+        *out = norm(hp->n_head * hp->d_v, hp->norm_bias);
+        return hp->sub_norm;
     case QN_R_Q_NORM:
         *out = qk_norm(hp, hp->n_head);
         return hp->qk_norm != QN_QK_NONE;
@@ -94,6 +100,12 @@ static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
         return !moe && hp->gated;
     case QN_R_UP: *out = matrix(hp->d_ff, d, hp->mlp_bias); return !moe;
     case QN_R_DOWN: *out = matrix(d, hp->d_ff, hp->mlp_bias); return !moe;
+    case QN_R_DOWN_NORM:
+        *out = norm(hp->d_ff, hp->norm_bias);
+        return !moe && hp->sub_norm;
+    case QN_R_ROUTE_BIAS:
+        *out = norm(hp->n_exp, false);
+        return moe && hp->route_bias;
     case QN_R_ROUTER: *out = matrix(hp->n_exp, d, false); return moe;
     case QN_R_EXP_GATE:
         *out = experts(hp->d_ff_exp, d);
@@ -104,13 +116,13 @@ static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
         *out = matrix(1, d, false);
         return moe && hp->d_ff_shared && hp->shared_gated;
     case QN_R_SHARED_GATE:
-        *out = matrix(hp->d_ff_shared, d, false);
+        *out = matrix(hp->d_ff_shared, d, hp->mlp_bias);
         return moe && hp->d_ff_shared && hp->gated;
     case QN_R_SHARED_UP:
-        *out = matrix(hp->d_ff_shared, d, false);
+        *out = matrix(hp->d_ff_shared, d, hp->mlp_bias);
         return moe && hp->d_ff_shared;
     case QN_R_SHARED_DOWN:
-        *out = matrix(d, hp->d_ff_shared, false);
+        *out = matrix(d, hp->d_ff_shared, hp->mlp_bias);
         return moe && hp->d_ff_shared;
     default: return false;
     }
@@ -121,7 +133,24 @@ bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
 {
     bool there = layer < 0 ? global_shape(hp, role, out)
                            : layer_shape(hp, role, layer, out);
-    return there && !(hp->norm_bare && out->kind == QN_VECTOR);
+    return there && !(hp->norm_bare && qn_role_is_norm(role));
+}
+
+bool qn_role_is_norm(qn_role role)
+{
+    switch (role) {
+    case QN_R_EMBED_NORM:
+    case QN_R_FINAL_NORM:
+    case QN_R_ATTN_NORM:
+    case QN_R_O_NORM:
+    case QN_R_Q_NORM:
+    case QN_R_K_NORM:
+    case QN_R_ATTN_POST_NORM:
+    case QN_R_MLP_NORM:
+    case QN_R_DOWN_NORM:
+    case QN_R_MLP_POST_NORM: return true;
+    default: return false;
+    }
 }
 
 qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,

@@ -23,6 +23,9 @@ typedef struct qn_role_shape {
 bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
                       qn_role_shape *out);
 
+/* A norm's weight, unlike other vectors. */
+bool qn_role_is_norm(qn_role role);
+
 /* Where a role's rows lie in a tensor that was cut: row r of the role is row
  *     r / block * stride + offset + r % block
  * of the tensor, which has `total` rows. */

@@ -48,7 +48,7 @@ static void score(const route_row *r)
     }
 }
 
-/* Sum of a group's two best choices. */
+/* Sum of a group's two best choices, or the best. */
 static float group_score(const route_row *r, int g, int size)
 {
     float best = -INFINITY, second = -INFINITY;
@@ -62,7 +62,7 @@ static float group_score(const route_row *r, int g, int size)
             second = c;
         }
     }
-    return size > 1 ? best + second : best;
+    return size > 1 && !r->op->group_max ? best + second : best;
 }
 
 /* Is group g among the best k_group? Ties go to the lower one. */
