@@ -1,0 +1,370 @@
+/* cmd_run.c - quern run: text from one prompt, or from a batch of them.
+ *
+ * One prompt is a batch of one: jobs are taken from a source, run together,
+ * and given out in order. */
+#include "cli/commands.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "cli/interrupt.h"
+#include "cli/job.h"
+#include "cli/prompts.h"
+#include "cli/request_args.h"
+#include "cli/terminal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const qn_opt prompt_opts[] = {
+    {"prompt", 'p', QN_OPT_TEXT, .arg = "TEXT",
+     .help = "What to go on from. The words behind the options do as well; "
+             "without either, standard input."},
+    {"prompt-file", 'f', QN_OPT_FILE, .arg = "FILE",
+     .help = "The prompt is this file, less one newline at its end; - is "
+             "standard input."},
+    {"prompts-file", 0, QN_OPT_FILE, .arg = "FILE",
+     .help = "A batch: per line a JSON object with \"prompt\", \"messages\" "
+             "or \"token_ids\", an \"id\" if wanted, and any option below "
+             "under its name. Results come in order, as JSON lines."},
+    {"token-ids", 0, QN_OPT_IDS, .arg = "IDS",
+     .help = "The prompt as token ids, used as they are: 1,2,3 or @FILE."},
+    {"chat", 0, QN_OPT_FLAG,
+     .help = "The prompt is a question: put it into the model's chat "
+             "template."},
+    {"system", 0, QN_OPT_TEXT, .arg = "TEXT",
+     .help = "With --chat: a system message before."},
+    {"echo", 0, QN_OPT_FLAG, .help = "Print the prompt before the completion."},
+    {"output-format", 'o', QN_OPT_CHOICE, .arg = "text|json",
+     .help = "json: one line per completion with ids, text, finish_reason, "
+             "timings.",
+     .def = "text"},
+    {0},
+};
+
+static const qn_opt_group run_groups[] = {
+    {"Prompt and output", prompt_opts},
+    {"Model", qn_model_opts},
+    {"Length", qn_length_opts},
+    {"Sampling", qn_sampling_opts},
+    {"Several completions", qn_output_opts},
+    {"Engine", qn_engine_opts},
+    {0},
+};
+
+static const qn_example run_examples[] = {
+    {"quern run --prompt \"Once upon a time\"", "the built-in model"},
+    {"quern run --chat \"Why is the sky blue?\"", "an answer, not a sequel"},
+    {"quern run -m DIR -p \"The river\" -n 50 --temperature 0.7 --seed 1",
+     "a Hugging Face folder; 50 tokens, reproducible"},
+    {"quern run -m FILE.gguf --prompts-file prompts.jsonl --batch-size 8",
+     "a batch; JSON lines in the order of the file"},
+    {"quern run -m DIR --token-ids 1,2,3 --ignore-eos -o json",
+     "exact input, everything about the output"},
+    {0},
+};
+
+static int run(qn_args *a, qn_err *err);
+
+const qn_command qn_cmd_run = {
+    .name = "run",
+    .summary = "generate text from a prompt, or from a file of prompts",
+    .operands = "[PROMPT]",
+    .max_operands = -1,
+    .about = "Generates text. It is written to standard output as it is made; "
+             "progress and statistics go to standard error.\n\n"
+             "The prompt is continued as it stands; --chat asks it as a "
+             "question. For a conversation: quern chat.",
+    .examples = run_examples,
+    .groups = run_groups,
+    .run = run,
+};
+
+typedef struct run_state {
+    const qn_args *args;
+    qn_model *model;
+    qn_engine *engine;
+    qn_prompts *source;
+    bool json, chatty;     /* JSON lines; text as it comes */
+    char last;             /* byte written */
+    QN_VEC(qn_job *) jobs; /* jobs[0] is number `first` */
+    int64_t first;
+    int n_failed;
+    double load_ms;
+    uint64_t t_start, t0; /* of the program, of the first job */
+    int64_t n_prompt, n_new;
+    qn_request_stats stats; /* of the last job */
+    uint64_t seed;
+    bool chance; /* something was drawn */
+} run_state;
+
+/* ---- output -------------------------------------------------------------- */
+
+static void on_text(void *user, int index, const char *text, size_t n)
+{
+    run_state *r = user;
+    if (index != 0 || n == 0)
+        return;
+    qn_put_text(stdout, text, n);
+    fflush(stdout);
+    r->last = text[n - 1];
+}
+
+static void end_line(run_state *r)
+{
+    if (r->last != '\n')
+        putchar('\n');
+    r->last = '\n';
+}
+
+/* Of several completions the first was written as it came. */
+static void print_text(run_state *r, const qn_job *job)
+{
+    end_line(r);
+    for (int i = 1; i < job->n; i++) {
+        const qn_str *t = &job->out[i].text;
+        printf("---\n");
+        qn_put_text(stdout, t->p ? t->p : "", t->n);
+        r->last = t->n ? t->p[t->n - 1] : '\n';
+        end_line(r);
+    }
+}
+
+static void give_out(run_state *r, qn_job *job)
+{
+    if (job->failed.code)
+        r->n_failed++;
+    if (r->json)
+        qn_job_print_json(job, qn_prompts_is_batch(r->source) ? r->first : -1,
+                          stdout);
+    else if (!job->failed.code)
+        print_text(r, job);
+    fflush(stdout);
+    r->n_prompt += job->stats.n_prompt;
+    r->n_new += job->stats.n_completion;
+    r->stats = job->stats;
+    r->seed = job->seed;
+    qn_job_free(job);
+    r->first++;
+}
+
+/* Jobs at the head of the line that are done. */
+static void give_out_done(run_state *r)
+{
+    size_t n = 0;
+    while (n < r->jobs.n && qn_job_finished(r->jobs.v[n]))
+        give_out(r, r->jobs.v[n++]);
+    if (n == 0)
+        return;
+    r->jobs.n -= n;
+    memmove(r->jobs.v, r->jobs.v + n, r->jobs.n * sizeof *r->jobs.v);
+}
+
+static void statistics(const run_state *r, bool batch)
+{
+    char mem[32];
+    const qn_request_stats *s = &r->stats;
+    if (qn_args_flag(r->args, "quiet"))
+        return;
+    qn_fmt_bytes(mem, sizeof mem, qn_mem_peak_rss());
+    if (batch) {
+        double sec = qn_ms_since(r->t0) * 1e-3;
+        qn_note("%lld prompts%s, %lld + %lld tokens in %.2f s: %.1f new tok/s; "
+                "load %.0f ms, memory %s",
+                (long long)r->first, r->n_failed ? " (some failed)" : "",
+                (long long)r->n_prompt, (long long)r->n_new, sec,
+                sec > 0 ? (double)r->n_new / sec : 0, r->load_ms, mem);
+        return;
+    }
+    char rate[48] = "", seed[48] = "";
+    if (s->n_completion > 1 && s->decode_ms > 0)
+        snprintf(rate, sizeof rate, " at %.1f tok/s",
+                 (s->n_completion - 1) / s->decode_ms * 1e3);
+    if (r->chance)
+        snprintf(seed, sizeof seed, ", seed %llu", (unsigned long long)r->seed);
+    qn_note("load %.0f ms, prompt %d tokens at %.1f tok/s, first token after "
+            "%.0f ms, %d new%s, memory %s%s",
+            r->load_ms, s->n_prompt,
+            s->prefill_ms > 0 ? s->n_prompt / s->prefill_ms * 1e3 : 0,
+            s->ttft_ms, s->n_completion, rate, mem, seed);
+}
+
+/* ---- running ------------------------------------------------------------- */
+
+/* Room in flight: with more the engine's queue would only hold memory. */
+static size_t in_flight(const run_state *r)
+{
+    int64_t n = qn_args_int(r->args, "batch-size");
+    return (size_t)(2 * (n > 0 ? n : 16));
+}
+
+/* The engine waits for the first job, whose size it takes when there is one
+ * job only. */
+static int need_engine(run_state *r, const qn_job *job,
+                       const qn_request_params *p, qn_err *err)
+{
+    if (r->engine)
+        return 0;
+    qn_engine_params ep;
+    qn_engine_from_args(&ep, r->args);
+    if (!qn_prompts_is_batch(r->source)) {
+        if (!ep.max_seqs)
+            ep.max_seqs = QN_MAX(p->n, p->n_beams);
+        if (!ep.n_ctx)
+            ep.n_ctx = qn_job_context(job, p, r->model);
+    }
+    QN_TRY(qn_engine_new(&r->engine, r->model, &ep, err));
+    r->load_ms = qn_ms_since(r->t_start);
+    r->t0 = qn_now_ns();
+    return 0;
+}
+
+static void echo_prompt(run_state *r, const qn_job *job)
+{
+    char *text;
+    size_t n;
+    if (qn_detokenize(r->model, job->prompt.v, job->prompt.n, true, &text, &n,
+                      NULL) < 0)
+        return;
+    qn_put_text(stdout, text, n);
+    r->last = n ? text[n - 1] : '\n';
+    qn_free(text);
+}
+
+/* Starts one job. A failure is the job's own, but for one of the engine. */
+static int start(run_state *r, qn_job *job, const qn_args *a, qn_err *err)
+{
+    qn_request_params p;
+    qn_logit_bias *bias = NULL;
+    qn_err why = {0};
+    int rc = qn_request_from_args(&p, &bias, a, r->model, job->prompt.n, &why);
+    if (rc == 0 && need_engine(r, job, &p, err) < 0) {
+        free(bias);
+        return err->code;
+    }
+    if (rc == 0)
+        rc = qn_job_submit(job, r->engine, &p, &why);
+    free(bias);
+    if (rc == 0 && qn_args_flag(a, "echo"))
+        echo_prompt(r, job);
+    r->chance = r->chance || (rc == 0 && p.sampling.temperature > 0);
+    if (rc < 0 && !qn_prompts_is_batch(r->source)) {
+        *err = why;
+        return rc;
+    }
+    if (rc < 0)
+        qn_job_fail(job, &why);
+    return 0;
+}
+
+/* Takes jobs until enough are on their way; 1: there are no more. */
+static int fill(run_state *r, qn_err *err)
+{
+    while (r->jobs.n < in_flight(r)) {
+        qn_job *job;
+        qn_args *own = NULL;
+        int rc = qn_prompts_next(r->source, r->model, &job, &own, err);
+        if (rc != 1)
+            return rc < 0 ? rc : 1;
+        qn_vec_push(&r->jobs, job);
+        rc = job->failed.code ? 0 : start(r, job, own ? own : r->args, err);
+        if (own)
+            qn_args_deinit(own);
+        free(own);
+        QN_TRY(rc);
+    }
+    return 0;
+}
+
+static void pump(run_state *r)
+{
+    for (size_t i = 0; i < r->jobs.n; i++)
+        qn_job_pump(r->jobs.v[i], r->chatty ? on_text : NULL, r);
+}
+
+/* Everything that runs ends now, with what it has. */
+static int interrupted(run_state *r, qn_err *err)
+{
+    for (size_t i = 0; i < r->jobs.n; i++)
+        if (r->jobs.v[i]->req)
+            qn_request_cancel(r->jobs.v[i]->req);
+    QN_TRY(qn_engine_step(r->engine, err));
+    pump(r);
+    give_out_done(r);
+    return qn_fail(err, QN_ECANCEL, "interrupted");
+}
+
+/* A step failed: when that ended a job of a batch, the rest goes on. */
+static int blame(run_state *r, int rc, const qn_err *err)
+{
+    bool found = false;
+    for (size_t i = 0; i < r->jobs.n; i++) {
+        qn_job *job = r->jobs.v[i];
+        if (job->failed.code || !job->n ||
+            job->out[0].finish != QN_FINISH_ERROR)
+            continue;
+        qn_job_fail(job, err);
+        found = true;
+    }
+    return found && qn_prompts_is_batch(r->source) ? 0 : rc;
+}
+
+static int loop(run_state *r, qn_err *err)
+{
+    bool more = true;
+    for (;;) {
+        int rc = more ? fill(r, err) : 1;
+        QN_TRY(rc);
+        more = rc == 0;
+        give_out_done(r);
+        if (r->jobs.n == 0 && !more)
+            return 0;
+        if (qn_interrupted())
+            return r->engine ? interrupted(r, err)
+                             : qn_fail(err, QN_ECANCEL, "interrupted");
+        rc = r->engine ? qn_engine_step(r->engine, err) : 0;
+        pump(r);
+        if (rc < 0)
+            QN_TRY(blame(r, rc, err));
+    }
+}
+
+static int check(const qn_args *a, const run_state *r, qn_err *err)
+{
+    if (qn_args_given(a, "system") && !qn_args_flag(a, "chat"))
+        return qn_usage(err, "--system needs --chat");
+    if (qn_args_given(a, "logprobs") && !r->json)
+        return qn_usage(err, "--logprobs needs --output-format json");
+    if (qn_args_flag(a, "echo") && r->json)
+        return qn_usage(err, "--echo is for text; JSON has prompt_token_ids");
+    return 0;
+}
+
+static int run(qn_args *a, qn_err *err)
+{
+    run_state r = {.args = a, .last = '\n'};
+    int rc = 0;
+    r.t_start = qn_now_ns();
+    qn_interrupt_watch();
+    QN_TRY_OUT(qn_prompts_open(&r.source, a, err));
+    bool batch = qn_prompts_is_batch(r.source);
+    r.json = batch || qn_args_is(a, "output-format", "json");
+    r.chatty = !r.json;
+    QN_TRY_OUT(check(a, &r, err));
+    QN_TRY_OUT(qn_open_model(&r.model, a, NULL, false, err));
+    rc = loop(&r, err);
+    if (r.first > 0)
+        statistics(&r, batch);
+    if (rc == 0 && r.n_failed)
+        rc = qn_fail(err, QN_EINVAL,
+                     "%d of %lld prompts failed; their lines "
+                     "say why",
+                     r.n_failed, (long long)r.first);
+out:
+    for (size_t i = 0; i < r.jobs.n; i++)
+        qn_job_free(r.jobs.v[i]);
+    qn_vec_deinit(&r.jobs);
+    qn_prompts_close(r.source);
+    qn_engine_free(r.engine);
+    qn_model_close(r.model);
+    return rc;
+}

@@ -1,0 +1,14 @@
+/* commands.h - the subcommands: one file cmd_NAME.c, one row in commands.c. */
+#ifndef QN_CLI_COMMANDS_H
+#define QN_CLI_COMMANDS_H
+
+#include "cli/option.h"
+
+extern const qn_command *const qn_commands[]; /* NULL ends */
+
+extern const qn_command qn_cmd_run;
+
+/* The whole program: returns its exit status. */
+int qn_cli_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,37 @@
+/* interrupt.c - see interrupt.h. */
+#include "cli/interrupt.h"
+
+#include <signal.h>
+#include <string.h>
+
+static volatile sig_atomic_t asked;
+
+static void on_signal(int sig)
+{
+    if (asked) { /* nobody listens: end as if we had not watched */
+        signal(sig, SIG_DFL);
+        raise(sig);
+    }
+    asked = 1;
+}
+
+/* Without SA_RESTART: a read that waits for a person gives up. */
+void qn_interrupt_watch(void)
+{
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = on_signal;
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+bool qn_interrupted(void)
+{
+    return asked != 0;
+}
+
+void qn_interrupt_clear(void)
+{
+    asked = 0;
+}

@@ -1,0 +1,15 @@
+/* interrupt.h - Ctrl-C and SIGTERM ask for an end; the work that runs looks
+ * here between two steps. A second one while the first is unanswered ends the
+ * program at once. */
+#ifndef QN_CLI_INTERRUPT_H
+#define QN_CLI_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* From here on the signals only ask. */
+void qn_interrupt_watch(void);
+bool qn_interrupted(void);
+/* Answers: the next one asks anew. */
+void qn_interrupt_clear(void);
+
+#endif

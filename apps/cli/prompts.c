@@ -1,0 +1,348 @@
+/* prompts.c - see prompts.h. */
+#include "cli/prompts.h"
+
+#include "base/file.h"
+#include "cli/request_args.h"
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PROMPT ((size_t)64 << 20)
+
+struct qn_prompts {
+    const qn_args *args;
+    FILE *batch; /* NULL: a single prompt */
+    char *line;
+    size_t cap;
+    int64_t n_line;
+    char *text; /* the single prompt, or NULL: --token-ids */
+    size_t n_text;
+    bool done;
+};
+
+/* ---- opening ------------------------------------------------------------- */
+
+int qn_read_stream(FILE *f, const char *name, char **text, size_t *n,
+                   qn_err *err)
+{
+    qn_str s;
+    char buf[16384];
+    size_t k;
+    qn_str_init(&s);
+    while ((k = fread(buf, 1, sizeof buf, f)) > 0 && s.n <= MAX_PROMPT)
+        qn_str_add(&s, buf, k);
+    if (ferror(f) || s.n > MAX_PROMPT) {
+        qn_str_deinit(&s);
+        return ferror(f) ? qn_fail(err, QN_EIO, "%s: cannot read it: %s", name,
+                                   strerror(errno))
+                         : qn_fail(err, QN_ELIMIT, "%s: more than %zu MiB",
+                                   name, MAX_PROMPT >> 20);
+    }
+    *text = qn_str_take(&s, n);
+    return 0;
+}
+
+/* Files end with a newline that is not meant. */
+static void drop_newline(qn_prompts *p)
+{
+    if (p->n_text && p->text[p->n_text - 1] == '\n')
+        p->text[--p->n_text] = 0;
+}
+
+static int read_file(qn_prompts *p, const char *path, qn_err *err)
+{
+    if (strcmp(path, "-") == 0)
+        QN_TRY(
+            qn_read_stream(stdin, "standard input", &p->text, &p->n_text, err));
+    else
+        QN_TRY(qn_file_slurp(&p->text, &p->n_text, path, MAX_PROMPT, err));
+    drop_newline(p);
+    return 0;
+}
+
+static void take_words(qn_prompts *p)
+{
+    qn_str s;
+    qn_str_init(&s);
+    for (size_t i = 0; i < p->args->operands.n; i++) {
+        if (i)
+            qn_str_addc(&s, ' ');
+        qn_str_adds(&s, p->args->operands.v[i]);
+    }
+    p->text = qn_str_take(&s, &p->n_text);
+}
+
+static int open_batch(qn_prompts *p, const char *path, qn_err *err)
+{
+    p->batch = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (!p->batch)
+        return qn_fail(err, QN_ENOENT, "%s: cannot open it: %s", path,
+                       strerror(errno));
+    return 0;
+}
+
+static int open_source(qn_prompts *p, qn_err *err)
+{
+    static const char *const names[] = {"prompt", "prompt-file", "prompts-file",
+                                        "token-ids"};
+    const qn_args *a = p->args;
+    const char *only = a->operands.n ? "words behind the options" : NULL;
+    for (size_t i = 0; i < QN_COUNTOF(names); i++) {
+        if (!qn_args_given(a, names[i]))
+            continue;
+        if (only)
+            return qn_usage(err, "two prompts: --%s and %s; give one", names[i],
+                            only);
+        only = names[i];
+    }
+    if (!only && qn_is_terminal(stdin))
+        return qn_usage(err,
+                        "nothing to go on from: quern run --prompt \"Once upon "
+                        "a time\" (or 'quern chat' for a conversation)");
+    if (!only)
+        return read_file(p, "-", err);
+    if (a->operands.n)
+        take_words(p);
+    else if (strcmp(only, "prompt") == 0)
+        p->text = qn_xstrdup(qn_args_text(a, only)),
+        p->n_text = strlen(p->text);
+    else if (strcmp(only, "prompt-file") == 0)
+        return read_file(p, qn_args_text(a, only), err);
+    else if (strcmp(only, "prompts-file") == 0)
+        return open_batch(p, qn_args_text(a, only), err);
+    return 0;
+}
+
+/* "quern run DIR" is a natural mistake. */
+static int check_words(const qn_args *a, qn_err *err)
+{
+    const char *word = qn_args_operand(a, 0);
+    if (a->operands.n != 1 || qn_args_given(a, "model"))
+        return 0;
+    if (qn_path_is_dir(word) ||
+        (qn_path_is_file(word) &&
+         (qn_ends(word, ".gguf") || qn_ends(word, ".safetensors"))))
+        return qn_usage(err,
+                        "%.200s is a model, not a prompt: quern run --model "
+                        "%.200s --prompt \"...\"",
+                        word, word);
+    return 0;
+}
+
+int qn_prompts_open(qn_prompts **out, const qn_args *a, qn_err *err)
+{
+    qn_prompts *p = qn_xcalloc(1, sizeof *p);
+    p->args = a;
+    int rc = check_words(a, err);
+    if (rc == 0)
+        rc = open_source(p, err);
+    if (rc < 0) {
+        qn_prompts_close(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void qn_prompts_close(qn_prompts *p)
+{
+    if (!p)
+        return;
+    if (p->batch && p->batch != stdin)
+        fclose(p->batch);
+    free(p->line);
+    free(p->text);
+    free(p);
+}
+
+bool qn_prompts_is_batch(const qn_prompts *p)
+{
+    return p->batch != NULL;
+}
+
+/* ---- a prompt ------------------------------------------------------------ */
+
+void qn_add_message(json_t *messages, const char *role, const char *text,
+                    size_t n)
+{
+    json_t *o = json_object(), *t = json_stringn(text, n);
+    json_object_set_new(o, "role", json_string(role));
+    json_object_set_new(o, "content", t ? t : json_string(""));
+    json_array_append_new(messages, o);
+}
+
+static int add_question(qn_job *job, const qn_args *a, const qn_model *m,
+                        const char *text, size_t n, qn_err *err)
+{
+    const char *system = qn_args_text(a, "system");
+    json_t *list = json_array();
+    if (system)
+        qn_add_message(list, "system", system, strlen(system));
+    qn_add_message(list, "user", text, n);
+    int rc = qn_job_add_messages(job, m, list, err);
+    json_decref(list);
+    return rc;
+}
+
+static int add_prompt(qn_job *job, const qn_args *a, const qn_model *m,
+                      const char *text, size_t n, qn_err *err)
+{
+    const int32_t *ids;
+    if (!text) {
+        size_t n_ids = qn_args_ids(a, "token-ids", &ids);
+        qn_job_add_ids(job, ids, n_ids);
+        return 0;
+    }
+    if (qn_args_flag(a, "chat"))
+        return add_question(job, a, m, text, n, err);
+    return qn_job_add_text(job, m, text, n, err);
+}
+
+/* ---- a line of a batch --------------------------------------------------- */
+
+static bool in_table(const qn_opt *table, const qn_opt *o)
+{
+    for (; table->name; table++)
+        if (table == o)
+            return true;
+    return false;
+}
+
+/* What one prompt may have different from the others. */
+static bool may_differ(const qn_opt *o)
+{
+    static const char *const names[] = {"prompt", "token-ids", "chat",
+                                        "system"};
+    for (size_t i = 0; i < QN_COUNTOF(names); i++)
+        if (strcmp(o->name, names[i]) == 0)
+            return true;
+    return in_table(qn_length_opts, o) || in_table(qn_sampling_opts, o) ||
+           in_table(qn_output_opts, o);
+}
+
+static int check_keys(const qn_args *a, json_t *o, const char *where,
+                      qn_err *err)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach(o, key, v)
+    {
+        const qn_opt *opt = qn_args_find(a, key);
+        if (opt && !may_differ(opt))
+            return qn_fail(err, QN_EINVAL,
+                           "%s: \"%.60s\" is the same for the whole batch: set "
+                           "it on the command line",
+                           where, key);
+    }
+    return 0;
+}
+
+static int take_object(qn_job *job, qn_args *own, json_t *o, const qn_model *m,
+                       const char *where, qn_err *err)
+{
+    json_t *id = json_object_get(o, "id");
+    json_t *messages = json_object_get(o, "messages");
+    if (id)
+        job->label = json_incref(id);
+    json_incref(messages);
+    json_object_del(o, "id");
+    json_object_del(o, "messages");
+    int rc = check_keys(own, o, where, err);
+    if (rc == 0)
+        rc = qn_args_set_json(own, o, where, QN_FROM_FLAG, err);
+    int n_sources = !!messages + qn_args_given(own, "prompt") +
+                    qn_args_given(own, "token-ids");
+    if (rc == 0 && n_sources != 1)
+        rc = qn_fail(err, QN_EINVAL,
+                     "%s: give one of \"prompt\", \"messages\" and "
+                     "\"token_ids\"",
+                     where);
+    if (rc == 0 && messages) {
+        rc = qn_job_add_messages(job, m, messages, err);
+    } else if (rc == 0) {
+        const char *text = qn_args_text(own, "prompt");
+        rc = add_prompt(job, own, m, text, text ? strlen(text) : 0, err);
+    }
+    json_decref(messages);
+    return rc;
+}
+
+static int take_line(qn_prompts *p, qn_job *job, qn_args *own,
+                     const qn_model *m, size_t n, qn_err *err)
+{
+    char where[64];
+    json_t *v = NULL;
+    int rc;
+    snprintf(where, sizeof where, "line %lld", (long long)p->n_line);
+    const char *s = p->line + strspn(p->line, " \t\r\n");
+    if (*s != '{' && *s != '"')
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: expected {\"prompt\": \"...\"} or \"...\"", where);
+    if (*s == '"') { /* no document by itself for some readers: wrap it */
+        qn_str o;
+        qn_str_init(&o);
+        qn_str_adds(&o, "{\"prompt\":");
+        qn_str_add(&o, p->line, n);
+        qn_str_addc(&o, '}');
+        rc = qn_json_parse(&v, o.p, o.n, where, err);
+        qn_str_deinit(&o);
+    } else {
+        rc = qn_json_parse(&v, p->line, n, where, err);
+    }
+    if (rc == 0)
+        rc = take_object(job, own, v, m, where, err);
+    json_decref(v);
+    return rc;
+}
+
+static bool blank(const char *s, size_t n)
+{
+    return strspn(s, " \t\r\n") == n;
+}
+
+static int next_line(qn_prompts *p, const qn_model *m, qn_job **job,
+                     qn_args **own, qn_err *err)
+{
+    ssize_t n;
+    do {
+        errno = 0;
+        n = getline(&p->line, &p->cap, p->batch);
+        if (n < 0)
+            return ferror(p->batch)
+                       ? qn_fail(err, QN_EIO, "prompts: cannot read: %s",
+                                 strerror(errno))
+                       : 0;
+        p->n_line++;
+    } while (blank(p->line, (size_t)n));
+    *job = qn_job_new();
+    *own = qn_xcalloc(1, sizeof **own);
+    qn_args_copy(*own, p->args);
+    qn_err why = {0};
+    int rc = (size_t)n > MAX_PROMPT
+                 ? qn_fail(&why, QN_ELIMIT, "line %lld: more than %zu MiB",
+                           (long long)p->n_line, MAX_PROMPT >> 20)
+                 : take_line(p, *job, *own, m, (size_t)n, &why);
+    if (rc < 0)
+        qn_job_fail(*job, &why);
+    return 1;
+}
+
+int qn_prompts_next(qn_prompts *p, const qn_model *m, qn_job **job,
+                    qn_args **own, qn_err *err)
+{
+    *own = NULL;
+    if (p->batch)
+        return next_line(p, m, job, own, err);
+    if (p->done)
+        return 0;
+    p->done = true;
+    *job = qn_job_new();
+    int rc = add_prompt(*job, p->args, m, p->text, p->n_text, err);
+    if (rc < 0) {
+        qn_job_free(*job);
+        return rc;
+    }
+    return 1;
+}

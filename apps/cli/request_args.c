@@ -1,0 +1,372 @@
+/* request_args.c - see request_args.h. */
+#include "cli/request_args.h"
+
+#include "cli/interrupt.h"
+#include "cli/terminal.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+const qn_opt qn_model_opts[] = {
+    {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
+     .help =
+         "A Hugging Face folder, a GGUF file or a .safetensors file; without it "
+         "the small built-in model.",
+     .also = "model-path model-name-or-path", .env = "QUERN_MODEL"},
+    {"threads", 't', QN_OPT_INT, .arg = "N",
+     .help = "Threads; 0: as many as the machine grants.", .def = "0",
+     .env = "QUERN_THREADS", .lo = 0, .hi = 4096},
+    {"memory-limit", 0, QN_OPT_SIZE, .arg = "BYTES",
+     .help =
+         "Refuse what would need more memory, such as 8GiB; without it, what is "
+         "available."},
+    {"kernels", 0, QN_OPT_CHOICE,
+     .arg = "ref|avx2|avx512|avx512vnni|avx512bf16",
+     .help = "Use no newer instructions than these."},
+    {"exact", 0, QN_OPT_FLAG,
+     .help =
+         "Compute in f32 on the dequantized weights; activations are never rounded. "
+         "Slower."},
+    {0},
+};
+
+const qn_opt qn_engine_opts[] = {
+    {"context", 'c', QN_OPT_INT, .arg = "N",
+     .help =
+         "Tokens of KV cache, for all sequences together; 0: what is needed.",
+     .def = "0", .also = "n-ctx ctx-size max-model-len", .lo = 0,
+     .hi = INT32_MAX},
+    {"batch-size", 'b', QN_OPT_INT, .arg = "N",
+     .help =
+         "Sequences that run at the same time; 0: 16, or fewer if there are fewer.",
+     .def = "0", .also = "max-seqs", .lo = 0, .hi = 4096},
+    {"chunk-size", 0, QN_OPT_INT, .arg = "N",
+     .help = "Tokens of a prompt in one step; 0: 512.", .def = "0",
+     .also = "max-batch ubatch-size", .lo = 0, .hi = 65536},
+    {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16",
+     .help = "Format of the KV cache.", .def = "auto"},
+    {0},
+};
+
+const qn_opt qn_length_opts[] = {
+    {"max-new-tokens", 'n', QN_OPT_INT, .arg = "N",
+     .help = "Longest completion, in tokens.", .def = "256",
+     .also = "max-tokens n-predict", .lo = 0, .hi = INT32_MAX},
+    {"max-length", 0, QN_OPT_INT, .arg = "N",
+     .help = "Longest prompt and completion together, in tokens; overrides "
+             "--max-new-tokens.",
+     .lo = 1, .hi = INT32_MAX},
+    {"min-new-tokens", 0, QN_OPT_INT, .arg = "N",
+     .help = "No end of the text before so many tokens.", .def = "0",
+     .also = "min-tokens", .lo = 0, .hi = INT32_MAX},
+    {"ignore-eos", 0, QN_OPT_FLAG,
+     .help = "Go on to the longest completion, whatever the model says."},
+    {"stop", 's', QN_OPT_LIST, .arg = "TEXT",
+     .help = "End before this text; may be repeated."},
+    {"stop-token-ids", 0, QN_OPT_IDS, .arg = "IDS",
+     .help = "End at one of these tokens."},
+    {0},
+};
+
+const qn_opt qn_output_opts[] = {
+    {"n", 0, QN_OPT_INT, .arg = "N", .help = "Completions of the prompt.",
+     .def = "1", .also = "num-return-sequences", .lo = 1, .hi = 4096},
+    {"num-beams", 0, QN_OPT_INT, .arg = "N",
+     .help = "Search with so many beams; sampling options are not used then.",
+     .def = "1", .also = "beams", .lo = 1, .hi = 4096},
+    {"length-penalty", 0, QN_OPT_REAL, .arg = "X",
+     .help = "Beams are ranked by log probability / length^X.", .def = "1",
+     .lo = -100, .hi = 100},
+    {"early-stopping", 0, QN_OPT_FLAG,
+     .help = "End the search when as many beams have ended as there are."},
+    {"logprobs", 0, QN_OPT_INT, .arg = "K",
+     .help =
+         "Log probabilities of the chosen tokens and the K likeliest; in JSON.",
+     .also = "n-probs top-logprobs", .lo = 0, .hi = 1024},
+    {"show-special", 0, QN_OPT_FLAG,
+     .help = "Leave special tokens in the text."},
+    {0},
+};
+
+const qn_opt qn_sampling_opts[] = {
+    {"temperature", 'T', QN_OPT_REAL, .arg = "X",
+     .help =
+         "0 takes the likeliest token. Without it what the model's "
+         "generation_config.json says, else 0, but 1 when another option here asks "
+         "for chance.",
+     .also = "temp", .lo = 0, .hi = 1e6},
+    {"do-sample", 0, QN_OPT_FLAG,
+     .help = "Let chance choose; --no-do-sample is --temperature 0."},
+    {"seed", 0, QN_OPT_INT, .arg = "N",
+     .help = "Same seed, same text. Without it another one each time.", .lo = 0,
+     .hi = 9e18},
+    {"top-k", 0, QN_OPT_INT, .arg = "N",
+     .help = "Of the N likeliest only; 0: off.", .lo = 0, .hi = INT32_MAX},
+    {"top-p", 0, QN_OPT_REAL, .arg = "X",
+     .help = "Of the likeliest that together have probability X; 1: off.",
+     .lo = 0, .hi = 1},
+    {"min-p", 0, QN_OPT_REAL, .arg = "X",
+     .help = "None below X times the likeliest one's probability; 0: off.",
+     .lo = 0, .hi = 1},
+    {"typical-p", 0, QN_OPT_REAL, .arg = "X",
+     .help = "Locally typical tokens of total probability X; 1: off.",
+     .also = "typical", .lo = 0, .hi = 1},
+    {"top-n-sigma", 0, QN_OPT_REAL, .arg = "X",
+     .help =
+         "None more than X standard deviations below the best logit; 0: off.",
+     .lo = 0, .hi = 1e6},
+    {"xtc-probability", 0, QN_OPT_REAL, .arg = "X",
+     .help = "How often the likeliest ones are left out; 0: off.", .lo = 0,
+     .hi = 1},
+    {"xtc-threshold", 0, QN_OPT_REAL, .arg = "X",
+     .help = "Which ones: those above X, but the last of them.", .lo = 0,
+     .hi = 1},
+    {"mirostat", 0, QN_OPT_INT, .arg = "0|2",
+     .help = "2: mirostat v2 in place of the above.", .lo = 0, .hi = 2},
+    {"mirostat-tau", 0, QN_OPT_REAL, .arg = "X",
+     .help = "Surprise that mirostat aims at.", .also = "mirostat-ent", .lo = 0,
+     .hi = 1e6},
+    {"mirostat-eta", 0, QN_OPT_REAL, .arg = "X", .help = "How fast it learns.",
+     .also = "mirostat-lr", .lo = 0, .hi = 1e6},
+    {"repetition-penalty", 0, QN_OPT_REAL, .arg = "X",
+     .help =
+         "Logits of tokens that were there already are divided by X; 1: off.",
+     .also = "repeat-penalty", .lo = 1e-6, .hi = 1e6},
+    {"penalty-last-n", 0, QN_OPT_INT, .arg = "N",
+     .help = "Tokens that --repetition-penalty looks back; -1: all.",
+     .also = "repeat-last-n", .lo = -1, .hi = INT32_MAX},
+    {"presence-penalty", 0, QN_OPT_REAL, .arg = "X",
+     .help = "Taken from the logits of tokens that the completion has; 0: off.",
+     .lo = -1e6, .hi = 1e6},
+    {"frequency-penalty", 0, QN_OPT_REAL, .arg = "X",
+     .help = "The same for each time that it has them; 0: off.", .lo = -1e6,
+     .hi = 1e6},
+    {"dry-multiplier", 0, QN_OPT_REAL, .arg = "X",
+     .help = "Strength of DRY, which hinders repeated passages; 0: off.",
+     .lo = 0, .hi = 1e6},
+    {"dry-base", 0, QN_OPT_REAL, .arg = "X",
+     .help = "Base of its growth with the length.", .lo = 0, .hi = 1e6},
+    {"dry-allowed-length", 0, QN_OPT_INT, .arg = "N",
+     .help = "Longest repetition that it lets pass.", .lo = 1, .hi = INT32_MAX},
+    {"dry-range", 0, QN_OPT_INT, .arg = "N",
+     .help = "Tokens that it looks back; -1: all.",
+     .also = "dry-penalty-last-n", .lo = -1, .hi = INT32_MAX},
+    {"dry-breakers", 0, QN_OPT_IDS, .arg = "IDS",
+     .help = "Tokens at which a passage ends."},
+    {"logit-bias", 0, QN_OPT_LIST, .arg = "ID=X",
+     .help = "Add X to the logit of token ID; -inf bans it. May be repeated."},
+    {"allowed-ids", 0, QN_OPT_IDS, .arg = "IDS", .help = "No tokens but these.",
+     .also = "allowed-token-ids"},
+    {"banned-ids", 0, QN_OPT_IDS, .arg = "IDS", .help = "None of these tokens.",
+     .also = "bad-token-ids"},
+    {0},
+};
+
+/* ---- the model ----------------------------------------------------------- */
+
+static bool on_progress(void *user, uint64_t done, uint64_t total)
+{
+    qn_progress_show(user, done, total);
+    return !qn_interrupted();
+}
+
+int qn_open_model(qn_model **out, const qn_args *a, const char *path,
+                  bool no_weights, qn_err *err)
+{
+    qn_progress bar;
+    qn_model_params p = {
+        .n_threads = (int)qn_args_int(a, "threads"),
+        .no_weights = no_weights,
+        .memory_limit = (uint64_t)qn_args_int(a, "memory-limit"),
+        .kernels = qn_args_text(a, "kernels"),
+        .exact = qn_args_flag(a, "exact"),
+        .progress = on_progress,
+        .progress_user = &bar,
+    };
+    qn_progress_begin(&bar, "Reading the weights", true,
+                      qn_args_flag(a, "quiet"));
+    int rc = qn_model_open(out, path ? path : qn_args_text(a, "model"), &p,
+                           err);
+    qn_progress_end(&bar);
+    return rc;
+}
+
+int qn_model_operand(const qn_args *a, const char **path, qn_err *err)
+{
+    const char *word = qn_args_operand(a, 0);
+    if (word && qn_args_source(a, "model") == QN_FROM_FLAG)
+        return qn_usage(err,
+                        "the model is given twice: --model %.80s and %.80s",
+                        qn_args_text(a, "model"), word);
+    *path = word ? word : qn_args_text(a, "model");
+    return 0;
+}
+
+void qn_engine_from_args(qn_engine_params *p, const qn_args *a)
+{
+    static const char *const kinds[] = {"auto", "f32", "f16", "bf16"};
+    *p = (qn_engine_params){
+        .n_ctx = qn_args_int(a, "context"),
+        .max_seqs = (int)qn_args_int(a, "batch-size"),
+        .max_batch = (int)qn_args_int(a, "chunk-size"),
+    };
+    for (size_t i = 0; i < QN_COUNTOF(kinds); i++)
+        if (qn_args_is(a, "kv-type", kinds[i]))
+            p->kv_type = (qn_kv_type)i;
+}
+
+/* ---- a request ----------------------------------------------------------- */
+
+typedef struct knob {
+    const char *name;
+    size_t offset;
+    bool is_int;
+    bool asks_chance; /* makes no sense when the likeliest token is taken */
+} knob;
+
+#define REAL(name, field, chance)                         \
+    {                                                     \
+        name, offsetof(qn_sampling, field), false, chance \
+    }
+#define WHOLE(name, field, chance)                       \
+    {                                                    \
+        name, offsetof(qn_sampling, field), true, chance \
+    }
+
+static const knob knobs[] = {
+    REAL("temperature", temperature, false),
+    WHOLE("top-k", top_k, true),
+    REAL("top-p", top_p, true),
+    REAL("min-p", min_p, true),
+    REAL("typical-p", typical_p, true),
+    REAL("top-n-sigma", top_n_sigma, true),
+    REAL("xtc-probability", xtc_probability, true),
+    REAL("xtc-threshold", xtc_threshold, false),
+    WHOLE("mirostat", mirostat, true),
+    REAL("mirostat-tau", mirostat_tau, false),
+    REAL("mirostat-eta", mirostat_eta, false),
+    REAL("repetition-penalty", repetition_penalty, false),
+    WHOLE("penalty-last-n", penalty_last_n, false),
+    REAL("presence-penalty", presence_penalty, false),
+    REAL("frequency-penalty", frequency_penalty, false),
+    REAL("dry-multiplier", dry_multiplier, false),
+    REAL("dry-base", dry_base, false),
+    WHOLE("dry-allowed-length", dry_allowed_length, false),
+    WHOLE("dry-range", dry_range, false),
+};
+
+static uint64_t new_seed(void)
+{
+    uint32_t seed = 0;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = 1;
+    return seed;
+}
+
+/* Returns whether one of the knobs asks for chance. */
+static bool set_knobs(qn_sampling *s, const qn_args *a)
+{
+    bool chance = false;
+    for (size_t i = 0; i < QN_COUNTOF(knobs); i++) {
+        const knob *k = &knobs[i];
+        void *field = (char *)s + k->offset;
+        if (!qn_args_given(a, k->name))
+            continue;
+        if (k->is_int)
+            *(int *)field = (int)qn_args_int(a, k->name);
+        else
+            *(float *)field = (float)qn_args_real(a, k->name);
+        chance = chance || k->asks_chance;
+    }
+    return chance;
+}
+
+static int set_temperature(qn_sampling *s, const qn_args *a, bool chance,
+                           qn_err *err)
+{
+    bool given = qn_args_given(a, "do-sample");
+    bool sample = qn_args_flag(a, "do-sample");
+    if (qn_args_given(a, "temperature")) {
+        if (given && sample != (s->temperature > 0))
+            return qn_usage(err, "--temperature %g contradicts %s",
+                            (double)s->temperature,
+                            sample ? "--do-sample" : "--no-do-sample");
+        return 0;
+    }
+    if (given && !sample)
+        s->temperature = 0;
+    else if (s->temperature == 0 && (chance || sample))
+        s->temperature = 1;
+    return 0;
+}
+
+static int set_bias(qn_sampling *s, qn_logit_bias **bias, const qn_args *a,
+                    qn_err *err)
+{
+    const char *const *texts;
+    size_t n = qn_args_list(a, "logit-bias", &texts);
+    *bias = qn_xcalloc(n + 1, sizeof **bias);
+    for (size_t i = 0; i < n; i++) {
+        char *end, *end2 = NULL;
+        long id = strtol(texts[i], &end, 10);
+        double v = *end == '=' || *end == ':' ? strtod(end + 1, &end2) : 0;
+        if (end == texts[i] || !end2 || end2 == end + 1 || *end2 || id < 0 ||
+            id > INT32_MAX || isnan(v))
+            return qn_usage(err,
+                            "--logit-bias wants ID=X such as 42=-5 or "
+                            "42=-inf, not '%.40s'",
+                            texts[i]);
+        (*bias)[i] = (qn_logit_bias){(int32_t)id, (float)v};
+    }
+    s->logit_bias = *bias;
+    s->n_logit_bias = n;
+    return 0;
+}
+
+static int set_sampling(qn_sampling *s, qn_logit_bias **bias, const qn_args *a,
+                        const qn_model *m, qn_err *err)
+{
+    qn_sampling_from_model(m, s);
+    bool chance = set_knobs(s, a);
+    chance = chance ||
+             (qn_args_int(a, "n") > 1 && qn_args_int(a, "num-beams") == 1);
+    QN_TRY(set_temperature(s, a, chance, err));
+    s->n_allowed = qn_args_ids(a, "allowed-ids", &s->allowed_ids);
+    s->n_banned = qn_args_ids(a, "banned-ids", &s->banned_ids);
+    s->n_dry_breakers = qn_args_ids(a, "dry-breakers", &s->dry_breakers);
+    s->seed = qn_args_given(a, "seed") ? (uint64_t)qn_args_int(a, "seed")
+                                       : new_seed();
+    return set_bias(s, bias, a, err);
+}
+
+int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
+                         const qn_args *a, const qn_model *m, size_t n_prompt,
+                         qn_err *err)
+{
+    qn_request_params_default(p);
+    p->max_new_tokens = (int)qn_args_int(a, "max-new-tokens");
+    if (qn_args_given(a, "max-length")) {
+        int64_t max = qn_args_int(a, "max-length");
+        if (max <= (int64_t)n_prompt)
+            return qn_fail(err, QN_ELIMIT,
+                           "the prompt has %zu tokens and --max-length is "
+                           "%lld: nothing is left for the completion",
+                           n_prompt, (long long)max);
+        p->max_new_tokens = (int)(max - (int64_t)n_prompt);
+    }
+    p->min_new_tokens = (int)qn_args_int(a, "min-new-tokens");
+    p->ignore_eos = qn_args_flag(a, "ignore-eos");
+    p->n_stop = qn_args_list(a, "stop", &p->stop);
+    p->n_stop_ids = qn_args_ids(a, "stop-token-ids", &p->stop_ids);
+    p->n = (int)qn_args_int(a, "n");
+    p->n_beams = (int)qn_args_int(a, "num-beams");
+    p->length_penalty = (float)qn_args_real(a, "length-penalty");
+    p->early_stopping = qn_args_flag(a, "early-stopping");
+    if (qn_args_given(a, "logprobs"))
+        p->n_logprobs = (int)qn_args_int(a, "logprobs");
+    p->skip_special = !qn_args_flag(a, "show-special");
+    return set_sampling(&p->sampling, bias, a, m, err);
+}

@@ -1,0 +1,31 @@
+/* request_args.h - the options that open a model and that shape a request,
+ * shared by the commands that generate text, and what becomes of them. */
+#ifndef QN_CLI_REQUEST_ARGS_H
+#define QN_CLI_REQUEST_ARGS_H
+
+#include "cli/option.h"
+
+extern const qn_opt qn_model_opts[];    /* --model and how it is opened   */
+extern const qn_opt qn_engine_opts[];   /* --context, --batch-size, ...   */
+extern const qn_opt qn_length_opts[];   /* where a completion ends        */
+extern const qn_opt qn_output_opts[];   /* n, beams, logprobs             */
+extern const qn_opt qn_sampling_opts[]; /* temperature, top-p, ...        */
+
+/* Opens --model, or `path` if it is not NULL; progress on a terminal.
+ * `no_weights` as in qn_model_params. */
+int qn_open_model(qn_model **out, const qn_args *a, const char *path,
+                  bool no_weights, qn_err *err);
+/* MODEL as first operand or --model, both is an error; NULL: the built-in. */
+int qn_model_operand(const qn_args *a, const char **path, qn_err *err);
+
+/* What qn_engine_opts say; the caller may fill what they leave 0. */
+void qn_engine_from_args(qn_engine_params *p, const qn_args *a);
+
+/* A request's parameters without its prompt. Arrays point into `a` and into
+ * `bias`, which the caller frees after the request was submitted. Unless the
+ * seed is given it is a new one each time. */
+int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
+                         const qn_args *a, const qn_model *m, size_t n_prompt,
+                         qn_err *err);
+
+#endif

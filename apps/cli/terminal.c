@@ -1,0 +1,147 @@
+/* terminal.c - see terminal.h. */
+#include "cli/terminal.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+bool qn_is_terminal(FILE *f)
+{
+    return isatty(fileno(f)) == 1;
+}
+
+static bool has_colour(FILE *f)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    if ((no && *no) || !qn_is_terminal(f))
+        return false;
+    return term && strcmp(term, "dumb") != 0;
+}
+
+const char *qn_style_on(FILE *f, qn_style s)
+{
+    static const char *const codes[] = {"\033[0m",  "\033[1m",  "\033[2m",
+                                        "\033[31m", "\033[32m", "\033[36m"};
+    return has_colour(f) ? codes[s] : "";
+}
+
+int qn_columns(FILE *f)
+{
+    struct winsize w;
+    if (ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col >= 20)
+        return w.ws_col;
+    return 80;
+}
+
+void qn_put_text(FILE *f, const char *text, size_t n)
+{
+    if (!qn_is_terminal(f)) {
+        fwrite(text, 1, n, f);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool control = (c < 32 && c != '\n' && c != '\t') || c == 127;
+        /* U+0080..U+009F, of which some terminals obey U+009B */
+        if (c == 0xc2 && i + 1 < n && (unsigned char)text[i + 1] < 0xa0) {
+            control = true;
+            i++;
+        }
+        fputc(control ? '?' : c, f);
+    }
+}
+
+void qn_complain(const char *command, const char *text)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s%s:%s %s\n", qn_style_on(stderr, QN_STYLE_RED), command,
+            qn_style_on(stderr, QN_STYLE_NONE), text);
+}
+
+void qn_note(const char *fmt, ...)
+{
+    va_list ap;
+    fflush(stdout);
+    fputs(qn_style_on(stderr, QN_STYLE_DIM), stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "%s\n", qn_style_on(stderr, QN_STYLE_NONE));
+}
+
+/* ---- progress ------------------------------------------------------------ */
+
+#define BEFORE_SHOWN_MS 300
+#define BETWEEN_MS 80
+#define BAR 28
+
+void qn_progress_begin(qn_progress *p, const char *what, bool bytes, bool off)
+{
+    *p = (qn_progress){.what = what,
+                       .t0 = qn_now_ns(),
+                       .bytes = bytes,
+                       .off = off || !qn_is_terminal(stderr)};
+}
+
+static void amount(char *buf, size_t cap, const qn_progress *p, uint64_t n)
+{
+    if (p->bytes)
+        qn_fmt_bytes(buf, cap, n);
+    else
+        snprintf(buf, cap, "%llu", (unsigned long long)n);
+}
+
+void qn_progress_show(qn_progress *p, uint64_t done, uint64_t total)
+{
+    uint64_t now = qn_now_ns();
+    char a[32], b[32], bar[BAR + 1];
+    if (p->off || total == 0 || done > total ||
+        now - p->t0 < BEFORE_SHOWN_MS * 1000000ull ||
+        now - p->last < BETWEEN_MS * 1000000ull)
+        return;
+    p->last = now;
+    p->shown = true;
+    double part = (double)done / (double)total;
+    double left = (double)(now - p->t0) * 1e-9 * (1 - part) /
+                  (part > 0.001 ? part : 0.001);
+    for (int i = 0; i < BAR; i++)
+        bar[i] = i < (int)(part * BAR) ? '#' : '.';
+    bar[BAR] = 0;
+    amount(a, sizeof a, p, done);
+    amount(b, sizeof b, p, total);
+    fprintf(stderr, "\r%s [%s] %3.0f%%  %s of %s, %.0f s left\033[K", p->what,
+            bar, part * 100, a, b, left);
+    fflush(stderr);
+}
+
+void qn_progress_end(qn_progress *p)
+{
+    if (p->shown)
+        fputs("\r\033[K", stderr);
+    p->shown = false;
+}
+
+/* ---- the log ------------------------------------------------------------- */
+
+static int log_level;
+
+static void log_line(void *user, int level, const char *line)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    (void)user;
+    if (level <= log_level)
+        fprintf(stderr, "quern: %s: %s\n", names[level < 0 ? 0 : level & 3],
+                line);
+}
+
+void qn_show_log(int level)
+{
+    log_level = level;
+    qn_set_log(log_line, NULL);
+}
