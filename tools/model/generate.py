@@ -111,7 +111,7 @@ KINDS = {
     "mixed chat": (lambda r: chatml.pieces(talk.mixed(r)), 6),
     "tools": (make_tools, 8.5),
 }
-BOOK_SHARE = 4
+BOOK_SHARE = 3
 
 
 class Generator:

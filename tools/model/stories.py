@@ -22,6 +22,7 @@ SUBJECT = {"any": "a strange day", "home": "coming home", "courage": "courage",
            "patience": "patience", "wonder": "a little miracle"}
 PLOTS = sorted(THEME)
 PRONOUN = {"m": ("he", "him", "his", "himself"), "f": ("she", "her", "her", "herself")}
+POPULAR = 12
 _START = "B K D L M N P R S T V Z Br Dr Gr Kl Tr Fl St Qu Sh Th".split()
 _VOWEL = "a e i o u ai oo ee".split()
 _MIDDLE = "l m n r t d k v b rr nd st ll mb".split()
@@ -37,9 +38,11 @@ def odd_name(rng):
 
 def person_name(rng, gender=None):
     gender = gender or rng.choice("mf")
-    if rng.random() < 0.08:
+    if rng.random() < 0.03:
         return odd_name(rng), gender
-    return rng.choice(WORDS["girls" if gender == "f" else "boys"]), gender
+    names = WORDS["girls" if gender == "f" else "boys"]
+    # Some names are common, so that the likeliest name is one people have.
+    return rng.choice(names[:POPULAR] if rng.random() < 0.2 else names), gender
 
 
 def creature(rng, sort):
