@@ -85,6 +85,8 @@ int qn_ckpt_open(qn_ckpt **out, const char *path, qn_err *err)
         return qn_fail(err, QN_EINVAL, "no model path given");
     ck = new_ckpt(path);
     rc = open_by_kind(ck, path, err);
+    if (rc >= 0)
+        rc = qn_ckpt_join_quantized(ck, err);
     if (rc < 0)
         qn_ckpt_close(ck);
     else
@@ -117,6 +119,7 @@ void qn_ckpt_close(qn_ckpt *ck)
     qn_gguf_kv_free(ck->kv, ck->n_kv);
     free(ck->meta);
     free(ck->tensors);
+    free(ck->parts);
     qn_map_deinit(&ck->kv_by_key);
     qn_map_deinit(&ck->by_name);
     qn_arena_deinit(&ck->arena);
@@ -221,6 +224,11 @@ int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
     const qn_file *f = &ck->files.v[t->file];
     int rc;
 
+    if (t->quant)
+        return qn_fail(err, QN_EUNSUP,
+                       "%s: tensor %s is quantized (%s), its bytes are no "
+                       "elements",
+                       f->path, t->name, t->format);
     if (t->dtype == QN_DTYPE_N)
         return qn_fail(err, QN_EUNSUP,
                        "%s: tensor %s is of %s, which this version of quern "

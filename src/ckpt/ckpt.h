@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "tensor/dtype.h"
+#include "tensor/qmat.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +41,11 @@ typedef struct qn_tensor {
     uint64_t n_bytes;
     int file;        /* index into the checkpoint's files */
     uint64_t offset; /* of the first byte, from the start of that file */
+    /* A quantized matrix that several tensors of the file make up: it stands
+     * for them under the name that it has unquantized; file, offset and
+     * n_bytes are those of its main part. dtype is QN_DTYPE_N: read it with
+     * qn_ckpt_quant_open. NULL: an ordinary tensor. */
+    const struct qn_ckpt_quant *quant;
 } qn_tensor;
 
 typedef struct qn_ckpt qn_ckpt;
@@ -80,6 +86,23 @@ int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
  * the file be cut short meanwhile, touching them ends the program. */
 const void *qn_ckpt_view(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                          size_t n);
+
+/* ---- quantized matrices ------------------------------------------------ */
+
+/* What t->quant says of itself; its parts are named but not in memory. */
+const qn_qmat *qn_ckpt_quant(const qn_tensor *t);
+/* Bytes of all parts in the files. */
+uint64_t qn_ckpt_quant_bytes(const qn_tensor *t);
+/* *m with all parts in memory and checked (qn_qmat_decode may be called),
+ * where the page cache has them or, failing that, in *mem. Any thread. The
+ * rule of qn_ckpt_view holds: to be used soon. */
+int qn_ckpt_quant_open(const qn_ckpt *ck, const qn_tensor *t, qn_qmat *m,
+                       void **mem, qn_err *err);
+void qn_ckpt_quant_close(void *mem);
+/* The tensors that quantized ones are made of, as they lie in the files; the
+ * list of qn_ckpt_tensor does not have them. */
+size_t qn_ckpt_n_parts(const qn_ckpt *ck);
+const qn_tensor *qn_ckpt_part(const qn_ckpt *ck, size_t i);
 
 /* config.json as it is written, but for Infinity and NaN, which come as
  * transformers 5 writes them ({"__float__": "Infinity"}). For GGUF: the same

@@ -26,7 +26,9 @@ struct qn_ckpt {
     QN_VEC(const void *) views; /* of the files; NULL: could not be mapped */
     qn_tensor *tensors;
     size_t n_tensors, cap_tensors;
-    qn_map by_name; /* name -> index into tensors */
+    qn_map by_name;   /* name -> index into tensors */
+    qn_tensor *parts; /* of quantized tensors */
+    size_t n_parts;
     json_t *config, *generation_config;
 
     /* GGUF: the first part's metadata. Keys and values point into meta. */
@@ -67,6 +69,9 @@ void qn_gguf_scalar(qn_gguf_type type, const char *p, qn_gguf_kv *out);
 int qn_gguf_type_size(qn_gguf_type type);
 /* Frees pairs and the arrays of strings that they own. */
 void qn_gguf_kv_free(qn_gguf_kv *kv, size_t n);
+/* Joins the parts of quantized matrices, if the config has a
+ * quantization_config (quantized.c). */
+int qn_ckpt_join_quantized(qn_ckpt *ck, qn_err *err);
 /* Fills ck from an HF directory. */
 int qn_hf_open_dir(qn_ckpt *ck, const char *dir, qn_err *err);
 /* The same from one .safetensors file of such a directory. */

@@ -146,10 +146,23 @@ static int check_shape(const bind_ctx *b, const qn_tensor *t,
     return rc;
 }
 
+/* A quantized matrix is decoded while it is loaded. */
+static int pick_quantized(const bind_ctx *b, qn_slot *s)
+{
+    if (s->kind == QN_VECTOR)
+        return qn_fail(b->err, QN_EUNSUP,
+                       "tensor %s: %s is not supported there", s->t->name,
+                       s->t->format);
+    s->dtype = QN_F32;
+    return QN_OK;
+}
+
 /* The type that the backend gets: as it lies, or f32. */
 static int pick_dtype(const bind_ctx *b, qn_slot *s)
 {
     const qn_tensor *t = s->t;
+    if (t->quant)
+        return pick_quantized(b, s);
     bool real = t->dtype < QN_I8 || t->dtype > QN_BOOL;
     const qn_dtype_row *row = t->dtype < QN_DTYPE_N && real
                                   ? qn_dtype_get(t->dtype)
@@ -168,14 +181,13 @@ static int pick_dtype(const bind_ctx *b, qn_slot *s)
                        " elements are not whole blocks of %s",
                        t->name, s->n_in, t->format);
     qn_backend *be = b->net->be;
-    s->stored = t->dtype;
     s->dtype = s->kind != QN_VECTOR && be->api->weight_supports(be, t->dtype)
                    ? t->dtype
                    : QN_F32;
     return QN_OK;
 }
 
-static int check_tensor(const bind_ctx *b, const qn_slot *s, const qn_name *row,
+static int check_tensor(const bind_ctx *b, const qn_slot *s,
                         const qn_role_shape *shape, bool stacked)
 {
     int64_t want[3];
@@ -187,7 +199,7 @@ static int check_tensor(const bind_ctx *b, const qn_slot *s, const qn_name *row,
         if (n_rows > 1)
             want[n++] = n_rows;
         want[n++] = s->rows.total / n_rows;
-    } else if (row->flags & QN_NAME_TRANSPOSED) {
+    } else if (s->transposed) {
         want[n++] = s->n_in;
         want[n++] = s->rows.total;
     } else {
@@ -197,20 +209,31 @@ static int check_tensor(const bind_ctx *b, const qn_slot *s, const qn_name *row,
     return check_shape(b, s->t, want, n);
 }
 
+/* Bytes of the slot's elements in the file. */
+static int stored_bytes(qn_slot *s, uint64_t elems, qn_err *err)
+{
+    if (!s->t->quant)
+        return qn_dtype_bytes(s->t->dtype, elems, &s->stored_bytes, err);
+    double share = (double)elems / (double)QN_MAX(s->t->n_elems, 1);
+    s->stored_bytes = (uint64_t)(share * (double)qn_ckpt_quant_bytes(s->t));
+    return QN_OK;
+}
+
 /* Accounts for a slot that is complete. */
 static int slot_push(bind_ctx *b, qn_slot *s)
 {
     qn_net *net = b->net;
     uint64_t elems = (uint64_t)s->n_out * (uint64_t)s->n_in;
-    uint64_t bytes;
     QN_TRY(pick_dtype(b, s));
-    QN_TRY(qn_dtype_bytes(s->t->dtype, elems, &bytes, b->err));
+    QN_TRY(stored_bytes(s, elems, b->err));
+    s->format = s->t->format;
+    s->stored = s->t->dtype;
     net->n_params += elems;
     if (s->kind == QN_VECTOR) {
         s->vec_at = net->vector_bytes;
         net->vector_bytes += (elems * sizeof(float) + 63) / 64 * 64;
     } else {
-        net->file_bytes += bytes;
+        net->file_bytes += s->stored_bytes;
         qn_weight_desc d = {s->n_out, s->n_in, s->dtype};
         uint64_t n = net->be->api->weight_bytes(net->be, &d);
         if (!qn_add_u64(net->weight_bytes, n, &net->weight_bytes))
@@ -288,11 +311,12 @@ static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
         .n_out = shape->n_out,
         .n_in = bias ? 1 : shape->n_in,
         .rows = qn_role_rows(&b->net->hp, role, row->cut, shape->n_out),
-        .transposed = !bias && (row->flags & QN_NAME_TRANSPOSED),
+        /* Quantizers turn the matrices of such modules round. */
+        .transposed = !bias && !t->quant && (row->flags & QN_NAME_TRANSPOSED),
     };
     if (stacked)
         s.first = (uint64_t)expert * (uint64_t)s.rows.total * (uint64_t)s.n_in;
-    QN_TRY(check_tensor(b, &s, row, shape, stacked));
+    QN_TRY(check_tensor(b, &s, shape, stacked));
     return slot_push(b, &s);
 }
 

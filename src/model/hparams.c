@@ -465,19 +465,6 @@ static int hp_unknown_family(const char *type, qn_err *err)
     return rc;
 }
 
-static int hp_quantized(const json_t *config, qn_err *err)
-{
-    const json_t *q = json_object_get(config, "quantization_config");
-    if (!q || json_is_null(q))
-        return QN_OK;
-    const char *how = json_string_value(json_object_get(q, "quant_method"));
-    return qn_fail(err, QN_EUNSUP,
-                   HP_DOC ": quantization_config: weights quantized by \"%s\" "
-                          "cannot be read yet; take the unquantized "
-                          "checkpoint or a GGUF file",
-                   how ? how : "an unnamed method");
-}
-
 /* A wrapper's text model, with what only the outer object says (end tokens,
  * tied embeddings): a new reference. */
 static int hp_unwrap(const json_t *config, const qn_family *outer, json_t **out,
@@ -515,7 +502,6 @@ int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err)
     const qn_family *fam = qn_family_find(type);
     if (!fam)
         return hp_unknown_family(type, err);
-    QN_TRY(hp_quantized(config, err));
 
     json_t *text = NULL;
     if (fam->inner) {

@@ -45,6 +45,7 @@ static const key_row key_rows[QN_K_N] = {QN_KEYS(KEY_ROW)};
 static const char harmless[] =
     /* bookkeeping */
     "model_type architectures transformers_version torch_dtype dtype auto_map "
+    "quantization_config compression_config " /* the checkpoint's matter */
     "_name_or_path _commit_hash name_or_path model_name license tags "
     "unsloth_* axolotl_* base_model* *_version is_llama_config "
     "transformers.js_config tokenizer_name init_config verbose "

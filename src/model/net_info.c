@@ -117,9 +117,9 @@ static void info_weights(const qn_net *net, json_t *into)
     json_t *types = json_object(), *roles = json_object();
     for (size_t i = 0; i < net->slots.n; i++) {
         const qn_slot *s = &net->slots.v[i];
-        uint64_t elems = (uint64_t)s->n_out * (uint64_t)s->n_in, bytes = 0;
-        qn_dtype_bytes(s->stored, elems, &bytes, NULL);
-        count(types, qn_dtype_get(s->stored)->name, elems, bytes);
+        uint64_t elems = (uint64_t)s->n_out * (uint64_t)s->n_in;
+        uint64_t bytes = s->stored_bytes;
+        count(types, s->format, elems, bytes);
         count(roles, s->bias ? "biases" : qn_role_name(s->role), elems, bytes);
     }
     json_object_set_new(into, "types", types);

@@ -35,8 +35,10 @@ typedef struct qn_slot {
     int64_t n_out, n_in;
     qn_row_map rows;
     bool transposed;
-    uint64_t first;  /* element of the tensor where its rows begin */
-    qn_dtype stored; /* as the file has it                         */
+    uint64_t first;     /* element of the tensor where its rows begin */
+    qn_dtype stored;    /* as the file has it, QN_DTYPE_N: quantized  */
+    const char *format; /* the name of that (static text)             */
+    uint64_t stored_bytes;
     qn_dtype dtype;  /* of the rows as the backend gets them       */
     uint64_t vec_at; /* of a vector: its place in qn_net.vectors   */
     qn_weight *w;    /* of a matrix, once it exists                */

@@ -243,9 +243,6 @@ static void test_refused(void **state)
                " \"phase\": 3}}",
                QN_EUNSUP, "rope_parameters.phase");
     read_fails("llama", "{\"hidden_act\": \"mish\"}", QN_EUNSUP, "mish");
-    read_fails("llama",
-               "{\"quantization_config\": {\"quant_method\": \"gptq\"}}",
-               QN_EUNSUP, "gptq");
     read_fails("nosuch", NULL, QN_EUNSUP, "llama");
     read_fails("gemma2", "{\"layer_types\": [\"linear_attention\", 1, 2, 3]}",
                QN_EUNSUP, "linear_attention");

@@ -1,0 +1,37 @@
+/* qscheme.h - what the files quant/hf_*.c share, and their rows. */
+#ifndef QN_TENSOR_QSCHEME_H
+#define QN_TENSOR_QSCHEME_H
+
+#include "tensor/qmat.h"
+
+extern const qn_qscheme qn_bnb_nf4_scheme, qn_bnb_fp4_scheme, qn_bnb_i8_scheme;
+extern const qn_qscheme qn_gptq_scheme, qn_awq_scheme;
+extern const qn_qscheme qn_ct_pack_scheme, qn_ct_int8_scheme, qn_ct_fp8_scheme;
+extern const qn_qscheme qn_ct_nvfp4_scheme, qn_ct_mxfp4_scheme;
+extern const qn_qscheme qn_fp8_scheme, qn_fp8_block_scheme;
+extern const qn_qscheme qn_modelopt_fp8_scheme, qn_modelopt_nvfp4_scheme;
+extern const qn_qscheme qn_mxfp4_scheme;
+
+/* Code books: what 4-bit floats (2 exponent bits) and e4m3 bytes mean. */
+extern const float qn_e2m1_table[16];
+const float *qn_e4m3_table(void); /* [256] */
+
+/* Element i of a part whose type is f32, f16, bf16, f8_e4m3, u8 or i8. */
+float qn_qpart_at(const qn_qpart *p, int64_t i);
+int32_t qn_qpart_i32(const qn_qpart *p, int64_t i);
+
+/* ---- checks, with the words of an error -------------------------------- */
+
+/* The part has these dimensions. */
+bool qn_qpart_is(const qn_qpart *p, int n_dims, int64_t d0, int64_t d1);
+int qn_qpart_bad(const qn_qmat *m, int part, const char *wanted, qn_err *err);
+/* Part i is of a floating type / of that type. */
+int qn_qpart_want_float(const qn_qmat *m, int part, qn_err *err);
+int qn_qpart_want(const qn_qmat *m, int part, qn_dtype t, qn_err *err);
+/* The matrix is [n_out, n_in]. */
+void qn_qmat_shape2(qn_qmat *m, int64_t n_out, int64_t n_in);
+/* Group size of n_in elements in n_group groups when the configuration says
+ * `said` (<= 0: nothing, or all of the row). */
+int qn_qmat_group(qn_qmat *m, int64_t n_group, int64_t said, qn_err *err);
+
+#endif

@@ -1,0 +1,79 @@
+/* hf_awq.c - AWQ in AutoAWQ's "gemm" layout: 4 bits, along n_out.
+ *
+ *   qweight  i32 [n_in, n_out / 8]
+ *   qzeros   i32 [n_group, n_out / 8]
+ *   scales   f16 [n_group, n_out]
+ *
+ * Of the eight columns in a word, 0 2 4 6 1 3 5 7 are its nibbles from the
+ * lowest on.
+ *
+ *   w = (code - zero) * scale */
+#include "tensor/qscheme.h"
+
+enum {
+    P_QWEIGHT,
+    P_QZEROS,
+    P_SCALES
+};
+
+static int awq_plan(qn_qmat *m, const json_t *q, qn_err *err)
+{
+    const qn_qpart *w = &m->part[P_QWEIGHT], *s = &m->part[P_SCALES];
+    int64_t said = 0, bits = 4;
+    QN_TRY(qn_json_i64(q, "bits", &bits, "quantization_config", err));
+    QN_TRY(qn_json_i64(q, "group_size", &said, "quantization_config", err));
+    if (bits != 4)
+        return qn_fail(err, QN_EUNSUP,
+                       "quantization_config: awq of %d bits cannot be read; "
+                       "there is only 4",
+                       (int)bits);
+    QN_TRY(qn_qpart_want(m, P_QWEIGHT, QN_I32, err));
+    QN_TRY(qn_qpart_want(m, P_QZEROS, QN_I32, err));
+    QN_TRY(qn_qpart_want_float(m, P_SCALES, err));
+    if (w->n_dims != 2 || w->shape[1] > INT32_MAX)
+        return qn_qpart_bad(m, P_QWEIGHT, "[n_in, n_out / 8]", err);
+    qn_qmat_shape2(m, w->shape[1] * 8, w->shape[0]);
+    m->bits = 4;
+    m->zeros = true;
+    if (s->n_dims != 2 || s->shape[1] != m->n_out)
+        return qn_qpart_bad(m, P_SCALES, "[n_group, n_out]", err);
+    if (!qn_qpart_is(&m->part[P_QZEROS], 2, s->shape[0], m->n_out / 8))
+        return qn_qpart_bad(m, P_QZEROS, "[n_group, n_out / 8]", err);
+    return qn_qmat_group(m, s->shape[0], said, err);
+}
+
+/* Nibble of column c in row i of a part that is [.., n_out / 8]. */
+static uint8_t awq_at(const qn_qpart *p, int64_t i, int64_t c)
+{
+    static const uint8_t place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+    uint32_t word = (uint32_t)qn_qpart_i32(p, i * p->shape[1] + c / 8);
+    return word >> 4 * place[c % 8] & 15;
+}
+
+static void awq_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
+                       qn_qrows *out)
+{
+    int64_t n_group = qn_qmat_n_group(m);
+    for (int64_t k = 0; k < m->n_in; k++)
+        for (int64_t r = 0; r < n_row; r++)
+            out->codes[r * m->n_in + k] = awq_at(&m->part[P_QWEIGHT], k,
+                                                 row + r);
+    for (int64_t g = 0; g < n_group; g++) {
+        for (int64_t r = 0; r < n_row; r++) {
+            int64_t at = r * n_group + g;
+            out->zeros[at] = awq_at(&m->part[P_QZEROS], g, row + r);
+            out->scales[at] = qn_qpart_at(&m->part[P_SCALES],
+                                          g * m->n_out + row + r);
+        }
+    }
+}
+
+const qn_qscheme qn_awq_scheme = {
+    .name = "awq",
+    .method = "awq",
+    .part = {{".qweight", true, false},
+             {".qzeros", true, false},
+             {".scales", true, false}},
+    .plan = awq_plan,
+    .unpack = awq_unpack,
+};

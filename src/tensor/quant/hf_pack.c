@@ -1,0 +1,135 @@
+/* hf_pack.c - compressed-tensors "pack-quantized": integers of 1 to 8 bits.
+ *
+ *   weight_packed      i32 [n_out, ceil(n_in / f)]    f = 32 / bits, whole
+ *   weight_scale       [n_out, n_group], or one per row or matrix
+ *   weight_zero_point  i32 [ceil(n_out / f), n_group] packed along n_out, or
+ *                      absent: symmetric
+ *   weight_shape       i64 [2] = n_out, n_in
+ *   weight_g_idx       i32 [n_in], with activation order
+ *
+ * Signed q in [-2^(b-1), 2^(b-1)) is held as q + 2^(b-1); so are zero points.
+ * f codes a word, the first lowest; bits beyond f * bits stay empty.
+ *
+ *   w = (q - zero) * scale */
+#include "tensor/qscheme.h"
+
+#include <string.h>
+
+enum {
+    P_PACKED,
+    P_SCALE,
+    P_SHAPE,
+    P_ZERO,
+    P_G_IDX
+};
+
+/* Bits that the shapes agree with and that some group of the configuration
+ * names; 0: none. */
+static int pack_bits(const json_t *q, int64_t n_in, int64_t n_words,
+                     int64_t *group)
+{
+    const json_t *groups = json_object_get(q, "config_groups");
+    const char *key;
+    json_t *g;
+    json_object_foreach((json_t *)groups, key, g)
+    {
+        const json_t *w = json_object_get(g, "weights");
+        int64_t b = json_integer_value(json_object_get(w, "num_bits"));
+        if (b < 1 || b > 8)
+            continue;
+        int64_t f = 32 / b;
+        if ((n_in + f - 1) / f != n_words)
+            continue;
+        *group = json_integer_value(json_object_get(w, "group_size"));
+        return (int)b;
+    }
+    return 0;
+}
+
+static bool pack_is_main(const qn_qpart *p)
+{
+    return p->dtype == QN_I32;
+}
+
+static int pack_plan(qn_qmat *m, const json_t *q, qn_err *err)
+{
+    const qn_qpart *w = &m->part[P_PACKED], *s = &m->part[P_SCALE];
+    int64_t dims[2], said = 0;
+    QN_TRY(qn_qpart_want(m, P_SHAPE, QN_I64, err));
+    QN_TRY(qn_qpart_want_float(m, P_SCALE, err));
+    if (m->part[P_SHAPE].n_elems != 2)
+        return qn_qpart_bad(m, P_SHAPE, "[2]", err);
+    memcpy(dims, m->part[P_SHAPE].p, sizeof dims);
+    if (w->n_dims != 2 || dims[0] != w->shape[0] || dims[1] < 1 ||
+        dims[1] > INT32_MAX)
+        return qn_qpart_bad(m, P_PACKED, "[n_out, n_in / (32 / bits)]", err);
+    qn_qmat_shape2(m, dims[0], dims[1]);
+    m->bits = pack_bits(q, m->n_in, w->shape[1], &said);
+    if (!m->bits)
+        return qn_qpart_bad(m, P_PACKED,
+                            "packed to a num_bits of the "
+                            "quantization_config",
+                            err);
+    int64_t n_group = s->n_dims == 2 ? s->shape[1] : 1;
+    m->block[0] = s->n_elems == 1 ? m->n_out : 1; /* rows of a scale */
+    if (s->n_elems != (uint64_t)(n_group * (m->n_out / m->block[0])))
+        return qn_qpart_bad(m, P_SCALE, "[n_out, n_group]", err);
+    QN_TRY(qn_qmat_group(m, n_group, said, err));
+    m->zero = (float)(1 << (m->bits - 1));
+    int64_t f = 32 / m->bits;
+    m->zeros = m->part[P_ZERO].name != NULL;
+    if (m->zeros) {
+        QN_TRY(qn_qpart_want(m, P_ZERO, QN_I32, err));
+        if (!qn_qpart_is(&m->part[P_ZERO], 2, (m->n_out + f - 1) / f, n_group))
+            return qn_qpart_bad(m, P_ZERO, "[n_out / (32 / bits), n_group]",
+                                err);
+    }
+    if (m->part[P_G_IDX].name) {
+        QN_TRY(qn_qpart_want(m, P_G_IDX, QN_I32, err));
+        if (m->part[P_G_IDX].n_elems != (uint64_t)m->n_in)
+            return qn_qpart_bad(m, P_G_IDX, "[n_in]", err);
+        m->g_idx_part = P_G_IDX;
+    }
+    return QN_OK;
+}
+
+static uint8_t field(const qn_qpart *p, int64_t word, int64_t i, int bits)
+{
+    uint32_t v = (uint32_t)qn_qpart_i32(p, word);
+    return (uint8_t)(v >> i * bits & ((1u << bits) - 1));
+}
+
+static void pack_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
+                        qn_qrows *out)
+{
+    int64_t n_group = qn_qmat_n_group(m), f = 32 / m->bits;
+    int64_t words = m->part[P_PACKED].shape[1];
+    for (int64_t r = 0; r < n_row; r++) {
+        for (int64_t k = 0; k < m->n_in; k++)
+            out->codes[r * m->n_in + k] = field(&m->part[P_PACKED],
+                                                (row + r) * words + k / f,
+                                                k % f, m->bits);
+        int64_t s_row = (row + r) / m->block[0] * n_group;
+        for (int64_t g = 0; g < n_group; g++) {
+            int64_t at = r * n_group + g;
+            out->scales[at] = qn_qpart_at(&m->part[P_SCALE], s_row + g);
+            if (m->zeros)
+                out->zeros[at] = field(&m->part[P_ZERO],
+                                       (row + r) / f * n_group + g,
+                                       (row + r) % f, m->bits);
+        }
+    }
+}
+
+const qn_qscheme qn_ct_pack_scheme = {
+    .name = "compressed-tensors packed",
+    .method = "compressed-tensors",
+    .part = {{".weight_packed", true, false},
+             {".weight_scale", true, false},
+             {".weight_shape", true, true},
+             {".weight_zero_point", false, false},
+             {".weight_g_idx", false, false}},
+    .is_main = pack_is_main,
+    .plan = pack_plan,
+    .unpack = pack_unpack,
+};
