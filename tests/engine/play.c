@@ -14,6 +14,17 @@ qn_model *play_model(const char *name, int n_threads)
     return m;
 }
 
+qn_model *play_builtin(void)
+{
+    qn_model *m = NULL;
+    qn_err err = {0};
+    int rc = qn_model_open(&m, NULL, &(qn_model_params){.n_threads = 2}, &err);
+
+    if (rc < 0 && rc != QN_ENOENT)
+        fail_msg("%s", err.msg);
+    return m;
+}
+
 qn_engine *play_engine(qn_model *m, int64_t n_ctx, int max_seqs, int max_batch)
 {
     qn_engine *e = NULL;

@@ -28,6 +28,8 @@ typedef struct play {
 
 /* A model of tests/data/models, or a path. n_threads 0: 2. */
 qn_model *play_model(const char *name, int n_threads);
+/* The built-in model, or NULL where it does not lie beside the tree. */
+qn_model *play_builtin(void);
 qn_engine *play_engine(qn_model *m, int64_t n_ctx, int max_seqs, int max_batch);
 /* Greedy, ends ignored, no text unless asked. */
 qn_request_params play_params(const int32_t *prompt, size_t n_prompt,
