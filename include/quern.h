@@ -109,6 +109,31 @@ QN_API int qn_model_n_vocab(const qn_model *model);
 /* Longest prompt + completion the model was made for, tokens. */
 QN_API int64_t qn_model_n_ctx_train(const qn_model *model);
 
+typedef struct qn_pull_status {
+    uint64_t done, total; /* bytes that are here; of all files known so far */
+    int files_done, files_total;
+    const char *note; /* what is being waited for, or NULL */
+} qn_pull_status;
+
+/* Called about ten times a second from the caller's thread. Return false to
+ * stop (qn_pull then fails with QN_ECANCEL). */
+typedef bool (*qn_pull_fn)(void *user, const qn_pull_status *status);
+
+typedef struct qn_pull_params {
+    const char *file;    /* NULL, or part of the name of a GGUF file    */
+    int n_parallel;      /* files at a time; 0: 4                       */
+    qn_pull_fn progress; /* may be NULL                                 */
+    void *progress_user;
+} qn_pull_params;
+
+/* Downloads org/name[@revision] from the Hugging Face hub into its cache, what
+ * is needed and not there yet, checksums compared; *path is what qn_model_open
+ * takes. An attempt that failed is continued by the next. Heeds HF_TOKEN,
+ * HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE. QN_EUNSUP without
+ * libcurl on this machine. Any thread; two at once wait for each other. */
+QN_API int qn_pull(const char *name, const qn_pull_params *params, char **path,
+                   qn_err *err);
+
 /* ---- text ------------------------------------------------------------ */
 
 /* Text -> ids. `special`: add what the post-processor adds (BOS, ...).

@@ -7,9 +7,12 @@
 
 # What each set of packages is for (names are those of Debian 12 and Ubuntu
 # 24.04). `libjansson-dev` brings JSON, `libpcre2-dev` and `libutf8proc-dev`
-# the tokenizers' regular expressions and Unicode, `libedit-dev` the chat line.
+# the tokenizers' regular expressions and Unicode, `libedit-dev` the chat line,
+# libcurl (of whichever build) and `nettle-dev` downloads and their checksums.
+# a|b: one of them; the first is installed if none is there.
 packages_build='gcc libc6-dev cmake ninja-build pkg-config
-    libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev'
+    libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev
+    libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev nettle-dev'
 packages_test='libcmocka-dev'
 
 log_dir=build/log
@@ -55,9 +58,11 @@ need_packages() {
     fi
     _missing=
     for _p in "$@"; do
-        case $(dpkg-query -W -f '${db:Status-Status}' "$_p" 2>/dev/null) in
-        installed) ;;
-        *) _missing="$_missing $_p" ;;
+        # shellcheck disable=SC2046 # alternatives are words
+        case $(dpkg-query -W -f '${db:Status-Status} ' \
+            $(echo "$_p" | tr '|' ' ') 2>/dev/null) in
+        installed* | *' installed'*) ;;
+        *) _missing="$_missing ${_p%%|*}" ;;
         esac
     done
     [ -n "$_missing" ] || return 0
