@@ -90,6 +90,8 @@ typedef struct qn_model_params {
                                  activations are never rounded (slower)   */
     qn_progress_fn progress; /* may be NULL                              */
     void *progress_user;
+    bool text_only; /* tokenizer and chat template only: a folder or a GGUF
+                       file without a network, or with an unknown one, will do */
 } qn_model_params;
 
 /* Opens an HF directory, a .gguf or .safetensors file, org/name[@revision] as

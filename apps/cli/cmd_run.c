@@ -89,6 +89,7 @@ typedef struct run_state {
     QN_VEC(qn_job *) jobs; /* jobs[0] is number `first` */
     int64_t first;
     int n_failed;
+    qn_err why; /* the last failure */
     double load_ms;
     uint64_t t_start, t0; /* of the program, of the first job */
     int64_t n_prompt, n_new;
@@ -131,8 +132,10 @@ static void print_text(run_state *r, const qn_job *job)
 
 static void give_out(run_state *r, qn_job *job)
 {
-    if (job->failed.code)
+    if (job->failed.code) {
         r->n_failed++;
+        r->why = job->failed;
+    }
     if (r->json)
         qn_job_print_json(job, qn_prompts_is_batch(r->source) ? r->first : -1,
                           stdout);
@@ -293,21 +296,6 @@ static int interrupted(run_state *r, qn_err *err)
     return qn_fail(err, QN_ECANCEL, "interrupted");
 }
 
-/* A step failed: when that ended a job of a batch, the rest goes on. */
-static int blame(run_state *r, int rc, const qn_err *err)
-{
-    bool found = false;
-    for (size_t i = 0; i < r->jobs.n; i++) {
-        qn_job *job = r->jobs.v[i];
-        if (job->failed.code || !job->n ||
-            job->out[0].finish != QN_FINISH_ERROR)
-            continue;
-        qn_job_fail(job, err);
-        found = true;
-    }
-    return found && qn_prompts_is_batch(r->source) ? 0 : rc;
-}
-
 static int loop(run_state *r, qn_err *err)
 {
     bool more = true;
@@ -321,10 +309,9 @@ static int loop(run_state *r, qn_err *err)
         if (qn_interrupted())
             return r->engine ? interrupted(r, err)
                              : qn_fail(err, QN_ECANCEL, "interrupted");
-        rc = r->engine ? qn_engine_step(r->engine, err) : 0;
+        if (r->engine)
+            QN_TRY(qn_engine_step(r->engine, err));
         pump(r);
-        if (rc < 0)
-            QN_TRY(blame(r, rc, err));
     }
 }
 
@@ -354,7 +341,10 @@ static int run(qn_args *a, qn_err *err)
     rc = loop(&r, err);
     if (r.first > 0)
         statistics(&r, batch);
-    if (rc == 0 && r.n_failed)
+    if (rc == 0 && r.n_failed && !batch) {
+        *err = r.why;
+        rc = err->code;
+    } else if (rc == 0 && r.n_failed)
         rc = qn_fail(err, QN_EINVAL,
                      "%d of %lld prompts failed; their lines "
                      "say why",

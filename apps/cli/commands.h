@@ -7,6 +7,12 @@
 extern const qn_command *const qn_commands[]; /* NULL ends */
 
 extern const qn_command qn_cmd_run;
+extern const qn_command qn_cmd_info;
+extern const qn_command qn_cmd_doctor;
+extern const qn_command qn_cmd_tokenize;
+extern const qn_command qn_cmd_detokenize;
+extern const qn_command qn_cmd_template;
+extern const qn_command qn_cmd_logits;
 
 /* The whole program: returns its exit status. */
 int qn_cli_main(int argc, char **argv);

@@ -145,6 +145,8 @@ void qn_job_pump(qn_job *job, qn_job_text_fn text, void *user)
             text(user, ev.index, ev.text, ev.text_len);
         if (ev.finish != QN_FINISH_NONE && c->finish == QN_FINISH_NONE) {
             c->finish = ev.finish;
+            if (ev.finish == QN_FINISH_ERROR)
+                qn_request_error(job->req, &job->failed);
             job->n_running--;
         }
     }

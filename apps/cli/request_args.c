@@ -13,8 +13,8 @@
 const qn_opt qn_model_opts[] = {
     {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
      .help =
-         "A Hugging Face folder, a GGUF file or a .safetensors file; without it "
-         "the small built-in model.",
+         "A Hugging Face folder, a GGUF file or a .safetensors file; \"builtin\", "
+         "or nothing, is the small built-in model.",
      .also = "model-path model-name-or-path", .env = "QUERN_MODEL"},
     {"threads", 't', QN_OPT_INT, .arg = "N",
      .help = "Threads; 0: as many as the machine grants.", .def = "0",
@@ -23,8 +23,7 @@ const qn_opt qn_model_opts[] = {
      .help =
          "Refuse what would need more memory, such as 8GiB; without it, what is "
          "available."},
-    {"kernels", 0, QN_OPT_CHOICE,
-     .arg = "ref|avx2|avx512|avx512vnni|avx512bf16",
+    {"isa", 0, QN_OPT_CHOICE, .arg = "ref|avx2|avx512|avx512vnni|avx512bf16",
      .help = "Use no newer instructions than these."},
     {"exact", 0, QN_OPT_FLAG,
      .help =
@@ -181,15 +180,17 @@ int qn_open_model(qn_model **out, const qn_args *a, const char *path,
         .n_threads = (int)qn_args_int(a, "threads"),
         .no_weights = no_weights,
         .memory_limit = (uint64_t)qn_args_int(a, "memory-limit"),
-        .kernels = qn_args_text(a, "kernels"),
+        .kernels = qn_args_text(a, "isa"),
         .exact = qn_args_flag(a, "exact"),
         .progress = on_progress,
         .progress_user = &bar,
     };
     qn_progress_begin(&bar, "Reading the weights", true,
                       qn_args_flag(a, "quiet"));
-    int rc = qn_model_open(out, path ? path : qn_args_text(a, "model"), &p,
-                           err);
+    path = path ? path : qn_args_text(a, "model");
+    if (path && strcmp(path, "builtin") == 0)
+        path = NULL;
+    int rc = qn_model_open(out, path, &p, err);
     qn_progress_end(&bar);
     return rc;
 }

@@ -89,6 +89,9 @@ QN_API int qn_model_info(const qn_model *m, int64_t n_ctx, int n_seq,
         return qn_fail(err, QN_EINVAL,
                        "n_ctx %lld x %d sequences: out of range",
                        (long long)n_ctx, n_seq);
+    if (!m->net)
+        return qn_fail(err, QN_EINVAL, "%s was opened for its text only",
+                       m->path);
     json_t *o = json_object();
     set(o, "path", json_string(m->path));
     set(o, "container", json_string(m->container));

@@ -8,6 +8,7 @@
 #include "engine/model_int.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "engine/builtin.h"
 #include "engine/vocab.h"
@@ -60,17 +61,56 @@ static void find_ends(qn_model *m)
     }
 }
 
-static void open_text(qn_model *m, const qn_ckpt *ck)
+/* From the checkpoint, or (ck NULL) from a folder. */
+static void open_text(qn_model *m, const qn_ckpt *ck, const char *dir)
 {
-    if (qn_vocab_open(&m->tok, ck, &m->tok_err) < 0) {
+    int rc = ck ? qn_vocab_open(&m->tok, ck, &m->tok_err)
+                : qn_tok_open_dir(&m->tok, dir, &m->tok_err);
+    if (rc < 0) {
         m->tok = NULL;
         qn_log(1, "no tokenizer: %s", m->tok_err.msg);
     }
-    if (qn_template_open(&m->chat, ck, m->tok, &m->chat_err) < 0) {
+    rc = ck ? qn_template_open(&m->chat, ck, m->tok, &m->chat_err)
+            : qn_template_open_dir(&m->chat, dir, m->tok, &m->chat_err);
+    if (rc < 0) {
         m->chat = NULL;
         if (m->chat_err.code != QN_ENOENT)
             qn_log(1, "no chat template: %s", m->chat_err.msg);
     }
+}
+
+/* The folder of a path without a checkpoint: itself, or where a
+ * tokenizer.json lies. */
+static char *text_folder(const char *path)
+{
+    if (qn_path_is_dir(path))
+        return qn_xstrdup(path);
+    if (!qn_path_is_file(path) || qn_ends(path, ".gguf"))
+        return NULL;
+    const char *slash = strrchr(path, '/');
+    return slash ? qn_xstrndup(path, QN_MAX((size_t)(slash - path), 1))
+                 : qn_xstrdup(".");
+}
+
+/* Tokenizer and template, from whatever has them: a network that is unknown
+ * or not there does not matter. */
+static int open_text_only(qn_model *m, const char *path, qn_err *err)
+{
+    qn_ckpt *ck = NULL;
+    qn_err why;
+    int rc = qn_ckpt_open(&ck, path, &why);
+    char *dir = rc < 0 ? text_folder(path) : NULL;
+    if (ck || dir)
+        open_text(m, ck, dir);
+    m->container = ck && qn_ckpt_container(ck) == QN_CKPT_GGUF ? "gguf" : "hf";
+    qn_ckpt_close(ck);
+    bool found = dir != NULL || ck != NULL;
+    free(dir);
+    if (m->tok || m->chat)
+        return 0;
+    if (!found)
+        return qn_fail(err, rc, "%s", why.msg);
+    return qn_fail(err, m->tok_err.code, "%s", m->tok_err.msg);
 }
 
 QN_API int qn_model_open(qn_model **out, const char *path,
@@ -87,6 +127,11 @@ QN_API int qn_model_open(qn_model **out, const char *path,
         path = builtin;
     }
     m->path = qn_xstrdup(path);
+    m->no_weights = p.no_weights || p.text_only;
+    if (p.text_only) {
+        QN_TRY_OUT(open_text_only(m, path, err));
+        goto done;
+    }
     QN_TRY_OUT(qn_ckpt_open(&ck, path, err));
     m->container = qn_ckpt_container(ck) == QN_CKPT_GGUF ? "gguf" : "hf";
     if (qn_ckpt_generation_config(ck))
@@ -97,9 +142,9 @@ QN_API int qn_model_open(qn_model **out, const char *path,
                         .progress = p.progress,
                         .progress_user = p.progress_user};
     QN_TRY_OUT(qn_net_open(&m->net, ck, m->be, &np, err));
-    open_text(m, ck);
+    open_text(m, ck, NULL);
     find_ends(m);
-    m->no_weights = p.no_weights;
+done:
     m->load_ms = qn_ms_since(t0);
     *out = m;
     m = NULL;
@@ -126,12 +171,16 @@ QN_API void qn_model_close(qn_model *m)
 
 QN_API int qn_model_n_vocab(const qn_model *m)
 {
+    if (!m->net)
+        return m->tok ? (int)qn_tok_n_vocab(m->tok) : 0;
     return qn_net_hparams(m->net)->n_vocab;
 }
 
 /* Configurations with linear or dynamic scaling state the length before it. */
 QN_API int64_t qn_model_n_ctx_train(const qn_model *m)
 {
+    if (!m->net)
+        return 0;
     const qn_hparams *hp = qn_net_hparams(m->net);
     const qn_rope_hp *r = &hp->rope[0];
     bool scaled = hp->n_rope > 0 && (r->scaling == QN_ROPE_LINEAR ||

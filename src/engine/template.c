@@ -6,6 +6,7 @@
  * folder's configuration says, or the texts of the vocabulary's roles. */
 #include "engine/template.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "engine/vocab.h"
@@ -23,16 +24,14 @@ struct qn_template {
 
 /* The JSON of a side file, or NULL when there is none or it is not JSON: the
  * tokenizer complains about that, templates do without. */
-static json_t *side_json(const qn_ckpt *ck, const char *name)
+static json_t *side_json(const char *dir, const char *name)
 {
-    char *text = NULL;
-    size_t n = 0;
     json_t *v = NULL;
-    if (qn_ckpt_side_file(ck, name, &text, &n, NULL) < 0)
-        return NULL;
-    if (n > MAX_CONFIG || qn_json_parse_python(&v, text, n, name, NULL) < 0)
+    char *path = qn_path_join(dir, name);
+    if (!qn_path_is_file(path) ||
+        qn_json_load_python(&v, path, MAX_CONFIG, NULL) < 0)
         v = NULL;
-    qn_free(text);
+    free(path);
     return v;
 }
 
@@ -53,18 +52,16 @@ static void add_roles(json_t *special, const qn_tok *tok)
     add_role(special, "pad_token", tok, QN_TOK_PAD);
 }
 
-static int open_folder(qn_template *t, const qn_ckpt *ck, qn_err *err)
+static int open_folder(qn_template *t, const char *dir, qn_err *err)
 {
-    char *dir = qn_vocab_dir(ck);
-    json_t *config = side_json(ck, "tokenizer_config.json");
+    json_t *config = side_json(dir, "tokenizer_config.json");
     int rc = qn_chattpl_open_dir(&t->tpl, dir, config, err);
     if (rc == 0) {
-        json_t *map = side_json(ck, "special_tokens_map.json");
+        json_t *map = side_json(dir, "special_tokens_map.json");
         t->special = qn_chattpl_special_tokens(config, map);
         json_decref(map);
     }
     json_decref(config);
-    free(dir);
     return rc;
 }
 
@@ -103,13 +100,9 @@ static int open_gguf_templates(qn_template *t, const qn_ckpt *ck, qn_err *err)
     return rc;
 }
 
-int qn_template_open(qn_template **out, const qn_ckpt *ck, const qn_tok *tok,
-                     qn_err *err)
+static int finish_open(qn_template **out, qn_template *t, const qn_tok *tok,
+                       int rc)
 {
-    qn_template *t = qn_xcalloc(1, sizeof *t);
-    int rc = qn_ckpt_container(ck) == QN_CKPT_GGUF
-                 ? open_gguf_templates(t, ck, err)
-                 : open_folder(t, ck, err);
     if (rc < 0) {
         qn_template_close(t);
         return rc;
@@ -117,6 +110,26 @@ int qn_template_open(qn_template **out, const qn_ckpt *ck, const qn_tok *tok,
     add_roles(t->special, tok);
     *out = t;
     return 0;
+}
+
+int qn_template_open_dir(qn_template **out, const char *dir, const qn_tok *tok,
+                         qn_err *err)
+{
+    qn_template *t = qn_xcalloc(1, sizeof *t);
+    return finish_open(out, t, tok, open_folder(t, dir, err));
+}
+
+int qn_template_open(qn_template **out, const qn_ckpt *ck, const qn_tok *tok,
+                     qn_err *err)
+{
+    if (qn_ckpt_container(ck) == QN_CKPT_GGUF) {
+        qn_template *t = qn_xcalloc(1, sizeof *t);
+        return finish_open(out, t, tok, open_gguf_templates(t, ck, err));
+    }
+    char *dir = qn_vocab_dir(ck);
+    int rc = qn_template_open_dir(out, dir, tok, err);
+    free(dir);
+    return rc;
 }
 
 void qn_template_close(qn_template *t)

@@ -13,6 +13,9 @@ typedef struct qn_template qn_template;
  * one that cannot be rendered exactly. `tok` may be NULL. */
 int qn_template_open(qn_template **out, const qn_ckpt *ck, const qn_tok *tok,
                      qn_err *err);
+/* The same from a folder, whether or not it holds a checkpoint. */
+int qn_template_open_dir(qn_template **out, const char *dir, const qn_tok *tok,
+                         qn_err *err);
 void qn_template_close(qn_template *t);
 /* As qn_chat_render (quern.h); appends to out. */
 int qn_template_render(const qn_template *t, const char *messages,

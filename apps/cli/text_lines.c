@@ -1,0 +1,117 @@
+/* text_lines.c - see text_lines.h. */
+#include "cli/text_lines.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "cli/prompts.h"
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_FILE ((size_t)64 << 20)
+
+static bool model_by_option(const qn_args *a)
+{
+    return qn_args_given(a, "model");
+}
+
+int qn_text_operands(const qn_args *a, size_t *first, qn_err *err)
+{
+    *first = model_by_option(a) ? 0 : 1;
+    if (a->operands.n < *first)
+        return qn_usage(err, "which model? quern %s %s", a->cmd->name,
+                        a->cmd->operands);
+    return 0;
+}
+
+int qn_open_text_model(qn_model **out, const qn_args *a, qn_err *err)
+{
+    qn_model_params p = {.text_only = true};
+    const char *path = model_by_option(a) ? qn_args_text(a, "model")
+                                          : qn_args_operand(a, 0);
+    if (strcmp(path, "builtin") == 0)
+        path = NULL;
+    return qn_model_open(out, path, &p, err);
+}
+
+int qn_words_or_file(const qn_args *a, size_t first, const char *path,
+                     char **text, size_t *n, qn_err *err)
+{
+    if (a->operands.n > first) {
+        qn_str s;
+        qn_str_init(&s);
+        for (size_t i = first; i < a->operands.n; i++) {
+            if (i > first)
+                qn_str_addc(&s, ' ');
+            qn_str_adds(&s, a->operands.v[i]);
+        }
+        *text = qn_str_take(&s, n);
+        return 0;
+    }
+    if (path && strcmp(path, "-") != 0)
+        return qn_file_slurp(text, n, path, MAX_FILE, err);
+    if (!path && qn_is_terminal(stdin))
+        qn_note("reading from the terminal; end with Ctrl-D");
+    return qn_read_stream(stdin, "standard input", text, n, err);
+}
+
+/* A bare string or number is no document for every JSON reader: as the only
+ * element of a list it is. */
+static int parse_line(const char *line, size_t n, const char *where, json_t **v,
+                      qn_err *err)
+{
+    qn_str s;
+    json_t *list = NULL;
+    qn_str_init(&s);
+    qn_str_addc(&s, '[');
+    qn_str_add(&s, line, n);
+    qn_str_addc(&s, ']');
+    int rc = qn_json_parse(&list, s.p, s.n, where, err);
+    qn_str_deinit(&s);
+    if (rc < 0)
+        return rc;
+    if (json_array_size(list) == 1)
+        *v = json_incref(json_array_get(list, 0));
+    else
+        rc = qn_fail(err, QN_EFORMAT, "%s: expected one JSON value", where);
+    json_decref(list);
+    return rc;
+}
+
+int qn_each_line(const char *path,
+                 int (*fn)(void *user, const json_t *v, const char *where,
+                           qn_err *err),
+                 void *user, qn_err *err)
+{
+    bool own = path && strcmp(path, "-") != 0;
+    FILE *f = own ? fopen(path, "re") : stdin;
+    char *line = NULL, where[64];
+    size_t cap = 0;
+    int rc = 0;
+    if (!f)
+        return qn_fail(err, QN_ENOENT, "%s: cannot open it: %s", path,
+                       strerror(errno));
+    for (long long k = 1; rc == 0; k++) {
+        json_t *v = NULL;
+        errno = 0;
+        ssize_t n = getline(&line, &cap, f);
+        if (n < 0)
+            break;
+        if (strspn(line, " \t\r\n") == (size_t)n)
+            continue;
+        snprintf(where, sizeof where, "line %lld", k);
+        rc = parse_line(line, (size_t)n, where, &v, err);
+        if (rc == 0)
+            rc = fn(user, v, where, err);
+        json_decref(v);
+        fflush(stdout);
+    }
+    if (rc == 0 && ferror(f))
+        rc = qn_fail(err, QN_EIO, "cannot read the lines: %s", strerror(errno));
+    free(line);
+    if (own)
+        fclose(f);
+    return rc;
+}
