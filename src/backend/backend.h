@@ -51,7 +51,7 @@ typedef struct qn_span {
                           the prompt's while in the prompt, else pos + 1     */
     const int32_t *pages[QN_KV_GROUPS]; /* page ids of positions 0.. ; entry
                           p/page_tokens holds position p; -1: given back     */
-    int state_slot; /* recurrent state (families that have one)           */
+    int state_slot; /* of recurrent layers; no two spans share one          */
 } qn_span;
 
 typedef struct qn_batch {
@@ -245,6 +245,73 @@ typedef struct qn_op_experts {
     void *scratch; /* experts_scratch(n_row, k, d_model, d_ff) bytes */
 } qn_op_experts;
 
+/* ---- recurrent layers --------------------------------------------------
+ *
+ * What a sequence carries from row to row beside its KV pages: the state. It
+ * lies in a slot of a buffer that the caller has (buf_new), f32. An op that
+ * keeps one takes the rows of a span one after the other, in an order of
+ * operations that is the same for every row, and leaves in span.state_slot
+ * what follows the last; so where a sequence is cut cannot change a bit
+ * (law 1). A span with pos0 == 0 begins from zeros, whatever the slot holds. */
+typedef struct qn_state {
+    float *base;    /* this layer's part of slot 0    */
+    int64_t stride; /* floats from a slot to the next */
+} qn_state;
+
+/* Convolution along the sequence, each channel by itself:
+ *   y[r][c] = act(b[c] + sum over j of w[j][c] * x[r - n_tap + 1 + j][c])
+ * with j upward and zeros before the sequence. y is not x.
+ * State: the last inputs, [n_tap - 1, dim]. */
+typedef struct qn_op_conv {
+    const qn_batch *batch;
+    qn_state state;
+    int dim, n_tap; /* n_tap >= 1 */
+    const float *x; /* [n_row, dim] */
+    float *y;
+    int64_t ldx, ldy;
+    const float *w; /* [n_tap, dim]  */
+    const float *b; /* [dim] or NULL */
+    qn_act act;
+} qn_op_conv;
+
+/* Selective state space (Gu and Dao 2023; Dao and Gu 2024). Head h owns the
+ * channels c = h * d_head + i and reads group g = h / (n_head / n_group):
+ *   t       = softplus(dt[r][h] + dt_bias[h]) within [dt_min, dt_max]
+ *   S[n][c] = exp(t * a[h]) * S[n][c] + t * x[r][c] * B[r][g][n]
+ *   y[r][c] = sum over n of S[n][c] * C[r][g][n] + d[h] * x[r][c]
+ * by_channel (Mamba 1; d_head and n_group are 1): a[n][h] in place of a[h].
+ * State: [n_head, d_state, d_head]; by_channel [d_state, n_head]. */
+typedef struct qn_op_scan {
+    const qn_batch *batch;
+    qn_state state;
+    bool by_channel;
+    int n_head, d_head, n_group, d_state;
+    const float *x, *dt, *B, *C; /* [n_row, ...] */
+    float *y;                    /* [n_row, n_head * d_head] */
+    int64_t ldx, lddt, ldb, ldc, ldy;
+    const float *a, *d; /* [n_head] (a: see above); a is negative */
+    const float *dt_bias;
+    float dt_min, dt_max;
+} qn_op_scan;
+
+/* Gated delta rule (Yang et al. 2024). Value head h (width d_v) uses key head
+ * g = h / (n_head / n_group) (width d_k):
+ *   q = q[r][g] / |q[r][g]| / sqrt(d_k), k = k[r][g] / |k[r][g]|
+ *   S[i][j] = exp(a[h] * softplus(dt[r][h] + dt_bias[h])) * S[i][j]
+ *   u[j]    = sigmoid(beta[r][h]) * (v[r][h][j] - sum over i of S[i][j] k[i])
+ *   S[i][j] = S[i][j] + k[i] * u[j]
+ *   y[r][h][j] = sum over i of S[i][j] * q[i]
+ * where |x| = sqrt(sum x^2 + 1e-6). State: [n_head, d_k, d_v]. */
+typedef struct qn_op_delta {
+    const qn_batch *batch;
+    qn_state state;
+    int n_head, n_group, d_k, d_v;
+    const float *q, *k, *v, *dt, *beta; /* [n_row, ...] */
+    float *y;                           /* [n_row, n_head * d_v] */
+    int64_t ldq, ldk, ldv, lddt, ldbeta, ldy;
+    const float *a, *dt_bias; /* [n_head]; a is negative */
+} qn_op_delta;
+
 typedef enum qn_op_kind {
     QN_OP_EMBED,
     QN_OP_NORM,
@@ -257,6 +324,9 @@ typedef enum qn_op_kind {
     QN_OP_GATHER,
     QN_OP_ROUTE,
     QN_OP_EXPERTS,
+    QN_OP_CONV,
+    QN_OP_SCAN,
+    QN_OP_DELTA,
     QN_OP_N
 } qn_op_kind;
 
@@ -276,6 +346,9 @@ typedef struct qn_op {
         qn_op_gather gather;
         qn_op_route route;
         qn_op_experts experts;
+        qn_op_conv conv;
+        qn_op_scan scan;
+        qn_op_delta delta;
     } u;
 } qn_op;
 
@@ -345,6 +418,8 @@ typedef struct qn_backend_api {
                      qn_purpose purpose);
     void (*write)(qn_backend *be, void *dst, const void *host, uint64_t n);
     void (*read)(qn_backend *be, void *host, const void *src, uint64_t n);
+    /* Inside of buffers, without overlap. */
+    void (*copy)(qn_backend *be, void *dst, const void *src, uint64_t n);
 
     /* Bytes of scratch for an experts op. */
     uint64_t (*experts_scratch)(const qn_backend *be, int n_row, int k,

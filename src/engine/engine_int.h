@@ -37,13 +37,22 @@
 
 typedef QN_VEC(int32_t) qn_ids;
 
+/* What sequences hold out of pools with a fixed number: pages of each KV
+ * group, and one slot for the state of recurrent layers. Slots are shared,
+ * copied and promised as pages are. Pools that the network has no use for are
+ * empty. */
+enum {
+    QN_SLOTS = QN_KV_GROUPS,
+    QN_POOLS
+};
+
 typedef struct qn_seq {
     struct qn_request *req;
     int index;     /* which completion */
     qn_ids tokens; /* prompt, then completion */
     int64_t n_kv;  /* positions whose KV is in the pages */
-    qn_ids pages[QN_KV_GROUPS];
-    size_t first_page[QN_KV_GROUPS]; /* earlier ones are given back */
+    qn_ids pages[QN_POOLS];
+    size_t first_page[QN_POOLS]; /* earlier ones are given back */
     qn_sampler *sampler;
     qn_detok *detok;
     qn_str held;      /* text that a stop string may still swallow */
@@ -79,7 +88,7 @@ struct qn_request {
     qn_stops stops;
     qn_ids end_ids; /* tokens that end a completion */
     int max_new;    /* p.max_new_tokens cut to the model's context */
-    int64_t reserved[QN_KV_GROUPS];
+    int64_t reserved[QN_POOLS];
 
     qn_seq **seqs; /* [n_seqs]; only [0] until the prompt is done */
     int n_seqs;
@@ -103,9 +112,10 @@ struct qn_engine {
     const qn_model *model;
     qn_pass *pass;
     int n_vocab, n_groups, page_tokens;
+    bool has_state; /* the network has recurrent layers */
     int max_seqs, max_batch, max_out;
     int64_t n_ctx;
-    qn_pages pages[QN_KV_GROUPS];
+    qn_pages pages[QN_POOLS];
     qn_request *first, *last;
     int n_live_seqs; /* sequences of admitted requests */
 
@@ -144,8 +154,8 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err);
 /* Emits what is held back and the finish event. */
 int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err);
 
-/* Pages that a request may come to hold in group g. */
-int64_t qn_pages_needed(const qn_engine *e, int group, int64_t n_prompt,
+/* Pages or slots that a request may come to hold out of a pool. */
+int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,
                         int64_t max_new, int n_seqs);
 
 /* ---- request.c --------------------------------------------------------- */

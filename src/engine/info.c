@@ -63,6 +63,8 @@ static json_t *plan_of(const qn_model *m, int64_t n_ctx, int n_seq)
     set(o, "weights", bytes(plan.weights));
     set(o, "kv", bytes(plan.kv));
     set(o, "kv_per_token", bytes(plan.kv_per_token));
+    if (plan.state)
+        set(o, "state", bytes(plan.state));
     set(o, "workspace", bytes(plan.workspace));
     set(o, "logits", bytes(plan.logits));
     set(o, "total", bytes(plan.total));

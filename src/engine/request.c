@@ -242,7 +242,7 @@ int qn_request_end(qn_request *req, qn_finish why, qn_err *err)
     req->beams = NULL;
     if (req->phase != QN_WAITING) {
         e->n_live_seqs -= req->n_seqs;
-        for (int g = 0; g < e->n_groups; g++)
+        for (int g = 0; g < QN_POOLS; g++)
             qn_pages_unreserve(&e->pages[g], req->reserved[g]);
     }
     req->phase = QN_ENDED;

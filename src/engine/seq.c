@@ -32,7 +32,7 @@ qn_seq *qn_seq_fork(const qn_seq *from, int index)
     s->n_kv = from->n_kv;
     s->score = from->score;
     s->renewed = from->renewed;
-    for (int g = 0; g < e->n_groups; g++) {
+    for (int g = 0; g < QN_POOLS; g++) {
         copy_ids(&s->pages[g], &from->pages[g]);
         s->first_page[g] = from->first_page[g];
         for (size_t i = s->first_page[g]; i < s->pages[g].n; i++)
@@ -72,7 +72,7 @@ void qn_seq_free(qn_seq *s)
 {
     if (!s)
         return;
-    for (int g = 0; g < s->req->engine->n_groups; g++) {
+    for (int g = 0; g < QN_POOLS; g++) {
         drop_pages(s, g);
         qn_vec_deinit(&s->pages[g]);
     }
@@ -83,22 +83,33 @@ void qn_seq_free(qn_seq *s)
     free(s);
 }
 
+/* Entries [first, end) of a table, the first no longer shared. */
+static void own_pages(qn_seq *s, int g, size_t first, size_t end)
+{
+    qn_engine *e = s->req->engine;
+    qn_ids *p = &s->pages[g];
+    if (first < p->n && qn_pages_shared(&e->pages[g], p->v[first])) {
+        int32_t own = take_page(s->req, g);
+        if (g == QN_SLOTS)
+            qn_pass_copy_state(e->pass, own, p->v[first]);
+        else
+            qn_pass_copy_page(e->pass, g, own, p->v[first]);
+        drop_page(s->req, g, p->v[first]);
+        p->v[first] = own;
+    }
+    while (p->n < end)
+        qn_vec_push(p, take_page(s->req, g));
+}
+
 void qn_seq_prepare(qn_seq *s, int n_row)
 {
     qn_engine *e = s->req->engine;
     size_t first = (size_t)(s->n_kv / e->page_tokens);
     size_t end = (size_t)((s->n_kv + n_row - 1) / e->page_tokens) + 1;
-    for (int g = 0; g < e->n_groups; g++) {
-        qn_ids *p = &s->pages[g];
-        if (first < p->n && qn_pages_shared(&e->pages[g], p->v[first])) {
-            int32_t own = take_page(s->req, g);
-            qn_pass_copy_page(e->pass, g, own, p->v[first]);
-            drop_page(s->req, g, p->v[first]);
-            p->v[first] = own;
-        }
-        while (p->n < end)
-            qn_vec_push(p, take_page(s->req, g));
-    }
+    for (int g = 0; g < e->n_groups; g++)
+        own_pages(s, g, first, end);
+    if (e->has_state)
+        own_pages(s, QN_SLOTS, 0, 1);
 }
 
 void qn_seq_advance(qn_seq *s, int n_row)
@@ -127,15 +138,19 @@ void qn_seq_renew(qn_seq *s)
     if (valid == 0 || s->renewed || (int64_t)s->req->p.n_prompt > valid ||
         (int64_t)s->tokens.n <= valid)
         return;
-    for (int g = 0; g < e->n_groups; g++)
+    for (int g = 0; g < QN_POOLS; g++)
         drop_pages(s, g);
     s->n_kv = 0;
     s->renewed = true;
 }
 
-int64_t qn_pages_needed(const qn_engine *e, int group, int64_t n_prompt,
+int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,
                         int64_t max_new, int n_seqs)
 {
+    if (pool == QN_SLOTS)
+        return e->has_state ? n_seqs : 0;
+    if (pool >= e->n_groups)
+        return 0;
     int64_t pt = e->page_tokens;
     int64_t whole = n_prompt / pt; /* shared by all completions */
     int64_t tail = (n_prompt % pt + max_new + pt - 1) / pt;
@@ -147,7 +162,7 @@ int64_t qn_pages_needed(const qn_engine *e, int group, int64_t n_prompt,
     int64_t need = whole + n_seqs * QN_MAX(tail, 1);
     if (n_seqs > 1)
         need++; /* the copy that is made before a page is left */
-    int64_t window = qn_net_kv_window(e->model->net, group);
+    int64_t window = qn_net_kv_window(e->model->net, pool);
     if (window > 0) {
         int64_t held = (window + e->max_batch + pt - 1) / pt + 2;
         need = QN_MIN(need, n_seqs * held + 1);

@@ -40,6 +40,7 @@ static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
     *pp = (qn_pass_params){.max_rows = e->max_batch,
                            .max_out = e->max_out,
                            .max_spans = e->max_seqs,
+                           .n_slots = e->has_state ? e->max_seqs : 0,
                            .kv_dtype = cell_type(net, kv)};
     for (int g = 0; g < QN_KV_GROUPS; g++) {
         int64_t w = g < e->n_groups ? qn_net_kv_window(net, g) : 0;
@@ -91,6 +92,7 @@ static void set_limits(qn_engine *e, const qn_model *model,
     e->model = model;
     e->n_vocab = qn_net_hparams(model->net)->n_vocab;
     e->n_groups = qn_net_n_kv_groups(model->net);
+    e->has_state = qn_net_state_bytes(model->net) > 0;
     e->page_tokens = model->be->api->page_tokens;
     e->max_seqs = p->max_seqs ? p->max_seqs : DEFAULT_SEQS;
     e->max_batch = QN_MAX(p->max_batch ? p->max_batch : DEFAULT_BATCH,
@@ -129,6 +131,8 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
     }
     for (int g = 0; g < e->n_groups; g++)
         qn_pages_init(&e->pages[g], pp.n_pages[g]);
+    if (e->has_state)
+        qn_pages_init(&e->pages[QN_SLOTS], pp.n_slots);
     size_t rows = (size_t)e->max_batch, seqs = (size_t)e->max_seqs;
     e->tokens = qn_xcalloc(rows, sizeof *e->tokens);
     e->pos = qn_xcalloc(rows, sizeof *e->pos);
@@ -147,7 +151,7 @@ QN_API void qn_engine_free(qn_engine *e)
         return;
     while (e->first)
         qn_request_end(e->first, QN_FINISH_CANCEL, NULL);
-    for (int g = 0; g < e->n_groups; g++)
+    for (int g = 0; g < QN_POOLS; g++)
         qn_pages_deinit(&e->pages[g]);
     qn_pass_free(e->pass);
     free(e->tokens);
@@ -164,7 +168,7 @@ QN_API void qn_engine_free(qn_engine *e)
 
 static bool reserve(qn_engine *e, qn_request *req)
 {
-    for (int g = 0; g < e->n_groups; g++) {
+    for (int g = 0; g < QN_POOLS; g++) {
         int64_t need = qn_pages_needed(e, g, (int64_t)req->p.n_prompt,
                                        req->max_new, req->n_seqs);
         if (!qn_pages_reserve(&e->pages[g], need)) {
@@ -217,6 +221,8 @@ static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row, int n_out)
     qn_seq_prepare(s, n_row);
     for (int g = 0; g < e->n_groups; g++)
         sp->pages[g] = s->pages[g].v;
+    if (e->has_state)
+        sp->state_slot = s->pages[QN_SLOTS].v[0];
     for (int i = 0; i < n_row; i++) {
         e->tokens[b->n_row + i] = s->tokens.v[s->n_kv + i];
         e->pos[b->n_row + i] = (int32_t)(s->n_kv + i);

@@ -126,14 +126,26 @@ static void shape_text(qn_str *s, const int64_t *shape, int n)
     qn_str_addc(s, ']');
 }
 
+/* Dimensions of 1 say nothing: [64, 1, 4] is [64, 4]. */
+static bool same_shape(const int64_t *a, int n_a, const int64_t *b, int n_b)
+{
+    int i = 0, j = 0;
+    for (;;) {
+        while (i < n_a && a[i] == 1)
+            i++;
+        while (j < n_b && b[j] == 1)
+            j++;
+        if (i == n_a || j == n_b)
+            return i == n_a && j == n_b;
+        if (a[i++] != b[j++])
+            return false;
+    }
+}
+
 static int check_shape(const bind_ctx *b, const qn_tensor *t,
                        const int64_t *want, int n)
 {
-    int skip = 0; /* vectors may come as [1, n] */
-    while (n == 1 && t->n_dims - skip > 1 && t->shape[skip] == 1)
-        skip++;
-    if (t->n_dims - skip == n &&
-        memcmp(t->shape + skip, want, (size_t)n * sizeof *want) == 0)
+    if (same_shape(t->shape, t->n_dims, want, n))
         return QN_OK;
     qn_str s;
     qn_str_init(&s);
@@ -300,6 +312,7 @@ static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
             return role_missing(b, role, layer, expert, bias);
         t = find_tensor(b, row, layer, expert, bias);
     }
+    int n_out = bias && shape->n_bias ? shape->n_bias : shape->n_out;
     bool stacked = expert >= 0 && !strstr(row->name, "%d");
     qn_slot s = {
         .t = t,
@@ -308,9 +321,9 @@ static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
         .expert = expert,
         .bias = bias,
         .kind = bias ? QN_VECTOR : shape->kind,
-        .n_out = shape->n_out,
+        .n_out = n_out,
         .n_in = bias ? 1 : shape->n_in,
-        .rows = qn_role_rows(&b->net->hp, role, row->cut, shape->n_out),
+        .rows = qn_role_rows(&b->net->hp, role, row->cut, n_out),
         /* Quantizers turn the matrices of such modules round. */
         .transposed = !bias && !t->quant && (row->flags & QN_NAME_TRANSPOSED),
     };

@@ -111,30 +111,6 @@ static void append(qn_fwd *f, int layer)
     };
 }
 
-/* From here on only the wanted rows; returns their x. */
-static float *narrow(qn_fwd *f, float *x)
-{
-    qn_pass *p = f->p;
-    int d = f->hp->d_model;
-    bool same = x == f->h;
-    qn_emit_gather(f, f->h, p->h_out, d);
-    if (!same) {
-        qn_emit_apart(f);
-        qn_emit_gather(f, x, p->x_out, d);
-    }
-    for (int i = 0; i < f->hp->n_rope; i++) {
-        qn_emit_apart(f);
-        qn_emit_gather(f, p->table[i], p->table_out[i],
-                       2 * f->hp->rope[i].n_freq);
-    }
-    f->h = p->h_out;
-    f->x = p->x_out;
-    f->table = p->table_out;
-    f->batch = f->out;
-    f->n_row = f->out->n_row;
-    return same ? p->h_out : p->x_out;
-}
-
 /* Heads' outputs times sigmoid(x Wg); the product stands before the heads. */
 static void gate_product(qn_fwd *f, int layer, const float *x)
 {
@@ -163,16 +139,10 @@ static void gate(qn_fwd *f)
         };
 }
 
-void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted)
+void qn_blk_attn(qn_fwd *f, int layer, float *x, bool only_wanted)
 {
     const qn_hparams *hp = f->hp;
     const qn_layer_hp *l = &hp->layer[layer];
-    float *x = f->h;
-    if (hp->norm_place == QN_NORM_PRE || hp->norm_place == QN_NORM_SANDWICH) {
-        x = f->x;
-        qn_emit_norm(f, &f->net->layer[layer].p[QN_R_ATTN_NORM], f->h, x, NULL,
-                     hp->d_model);
-    }
     if (only_wanted) {
         project(f, layer, x, false, true);
         prepare(f, layer, false, true);
@@ -181,7 +151,7 @@ void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted)
             f->n_row = 0;
             return;
         }
-        x = narrow(f, x);
+        x = qn_emit_narrow(f, x);
         project(f, layer, x, true, false);
         prepare(f, layer, true, false);
     } else {

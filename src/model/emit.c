@@ -58,13 +58,36 @@ void qn_emit_gather(qn_fwd *f, const float *x, float *y, int dim)
 {
     qn_emit(f, QN_OP_GATHER)->u.gather = (qn_op_gather){
         .x = x,
-        .rows = f->batch->out_rows,
+        .rows = f->all->out_rows,
         .y = y,
         .ldx = dim,
         .ldy = dim,
-        .n_out = f->batch->n_out,
+        .n_out = f->all->n_out,
         .dim = dim,
     };
+}
+
+float *qn_emit_narrow(qn_fwd *f, float *x)
+{
+    qn_pass *p = f->p;
+    int d = f->hp->d_model;
+    bool same = x == f->h;
+    qn_emit_gather(f, f->h, p->h_out, d);
+    if (!same) {
+        qn_emit_apart(f);
+        qn_emit_gather(f, x, p->x_out, d);
+    }
+    for (int i = 0; i < f->hp->n_rope; i++) {
+        qn_emit_apart(f);
+        qn_emit_gather(f, p->table[i], p->table_out[i],
+                       2 * f->hp->rope[i].n_freq);
+    }
+    f->h = p->h_out;
+    f->x = p->x_out;
+    f->table = p->table_out;
+    f->batch = f->out;
+    f->n_row = f->out->n_row;
+    return same ? p->h_out : p->x_out;
 }
 
 bool qn_emit_to_branch(const qn_fwd *f)
@@ -87,7 +110,7 @@ void qn_emit_residual(qn_fwd *f, const qn_parts *layer, qn_role role,
                       qn_role post_norm, const float *x, int n_in)
 {
     bool branch = qn_emit_to_branch(f);
-    qn_role norm = role == QN_R_O ? QN_R_ATTN_NORM : QN_R_MLP_NORM;
+    qn_role norm = role < QN_R_MLP_NORM ? QN_R_ATTN_NORM : QN_R_MLP_NORM;
     qn_emit_linear(f, &layer->p[role], x, n_in, branch ? f->p->branch : f->h,
                    f->hp->d_model, branch ? QN_EPI_STORE : QN_EPI_ADD,
                    QN_ACT_NONE, f->hp->residual_scale);

@@ -53,6 +53,14 @@
 #define SIGMOID_ROUTER \
     .route = QN_ROUTE_SIGMOID, .route_bias = true, .route_renorm = true
 
+/* Keys that only say how a selective state space was initialized or how it is
+ * cut into chunks. */
+#define MAMBA_IGNORES                                          \
+    "chunk_size mamba_chunk_size time_step_min time_step_max " \
+    "time_step_floor time_step_scale time_step_init_scheme "   \
+    "rescale_prenorm_residual residual_in_fp32 use_mambapy "   \
+    "use_associative_scan use_mamba_kernels mamba_ssm_cache_dtype "
+
 static const qn_family families[] = {
     /* Zhang et al. 2022. opt-350m is post-norm with projected embeddings. */
     {.type = "opt",
@@ -440,6 +448,43 @@ static const qn_family families[] = {
      .nope_full = true,
      .names = &qn_names_llama,
      .hp = {COHERE_LIKE}},
+
+    /* ---- with a state ---- */
+
+    /* Gu and Dao 2023. Their length has no end; a round number stands for it */
+    {.type = "mamba",
+     .keys = "mamba_d_state mamba_d_conv mamba_expand mamba_dt_rank use_bias "
+             "mamba_conv_bias",
+     .ignores = MAMBA_IGNORES,
+     .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 16), SET(REC_TAPS, 4),
+                  SET(REC_EXPAND, 2), SET(REC_CONV_BIAS, 1)},
+     .kind = QN_LAYER_REC,
+     .no_attn = true,
+     .no_ff = true,
+     .names = &qn_names_mamba,
+     .hp = {.rms = true,
+            .final_norm = true,
+            .norm_eps = 1e-5f,
+            .tied = true,
+            .rec = {QN_REC_MAMBA}}},
+
+    /* Dao and Gu 2024 */
+    {.type = "mamba2",
+     .keys = "mamba_d_state mamba_d_conv mamba_expand mamba_n_groups use_bias "
+             "mamba_conv_bias time_step_limit",
+     .ignores = MAMBA_IGNORES "time_step_rank rms_norm",
+     .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 128), SET(REC_TAPS, 4),
+                  SET(REC_EXPAND, 2), SET(REC_GROUPS, 8), SET(N_HEAD, 128),
+                  SET(D_HEAD, 64), SET(REC_CONV_BIAS, 1)},
+     .kind = QN_LAYER_REC,
+     .no_attn = true,
+     .no_ff = true,
+     .names = &qn_names_mamba,
+     .hp = {.rms = true,
+            .final_norm = true,
+            .norm_eps = 1e-5f,
+            .rec = {QN_REC_MAMBA2, .norm = QN_REC_NORM_AFTER_GATE,
+                    .norm_groups = 1}}},
 
     /* ---- more mixtures of experts ---- */
 

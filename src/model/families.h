@@ -21,6 +21,13 @@ typedef enum qn_slide {
     QN_SLIDE_FROM   /* from max_window_layers on, use_sliding_window */
 } qn_slide;
 
+/* What a layer is, when config.json does not tell. */
+typedef enum qn_layer_kind {
+    QN_LAYER_ATTN,
+    QN_LAYER_REC,
+    QN_LAYER_BOTH
+} qn_layer_kind;
+
 typedef struct qn_family {
     const char *type;  /* model_type */
     const char *inner; /* a wrapper: the member that holds the text model's
@@ -39,7 +46,12 @@ typedef struct qn_family {
     qn_default defaults[QN_FAMILY_DEFAULTS];
 
     qn_slide slide;
-    bool embed_sqrt;   /* embeddings times sqrt(d_model) */
+    qn_layer_kind kind;
+    bool no_attn;    /* no layer ever attends: heads in the configuration are
+                       those of the recurrent layers */
+    bool no_ff;      /* no layer has a feed-forward */
+    bool one_block;  /* a layer is attention, or recurrent, or a feed-forward */
+    bool embed_sqrt; /* embeddings times sqrt(d_model) */
     bool gelu_is_tanh; /* files say "gelu" where the tanh form was trained */
     bool nope_full;    /* full layers do not rotate where others slide */
     bool alibi_scaled; /* slopes are multiplied like q . k */

@@ -5,7 +5,8 @@
  *   layer   sequential: h += attn(norm h), then h += mlp(norm h)
  *           parallel:   h += attn(norm h) + mlp(norm' h)
  *
- * where the norms stand is emit.c's business (qn_emit_residual), what happens
+ * where attn is attention, recurrence or both, and may be missing as mlp may.
+ * Where the norms stand is emit.c's business (qn_emit_residual), what happens
  * inside of attention and feed-forward that of the blocks. What is asked here
  * is a feature of the network (hparams.h), never a family's name. */
 #include "model/pass_int.h"
@@ -76,19 +77,47 @@ static const float *mlp_input(qn_fwd *f, int layer)
     return y;
 }
 
-static void one_layer(qn_fwd *f, int i, bool last)
+/* What attention and recurrence read: h, or a norm of it. */
+static float *mixer_input(qn_fwd *f, int layer)
 {
     const qn_hparams *hp = f->hp;
+    if (hp->norm_place == QN_NORM_POST || hp->norm_place == QN_NORM_POST_BRANCH)
+        return f->h;
+    qn_emit_norm(f, &f->net->layer[layer].p[QN_R_ATTN_NORM], f->h, f->x, NULL,
+                 hp->d_model);
+    return f->x;
+}
+
+/* Rows that nothing behind this layer looks at are left out from where their
+ * keys, values and states are stored. */
+static void one_layer(qn_fwd *f, int i, bool last_mixer)
+{
+    const qn_hparams *hp = f->hp;
+    const qn_layer_hp *l = &hp->layer[i];
+    bool only_wanted = last_mixer && f->out->n_row < f->n_row;
     const float *x = NULL;
-    qn_blk_attn(f, i, last && f->out->n_row < f->n_row);
-    if (f->n_row == 0)
-        return;
-    if (hp->parallel) /* before attention is added to h */
+    if (l->attn || l->rec) {
+        float *y = mixer_input(f, i);
+        if (l->rec)
+            qn_blk_rec(f, i, y);
+        if (l->attn)
+            qn_blk_attn(f, i, y, only_wanted);
+        else if (only_wanted)
+            qn_emit_narrow(f, y);
+        if (f->n_row == 0)
+            return;
+    }
+    if (hp->parallel && l->ff) /* before attention is added to h */
         x = mlp_input(f, i);
-    qn_blk_attn_out(f, i);
+    if (l->rec)
+        qn_blk_rec_out(f, i, only_wanted);
+    if (l->attn)
+        qn_blk_attn_out(f, i);
+    if (!l->ff)
+        return;
     if (!hp->parallel)
         x = mlp_input(f, i);
-    if (hp->layer[i].moe)
+    if (l->moe)
         qn_blk_moe(f, i, x);
     else
         qn_blk_mlp(f, i, x);
@@ -158,6 +187,7 @@ int qn_forward_build(qn_pass *p, const qn_batch *batch)
         .net = p->net,
         .hp = &p->net->hp,
         .ops = p->ops,
+        .all = batch,
         .batch = batch,
         .n_row = batch->n_row,
         .h = p->h,
@@ -169,8 +199,11 @@ int qn_forward_build(qn_pass *p, const qn_batch *batch)
     wanted_rows(&f, batch);
     rope_tables(&f);
     embed(&f);
-    for (int i = 0; i < n_layer; i++)
-        one_layer(&f, i, i == n_layer - 1);
+    int last_mixer = n_layer - 1;
+    while (!f.hp->layer[last_mixer].attn && !f.hp->layer[last_mixer].rec)
+        last_mixer--;
+    for (int i = 0; i < n_layer && f.n_row > 0; i++)
+        one_layer(&f, i, i == last_mixer);
     if (f.n_row > 0)
         head(&f);
     return f.n_op;

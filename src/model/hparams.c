@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "model/families.h"
+#include "model/rec.h"
 #include "model/rope.h"
 
 #include <math.h>
@@ -23,13 +24,9 @@
 
 /* ---- features ---------------------------------------------------------- */
 
-static int hp_sizes(qn_hparams *hp, const qn_keys *k, qn_err *err)
+static int hp_heads(qn_hparams *hp, const qn_keys *k, qn_err *err)
 {
-    QN_TRY(qn_key_need(k, QN_K_VOCAB, &hp->n_vocab, err));
-    QN_TRY(qn_key_need(k, QN_K_D_MODEL, &hp->d_model, err));
-    QN_TRY(qn_key_need(k, QN_K_N_LAYER, &hp->n_layer, err));
     QN_TRY(qn_key_need(k, QN_K_N_HEAD, &hp->n_head, err));
-    hp->d_embed = qn_key_int(k, QN_K_D_EMBED, hp->d_model);
     hp->n_kv = qn_key_int(k, QN_K_N_KV, hp->n_head);
     if (k->v[QN_K_MULTI_QUERY].set && !qn_key_true(k, QN_K_GROUPED, false))
         hp->n_kv = qn_key_true(k, QN_K_MULTI_QUERY, false) ? 1 : hp->n_head;
@@ -50,8 +47,28 @@ static int hp_sizes(qn_hparams *hp, const qn_keys *k, qn_err *err)
         return qn_fail(err, QN_EFORMAT,
                        HP_DOC ": %d heads of %d elements are too many",
                        hp->n_head, hp->d_head);
+    return QN_OK;
+}
+
+static int hp_sizes(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
+                    qn_err *err)
+{
+    const json_t *layers = k->v[QN_K_LAYER_TYPES].json;
+    QN_TRY(qn_key_need(k, QN_K_VOCAB, &hp->n_vocab, err));
+    QN_TRY(qn_key_need(k, QN_K_D_MODEL, &hp->d_model, err));
+    hp->d_embed = qn_key_int(k, QN_K_D_EMBED, hp->d_model);
+    if (fam->one_block && json_array_size(layers) > 0)
+        hp->n_layer = (int)QN_MIN(json_array_size(layers), 4096);
+    else
+        QN_TRY(qn_key_need(k, QN_K_N_LAYER, &hp->n_layer, err));
+    if (!fam->no_attn)
+        QN_TRY(hp_heads(hp, k, err));
     int ratio = qn_key_int(k, QN_K_FF_RATIO, 4);
-    hp->d_ff = qn_key_int(k, QN_K_D_FF, hp->gated ? 0 : ratio * hp->d_model);
+    if (fam->no_ff)
+        hp->d_ff = 1; /* nothing has this width */
+    else
+        hp->d_ff = qn_key_int(k, QN_K_D_FF,
+                              hp->gated ? 0 : ratio * hp->d_model);
     if (hp->d_ff == 0)
         QN_TRY(qn_key_need(k, QN_K_D_FF, &hp->d_ff, err));
     if (!k->v[QN_K_N_CTX].set)
@@ -314,7 +331,7 @@ static int hp_sliding(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
     QN_TRY(hp_window_every(k, &every, err));
     for (int i = 0; i < hp->n_layer; i++) {
         int slides = 0;
-        if (types)
+        if (types && !hp->rec.kind) /* else rec.c has read them */
             slides = hp_local(types, i);
         else if (fam->slide == QN_SLIDE_EVERY)
             slides = (i + 1) % every != 0;
@@ -413,7 +430,8 @@ static bool hp_is_moe(const qn_hparams *hp, const qn_keys *k,
 static int hp_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                      qn_err *err)
 {
-    double scale = 1 / sqrt(qn_key_num(k, QN_K_ATTN_SCALAR, hp->d_head));
+    double scale = 1 /
+                   sqrt(qn_key_num(k, QN_K_ATTN_SCALAR, QN_MAX(hp->d_head, 1)));
     if (!qn_key_true(k, QN_K_ATTN_SCALED, true))
         scale = 1;
     scale = qn_key_num(k, QN_K_ATTN_SCALE, scale);
@@ -423,11 +441,13 @@ static int hp_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
     QN_TRY(hp_list(hp, k, QN_K_MLP_TYPES, &mlp_types, err));
 
     hp->layer = qn_xcalloc((size_t)hp->n_layer, sizeof *hp->layer);
+    QN_TRY(qn_rec_layers(hp, k, fam, err));
     QN_TRY(hp_windows(hp, k, fam, err));
     QN_TRY(hp_positions(hp, k, fam, err));
     for (int i = 0; i < hp->n_layer; i++) {
         hp->layer[i].attn_scale = (float)(by_layer ? scale / (i + 1) : scale);
-        hp->layer[i].moe = hp_is_moe(hp, k, mlp_types, i);
+        if (!fam->one_block)
+            hp->layer[i].moe = hp_is_moe(hp, k, mlp_types, i);
     }
     return QN_OK;
 }
@@ -438,13 +458,14 @@ static int hp_fill(qn_hparams *hp, qn_keys *k, const json_t *config,
                    const qn_family *fam, qn_err *err)
 {
     QN_TRY(qn_keys_read(k, config, fam, err));
-    QN_TRY(hp_sizes(hp, k, err));
+    QN_TRY(hp_sizes(hp, k, fam, err));
     QN_TRY(hp_act(hp, k, fam, err));
     hp_norms(hp, k);
     hp_biases(hp, k, fam);
     QN_TRY(hp_experts(hp, k, err));
     hp_ends(hp, k, fam);
     QN_TRY(hp_tokens(hp, k, err));
+    QN_TRY(qn_rec_read(hp, k, fam, err));
     if (hp->pos == QN_POS_ROPE)
         QN_TRY(qn_rope_read(hp, k, err));
     QN_TRY(hp_layers(hp, k, fam, err));

@@ -62,12 +62,45 @@ typedef struct qn_rope_hp {
 
 #define QN_ROPE_KINDS 2
 
+/* Layers with a state instead of, or beside, attention. */
+typedef enum qn_rec_kind {
+    QN_REC_NONE,
+    QN_REC_CONV,   /* gated short convolution                    lfm2     */
+    QN_REC_MAMBA,  /* selective scan                             mamba    */
+    QN_REC_MAMBA2, /* one decay per head                         mamba2   */
+    QN_REC_DELTA   /* gated delta rule                           qwen3_next */
+} qn_rec_kind;
+
+typedef enum qn_rec_norm {
+    QN_REC_NORM_NONE,       /* y * silu(z)                       */
+    QN_REC_NORM_AFTER_GATE, /* norm(y * silu(z))                 */
+    QN_REC_NORM_BEFORE_GATE /* norm(y) * silu(z)                 */
+} qn_rec_norm;
+
+typedef struct qn_rec_hp {
+    qn_rec_kind kind;
+    int d_inner;          /* channels that come out: n_head * d_head          */
+    int n_head, d_head;   /* of values; mamba: heads of one channel           */
+    int n_group, d_state; /* of B and C; delta: key heads and their width     */
+    int n_tap;            /* of the convolution                               */
+    int dt_rank;          /* mamba: width that time steps come through        */
+    float dt_min, dt_max;
+    qn_act act, gate_act; /* behind the convolution; of z                     */
+    bool in_bias, out_bias, conv_bias;
+    bool inner_norms; /* on time steps, B and C (Jamba)                   */
+    qn_rec_norm norm;
+    int norm_groups;  /* parts of d_inner that are normalized apart       */
+    bool norm_shared; /* ... by one weight                                */
+} qn_rec_hp;
+
 typedef struct qn_layer_hp {
     int rope;         /* index into rope[], -1: no rotation here        */
     int64_t window;   /* sliding window, 0: none                        */
     int64_t chunk;    /* chunked attention, 0: none                     */
     float attn_scale; /* on q . k                                       */
-    bool moe;         /* feed-forward is a mixture of experts           */
+    bool attn, rec;   /* what mixes positions: either, both or neither  */
+    bool ff;          /* has a feed-forward                             */
+    bool moe;         /* ... which is a mixture of experts              */
 } qn_layer_hp;
 
 #define QN_MAX_EOS 16
@@ -106,6 +139,9 @@ typedef struct qn_hparams {
     bool parallel;     /* x + attn(norm(x)) + mlp(norm'(x))      */
     bool shared_norm;  /* parallel, and norm' is norm (Phi)      */
     bool qkv_bias, o_bias;
+
+    /* recurrent layers */
+    qn_rec_hp rec;
 
     /* feed-forward */
     bool gated;

@@ -18,6 +18,7 @@
 
 typedef enum key_kind {
     KEY_I,
+    KEY_N,
     KEY_F,
     KEY_B,
     KEY_S,
@@ -167,6 +168,11 @@ static int key_value(const key_row *row, const char *name, const json_t *v,
                      qn_value *out, qn_err *err)
 {
     switch (row->kind) {
+    case KEY_N:
+        if (json_is_string(v) && strcmp(json_string_value(v), "auto") == 0)
+            return QN_OK;
+        QN_TRY(key_number(row, name, v, &out->num, err));
+        break;
     case KEY_I:
     case KEY_F: QN_TRY(key_number(row, name, v, &out->num, err)); break;
     case KEY_B:

@@ -17,7 +17,8 @@
 #include <stdint.h>
 
 /* X(id, kind, lowest, highest, family, spellings)
- *   kind      I integer, F number, B truth value, S string, A anything
+ *   kind      I integer, N the same or "auto" (as if absent), F number,
+ *             B truth value, S string, A anything
  *   family    0: read for every family; 1: only for those that name it
  *             (qn_family.keys); R: for those with rotary positions
  *   spellings the first one that is there and not null counts */
@@ -101,6 +102,31 @@
     X(ROUTE_RENORM, B, 0, 1, 1, "norm_topk_prob")                              \
     X(SPARSE_STEP, I, 1, 1 << 20, 1, "decoder_sparse_step moe_layer_interval") \
     X(MLP_ONLY, A, 0, 0, 1, "mlp_only_layers")                                 \
+    /* recurrent layers */                                                     \
+    X(REC_STATE, I, 1, 1 << 16, 1,                                             \
+      "mamba_d_state state_size ssm_state_size linear_key_head_dim")           \
+    X(REC_TAPS, I, 1, 256, 1,                                                  \
+      "mamba_d_conv conv_kernel conv_L_cache linear_conv_kernel_dim")          \
+    X(REC_EXPAND, F, 1e-3, 1024, 1, "mamba_expand expand")                     \
+    X(REC_D_INNER, I, 1, 1 << 22, 1, "mamba_d_ssm")                            \
+    X(REC_HEADS, I, 1, 1 << 16, 1,                                             \
+      "mamba_n_heads mamba_num_heads linear_num_value_heads")                  \
+    X(REC_D_HEAD, N, 1, 1 << 16, 1,                                            \
+      "mamba_d_head mamba_head_dim linear_value_head_dim")                     \
+    X(REC_GROUPS, I, 1, 1 << 16, 1,                                            \
+      "mamba_n_groups n_groups linear_num_key_heads")                          \
+    X(REC_DT_RANK, N, 1, 1 << 20, 1, "mamba_dt_rank time_step_rank")           \
+    X(REC_DT_LIMIT, A, 0, 0, 1, "time_step_limit mamba_dt_limit")              \
+    X(REC_BIAS, B, 0, 1, 1, "use_bias mamba_proj_bias conv_bias")              \
+    X(REC_OUT_BIAS, B, 0, 1, 1, "projectors_bias")                             \
+    X(REC_CONV_BIAS, B, 0, 1, 1, "mamba_conv_bias use_conv_bias")              \
+    X(REC_NORM, B, 0, 1, 1, "mamba_rms_norm")                                  \
+    X(REC_NORM_FIRST, B, 0, 1, 1, "mamba_norm_before_gate")                    \
+    X(LAYER_PATTERN, S, 0, 0, 1, "hybrid_override_pattern")                    \
+    X(ATTN_EVERY, I, 1, 1 << 20, 1,                                            \
+      "full_attention_interval attn_layer_period")                             \
+    X(ATTN_OFFSET, I, 0, 1 << 20, 1, "attn_layer_offset")                      \
+    X(ATTN_LAYERS, A, 0, 0, 1, "full_attn_idxs")                               \
     /* ends */                                                                 \
     X(EMBED_SQRT, B, 0, 1, 1, "mup_enabled")                                   \
     X(EMBED_SCALE, F, -1e9, 1e9, 1, "embedding_multiplier")                    \

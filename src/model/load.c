@@ -150,15 +150,41 @@ static int read_columns(const qn_ckpt *ck, const qn_slot *s, load_buf *buf,
 
 /* ---- vectors ----------------------------------------------------------- */
 
+/* [n_rows, n / n_rows] -> [n / n_rows, n_rows], by way of tmp [n] */
+static void transpose(float *v, size_t n_rows, size_t n, float *tmp)
+{
+    size_t n_col = n / n_rows;
+    memcpy(tmp, v, n * sizeof *v);
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t c = 0; c < n_col; c++)
+            v[c * n_rows + r] = tmp[r * n_col + c];
+}
+
+/* What is settled once: norms with w - 1 in the file, decays as logarithms,
+ * channels that lie apart where lanes want them together. */
+static void settle(const qn_net *net, const qn_slot *s, float *v, float *tmp)
+{
+    size_t n = (size_t)s->n_out;
+    bool hf = net->container == QN_CKPT_HF;
+    qn_role_shape shape;
+    if (s->bias || !qn_role_shape_of(&net->hp, s->role, s->layer, &shape))
+        return;
+    for (size_t i = 0; s->role == QN_R_REC_A && hf && i < n; i++)
+        v[i] = -(float)exp((double)v[i]);
+    if ((s->role == QN_R_REC_A || s->role == QN_R_REC_CONV) && shape.n_rows > 1)
+        transpose(v, (size_t)shape.n_rows, n, tmp);
+}
+
 static int load_vector(qn_net *net, const qn_ckpt *ck, const qn_slot *s,
                        load_buf *raw, load_buf *f32, qn_err *err)
 {
     size_t n = (size_t)s->n_out;
     QN_TRY(read_rows(ck, s, 0, s->n_out, raw, err));
-    float *v = buf_need(f32, n * sizeof *v);
+    float *v = buf_need(f32, 2 * n * sizeof *v);
     if (!v)
         return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
     QN_TRY(qn_dtype_decode(s->t->dtype, raw->p, v, n, err));
+    settle(net, s, v, v + n);
     bool plus_one = net->hp.norm_plus_one && !s->bias &&
                     qn_role_is_norm(s->role) && net->container == QN_CKPT_HF;
     for (size_t i = 0; plus_one && i < n; i++)

@@ -37,7 +37,7 @@ qn_backend *qn_net_backend(const qn_net *net);
 /* ---- memory plan ------------------------------------------------------- */
 
 typedef struct qn_plan {
-    uint64_t weights, kv, workspace, logits, total; /* bytes */
+    uint64_t weights, kv, state, workspace, logits, total; /* bytes */
     uint64_t kv_per_token; /* bytes of KV of one position, all layers */
     int64_t n_ctx;         /* positions the KV holds, all sequences   */
 } qn_plan;
@@ -47,6 +47,7 @@ typedef struct qn_pass_params {
     int max_rows;  /* tokens in one forward                              */
     int max_out;   /* logit rows in one forward                          */
     int max_spans; /* sequences in one forward                           */
+    int n_slots;   /* sequences with a state, if the net has one         */
     qn_kv_dtype kv_dtype;
 } qn_pass_params;
 
@@ -69,8 +70,14 @@ int qn_pass_forward(qn_pass *pass, const qn_batch *batch, const float **logits,
 /* Copies page src to dst in every layer of a group (copy on write). */
 void qn_pass_copy_page(qn_pass *pass, int group, int32_t dst, int32_t src);
 
-/* Page tables the model needs: 2 when some layers slide and some do not, else
- * 1. Group g's window in positions (the widest of its layers), 0: all. */
+/* Bytes that a sequence keeps besides KV pages (recurrent layers), 0: none. */
+uint64_t qn_net_state_bytes(const qn_net *net);
+/* Copies a sequence's state to another slot (fork). A sequence begins from
+ * zeros by its position 0; nothing needs to be cleared. */
+void qn_pass_copy_state(qn_pass *pass, int dst, int src);
+
+/* Page tables the model needs: 2 when some layers slide and some do not, 0
+ * when none attends, else 1. Group g's window in positions (the widest of its layers), 0: all. */
 int qn_net_n_kv_groups(const qn_net *net);
 int64_t qn_net_kv_window(const qn_net *net, int group);
 

@@ -260,6 +260,26 @@ static const qn_name granite_moe_rows[] = {
 const qn_names qn_names_granite_moe = {&qn_names_llama, NULL,
                                        TABLE(granite_moe_rows)};
 
+/* ---- recurrent layers -------------------------------------------------- */
+
+static const qn_name mamba_rows[] = {
+    {R(EMBED), "embeddings", 0, 0},
+    {R(FINAL_NORM), "norm_f", 0, 0},
+    {R(ATTN_NORM), "norm", 0, 0},
+    {R(REC_X), "mixer.in_proj", QN_CUT_REC, 0},
+    {R(REC_Z), "mixer.in_proj", QN_CUT_REC, 0},
+    {R(REC_DT), "mixer.in_proj", QN_CUT_REC, 0},
+    {R(REC_CONV), "mixer.conv1d", 0, 0},
+    {R(REC_PARAMS), "mixer.x_proj", 0, 0},
+    {R(REC_DT_UP), "mixer.dt_proj", 0, 0},
+    {R(REC_DT_BIAS), "mixer.dt_bias", 0, QN_NAME_BARE},
+    {R(REC_A), "mixer.A_log", 0, QN_NAME_BARE},
+    {R(REC_D), "mixer.D", 0, QN_NAME_BARE},
+    {R(REC_NORM), "mixer.norm", 0, 0},
+    {R(REC_OUT), "mixer.out_proj", 0, 0},
+};
+const qn_names qn_names_mamba = {&qn_names_llama, NULL, TABLE(mamba_rows)};
+
 /* DeepSeek's experts and their relatives */
 static const qn_name deepseek_rows[] = {
     {R(ROUTE_BIAS), "mlp.gate.e_score_correction_bias", 0, QN_NAME_BARE},
@@ -424,6 +444,24 @@ const char *qn_role_name(qn_role role)
         [R(Q_NORM)] = "query norm",
         [R(K_NORM)] = "key norm",
         [R(ATTN_POST_NORM)] = "norm after attention",
+        [R(REC_X)] = "recurrent input",
+        [R(REC_Z)] = "recurrent gate",
+        [R(REC_Q)] = "recurrent query",
+        [R(REC_K)] = "recurrent key",
+        [R(REC_B)] = "recurrent input factor",
+        [R(REC_DT)] = "time steps",
+        [R(REC_BETA)] = "strength of writing",
+        [R(REC_CONV)] = "convolution",
+        [R(REC_PARAMS)] = "time steps, B and C",
+        [R(REC_DT_UP)] = "time step expansion",
+        [R(REC_DT_BIAS)] = "bias of time steps",
+        [R(REC_A)] = "decay",
+        [R(REC_D)] = "skip",
+        [R(REC_DT_NORM)] = "norm of time steps",
+        [R(REC_B_NORM)] = "norm of B",
+        [R(REC_C_NORM)] = "norm of C",
+        [R(REC_NORM)] = "norm at the gate",
+        [R(REC_OUT)] = "recurrent output",
         [R(MLP_NORM)] = "feed-forward norm",
         [R(GATE)] = "gate",
         [R(UP)] = "up",

@@ -33,6 +33,24 @@ typedef enum qn_role {
     QN_R_Q_NORM,
     QN_R_K_NORM,
     QN_R_ATTN_POST_NORM,
+    QN_R_REC_X,      /* what is convolved: x; mamba 2 x, B, C; delta v   */
+    QN_R_REC_Z,      /* the gate                                         */
+    QN_R_REC_Q,      /* delta                                            */
+    QN_R_REC_K,      /* delta                                            */
+    QN_R_REC_B,      /* short convolution: factor on x before it         */
+    QN_R_REC_DT,     /* time steps (delta: of the decay)                 */
+    QN_R_REC_BETA,   /* delta                                            */
+    QN_R_REC_CONV,   /* vector [n_tap, channels]                         */
+    QN_R_REC_PARAMS, /* mamba: low-rank time steps, B, C from x          */
+    QN_R_REC_DT_UP,  /* mamba: time steps from low-rank ones             */
+    QN_R_REC_DT_BIAS,
+    QN_R_REC_A, /* vector, negative when loaded                     */
+    QN_R_REC_D,
+    QN_R_REC_DT_NORM,
+    QN_R_REC_B_NORM,
+    QN_R_REC_C_NORM,
+    QN_R_REC_NORM, /* at the gate */
+    QN_R_REC_OUT,
     QN_R_MLP_NORM,
     QN_R_GATE,
     QN_R_UP,
@@ -54,11 +72,14 @@ typedef enum qn_role {
 /* Which rows of the tensor are the role's. */
 typedef enum qn_cut {
     QN_CUT_WHOLE,
-    QN_CUT_QKV,        /* all q, all k, all v                            */
-    QN_CUT_QKV_HEADS,  /* per kv head: its q heads, its k, its v         */
-    QN_CUT_QVK_4,      /* in four parts, each all its q, v, k (CodeGen)  */
-    QN_CUT_GATE_UP,    /* all gate, all up                               */
-    QN_CUT_GATE_UP_MIX /* gate and up by turns                           */
+    QN_CUT_QKV,         /* all q, all k, all v                            */
+    QN_CUT_QKV_HEADS,   /* per kv head: its q heads, its k, its v         */
+    QN_CUT_QVK_4,       /* in four parts, each all its q, v, k (CodeGen)  */
+    QN_CUT_GATE_UP,     /* all gate, all up                               */
+    QN_CUT_GATE_UP_MIX, /* gate and up by turns                           */
+    QN_CUT_REC,         /* parts of a recurrent layer, one after the other */
+    QN_CUT_REC_HEADS    /* delta, per key head: q, k, its v, its z;
+                           or its beta, its time steps                    */
 } qn_cut;
 
 enum {
@@ -89,6 +110,9 @@ extern const qn_names qn_names_llama, qn_names_opt, qn_names_gpt2,
     qn_names_granite_moe, qn_names_deepseek, qn_names_ernie_moe,
     qn_names_flex_olmo, qn_names_minimax, qn_names_hunyuan_moe, qn_names_afmoe,
     qn_names_bitnet;
+
+/* Recurrent layers. */
+extern const qn_names qn_names_mamba;
 
 /* GGUF has one set of names for all families, or nearly. */
 extern const qn_names qn_names_gguf, qn_names_gguf_gate_up;

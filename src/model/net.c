@@ -6,6 +6,7 @@
  * Each step can fail, and nothing is allocated for weights before the last. */
 #include "base/mem.h"
 #include "model/net_int.h"
+#include "model/rec.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +34,21 @@ static int check_memory(const qn_net *net, const qn_ckpt *ck,
 void qn_net_group_layers(qn_net *net)
 {
     const qn_hparams *hp = &net->hp;
-    int n_slide = 0;
-    for (int i = 0; i < hp->n_layer; i++)
-        n_slide += hp->layer[i].window > 0;
-    net->n_groups = n_slide > 0 && n_slide < hp->n_layer ? 2 : 1;
-    net->group = qn_xcalloc((size_t)hp->n_layer, 1);
+    int n_slide = 0, n_attn = 0;
     for (int i = 0; i < hp->n_layer; i++) {
+        n_slide += hp->layer[i].attn && hp->layer[i].window > 0;
+        n_attn += hp->layer[i].attn;
+    }
+    net->n_groups = n_slide > 0 && n_slide < n_attn ? 2 : n_attn > 0;
+    net->group = qn_xcalloc((size_t)hp->n_layer, 1);
+    net->state_at = qn_xcalloc((size_t)hp->n_layer, sizeof *net->state_at);
+    for (int i = 0; i < hp->n_layer; i++) {
+        net->state_at[i] = net->n_state;
+        if (hp->layer[i].rec) /* whole cache lines */
+            net->n_state += (qn_rec_state(&hp->rec) + 15) / 16 * 16;
+        net->group[i] = -1;
+        if (!hp->layer[i].attn)
+            continue;
         int g = net->n_groups > 1 && hp->layer[i].window > 0;
         net->group[i] = (int8_t)g;
         if (hp->layer[i].window > net->window[g])
@@ -109,6 +119,7 @@ void qn_net_close(qn_net *net)
     }
     free(net->layer);
     free(net->group);
+    free(net->state_at);
     json_decref(net->ignored);
     qn_vec_deinit(&net->slots);
     qn_hparams_deinit(&net->hp);
@@ -128,6 +139,11 @@ qn_backend *qn_net_backend(const qn_net *net)
 int qn_net_n_kv_groups(const qn_net *net)
 {
     return net->n_groups;
+}
+
+uint64_t qn_net_state_bytes(const qn_net *net)
+{
+    return (uint64_t)net->n_state * sizeof(float);
 }
 
 int64_t qn_net_kv_window(const qn_net *net, int group)

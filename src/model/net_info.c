@@ -12,6 +12,9 @@ static const char *const pos_names[] = {"none", "rope", "learned", "alibi"};
 static const char *const scaling_names[] = {"none",   "linear", "dynamic",
                                             "llama3", "yarn",   "longrope"};
 
+static const char *const rec_names[] = {"none", "convolution", "mamba",
+                                        "mamba2", "delta"};
+
 static void put_int(json_t *o, const char *key, int64_t v)
 {
     json_object_set_new(o, key, json_integer(v));
@@ -76,19 +79,26 @@ static json_t *info_layers(const qn_hparams *hp)
         for (n = 1; i + n < hp->n_layer; n++) {
             const qn_layer_hp *m = &hp->layer[i + n];
             if (m->window != l->window || m->chunk != l->chunk ||
-                m->moe != l->moe || m->rope != l->rope)
+                m->moe != l->moe || m->rope != l->rope || m->attn != l->attn ||
+                m->rec != l->rec || m->ff != l->ff)
                 break;
         }
         json_t *o = json_object();
         put_int(o, "first", i);
         put_int(o, "count", n);
         put_str(o, "attention",
-                l->window  ? "sliding"
-                : l->chunk ? "chunked"
-                           : "full");
+                !l->attn    ? "none"
+                : l->window ? "sliding"
+                : l->chunk  ? "chunked"
+                            : "full");
         if (l->window)
             put_int(o, "window", l->window);
-        put_str(o, "feed_forward", l->moe ? "experts" : "dense");
+        if (l->rec)
+            put_str(o, "recurrence", rec_names[hp->rec.kind]);
+        put_str(o, "feed_forward",
+                !l->ff   ? "none"
+                : l->moe ? "experts"
+                         : "dense");
         json_array_append_new(a, o);
     }
     return a;

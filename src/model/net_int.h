@@ -69,14 +69,19 @@ struct qn_net {
     /* KV groups */
     int n_groups;
     int64_t window[QN_KV_GROUPS];
-    int8_t *group; /* [n_layer] */
+    int8_t *group; /* [n_layer], -1: does not attend */
+
+    /* recurrent layers: floats of a sequence's state, and where each layer's
+     * part of it begins */
+    int64_t n_state;
+    int64_t *state_at; /* [n_layer] */
 };
 
 /* Finds every tensor, checks shapes and types, fills net->slots, weight_bytes
  * and the other counts. The names of the slots' tensors belong to ck. */
 int qn_bind(qn_net *net, const qn_ckpt *ck, qn_err *err);
 
-/* Which layers share page tables. */
+/* Which layers share page tables, and where states lie. */
 void qn_net_group_layers(qn_net *net);
 
 /* Allocates and reads what the slots say. On failure the caller's

@@ -6,6 +6,7 @@
 
 #include "base/compiler.h"
 #include "base/mem.h"
+#include "model/rec.h"
 #include "model/rope.h"
 
 #include <inttypes.h>
@@ -51,6 +52,19 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
     if (hp->attn_gate)
         p->gate = carve_f(base, &at, rows, hp->n_head * hp->d_v);
     p->ff = carve_f(base, &at, rows, QN_MAX(hp->d_ff, hp->d_ff_shared));
+
+    if (net->n_state) {
+        const qn_rec_hp *r = &hp->rec;
+        qn_rec_cols c = qn_rec_columns(r);
+        p->rec_in = carve_f(base, &at, rows, c.total);
+        p->rec_conv = carve_f(base, &at, rows, c.n_conv);
+        p->rec_y = carve_f(base, &at, rows, r->d_inner);
+        if (r->kind == QN_REC_MAMBA) {
+            p->rec_params = carve_f(base, &at, rows,
+                                    r->dt_rank + 2 * r->d_state);
+            p->rec_dt = carve_f(base, &at, rows, r->d_inner);
+        }
+    }
     for (int i = 0; i < hp->n_rope; i++) {
         int n = hp->rope[i].n_freq;
         bool by_length = qn_rope_by_length(&hp->rope[i]);
@@ -96,6 +110,8 @@ void qn_net_plan(const qn_net *net, const qn_pass_params *par, qn_plan *plan)
     memset(plan, 0, sizeof *plan);
     plan->weights = net->weight_bytes;
     for (int i = 0; i < net->hp.n_layer; i++) {
+        if (net->group[i] < 0)
+            continue;
         qn_kv_desc d = kv_desc(net, par, net->group[i]);
         qn_kv_desc d1 = kv_desc(net, &one, net->group[i]);
         plan->kv += api->kv_bytes(net->be, &d);
@@ -106,7 +122,9 @@ void qn_net_plan(const qn_net *net, const qn_pass_params *par, qn_plan *plan)
     plan->workspace = pass_layout(&sizes, net, par, NULL);
     plan->logits = (uint64_t)par->max_out * (uint64_t)net->hp.n_vocab *
                    sizeof(float);
-    plan->total = plan->weights + plan->kv + plan->workspace + plan->logits;
+    plan->state = (uint64_t)par->n_slots * qn_net_state_bytes(net);
+    plan->total = plan->weights + plan->kv + plan->state + plan->workspace +
+                  plan->logits;
     plan->n_ctx = (int64_t)par->n_pages[0] * api->page_tokens;
 }
 
@@ -124,7 +142,7 @@ qn_kv_dtype qn_net_kv_auto(const qn_net *net)
 
 /* The weights are there already. */
 static int pass_check_memory(const qn_net *net, const qn_plan *plan,
-                             qn_err *err)
+                             int n_slots, qn_err *err)
 {
     uint64_t need = plan->total - plan->weights;
     uint64_t have = qn_mem_available();
@@ -134,10 +152,12 @@ static int pass_check_memory(const qn_net *net, const qn_plan *plan,
         return QN_OK;
     char kv[32], work[32], left[32];
     return qn_fail(err, QN_ENOMEM,
-                   "the KV cache of %" PRId64 " positions needs %s, workspace "
-                   "and logits %s; %s are left beside the weights: ask for a "
-                   "shorter context or smaller batches",
-                   plan->n_ctx, qn_fmt_bytes(kv, sizeof kv, plan->kv),
+                   "the KV cache of %" PRId64 " positions and the states of %d "
+                   "sequences need %s, workspace and logits %s; %s are left "
+                   "beside the weights: ask for a shorter context, fewer "
+                   "sequences or smaller batches",
+                   plan->n_ctx, n_slots,
+                   qn_fmt_bytes(kv, sizeof kv, plan->kv + plan->state),
                    qn_fmt_bytes(work, sizeof work,
                                 plan->workspace + plan->logits),
                    qn_fmt_bytes(left, sizeof left, have));
@@ -162,7 +182,14 @@ static int pass_memory(qn_pass *p, const qn_plan *plan, qn_err *err)
                            "no memory for %" PRIu64 " bytes of logits",
                            plan->logits);
     }
+    if (plan->state) {
+        QN_TRY(api->buf_new(net->be, plan->state, QN_MEM_KV, &m, err));
+        p->state = m;
+        p->state_bytes = plan->state;
+    }
     for (int i = 0; i < net->hp.n_layer; i++) {
+        if (net->group[i] < 0)
+            continue;
         qn_kv_desc d = kv_desc(net, &p->par, net->group[i]);
         QN_TRY(api->kv_new(net->be, &d, &p->kv[i], err));
     }
@@ -188,15 +215,16 @@ int qn_pass_new(qn_pass **out, qn_net *net, const qn_pass_params *par,
                 qn_err *err)
 {
     *out = NULL;
-    bool groups = par->n_pages[0] > 0 &&
-                  (net->n_groups == 1 || par->n_pages[1] > 0);
+    bool groups = net->n_state == 0 || par->n_slots > 0;
+    for (int g = 0; g < net->n_groups; g++)
+        groups = groups && par->n_pages[g] > 0;
     if (par->max_rows < 1 || par->max_out < 1 || par->max_spans < 1 || !groups)
         return qn_fail(err, QN_EINVAL,
-                       "a pass needs at least one row, output, sequence and "
-                       "page");
+                       "a pass needs at least one row, output, sequence, page "
+                       "and state slot");
     qn_plan plan;
     qn_net_plan(net, par, &plan);
-    QN_TRY(pass_check_memory(net, &plan, err));
+    QN_TRY(pass_check_memory(net, &plan, par->n_slots, err));
 
     qn_pass *p = qn_xcalloc(1, sizeof *p);
     int n_layer = net->hp.n_layer, n_freq = 1;
@@ -232,6 +260,8 @@ void qn_pass_free(qn_pass *p)
     }
     if (p->ws)
         be->api->buf_free(be, p->ws, p->ws_bytes, QN_MEM_WORKSPACE);
+    if (p->state)
+        be->api->buf_free(be, p->state, p->state_bytes, QN_MEM_KV);
     if (p->logits)
         be->api->buf_free(be, p->logits, p->logits_bytes, QN_MEM_LOGITS);
     free(p->host_logits);
@@ -250,6 +280,14 @@ void qn_pass_copy_page(qn_pass *p, int group, int32_t dst, int32_t src)
         if (p->net->group[i] == group)
             be->api->kv_copy_page(be, p->kv[i], dst, src);
     }
+}
+
+void qn_pass_copy_state(qn_pass *p, int dst, int src)
+{
+    qn_backend *be = p->net->be;
+    int64_t n = p->net->n_state;
+    be->api->copy(be, p->state + dst * n, p->state + src * n,
+                  qn_net_state_bytes(p->net));
 }
 
 /* ---- the step ---------------------------------------------------------- */

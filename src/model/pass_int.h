@@ -32,6 +32,12 @@ struct qn_pass {
     float *route_weights;            /* [R, n_exp_used]                */
     int32_t *route_ids;              /* [R, n_exp_used]                */
     void *exp_scratch;
+    float *rec_in, *rec_conv, *rec_y; /* [R, columns], [R, convolved],
+                                         [R, d_inner]                  */
+    float *rec_params,
+        *rec_dt;  /* mamba: [R, dt_rank + 2 d_state], [R, d_inner] */
+    float *state; /* [n_slots, n_state], all layers      */
+    uint64_t state_bytes;
 
     float *logits; /* [O, n_vocab], backend memory                   */
     uint64_t logits_bytes;
@@ -52,6 +58,7 @@ typedef struct qn_fwd {
     const qn_hparams *hp;
     qn_op *ops;
     int n_op;
+    const qn_batch *all;   /* the whole batch */
     const qn_batch *batch; /* the rows of now */
     int n_row;
     float *h, *x;
@@ -61,7 +68,7 @@ typedef struct qn_fwd {
 
 /* Room for everything that forward may put into the list. */
 enum {
-    QN_OPS_PER_LAYER = 32,
+    QN_OPS_PER_LAYER = 48,
     QN_OPS_ENDS = 32
 };
 
@@ -79,7 +86,10 @@ void qn_emit_norm(qn_fwd *f, const qn_part *w, const float *x, float *y,
 void qn_emit_linear(qn_fwd *f, const qn_part *w, const float *x, int n_in,
                     float *y, int n_out, qn_epilogue epi, qn_act act,
                     float scale);
+/* The wanted rows of x, which has those of the whole batch. */
 void qn_emit_gather(qn_fwd *f, const float *x, float *y, int dim);
+/* From here on only the wanted rows of h and x; returns x's. */
+float *qn_emit_narrow(qn_fwd *f, float *x);
 
 /* Adds what `w` makes of x to the residual stream, where the family's norms
  * want it. */
@@ -93,10 +103,14 @@ bool qn_emit_to_branch(const qn_fwd *f);
 
 /* ---- blocks ------------------------------------------------------------ */
 
-/* Up to the heads' outputs in p->attn. With only_wanted, from then on f has
- * the rows whose logits are wanted, and no others. */
-void qn_blk_attn(qn_fwd *f, int layer, bool only_wanted);
+/* Of x up to the heads' outputs in p->attn. With only_wanted, from then on f
+ * has the rows whose logits are wanted, and no others. */
+void qn_blk_attn(qn_fwd *f, int layer, float *x, bool only_wanted);
 void qn_blk_attn_out(qn_fwd *f, int layer);
+/* Of x up to the gated outputs in p->rec_y, of all rows. */
+void qn_blk_rec(qn_fwd *f, int layer, const float *x);
+/* `narrowed`: f has only the wanted rows since then. */
+void qn_blk_rec_out(qn_fwd *f, int layer, bool narrowed);
 void qn_blk_mlp(qn_fwd *f, int layer, const float *x);
 /* Adds the expert that every row visits with weight 1. */
 void qn_blk_shared_expert(qn_fwd *f, int layer, const float *x);

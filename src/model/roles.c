@@ -1,27 +1,30 @@
 /* roles.c - shapes from hyper-parameters. */
 #include "model/roles.h"
 
+#include "base/compiler.h"
+#include "model/rec.h"
+
 static qn_role_shape matrix(int n_out, int n_in, bool bias)
 {
-    return (qn_role_shape){QN_MATRIX, n_out, n_in, 1, bias};
+    return (qn_role_shape){QN_MATRIX, n_out, n_in, 1, bias, 0};
 }
 
 static qn_role_shape experts(int n_out, int n_in)
 {
-    return (qn_role_shape){QN_EXPERTS, n_out, n_in, 1, false};
+    return (qn_role_shape){QN_EXPERTS, n_out, n_in, 1, false, 0};
 }
 
 static qn_role_shape norm(int n, bool bias)
 {
-    return (qn_role_shape){QN_VECTOR, n, 1, 1, bias};
+    return (qn_role_shape){QN_VECTOR, n, 1, 1, bias, 0};
 }
 
 static qn_role_shape qk_norm(const qn_hparams *hp, int n_head)
 {
     switch (hp->qk_norm) {
     case QN_QK_HEADS:
-        return (qn_role_shape){QN_VECTOR, n_head * hp->d_head, 1, n_head,
-                               hp->norm_bias};
+        return (qn_role_shape){QN_VECTOR, n_head * hp->d_head, 1,
+                               n_head,    hp->norm_bias,       0};
     case QN_QK_ROW: return norm(n_head * hp->d_head, hp->norm_bias);
     default: return norm(hp->d_head, hp->norm_bias);
     }
@@ -128,11 +131,31 @@ static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
     }
 }
 
+/* Does the layer have the part that the role belongs to? (names.h has the
+ * roles in this order.) */
+static bool layer_has(const qn_layer_hp *l, qn_role role)
+{
+    if (role >= QN_R_MLP_NORM)
+        return l->ff;
+    if (role >= QN_R_REC_X)
+        return l->rec;
+    if (role == QN_R_ATTN_NORM || role == QN_R_ATTN_POST_NORM)
+        return l->attn || l->rec;
+    return l->attn;
+}
+
 bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
                       qn_role_shape *out)
 {
-    bool there = layer < 0 ? global_shape(hp, role, out)
-                           : layer_shape(hp, role, layer, out);
+    bool there;
+    if (layer < 0)
+        there = global_shape(hp, role, out);
+    else if (!layer_has(&hp->layer[layer], role))
+        return false;
+    else if (role >= QN_R_REC_X && role <= QN_R_REC_OUT)
+        there = qn_rec_shape(hp, role, out);
+    else
+        there = layer_shape(hp, role, layer, out);
     return there && !(hp->norm_bare && qn_role_is_norm(role));
 }
 
@@ -159,7 +182,8 @@ qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,
     int64_t q = (int64_t)hp->n_head * hp->d_head;
     int64_t k = (int64_t)hp->n_kv * hp->d_head;
     int64_t v = (int64_t)hp->n_kv * hp->d_v;
-    int64_t group = q / hp->n_kv; /* rows of the q heads of one kv head */
+    /* rows of the q heads of one kv head */
+    int64_t group = q / QN_MAX(hp->n_kv, 1);
     int64_t unit = group + hp->d_head + hp->d_v;
     bool up = role == QN_R_UP || role == QN_R_EXP_UP;
     switch (cut) {
@@ -184,6 +208,8 @@ qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,
     case QN_CUT_GATE_UP:
         return (qn_row_map){n_out, 0, up ? n_out : 0, 2 * n_out};
     case QN_CUT_GATE_UP_MIX: return (qn_row_map){1, 2, up, 2 * n_out};
+    case QN_CUT_REC:
+    case QN_CUT_REC_HEADS: return qn_rec_rows(hp, role, cut, n_out);
     case QN_CUT_WHOLE: break;
     }
     return (qn_row_map){n_out, 0, 0, n_out};

@@ -16,6 +16,7 @@ typedef struct qn_role_shape {
     int n_out, n_in; /* a vector's n_in is 1                                */
     int n_rows; /* vectors: n_rows of n_out / n_rows in the file; mostly 1  */
     bool bias;  /* has a bias of n_out                                      */
+    int n_bias; /* ... or of so many, if not 0                              */
 } qn_role_shape;
 
 /* false: the network has no such role (in that layer; -1 for those of the

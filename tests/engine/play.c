@@ -138,7 +138,7 @@ void play_equal(const play *a, const play *b)
 
 void play_no_pages(const qn_engine *e)
 {
-    for (int g = 0; g < e->n_groups; g++) {
+    for (int g = 0; g < QN_POOLS; g++) {
         assert_int_equal(e->pages[g].n_free, e->pages[g].n);
         assert_int_equal(e->pages[g].n_reserved, 0);
         for (int i = 0; i < e->pages[g].n; i++)

@@ -183,7 +183,7 @@ static void vary(qn_model *m, qn_engine *e, uint32_t *x)
 
 static void test_against_plain(void **state)
 {
-    static const char *const names[] = {"llama", "gemma2"};
+    static const char *const names[] = {"llama", "gemma2", "mamba2"};
     (void)state;
     for (size_t f = 0; f < QN_COUNTOF(names); f++) {
         qn_model *m = play_model(names[f], 0);

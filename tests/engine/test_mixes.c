@@ -145,6 +145,13 @@ static void test_windows(void **state)
     run("gemma2");
 }
 
+/* No pages at all, but a state for each sequence. */
+static void test_states(void **state)
+{
+    (void)state;
+    run("mamba2");
+}
+
 static void test_experts(void **state)
 {
     (void)state;
@@ -156,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_attention),
         cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_states),
         cmocka_unit_test(test_experts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

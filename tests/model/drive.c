@@ -84,6 +84,7 @@ int drive_open(drive *d, const char *path, const drive_params *p, qn_err *err)
         .max_rows = d->max_rows,
         .max_out = d->max_rows,
         .max_spans = 16,
+        .n_slots = DRIVE_SLOTS,
         .kv_dtype = p->kv_f32 ? QN_KV_CELL_F32 : qn_net_kv_auto(d->net),
     };
     rc = qn_pass_new(&d->pass, d->net, &pp, err);
@@ -123,12 +124,19 @@ void drive_seq_end(drive *d, drive_seq *s)
     for (int g = 0; g < qn_net_n_kv_groups(d->net); g++)
         for (int i = 0; i < s->n_pages; i++)
             give_back(d, s, g, i);
+    if (s->n_kv > 0)
+        d->slot_used[s->slot] = false;
     memset(s, 0, sizeof *s);
 }
 
 static void take_pages(drive *d, drive_seq *s, int n_row)
 {
     int64_t end = s->n_kv + n_row;
+    if (s->n_kv == 0) {
+        for (s->slot = 0; d->slot_used[s->slot]; s->slot++)
+            assert_true(s->slot + 1 < DRIVE_SLOTS);
+        d->slot_used[s->slot] = true;
+    }
     while ((int64_t)s->n_pages * d->page_tokens < end) {
         assert_true(s->n_pages < SEQ_PAGES);
         for (int g = 0; g < qn_net_n_kv_groups(d->net); g++) {
@@ -172,6 +180,7 @@ const float *drive_step(drive *d, drive_item *items, int n)
             .pos0 = s->n_kv,
             .rope_len = s->n_kv < s->n_prompt ? s->n_prompt : s->n_kv + it->n,
             .pages = {s->pages[0], s->pages[1]},
+            .state_slot = s->slot,
         };
         for (int r = 0; r < it->n; r++, b.n_row++) {
             assert_true(b.n_row < d->max_rows);

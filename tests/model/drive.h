@@ -10,6 +10,7 @@
 #include "model/model.h"
 
 #define DRIVE_PAGES 256
+#define DRIVE_SLOTS 16
 #define SEQ_PAGES 64
 
 typedef struct drive {
@@ -21,6 +22,7 @@ typedef struct drive {
     int max_rows;
     int32_t free_pages[QN_KV_GROUPS][DRIVE_PAGES]; /* a stack */
     int n_free[QN_KV_GROUPS];
+    bool slot_used[DRIVE_SLOTS]; /* of states */
 } drive;
 
 typedef struct drive_params {
@@ -34,6 +36,7 @@ typedef struct drive_params {
 typedef struct drive_seq {
     int32_t pages[QN_KV_GROUPS][SEQ_PAGES];
     int n_pages;
+    int slot; /* while n_kv > 0 */
     int64_t n_kv;
     int64_t n_prompt; /* tokens that count as prompt (rope_len) */
 } drive_seq;

@@ -33,7 +33,7 @@ static const char *const must[] = {
     "llama_linear", "llama_dynamic", "llama_llama3", "llama_yarn", "mistral",
     "mistral_full", "mixtral",       "qwen2",        "qwen2_yarn", "qwen3",
     "gemma",        "gemma2",        "gemma3_text",  "phi",        "phi3",
-    "phi3_partial", "gpt_neox",
+    "phi3_partial", "gpt_neox",      "mamba",        "mamba2",
 };
 
 static bool is_must(const char *name)

@@ -132,8 +132,8 @@ static void run(const char *path)
 
 static void test_own(void **state)
 {
-    static const char *const names[] = {"llama",  "opt350", "gpt2",
-                                        "gemma2", "phi3",   "mixtral"};
+    static const char *const names[] = {"llama", "opt350",  "gpt2",  "gemma2",
+                                        "phi3",  "mixtral", "mamba2"};
     (void)state;
     for (size_t i = 0; i < QN_COUNTOF(names); i++) {
         char path[64];
@@ -151,6 +151,7 @@ static void test_shared(void **state)
         "goldens/models/gemma3_text",
         "goldens/models/phi",
         "goldens/models/opt",
+        "goldens/models/mamba",
         "data/models/gguf/stories260K-f16.gguf",
         "data/models/gguf/stories260K-q8_0.gguf",
         "data/models/gguf/stories260K-q4_0.gguf",

@@ -82,6 +82,13 @@ static void cpu_read(qn_backend *be, void *host, const void *src, uint64_t n)
         memcpy(host, src, n);
 }
 
+static void cpu_copy(qn_backend *be, void *dst, const void *src, uint64_t n)
+{
+    (void)be;
+    if (n)
+        memcpy(dst, src, n);
+}
+
 static qn_pool *cpu_pool(qn_backend *be)
 {
     return self(be)->pool;
@@ -108,6 +115,7 @@ const qn_backend_api qn_cpu_backend_api = {
     .buf_free = cpu_buf_free,
     .write = cpu_write,
     .read = cpu_read,
+    .copy = cpu_copy,
     .experts_scratch = qn_cpu_experts_scratch,
     .exec = qn_cpu_exec,
     .pool = cpu_pool,

@@ -135,5 +135,8 @@ uint64_t qn_cpu_experts_scratch(const qn_backend *be, int n_row, int k,
 void qn_op_experts_need(const qn_cpu_backend *be, const qn_op_experts *op,
                         qn_need *need);
 void qn_op_experts_run(const qn_op_experts *op, qn_worker *w);
+void qn_op_conv_run(const qn_op_conv *op, qn_worker *w);
+void qn_op_scan_run(const qn_op_scan *op, qn_worker *w);
+void qn_op_delta_run(const qn_op_delta *op, qn_worker *w);
 
 #endif

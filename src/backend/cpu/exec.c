@@ -51,6 +51,9 @@ static void run_op(const qn_op *op, qn_worker *w)
     case QN_OP_GATHER: qn_op_gather_run(&op->u.gather, w); break;
     case QN_OP_ROUTE: qn_op_route_run(&op->u.route, w); break;
     case QN_OP_EXPERTS: qn_op_experts_run(&op->u.experts, w); break;
+    case QN_OP_CONV: qn_op_conv_run(&op->u.conv, w); break;
+    case QN_OP_SCAN: qn_op_scan_run(&op->u.scan, w); break;
+    case QN_OP_DELTA: qn_op_delta_run(&op->u.delta, w); break;
     case QN_OP_N: break;
     }
 }

@@ -132,6 +132,41 @@ typedef void (*qn_scale_fn)(float *y, int n, float f);
 /* y[i] += f * x[i]. */
 typedef void (*qn_axpy_fn)(float *y, const float *x, int n, float f);
 
+/* Recurrences: see the ops of the same names in backend.h. One call takes all
+ * rows of a span for the channels [0, n) or for one head; `zero`: the state is
+ * not read at first. Lane by lane the same operations, whatever n is. */
+typedef struct qn_conv_args {
+    const float *x, *w, *b; /* of the first channel; b may be NULL */
+    float *y, *s;           /* s [n_tap - 1] rows of state         */
+    int64_t ldx, ldy, ldw;  /* ldw: of w and s                     */
+    int n_row, n, n_tap;
+    bool zero;
+    qn_act act;
+} qn_conv_args;
+typedef void (*qn_conv_fn)(const qn_conv_args *a);
+
+/* By channel: n channels, a and s with stride lda. By head: n is d_head, a, d,
+ * dt and dt_bias are of the one head, s is [d_state, n]. */
+typedef struct qn_scan_args {
+    const float *x, *dt, *B, *C, *a, *d, *dt_bias;
+    float *y, *s;
+    int64_t ldx, lddt, ldb, ldc, ldy, lda;
+    int n_row, n, d_state;
+    float dt_min, dt_max;
+    bool zero;
+} qn_scan_args;
+typedef void (*qn_scan_fn)(const qn_scan_args *a);
+
+typedef struct qn_delta_args {
+    const float *q, *k, *v, *dt, *beta; /* of one value head */
+    float *y, *s;                       /* s [d_k, d_v]      */
+    int64_t ldq, ldk, ldv, lddt, ldbeta, ldy;
+    int n_row, d_k, d_v;
+    float a, dt_bias;
+    bool zero;
+} qn_delta_args;
+typedef void (*qn_delta_fn)(const qn_delta_args *a);
+
 /* Rows [0, 16) of a panel from rows that lie `row_bytes` apart in the file's
  * format. */
 typedef void (*qn_pack_fn)(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
@@ -176,6 +211,18 @@ typedef struct qn_kernels {
         const char *name;
         qn_axpy_fn fn;
     } axpy;
+    struct {
+        const char *name;
+        qn_conv_fn fn;
+    } conv;
+    struct {
+        const char *name;
+        qn_scan_fn fn;
+    } scan_channels, scan_head;
+    struct {
+        const char *name;
+        qn_delta_fn fn;
+    } delta;
 } qn_kernels;
 
 /* Fills the table for what `cap` and this machine both have. */

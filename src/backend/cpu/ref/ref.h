@@ -7,6 +7,7 @@
 void qn_ref_linear(qn_kernels *k);
 void qn_ref_pack(qn_kernels *k);
 void qn_ref_elem(qn_kernels *k);
+void qn_ref_rec(qn_kernels *k);
 
 /* act(x), as its definition says, in double precision. */
 double qn_ref_act(qn_act act, double x);
