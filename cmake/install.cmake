@@ -3,6 +3,9 @@
 if(TARGET quern_shared AND EXISTS ${PROJECT_SOURCE_DIR}/include/quern.h)
   install(TARGETS quern_shared quern_static)
   install(FILES include/quern.h TYPE INCLUDE)
+  # Relative to itself, so that an installation can be moved.
+  file(RELATIVE_PATH pc_to_prefix
+    ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
   configure_file(cmake/quern.pc.in ${CMAKE_BINARY_DIR}/quern.pc @ONLY)
   install(FILES ${CMAKE_BINARY_DIR}/quern.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -33,6 +33,8 @@ static const qn_opt prompt_opts[] = {
              "template."},
     {"system", 0, QN_OPT_TEXT, .arg = "TEXT",
      .help = "With --chat: a system message before."},
+    {"kwargs", 0, QN_OPT_FILE,
+     .help = "A JSON object of further variables for the chat template."},
     {"echo", 0, QN_OPT_FLAG, .help = "Print the prompt before the completion."},
     {"output-format", 'o', QN_OPT_CHOICE, .arg = "text|json",
      .help = "json: one line per completion with ids, text, finish_reason, "

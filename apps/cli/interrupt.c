@@ -1,10 +1,11 @@
 /* interrupt.c - see interrupt.h. */
 #include "cli/interrupt.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
-static volatile sig_atomic_t asked;
+static volatile sig_atomic_t asked, final;
 
 static void on_signal(int sig)
 {
@@ -13,6 +14,8 @@ static void on_signal(int sig)
         raise(sig);
     }
     asked = 1;
+    if (sig == SIGTERM)
+        final = 1;
 }
 
 /* Without SA_RESTART: a read that waits for a person gives up. */
@@ -31,7 +34,27 @@ bool qn_interrupted(void)
     return asked != 0;
 }
 
+bool qn_interrupt_final(void)
+{
+    return final != 0;
+}
+
 void qn_interrupt_clear(void)
 {
     asked = 0;
+}
+
+bool qn_interrupt_wait(int fd)
+{
+    sigset_t ours, before;
+    struct pollfd p = {fd, POLLIN, 0};
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ours, &before);
+    int n = -1;
+    while (!asked && n < 0)
+        n = ppoll(&p, 1, NULL, &before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return !asked;
 }

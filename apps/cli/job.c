@@ -60,13 +60,13 @@ int qn_job_add_text(qn_job *job, const qn_model *m, const char *text, size_t n,
 
 /* A template writes the special tokens itself. */
 int qn_job_add_messages(qn_job *job, const qn_model *m, const json_t *messages,
-                        qn_err *err)
+                        const char *kwargs, qn_err *err)
 {
     char *text = NULL, *list = json_dumps(messages, JSON_COMPACT);
     size_t n = 0;
     if (!list)
         return qn_fail(err, QN_EINVAL, "the messages are not valid UTF-8");
-    int rc = qn_chat_render(m, list, NULL, true, NULL, &text, &n, err);
+    int rc = qn_chat_render(m, list, NULL, true, kwargs, &text, &n, err);
     free(list);
     if (rc < 0)
         return rc;

@@ -34,12 +34,12 @@ typedef void (*qn_job_text_fn)(void *user, int index, const char *text,
 qn_job *qn_job_new(void);
 void qn_job_free(qn_job *job); /* cancels what runs; NULL is fine */
 
-/* Appends the prompt's ids. `chat`: through the model's template as a user's
- * message, after `system` if that is not NULL. */
+/* Append to the prompt: a text; messages through the model's template, with
+ * `kwargs` (a JSON object as text, or NULL) as further variables; ids. */
 int qn_job_add_text(qn_job *job, const qn_model *m, const char *text, size_t n,
                     qn_err *err);
 int qn_job_add_messages(qn_job *job, const qn_model *m, const json_t *messages,
-                        qn_err *err);
+                        const char *kwargs, qn_err *err);
 void qn_job_add_ids(qn_job *job, const int32_t *ids, size_t n);
 
 /* The smallest engine context that the job can run in. */

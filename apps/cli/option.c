@@ -575,6 +575,11 @@ static const qn_value *get(const qn_args *a, const char *name)
     return v;
 }
 
+bool qn_args_has(const qn_args *a, const char *name)
+{
+    return find_value(a, name, strlen(name)) != NULL;
+}
+
 bool qn_args_given(const qn_args *a, const char *name)
 {
     return get(a, name)->from > QN_FROM_DEFAULT;
@@ -640,7 +645,7 @@ void qn_args_print(const qn_args *a)
         const qn_value *v = &a->values.v[i];
         if (v->from == QN_FROM_NOWHERE || opt_is(v->opt, "check-config", 12))
             continue;
-        printf("%-22s", v->opt->name);
+        printf("%-22s ", v->opt->name);
         for (size_t k = 0; k < v->texts.n; k++)
             printf("%s%s", k ? ", " : "", v->texts.v[k]);
         printf("  (%s)\n", from[v->from]);

@@ -112,6 +112,7 @@ int qn_args_set_json(qn_args *a, const json_t *object, const char *what,
 /* The option of that name in any spelling, or NULL. */
 const qn_opt *qn_args_find(const qn_args *a, const char *name);
 
+bool qn_args_has(const qn_args *a, const char *name);
 /* By flag, environment or file. */
 bool qn_args_given(const qn_args *a, const char *name);
 qn_opt_source qn_args_source(const qn_args *a, const char *name);

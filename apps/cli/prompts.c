@@ -20,6 +20,7 @@ struct qn_prompts {
     char *text; /* the single prompt, or NULL: --token-ids */
     size_t n_text;
     bool done;
+    char *kwargs; /* of the template, or NULL */
 };
 
 /* ---- opening ------------------------------------------------------------- */
@@ -136,6 +137,10 @@ int qn_prompts_open(qn_prompts **out, const qn_args *a, qn_err *err)
     qn_prompts *p = qn_xcalloc(1, sizeof *p);
     p->args = a;
     int rc = check_words(a, err);
+    const char *kwargs = qn_args_text(a, "kwargs");
+    size_t n;
+    if (rc == 0 && kwargs)
+        rc = qn_file_slurp(&p->kwargs, &n, kwargs, MAX_PROMPT, err);
     if (rc == 0)
         rc = open_source(p, err);
     if (rc < 0) {
@@ -154,6 +159,7 @@ void qn_prompts_close(qn_prompts *p)
         fclose(p->batch);
     free(p->line);
     free(p->text);
+    free(p->kwargs);
     free(p);
 }
 
@@ -173,21 +179,23 @@ void qn_add_message(json_t *messages, const char *role, const char *text,
     json_array_append_new(messages, o);
 }
 
-static int add_question(qn_job *job, const qn_args *a, const qn_model *m,
-                        const char *text, size_t n, qn_err *err)
+static int add_question(const qn_prompts *p, qn_job *job, const qn_args *a,
+                        const qn_model *m, const char *text, size_t n,
+                        qn_err *err)
 {
     const char *system = qn_args_text(a, "system");
     json_t *list = json_array();
     if (system)
         qn_add_message(list, "system", system, strlen(system));
     qn_add_message(list, "user", text, n);
-    int rc = qn_job_add_messages(job, m, list, err);
+    int rc = qn_job_add_messages(job, m, list, p->kwargs, err);
     json_decref(list);
     return rc;
 }
 
-static int add_prompt(qn_job *job, const qn_args *a, const qn_model *m,
-                      const char *text, size_t n, qn_err *err)
+static int add_prompt(const qn_prompts *p, qn_job *job, const qn_args *a,
+                      const qn_model *m, const char *text, size_t n,
+                      qn_err *err)
 {
     const int32_t *ids;
     if (!text) {
@@ -196,7 +204,7 @@ static int add_prompt(qn_job *job, const qn_args *a, const qn_model *m,
         return 0;
     }
     if (qn_args_flag(a, "chat"))
-        return add_question(job, a, m, text, n, err);
+        return add_question(p, job, a, m, text, n, err);
     return qn_job_add_text(job, m, text, n, err);
 }
 
@@ -239,8 +247,9 @@ static int check_keys(const qn_args *a, json_t *o, const char *where,
     return 0;
 }
 
-static int take_object(qn_job *job, qn_args *own, json_t *o, const qn_model *m,
-                       const char *where, qn_err *err)
+static int take_object(const qn_prompts *p, qn_job *job, qn_args *own,
+                       json_t *o, const qn_model *m, const char *where,
+                       qn_err *err)
 {
     json_t *id = json_object_get(o, "id");
     json_t *messages = json_object_get(o, "messages");
@@ -260,10 +269,10 @@ static int take_object(qn_job *job, qn_args *own, json_t *o, const qn_model *m,
                      "\"token_ids\"",
                      where);
     if (rc == 0 && messages) {
-        rc = qn_job_add_messages(job, m, messages, err);
+        rc = qn_job_add_messages(job, m, messages, p->kwargs, err);
     } else if (rc == 0) {
         const char *text = qn_args_text(own, "prompt");
-        rc = add_prompt(job, own, m, text, text ? strlen(text) : 0, err);
+        rc = add_prompt(p, job, own, m, text, text ? strlen(text) : 0, err);
     }
     json_decref(messages);
     return rc;
@@ -292,7 +301,7 @@ static int take_line(qn_prompts *p, qn_job *job, qn_args *own,
         rc = qn_json_parse(&v, p->line, n, where, err);
     }
     if (rc == 0)
-        rc = take_object(job, own, v, m, where, err);
+        rc = take_object(p, job, own, v, m, where, err);
     json_decref(v);
     return rc;
 }
@@ -339,7 +348,7 @@ int qn_prompts_next(qn_prompts *p, const qn_model *m, qn_job **job,
         return 0;
     p->done = true;
     *job = qn_job_new();
-    int rc = add_prompt(*job, p->args, m, p->text, p->n_text, err);
+    int rc = add_prompt(p, *job, p->args, m, p->text, p->n_text, err);
     if (rc < 0) {
         qn_job_free(*job);
         return rc;

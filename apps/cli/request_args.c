@@ -52,7 +52,9 @@ const qn_opt qn_engine_opts[] = {
 
 const qn_opt qn_length_opts[] = {
     {"max-new-tokens", 'n', QN_OPT_INT, .arg = "N",
-     .help = "Longest completion, in tokens.", .def = "256",
+     .help = "Longest completion, in tokens. Default: 256; in a chat, what the "
+             "context holds.",
+
      .also = "max-tokens n-predict", .lo = 0, .hi = INT32_MAX},
     {"max-length", 0, QN_OPT_INT, .arg = "N",
      .help = "Longest prompt and completion together, in tokens; overrides "
@@ -328,12 +330,11 @@ static int set_bias(qn_sampling *s, qn_logit_bias **bias, const qn_args *a,
 }
 
 static int set_sampling(qn_sampling *s, qn_logit_bias **bias, const qn_args *a,
-                        const qn_model *m, qn_err *err)
+                        const qn_model *m, int n_drawn, qn_err *err)
 {
     qn_sampling_from_model(m, s);
     bool chance = set_knobs(s, a);
-    chance = chance ||
-             (qn_args_int(a, "n") > 1 && qn_args_int(a, "num-beams") == 1);
+    chance = chance || n_drawn > 1;
     QN_TRY(set_temperature(s, a, chance, err));
     s->n_allowed = qn_args_ids(a, "allowed-ids", &s->allowed_ids);
     s->n_banned = qn_args_ids(a, "banned-ids", &s->banned_ids);
@@ -343,12 +344,24 @@ static int set_sampling(qn_sampling *s, qn_logit_bias **bias, const qn_args *a,
     return set_bias(s, bias, a, err);
 }
 
+static void set_output(qn_request_params *p, const qn_args *a)
+{
+    p->n = (int)qn_args_int(a, "n");
+    p->n_beams = (int)qn_args_int(a, "num-beams");
+    p->length_penalty = (float)qn_args_real(a, "length-penalty");
+    p->early_stopping = qn_args_flag(a, "early-stopping");
+    if (qn_args_given(a, "logprobs"))
+        p->n_logprobs = (int)qn_args_int(a, "logprobs");
+    p->skip_special = !qn_args_flag(a, "show-special");
+}
+
 int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
                          const qn_args *a, const qn_model *m, size_t n_prompt,
                          qn_err *err)
 {
     qn_request_params_default(p);
-    p->max_new_tokens = (int)qn_args_int(a, "max-new-tokens");
+    if (qn_args_given(a, "max-new-tokens"))
+        p->max_new_tokens = (int)qn_args_int(a, "max-new-tokens");
     if (qn_args_given(a, "max-length")) {
         int64_t max = qn_args_int(a, "max-length");
         if (max <= (int64_t)n_prompt)
@@ -362,12 +375,8 @@ int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
     p->ignore_eos = qn_args_flag(a, "ignore-eos");
     p->n_stop = qn_args_list(a, "stop", &p->stop);
     p->n_stop_ids = qn_args_ids(a, "stop-token-ids", &p->stop_ids);
-    p->n = (int)qn_args_int(a, "n");
-    p->n_beams = (int)qn_args_int(a, "num-beams");
-    p->length_penalty = (float)qn_args_real(a, "length-penalty");
-    p->early_stopping = qn_args_flag(a, "early-stopping");
-    if (qn_args_given(a, "logprobs"))
-        p->n_logprobs = (int)qn_args_int(a, "logprobs");
-    p->skip_special = !qn_args_flag(a, "show-special");
-    return set_sampling(&p->sampling, bias, a, m, err);
+    if (qn_args_has(a, "n"))
+        set_output(p, a);
+    return set_sampling(&p->sampling, bias, a, m, p->n_beams > 1 ? 1 : p->n,
+                        err);
 }

@@ -5,12 +5,17 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <dlfcn.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define BUILTIN "quern-14m.gguf"
 #define UP_LEVELS 4 /* build/<preset>/apps/cli/quern lies this deep */
+
+/* Something that lies in the library. */
+static const char builtin_anchor = 0;
 
 /* dir/where/BUILTIN, if it is there. */
 static char *look(const char *dir, const char *where)
@@ -24,14 +29,12 @@ static char *look(const char *dir, const char *where)
     return NULL;
 }
 
-/* Upwards from the program's own folder. */
-static char *search(void)
+/* Upwards from the folder of a file. */
+static char *search_above(const char *file)
 {
-    char dir[4096];
-    ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
-    if (n <= 0)
+    char dir[PATH_MAX];
+    if (!realpath(file, dir))
         return NULL;
-    dir[n] = 0;
     for (int up = 0; up <= UP_LEVELS; up++) {
         char *slash = strrchr(dir, '/');
         if (!slash || slash == dir)
@@ -44,6 +47,16 @@ static char *search(void)
             return path;
     }
     return NULL;
+}
+
+/* From the program; from the library, for the programs of others. */
+static char *search(void)
+{
+    Dl_info info;
+    char *path = search_above("/proc/self/exe");
+    if (!path && dladdr(&builtin_anchor, &info) && info.dli_fname)
+        path = search_above(info.dli_fname);
+    return path;
 }
 
 int qn_builtin_path(char **out, qn_err *err)

@@ -1,0 +1,331 @@
+/* Options of the real program: mistakes, help, where values come from. */
+#include "proc.h"
+
+#include <sys/stat.h>
+
+static void usage(const char *message, const char *const *args)
+{
+    qn_proc p;
+    qn_proc_run(&p, NULL, args);
+    qn_proc_has_err(&p, message);
+    assert_int_equal(p.status, 2);
+    assert_string_equal(p.out, "");
+    /* one line, and nothing of a terminal in it */
+    assert_ptr_equal(strchr(p.err, '\n'), p.err + p.n_err - 1);
+    assert_null(strchr(p.err, '\033'));
+    qn_proc_free(&p);
+}
+#define USAGE(message, ...) \
+    usage((message), (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_mistyped(void **state)
+{
+    (void)state;
+    USAGE("did you mean 'quern run'?", "rnu");
+    USAGE("did you mean 'quern tokenize'?", "tokenise");
+    USAGE("'quern --help' lists them", "xyzzyxyzzy");
+    USAGE("did you mean --temperature?", "run", "--temprature", "1");
+    USAGE("did you mean --temperature?", "run", "--temper", "1");
+    USAGE("did you mean --max-new-tokens?", "run", "--max_new_token", "1");
+    USAGE("did you mean --prompts-file?", "run", "--promts_file", "x");
+    USAGE("'quern run --help' lists them", "run", "--qqqqqqqqqqq");
+    USAGE("there is no option -z", "run", "-z");
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    USAGE("--top-p wants a value", "run", "--top-p");
+    USAGE("--top-p wants a number, not 'x'", "run", "--top-p", "x", "hi");
+    USAGE("--top-p wants a number, not ''", "run", "--top-p", "", "hi");
+    USAGE("between 0 and 1", "run", "--top-p", "1.5", "hi");
+    USAGE("between 0 and 1", "run", "--top-p=-0.1", "hi");
+    USAGE("wants a number, not 'nan'", "run", "--temperature", "nan", "hi");
+    USAGE("wants a number, not 'inf'", "run", "--temperature", "inf", "hi");
+    USAGE("wants a number, not '1e999'", "run", "--temp", "1e999", "hi");
+    USAGE("wants a whole number, not '1.5'", "run", "--top-k", "1.5", "hi");
+    USAGE("wants a whole number", "run", "-n", "99999999999999999999", "hi");
+    USAGE("must lie between", "run", "-n", "-1", "hi");
+    USAGE("must lie between", "run", "-n", "4294967296", "hi");
+    USAGE("one of text|json", "run", "-o", "yaml", "hi");
+    USAGE("true or false", "run", "--echo=maybe", "hi");
+    USAGE("a size such as", "run", "--memory-limit", "lots", "hi");
+    USAGE("token ids such as", "run", "--token-ids", "1,x");
+    USAGE("token ids such as", "run", "--token-ids", "-1");
+    USAGE("token ids such as", "run", "--token-ids", "99999999999");
+    USAGE("ID=X", "run", "--logit-bias", "5", "hi");
+    USAGE("ID=X", "run", "--logit-bias", "5=nan", "hi");
+    USAGE("wants a path", "run", "--model", "", "hi");
+}
+
+static void test_contradictions(void **state)
+{
+    (void)state;
+    USAGE("two prompts", "run", "--prompt", "a", "--token-ids", "1");
+    USAGE("two prompts", "run", "--prompt", "a", "b");
+    USAGE("--system needs --chat", "run", "--system", "x", "hi");
+    USAGE("--logprobs needs --output-format json", "run", "--logprobs", "1",
+          "hi");
+    USAGE("contradicts", "run", "--temperature", "0", "--do-sample", "hi");
+    USAGE("which model?", "tokenize");
+    USAGE("which messages?", "template", "builtin");
+    USAGE("of which tokens?", "logits", "builtin");
+    USAGE("one word too many", "info", "a", "b");
+    USAGE("given twice", "info", "--model", "a", "b");
+}
+
+static void test_no_arguments(void **state)
+{
+    qn_proc p;
+    (void)state;
+    qn_proc_run(&p, NULL, (const char *const[]){NULL});
+    assert_int_equal(p.status, 2);
+    qn_proc_has_out(&p, "Usage: quern COMMAND");
+    qn_proc_free(&p);
+}
+
+static const char *const commands[] = {"run",      "chat",     "info",
+                                       "doctor",   "tokenize", "detokenize",
+                                       "template", "logits"};
+
+static void test_help(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        qn_proc p, q;
+        char line[64];
+        quern(&p, NULL, commands[i], "--help");
+        assert_int_equal(p.status, 0);
+        assert_string_equal(p.err, "");
+        snprintf(line, sizeof line, "Usage: quern %s [options]", commands[i]);
+        qn_proc_has_out(&p, line);
+        qn_proc_has_out(&p, "Examples\n");
+        qn_proc_has_out(&p, "--config FILE");
+        for (const char *s = p.out, *e; (e = strchr(s, '\n')); s = e + 1)
+            if (e - s > 80 && s[2] == '-')
+                fail_msg("wide line: %.*s", (int)(e - s), s);
+        /* the same, however it is asked for, and before anything is opened */
+        quern(&q, NULL, commands[i], "--model", "/nowhere", "--nonsense", "-h");
+        assert_string_equal(p.out, q.out);
+        qn_proc_free(&q);
+        quern(&q, NULL, "help", commands[i]);
+        assert_string_equal(p.out, q.out);
+        qn_proc_free(&q);
+        qn_proc_free(&p);
+    }
+}
+
+static void test_version(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, NULL, "--version");
+    assert_int_equal(p.status, 0);
+    assert_string_equal(p.out, "quern " QUERN_VERSION "\n");
+    qn_proc_free(&p);
+}
+
+/* ---- where values come from ---------------------------------------------- */
+
+static const char *config(const char *text)
+{
+    static char path[4096];
+    static int n;
+    snprintf(path, sizeof path, "%s/config%d.json", qn_test_tmpdir(), n++);
+    qn_test_write_file(path, text, strlen(text));
+    return path;
+}
+
+static void test_sources(void **state)
+{
+    qn_proc p;
+    (void)state;
+    const char *file = config("{\"$schema\": \"x\", \"top_p\": 0.5, "
+                              "\"max_new_tokens\": 7, \"threads\": 1, "
+                              "\"stop\": [\"a\", \"b\"], "
+                              "\"logit_bias\": {\"5\": -1}, "
+                              "\"stop_token_ids\": [3, 4], \"echo\": true}");
+    setenv("QUERN_THREADS", "2", 1);
+    quern(&p, NULL, "run", "--check-config", "--config", file, "--top_p=0.25");
+    unsetenv("QUERN_THREADS");
+    assert_int_equal(p.status, 0);
+    qn_proc_has_out(&p, "top-p                  0.25  (flag)\n");
+    qn_proc_has_out(&p, "threads                2  (environment)\n");
+    qn_proc_has_out(&p, "max-new-tokens         7  (file)\n");
+    qn_proc_has_out(&p, "stop                   a, b  (file)\n");
+    qn_proc_has_out(&p, "logit-bias             5=-1  (file)\n");
+    qn_proc_has_out(&p, "stop-token-ids         [3,4]  (file)\n");
+    qn_proc_has_out(&p, "echo                   true  (file)\n");
+    qn_proc_has_out(&p, "output-format          text  (default)\n");
+    qn_proc_free(&p);
+
+    /* a list on the command line replaces the file's */
+    quern(&p, NULL, "run", "--check-config", "--config", file, "-s", "c", "-s",
+          "d");
+    qn_proc_has_out(&p, "stop                   c, d  (flag)\n");
+    qn_proc_free(&p);
+}
+
+static void test_config_errors(void **state)
+{
+    (void)state;
+    const char *const cases[][2] = {
+        {"{\"top_q\": 1}", "\"top_q\" is not a setting; did you mean"},
+        {"{\"zzzzzzzzz\": 1}", "the keys are the options"},
+        {"{\"top_p\": 2}", "must lie between 0 and 1"},
+        {"{\"top_p\": \"x\"}", "wants a number, not 'x'"},
+        {"{\"top_p\": [1]}", "expected text, a number, true or false"},
+        {"{\"max_new_tokens\": 1.5}", "wants a whole number"},
+        {"{\"max_new_tokens\": 1e300}", "wants a whole number"},
+        {"{\"prompt\": \"a\\u0000b\"}", "a NUL in the text"},
+        {"[]", "expected a JSON object"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        USAGE(cases[i][1], "run", "--config", config(cases[i][0]), "hi");
+
+    qn_proc p;
+    quern(&p, NULL, "run", "--config", config("{\"top_p\":"), "hi");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "not valid JSON");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "--config", "/nowhere/c.json", "hi");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "/nowhere/c.json");
+    qn_proc_free(&p);
+}
+
+/* The tutorial's spellings. */
+static void test_spellings(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, NULL, "run", "--check-config", "--model_path", "DIR",
+          "--max_length", "256", "--batch_size=4", "--repeat_penalty", "1.1",
+          "--top_k", "40", "-T0.7");
+    assert_int_equal(p.status, 0);
+    qn_proc_has_out(&p, "model                  DIR  (flag)\n");
+    qn_proc_has_out(&p, "max-length             256  (flag)\n");
+    qn_proc_has_out(&p, "batch-size             4  (flag)\n");
+    qn_proc_has_out(&p, "repetition-penalty     1.1  (flag)\n");
+    qn_proc_has_out(&p, "top-k                  40  (flag)\n");
+    qn_proc_has_out(&p, "temperature            0.7  (flag)\n");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "--check-config", "--model_name_or_path=DIR");
+    qn_proc_has_out(&p, "model                  DIR  (flag)\n");
+    qn_proc_free(&p);
+}
+
+/* ---- what is made from the tables ---------------------------------------- */
+
+static void test_manual(void **state)
+{
+    qn_proc p;
+    char path[4096];
+    (void)state;
+    snprintf(path, sizeof path, "%s/man", qn_test_tmpdir());
+    quern(&p, NULL, "--generate-man", path);
+    assert_int_equal(p.status, 0);
+    qn_proc_free(&p);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char page[4200];
+        size_t n;
+        snprintf(page, sizeof page, "%s/quern-%s.1", path, commands[i]);
+        char *text = qn_test_read_file(page, &n);
+        assert_non_null(strstr(text, ".TH quern-"));
+        assert_non_null(strstr(text, "\\-\\-config"));
+        assert_non_null(strstr(text, ".SH EXAMPLES"));
+        free(text);
+    }
+    quern(&p, NULL, "--generate-man");
+    assert_int_equal(p.status, 2);
+    qn_proc_free(&p);
+}
+
+/* What bash would offer for these words (the last one is being typed). */
+static char *complete(const char *script, const char *words, int at)
+{
+    char command[8192];
+    static char out[16384];
+    snprintf(command, sizeof command,
+             "bash -c 'compopt() { :; }; source %s; COMP_WORDS=(%s); "
+             "COMP_CWORD=%d; _quern; echo \"${COMPREPLY[@]}\"'",
+             script, words, at);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    size_t n = fread(out, 1, sizeof out - 1, f);
+    out[n] = 0;
+    assert_int_equal(pclose(f), 0);
+    return out;
+}
+
+static void test_bash(void **state)
+{
+    qn_proc p;
+    char path[4096];
+    (void)state;
+    if (system("command -v bash >/dev/null") != 0)
+        QN_SKIP("no bash");
+    snprintf(path, sizeof path, "%s/quern.bash", qn_test_tmpdir());
+    quern(&p, NULL, "--generate-completion", "bash");
+    assert_int_equal(p.status, 0);
+    qn_test_write_file(path, p.out, p.n_out);
+    qn_proc_free(&p);
+    assert_string_equal(complete(path, "quern tok", 1), "tokenize\n");
+    assert_string_equal(complete(path, "quern run --output-f", 2),
+                        "--output-format\n");
+    assert_string_equal(complete(path, "quern run --output-format \"\"", 3),
+                        "text json\n");
+    assert_string_equal(complete(path, "quern run --top-", 2),
+                        "--top-k --top-p --top-n-sigma\n");
+    assert_string_equal(complete(path, "quern run -n \"\"", 3), "\n");
+    assert_string_equal(complete(path, "quern tokenize --no-sp", 2),
+                        "--no-special\n");
+}
+
+static void test_zsh(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, NULL, "--generate-completion", "zsh");
+    assert_int_equal(p.status, 0);
+    qn_proc_has_out(&p, "#compdef quern\n");
+    qn_proc_has_out(&p, "'--output-format[");
+    qn_proc_has_out(&p, ":value:(text json)'");
+    if (system("command -v zsh >/dev/null") == 0) {
+        char path[4096], command[8192];
+        snprintf(path, sizeof path, "%s/_quern", qn_test_tmpdir());
+        qn_test_write_file(path, p.out, p.n_out);
+        snprintf(command, sizeof command, "zsh -n %s", path);
+        assert_int_equal(system(command), 0);
+    }
+    qn_proc_free(&p);
+    USAGE("bash and zsh", "--generate-completion", "fish");
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    pid_t pid = qn_proc_start("/dev/full",
+                              (const char *const[]){"--version", NULL});
+    assert_int_equal(qn_proc_wait(pid), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mistyped),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_no_arguments),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_config_errors),
+        cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_manual),
+        cmocka_unit_test(test_bash),
+        cmocka_unit_test(test_zsh),
+        cmocka_unit_test(test_full_disk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,469 @@
+/* quern run with the built-in model: streams, JSON, batches, Ctrl-C. */
+#include "proc.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* Line i of the output as JSON; the caller decrefs it. */
+static json_t *line_of(const qn_proc *p, int i)
+{
+    const char *s = p->out;
+    for (; i > 0 && s; i--) {
+        s = strchr(s, '\n');
+        s = s ? s + 1 : NULL;
+    }
+    const char *e = s ? strchr(s, '\n') : NULL;
+    if (!e)
+        fail_msg("no such line in:\n%s\n%s", p->out, p->err);
+    json_t *v = json_loadb(s, (size_t)(e - s), 0, NULL);
+    if (!v)
+        fail_msg("not JSON: %.*s", (int)(e - s), s);
+    return v;
+}
+
+static int count_lines(const char *s)
+{
+    int n = 0;
+    for (; *s; s++)
+        n += *s == '\n';
+    return n;
+}
+
+static const char *str(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    if (!s)
+        fail_msg("no text %s", key);
+    return s;
+}
+
+static size_t len(const json_t *o, const char *key)
+{
+    return json_array_size(json_object_get(o, key));
+}
+
+/* ---- one prompt ---------------------------------------------------------- */
+
+static void test_text_and_json(void **state)
+{
+    qn_proc p, q;
+    (void)state;
+    quern(&p, NULL, "run", "--prompt", "Once upon a time", "-n", "12");
+    assert_int_equal(p.status, 0);
+    qn_proc_has_err(&p, "first token after");
+    qn_proc_has_err(&p, "12 new");
+    assert_null(strchr(p.err, '\033'));
+    assert_null(strchr(p.err, '\r'));
+    quern(&q, NULL, "run", "-q", "-n", "12", "-o", "json", "Once", "upon", "a",
+          "time");
+    assert_int_equal(q.status, 0);
+    assert_string_equal(q.err, "");
+    json_t *o = line_of(&q, 0);
+    assert_int_equal(count_lines(q.out), 1);
+    assert_int_equal(len(o, "token_ids"), 12);
+    assert_true(len(o, "prompt_token_ids") >= 4);
+    assert_string_equal(str(o, "finish_reason"), "length");
+    assert_true(json_is_object(json_object_get(o, "timings")));
+    /* the text is the same, but for the newline at the end of a screen */
+    assert_int_equal(strncmp(p.out, str(o, "text"), strlen(str(o, "text"))), 0);
+    assert_string_equal(p.out + strlen(str(o, "text")), "\n");
+    json_decref(o);
+    qn_proc_free(&p);
+    qn_proc_free(&q);
+}
+
+static void same_output(const char *input, const char *const *args,
+                        const char *want)
+{
+    qn_proc p;
+    qn_proc_run(&p, input, args);
+    assert_int_equal(p.status, 0);
+    assert_string_equal(p.out, want);
+    qn_proc_free(&p);
+}
+#define SAME(input, want, ...) \
+    same_output((input), (const char *const[]){__VA_ARGS__, NULL}, (want))
+
+/* Wherever the prompt comes from it is the same prompt. */
+static void test_prompt_sources(void **state)
+{
+    qn_proc p;
+    char file[4300], ids[4200];
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-n", "8", "-p", "The mill");
+    assert_int_equal(p.status, 0);
+    SAME("The mill\n", p.out, "run", "-q", "-n", "8");
+    SAME("The mill", p.out, "run", "-q", "-n", "8", "--prompt-file", "-");
+    snprintf(file, sizeof file, "%s/prompt.txt", qn_test_tmpdir());
+    qn_test_write_file(file, "The mill\n", 9);
+    SAME(NULL, p.out, "run", "-q", "-n", "8", "--prompt_file", file);
+    qn_proc t;
+    quern(&t, NULL, "tokenize", "-m", "builtin", "The mill");
+    SAME(NULL, p.out, "run", "-q", "-n", "8", "--token-ids", t.out);
+    snprintf(ids, sizeof ids, "%s/ids", qn_test_tmpdir());
+    qn_test_write_file(ids, t.out, t.n_out);
+    snprintf(file, sizeof file, "@%s", ids);
+    SAME(NULL, p.out, "run", "-q", "-n", "8", "--token-ids", file);
+    qn_proc_free(&t);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-q", "-n", "8", "--echo", "The mill");
+    assert_int_equal(strncmp(p.out, "The mill", 8), 0);
+    qn_proc_free(&p);
+}
+
+static void test_lengths(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, NULL, "run", "-o", "json", "--token-ids", "40,41,42",
+          "--max_length", "10", "--ignore-eos");
+    json_t *o = line_of(&p, 0);
+    assert_int_equal(len(o, "token_ids"), 7);
+    assert_int_equal(len(o, "prompt_token_ids"), 3);
+    json_decref(o);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "--token-ids", "40,41,42", "--max-length", "3");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "the prompt has 3 tokens and --max-length is 3");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-o", "json", "--token-ids", "40", "-n", "0");
+    assert_int_equal(p.status, 0);
+    o = line_of(&p, 0);
+    assert_int_equal(len(o, "token_ids"), 0);
+    json_decref(o);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "--token-ids", "4096");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "prompt token 0 is 4096");
+    qn_proc_free(&p);
+}
+
+static void test_stop(void **state)
+{
+    qn_proc p, q;
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-o", "json", "-n", "40", "Once upon a time");
+    json_t *o = line_of(&p, 0);
+    const char *all = str(o, "text"), *dot = strchr(all, '.');
+    assert_non_null(dot);
+    quern(&q, NULL, "run", "-q", "-o", "json", "-n", "40", "--stop", "zzz",
+          "-s", ".", "Once upon a time");
+    json_t *s = line_of(&q, 0);
+    assert_int_equal(strlen(str(s, "text")), dot - all);
+    assert_int_equal(strncmp(str(s, "text"), all, (size_t)(dot - all)), 0);
+    assert_string_equal(str(s, "finish_reason"), "stop");
+    json_decref(s);
+    json_decref(o);
+    qn_proc_free(&q);
+    qn_proc_free(&p);
+}
+
+/* ---- chance -------------------------------------------------------------- */
+
+static void test_seed(void **state)
+{
+    qn_proc p, q;
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-n", "24", "-T", "1.5", "--seed", "7", "The");
+    SAME(NULL, p.out, "run", "-q", "-n", "24", "--temperature", "1.5", "--seed",
+         "7", "The");
+    /* a truncation asks for chance; two draws of 24 tokens hardly agree */
+    quern(&q, NULL, "run", "-n", "24", "--top-p", "0.99", "The");
+    qn_proc_has_err(&q, "seed ");
+    assert_string_not_equal(p.out, q.out);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-n", "24", "--top-p", "0.99", "The");
+    assert_string_not_equal(p.out, q.out);
+    qn_proc_free(&q);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-n", "8", "The");
+    assert_null(strstr(p.err, "seed "));
+    qn_proc_free(&p);
+}
+
+static void test_several(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-o", "json", "-n", "12", "--n", "3", "--seed",
+          "1", "--logprobs", "2", "The");
+    assert_int_equal(p.status, 0);
+    assert_int_equal(count_lines(p.out), 3);
+    json_t *first = line_of(&p, 0);
+    bool differ = false;
+    for (int i = 0; i < 3; i++) {
+        json_t *o = line_of(&p, i);
+        assert_int_equal(json_integer_value(json_object_get(o, "completion")),
+                         i);
+        const json_t *lp = json_object_get(o, "logprobs");
+        assert_int_equal(json_array_size(lp), len(o, "token_ids"));
+        for (size_t k = 0; k < json_array_size(lp); k++) {
+            const json_t *e = json_array_get(lp, k);
+            assert_true(
+                json_equal(json_object_get(e, "id"),
+                           json_array_get(json_object_get(o, "token_ids"), k)));
+            assert_true(json_real_value(json_object_get(e, "logprob")) <= 0);
+            assert_int_equal(len(e, "top"), 2);
+        }
+        differ = differ || strcmp(str(o, "text"), str(first, "text")) != 0;
+        json_decref(o);
+    }
+    assert_true(differ);
+    json_decref(first);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-q", "-n", "8", "--n", "2", "--seed", "1", "The");
+    qn_proc_has_out(&p, "\n---\n");
+    qn_proc_free(&p);
+}
+
+static void test_beams(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-o", "json", "-n", "8", "--num_beams", "3",
+          "--n", "2", "The mill");
+    assert_int_equal(p.status, 0);
+    assert_int_equal(count_lines(p.out), 2);
+    json_t *a = line_of(&p, 0), *b = line_of(&p, 1);
+    assert_string_not_equal(str(a, "text"), str(b, "text"));
+    json_decref(a);
+    json_decref(b);
+    qn_proc_free(&p);
+}
+
+static void test_bias(void **state)
+{
+    qn_proc p, q;
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-o", "json", "-n", "1", "The mill");
+    json_t *o = line_of(&p, 0);
+    int id = (int)json_integer_value(
+        json_array_get(json_object_get(o, "token_ids"), 0));
+    char ban[32], only[16];
+    snprintf(ban, sizeof ban, "%d=-inf", id);
+    quern(&q, NULL, "run", "-q", "-o", "json", "-n", "1", "--logit_bias", ban,
+          "The mill");
+    json_t *n = line_of(&q, 0);
+    assert_false(json_equal(json_object_get(n, "token_ids"),
+                            json_object_get(o, "token_ids")));
+    json_decref(n);
+    qn_proc_free(&q);
+    snprintf(only, sizeof only, "%d", id);
+    quern(&q, NULL, "run", "-q", "-o", "json", "-n", "1", "--banned-ids", only,
+          "--allowed-ids", only, "The mill");
+    assert_int_equal(q.status, 1);
+    qn_proc_has_err(&q, "no token is allowed");
+    qn_proc_free(&q);
+    json_decref(o);
+    qn_proc_free(&p);
+}
+
+/* ---- questions ----------------------------------------------------------- */
+
+static void test_question(void **state)
+{
+    qn_proc p, t;
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-o", "json", "-n", "4", "--chat", "--system",
+          "Be kind.", "Hello!");
+    assert_int_equal(p.status, 0);
+    json_t *o = line_of(&p, 0);
+    quern(&t,
+          "[{\"role\":\"system\",\"content\":\"Be kind.\"},"
+          "{\"role\":\"user\",\"content\":\"Hello!\"}]",
+          "template", "builtin", "--messages", "-", "--token-ids");
+    char *ids = json_dumps(json_object_get(o, "prompt_token_ids"),
+                           JSON_COMPACT);
+    for (char *s = ids; *s; s++)
+        if (*s == ',')
+            *s = ' ';
+    ids[strlen(ids) - 1] = '\n';
+    assert_string_equal(ids + 1, t.out);
+    free(ids);
+    json_decref(o);
+    qn_proc_free(&t);
+    qn_proc_free(&p);
+}
+
+/* ---- batches ------------------------------------------------------------- */
+
+static void test_batch(void **state)
+{
+    qn_proc p, q;
+    (void)state;
+    const char *input =
+        "{\"prompt\": \"The mill\", \"id\": \"a\"}\n"
+        "\n"
+        "\"The river\"\n"
+        "{\"prompt\": \"The mill\", \"max_new_tokens\": 2, \"id\": 5}\n"
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]}\n"
+        "{\"token_ids\": [40, 41]}\n";
+    quern(&p, input, "run", "--prompts-file", "-", "-n", "6", "--batch_size",
+          "2");
+    assert_int_equal(p.status, 0);
+    assert_int_equal(count_lines(p.out), 5);
+    qn_proc_has_err(&p, "5 prompts");
+    json_t *o[5];
+    for (int i = 0; i < 5; i++) {
+        o[i] = line_of(&p, i);
+        assert_int_equal(json_integer_value(json_object_get(o[i], "index")), i);
+    }
+    assert_string_equal(str(o[0], "id"), "a");
+    assert_int_equal(json_integer_value(json_object_get(o[2], "id")), 5);
+    assert_null(json_object_get(o[1], "id"));
+    assert_int_equal(len(o[2], "token_ids"), 2);
+    assert_int_equal(len(o[4], "prompt_token_ids"), 2);
+    /* what is alone in its batch, and in another one, is the same */
+    quern(&q, NULL, "run", "-q", "-o", "json", "-n", "6", "The river");
+    json_t *alone = line_of(&q, 0);
+    assert_true(json_equal(json_object_get(alone, "token_ids"),
+                           json_object_get(o[1], "token_ids")));
+    json_decref(alone);
+    qn_proc_free(&q);
+    for (int i = 0; i < 5; i++)
+        json_decref(o[i]);
+    qn_proc_free(&p);
+}
+
+/* A wrong line is told in its place; the others go on. */
+static void test_batch_errors(void **state)
+{
+    qn_proc p;
+    (void)state;
+    static const char *const lines[][2] = {
+        {"{\"promt\": \"x\"}", "did you mean \"prompt\"?"},
+        {"{\"prompt\": \"x\", \"messages\": []}", "give one of"},
+        {"{}", "give one of"},
+        {"{\"prompt\": \"x\", \"model\": \"y\"}", "same for the whole batch"},
+        {"{\"prompt\": \"x\", \"top_p\": 3}", "must lie between 0 and 1"},
+        {"{\"prompt\": 5", "not valid JSON"},
+        {"[1]", "expected {"},
+        {"{\"token_ids\": [99999]}", "the vocabulary has"},
+        {"{\"prompt\": \"\\ud800\"}", "line 9"},
+        {"{\"messages\": 3}", "messages"},
+    };
+    char input[4096] = "";
+    int n = (int)(sizeof lines / sizeof *lines);
+    for (int i = 0; i < n; i++) {
+        strcat(input, lines[i][0]);
+        strcat(input, "\n");
+    }
+    strcat(input, "{\"prompt\": \"The mill\"}\n");
+    quern(&p, input, "run", "--prompts-file", "-", "-n", "3");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "10 of 11 prompts failed");
+    assert_int_equal(count_lines(p.out), n + 1);
+    for (int i = 0; i < n; i++) {
+        json_t *o = line_of(&p, i);
+        if (!strstr(str(o, "error"), lines[i][1]))
+            fail_msg("line %d: \"%s\" is not in: %s", i + 1, lines[i][1],
+                     str(o, "error"));
+        json_decref(o);
+    }
+    json_t *good = line_of(&p, n);
+    assert_int_equal(len(good, "token_ids"), 3);
+    json_decref(good);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "--prompts-file", "/nowhere/p.jsonl");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "/nowhere/p.jsonl");
+    qn_proc_free(&p);
+    quern(&p, "", "run", "--prompts-file", "-");
+    assert_int_equal(p.status, 0);
+    assert_string_equal(p.out, "");
+    qn_proc_free(&p);
+}
+
+/* More prompts than are ever in flight, all in order. */
+static void test_long_batch(void **state)
+{
+    qn_proc p;
+    (void)state;
+    char *input = calloc(1, 100 * 64);
+    assert_non_null(input);
+    for (int i = 0; i < 100; i++)
+        sprintf(input + strlen(input), "{\"token_ids\":[%d],\"id\":%d}\n",
+                40 + i, i);
+    quern(&p, input, "run", "--prompts-file", "-", "-n", "2", "-b", "4", "-q");
+    assert_int_equal(p.status, 0);
+    assert_int_equal(count_lines(p.out), 100);
+    for (int i = 0; i < 100; i++) {
+        json_t *o = line_of(&p, i);
+        assert_int_equal(json_integer_value(json_object_get(o, "id")), i);
+        json_decref(o);
+    }
+    free(input);
+    qn_proc_free(&p);
+}
+
+/* ---- what goes wrong ------------------------------------------------------ */
+
+static void test_no_model(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, NULL, "run", "--model", "/nowhere/model", "hi");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "/nowhere/model");
+    assert_string_equal(p.out, "");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", qn_test_tmpdir());
+    assert_int_equal(p.status, 2);
+    qn_proc_has_err(&p, "is a model, not a prompt");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "--memory-limit", "1M", "hi");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "MiB");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-p", "");
+    assert_true(p.status == 0 || p.status == 1);
+    qn_proc_free(&p);
+}
+
+/* Text comes while it is made; Ctrl-C ends with what there is. */
+static void test_interrupt(void **state)
+{
+    char path[4096];
+    size_t n = 0;
+    (void)state;
+    snprintf(path, sizeof path, "%s/interrupted.txt", qn_test_tmpdir());
+    pid_t pid = qn_proc_start(path,
+                              (const char *const[]){"run", "--ignore-eos", "-n",
+                                                    "1000", "Once upon a time",
+                                                    NULL});
+    for (int i = 0; i < 6000 && n < 20; i++) {
+        usleep(5000);
+        if (access(path, R_OK) != 0)
+            continue;
+        free(qn_test_read_file(path, &n));
+    }
+    assert_true(n >= 20);
+    kill(pid, SIGINT);
+    assert_int_equal(qn_proc_wait(pid), 130);
+    char *text = qn_test_read_file(path, &n);
+    assert_true(n < 5000);
+    assert_int_equal(text[n - 1], '\n');
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_and_json),
+        cmocka_unit_test(test_prompt_sources),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_beams),
+        cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_question),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_batch_errors),
+        cmocka_unit_test(test_long_batch),
+        cmocka_unit_test(test_no_model),
+        cmocka_unit_test(test_interrupt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
