@@ -213,7 +213,7 @@ typedef struct qn_engine qn_engine;
 typedef struct qn_request qn_request;
 
 typedef enum qn_kv_type { /* element type of the KV cache */
-    QN_KV_AUTO,           /* f32 for f32 weights, else f16 */
+    QN_KV_AUTO,           /* f32 for f32 weights and exact, else f16 */
     QN_KV_F32,
     QN_KV_F16,
     QN_KV_BF16

@@ -128,6 +128,7 @@ QN_API int qn_model_open(qn_model **out, const char *path,
     }
     m->path = qn_xstrdup(path);
     m->no_weights = p.no_weights || p.text_only;
+    m->exact = p.exact;
     if (p.text_only) {
         QN_TRY_OUT(open_text_only(m, path, err));
         goto done;

@@ -19,7 +19,7 @@ struct qn_model {
     char *path;
     const char *container; /* "hf" or "gguf" */
     QN_VEC(int32_t) end_ids;
-    bool no_weights;
+    bool no_weights, exact;
     double load_ms;
 };
 

@@ -19,7 +19,7 @@
 #define DEFAULT_BATCH 512
 #define DEFAULT_CTX 32768
 
-static qn_kv_dtype cell_type(const qn_net *net, qn_kv_type t)
+static qn_kv_dtype cell_type(const qn_model *m, qn_kv_type t)
 {
     switch (t) {
     case QN_KV_F32: return QN_KV_CELL_F32;
@@ -27,7 +27,7 @@ static qn_kv_dtype cell_type(const qn_net *net, qn_kv_type t)
     case QN_KV_BF16: return QN_KV_CELL_BF16;
     case QN_KV_AUTO: break;
     }
-    return qn_net_kv_auto(net);
+    return m->exact ? QN_KV_CELL_F32 : qn_net_kv_auto(m->net);
 }
 
 static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
@@ -41,7 +41,7 @@ static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
                            .max_out = e->max_out,
                            .max_spans = e->max_seqs,
                            .n_slots = e->has_state ? e->max_seqs : 0,
-                           .kv_dtype = cell_type(net, kv)};
+                           .kv_dtype = cell_type(e->model, kv)};
     for (int g = 0; g < QN_KV_GROUPS; g++) {
         int64_t w = g < e->n_groups ? qn_net_kv_window(net, g) : 0;
         int64_t cap =
