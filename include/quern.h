@@ -224,6 +224,8 @@ typedef struct qn_engine_params {
     int max_seqs;  /* sequences in one step; 0: 16                   */
     int max_batch; /* tokens in one step (chunk size); 0: 512        */
     qn_kv_type kv_type;
+    bool prefix_cache; /* keep KV of finished requests for later prompts that
+                          begin with the same tokens                      */
 } qn_engine_params;
 
 QN_API int qn_engine_new(qn_engine **out, qn_model *model,
@@ -248,6 +250,9 @@ typedef struct qn_request_params {
                              not with beams                             */
     bool prompt_logits;   /* keep logits of every prompt position       */
     bool skip_special;    /* leave special tokens out of the text       */
+    int priority;         /* lower is admitted earlier                  */
+    uint32_t tenant;      /* whose it is: those with less running first */
+    uint64_t cache_salt;  /* KV is shared among equal salts only        */
     qn_sampling sampling;
 } qn_request_params;
 
@@ -288,6 +293,9 @@ QN_API void qn_request_free(qn_request *req);
 /* Any thread. The request ends with QN_FINISH_CANCEL at the next step. */
 QN_API void qn_request_cancel(qn_request *req);
 
+/* A paused request keeps its KV but takes part in no step. */
+QN_API void qn_request_pause(qn_request *req, bool paused);
+
 /* One forward pass over whatever is ready. Returns the number of requests
  * that still run or wait (0: idle), or a negative code when the pass itself
  * failed. A request that cannot go on ends alone, with QN_FINISH_ERROR. */
@@ -313,6 +321,19 @@ typedef struct qn_request_stats {
 } qn_request_stats;
 
 QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s);
+
+typedef struct qn_engine_stats {
+    int n_running, n_waiting;      /* requests                              */
+    int64_t n_ctx;                 /* KV tokens for all sequences together  */
+    int64_t n_pages, n_pages_used; /* KV pages; held by running requests    */
+    int64_t n_pages_cached;        /* held by the prefix cache alone        */
+    uint64_t n_steps, n_rows;      /* forward passes, tokens in them        */
+    uint64_t cache_queries;        /* prompt tokens looked up in the cache, */
+    uint64_t cache_hits;           /* and found                             */
+    double step_ms, forward_ms;    /* time in steps; of it in passes        */
+} qn_engine_stats;
+
+QN_API void qn_engine_get_stats(const qn_engine *engine, qn_engine_stats *s);
 
 /* ---- the machine ----------------------------------------------------- */
 

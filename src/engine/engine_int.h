@@ -83,6 +83,7 @@ struct qn_request {
     qn_request *next; /* of the engine's list, in order of arrival */
     qn_phase phase;
     atomic_bool cancel;
+    bool paused;
 
     qn_request_params p; /* its arrays are ours */
     qn_stops stops;
@@ -118,6 +119,7 @@ struct qn_engine {
     qn_pages pages[QN_POOLS];
     qn_request *first, *last;
     int n_live_seqs; /* sequences of admitted requests */
+    uint64_t n_steps, n_rows, ns_step, ns_forward;
 
     /* the step's batch, allocated once */
     int32_t *tokens, *pos, *out_rows;

@@ -275,6 +275,11 @@ QN_API void qn_request_cancel(qn_request *req)
     atomic_store(&req->cancel, true);
 }
 
+QN_API void qn_request_pause(qn_request *req, bool paused)
+{
+    req->paused = paused;
+}
+
 /* ---- events ------------------------------------------------------------ */
 
 qn_event_slot *qn_request_event(qn_request *req, int index)

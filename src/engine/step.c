@@ -183,13 +183,39 @@ static bool reserve(qn_engine *e, qn_request *req)
     return true;
 }
 
-/* First come, first served: a request that does not fit yet holds back those
- * behind it, so that it is never starved by smaller ones. */
+static int live_seqs(const qn_engine *e, uint32_t tenant)
+{
+    int n = 0;
+    for (const qn_request *r = e->first; r; r = r->next)
+        if (r->phase != QN_WAITING && r->p.tenant == tenant)
+            n += r->n_seqs;
+    return n;
+}
+
+/* Whose turn it is: the best priority, then the tenant with the fewest
+ * sequences running, then who came first. */
+static qn_request *next_waiting(const qn_engine *e)
+{
+    qn_request *best = NULL;
+    int best_live = 0;
+    for (qn_request *r = e->first; r; r = r->next) {
+        if (r->phase != QN_WAITING || r->paused ||
+            (best && r->p.priority > best->p.priority))
+            continue;
+        int live = live_seqs(e, r->p.tenant);
+        if (!best || r->p.priority < best->p.priority || live < best_live) {
+            best = r;
+            best_live = live;
+        }
+    }
+    return best;
+}
+
+/* A request whose turn it is but that does not fit yet holds back the others,
+ * so that it is never starved by smaller ones. */
 static void admit(qn_engine *e)
 {
-    for (qn_request *r = e->first; r; r = r->next) {
-        if (r->phase != QN_WAITING)
-            continue;
+    for (qn_request *r; (r = next_waiting(e)) != NULL;) {
         if (e->n_live_seqs + r->n_seqs > e->max_seqs || !reserve(e, r))
             return;
         e->n_live_seqs += r->n_seqs;
@@ -257,7 +283,7 @@ static bool beams_ready(const qn_request *r)
 static void add_decodes(qn_engine *e, qn_batch *b)
 {
     for (qn_request *r = e->first; r; r = r->next) {
-        if (r->phase != QN_DECODE)
+        if (r->phase != QN_DECODE || r->paused)
             continue;
         for (int i = 0; i < r->n_seqs; i++)
             if (runs(r->seqs[i]))
@@ -287,6 +313,8 @@ static void add_behind(qn_engine *e, qn_batch *b, qn_request *r)
 static void add_prompts(qn_engine *e, qn_batch *b)
 {
     for (qn_request *r = e->first; r; r = r->next) {
+        if (r->paused)
+            continue;
         if (r->phase == QN_DECODE)
             add_behind(e, b, r);
         if (r->phase != QN_PROMPT)
@@ -404,6 +432,7 @@ static int sweep(qn_engine *e)
 
 QN_API int qn_engine_step(qn_engine *e, qn_err *err)
 {
+    uint64_t t0 = qn_now_ns();
     end_cancelled(e);
     admit(e);
     qn_batch b = {.tokens = e->tokens,
@@ -414,8 +443,29 @@ QN_API int qn_engine_step(qn_engine *e, qn_err *err)
     add_prompts(e, &b);
     if (b.n_row > 0) {
         const float *logits = NULL;
+        uint64_t t1 = qn_now_ns();
         QN_TRY(qn_pass_forward(e->pass, &b, &logits, err));
+        e->ns_forward += qn_now_ns() - t1;
+        e->n_steps++;
+        e->n_rows += (uint64_t)b.n_row;
         distribute(e, &b, logits);
     }
-    return sweep(e);
+    int n = sweep(e);
+    e->ns_step += qn_now_ns() - t0;
+    return n;
+}
+
+QN_API void qn_engine_get_stats(const qn_engine *e, qn_engine_stats *s)
+{
+    *s = (qn_engine_stats){.n_ctx = e->n_ctx,
+                           .n_steps = e->n_steps,
+                           .n_rows = e->n_rows,
+                           .step_ms = (double)e->ns_step * 1e-6,
+                           .forward_ms = (double)e->ns_forward * 1e-6};
+    for (const qn_request *r = e->first; r; r = r->next)
+        r->phase == QN_WAITING ? s->n_waiting++ : s->n_running++;
+    for (int g = 0; g < e->n_groups; g++) {
+        s->n_pages += e->pages[g].n;
+        s->n_pages_used += e->pages[g].n - e->pages[g].n_free;
+    }
 }

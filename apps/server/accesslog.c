@@ -1,0 +1,126 @@
+/* accesslog.c - see accesslog.h. */
+#include "server/accesslog.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "server/auth.h"
+#include "server/jsonout.h"
+#include "server/server_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOG_BODY_MAX 4096
+
+struct qn_accesslog {
+    int fd; /* of requests; -1: none */
+    atomic_int level;
+};
+
+int qn_accesslog_new(qn_accesslog **out, const char *path, qn_err *err)
+{
+    qn_accesslog *log = qn_xcalloc(1, sizeof *log);
+    log->fd = -1;
+    atomic_init(&log->level, 2);
+    if (path && strcmp(path, "-") == 0)
+        log->fd = STDERR_FILENO;
+    else if (path && *path)
+        log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (path && *path && log->fd < 0) {
+        free(log);
+        return qn_fail(err, QN_EIO, "access log %s: %s", path, strerror(errno));
+    }
+    *out = log;
+    return 0;
+}
+
+void qn_accesslog_free(qn_accesslog *log)
+{
+    if (log && log->fd > STDERR_FILENO)
+        close(log->fd);
+    free(log);
+}
+
+void qn_accesslog_level(qn_accesslog *log, int level)
+{
+    atomic_store(&log->level, level);
+}
+
+/* One write per line: lines of several threads do not mix. */
+static void put(int fd, qn_str *line)
+{
+    qn_str_addc(line, '\n');
+    ssize_t n = write(fd, line->p, line->n);
+    (void)n; /* a full disk does not stop the server */
+    qn_str_deinit(line);
+}
+
+static void add_time(qn_str *out)
+{
+    struct timespec ts;
+    struct tm tm;
+    char text[40];
+    clock_gettime(CLOCK_REALTIME, &ts);
+    gmtime_r(&ts.tv_sec, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    qn_str_addf(out, "{\"time\":\"%s.%03ldZ\"", text, ts.tv_nsec / 1000000);
+}
+
+static void add_text(qn_str *out, const char *name, const char *value)
+{
+    qn_str_addf(out, ",\"%s\":", name);
+    qn_jsonout_cstr(out, value);
+}
+
+void qn_accesslog_request(qn_accesslog *log, qn_call *call, bool whole)
+{
+    if (log->fd < 0 || atomic_load(&log->level) < 2)
+        return;
+    qn_str line = {0};
+    char key[64];
+    qn_auth_name(call->srv->auth, call->tenant, key, sizeof key);
+    add_time(&line);
+    add_text(&line, "id", call->id);
+    add_text(&line, "key", key);
+    add_text(&line, "method", call->method);
+    add_text(&line, "path", call->target);
+    qn_str_addf(&line, ",\"status\":%d,\"ms\":%.1f", call->status,
+                qn_ms_since(call->t_start));
+    if (!whole)
+        qn_str_adds(&line, ",\"cut\":true");
+    pthread_mutex_lock(&call->lock);
+    int n_prompt = call->n_prompt, n_completion = call->n_completion;
+    pthread_mutex_unlock(&call->lock);
+    if (n_prompt)
+        qn_str_addf(&line, ",\"prompt_tokens\":%d,\"completion_tokens\":%d",
+                    n_prompt, n_completion);
+    if (call->srv->set.log_prompts && call->dispatched && call->body.n) {
+        qn_str_adds(&line, ",\"body\":");
+        qn_jsonout_str(&line, call->body.p,
+                       QN_MIN(call->body.n, (size_t)LOG_BODY_MAX));
+    }
+    qn_str_addc(&line, '}');
+    put(log->fd, &line);
+}
+
+void qn_accesslog_say(qn_accesslog *log, int level, const char *fmt, ...)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    if (level > atomic_load(&log->level))
+        return;
+    qn_err text;
+    va_list ap;
+    va_start(ap, fmt);
+    qn_vfail(&text, QN_EINVAL, fmt, ap);
+    va_end(ap);
+    qn_str line = {0};
+    add_time(&line);
+    add_text(&line, "level", names[level]);
+    add_text(&line, "message", text.msg);
+    qn_str_addc(&line, '}');
+    put(STDERR_FILENO, &line);
+}

@@ -1,0 +1,59 @@
+/* admin.c - routes of the admin socket, a file that only its owner may use. */
+#include "base/json.h"
+#include "server/handlers.h"
+#include "server/server_int.h"
+
+static void reply(qn_call *call, qn_str *out)
+{
+    qn_call_reply(call, 200, "application/json", out);
+}
+
+void qn_admin_status(qn_call *call)
+{
+    qn_runner_stats s;
+    qn_runner_get_stats(call->srv->runner, &s);
+    qn_str out = {0};
+    qn_str_addf(&out,
+                "{\"draining\":%s,\"connections\":%d,\"calls\":%d,"
+                "\"running\":%d,\"waiting\":%d,\"kv_pages\":%lld,"
+                "\"kv_pages_used\":%lld,\"kv_pages_cached\":%lld,"
+                "\"body_bytes\":%zu}",
+                qn_server_draining(call->srv) ? "true" : "false",
+                qn_conns_count(call->srv->conns),
+                atomic_load(&call->srv->n_calls), s.engine.n_running,
+                qn_runner_waiting(call->srv->runner),
+                (long long)s.engine.n_pages, (long long)s.engine.n_pages_used,
+                (long long)s.engine.n_pages_cached,
+                atomic_load(&call->srv->body_used));
+    reply(call, &out);
+}
+
+void qn_admin_drain(qn_call *call)
+{
+    qn_server_drain(call->srv);
+    qn_admin_status(call);
+}
+
+void qn_admin_reload(qn_call *call)
+{
+    qn_server_reload(call->srv);
+    qn_admin_status(call);
+}
+
+void qn_admin_log_level(qn_call *call)
+{
+    qn_err err;
+    json_t *doc = NULL;
+    int64_t level = -1;
+    if (qn_json_parse(&doc, call->body.p ? call->body.p : "", call->body.n,
+                      "request", &err) < 0 ||
+        qn_json_i64(doc, "level", &level, "request", &err) < 0) {
+        qn_call_fail(call, 400, NULL, "level", "%s", err.msg);
+    } else if (level < 0 || level > 3) {
+        qn_call_fail(call, 400, NULL, "level", "level must be 0 to 3");
+    } else {
+        qn_accesslog_level(call->srv->log, (int)level);
+        qn_admin_status(call);
+    }
+    json_decref(doc);
+}

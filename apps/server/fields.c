@@ -1,0 +1,347 @@
+/* fields.c - see fields.h: the table, and what walks it. */
+#include "server/fields_int.h"
+
+#include "base/err.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+typedef enum kind {
+    F32,
+    INT,  /* int */
+    I64,  /* int64_t */
+    BOOL, /* bool */
+    STR,  /* const char *, in mem */
+    FN,   /* by a reader of its own */
+    VOID, /* taken and without effect: says nothing about the text */
+    ONLY  /* taken only where it asks for nothing: false, 0, "" or the neutral
+             value; the help says what is missing */
+} kind;
+
+typedef struct qn_field {
+    const char *name;
+    unsigned routes;
+    kind kind;
+    size_t offset; /* in qn_fields */
+    double low, high;
+    qn_field_fn read;
+    const char *neutral; /* of ONLY: a string or number that is taken, too */
+    const char *help;    /* of ONLY: why other values are refused */
+} qn_field;
+
+#define COMP QN_FIELD_COMPLETION
+#define CHAT QN_FIELD_CHAT
+#define KSRV QN_FIELD_KSERVE
+#define ALL (COMP | CHAT | KSRV)
+#define OFF(member) offsetof(qn_fields, member)
+#define SAMP(member) offsetof(qn_fields, rp.sampling.member)
+#define FN_ROW(name, routes, fn)                  \
+    {                                             \
+        name, routes, FN, 0, 0, 0, fn, NULL, NULL \
+    }
+#define VOID_ROW(name, routes)                        \
+    {                                                 \
+        name, routes, VOID, 0, 0, 0, NULL, NULL, NULL \
+    }
+#define ONLY_ROW(name, routes, neutral, why)            \
+    {                                                   \
+        name, routes, ONLY, 0, 0, 0, NULL, neutral, why \
+    }
+#define ROW(name, routes, kind, offset, low, high)              \
+    {                                                           \
+        name, routes, kind, offset, low, high, NULL, NULL, NULL \
+    }
+
+#define NO_CONSTRAINTS "constrained decoding is not there yet"
+#define INT_TOP 2147483647.0
+
+static const qn_field rows[] = {
+    /* what to write about */
+    FN_ROW("model", ALL, qn_field_model),
+    FN_ROW("prompt", COMP, qn_field_prompt),
+    FN_ROW("messages", CHAT, qn_field_messages),
+    FN_ROW("tools", CHAT, qn_field_tools),
+    FN_ROW("tool_choice", CHAT, qn_field_tool_choice),
+    FN_ROW("chat_template_kwargs", CHAT, qn_field_kwargs),
+    ROW("text_input", KSRV, STR, OFF(text_input), 0, 0),
+    ROW("add_generation_prompt", CHAT, BOOL, OFF(add_generation_prompt), 0, 0),
+    ROW("add_special_tokens", ALL, INT, OFF(add_special), 0, 1),
+    ROW("truncate_prompt_tokens", ALL, I64, OFF(truncate), -1, INT_TOP),
+    FN_ROW("truncation_side", ALL, qn_field_side),
+    /* how much */
+    ROW("max_tokens", ALL, I64, OFF(max_tokens), 0, INT_TOP),
+    ROW("max_completion_tokens", CHAT, I64, OFF(max_tokens), 0, INT_TOP),
+    ROW("min_tokens", ALL, INT, OFF(rp.min_new_tokens), 0, INT_TOP),
+    ROW("n", COMP | CHAT, INT, OFF(n), 1, INT_TOP),
+    ROW("best_of", COMP, INT, OFF(best_of), 1, INT_TOP),
+    FN_ROW("stop", ALL, qn_field_stop),
+    FN_ROW("stop_token_ids", ALL, qn_field_stop_ids),
+    ROW("ignore_eos", ALL, BOOL, OFF(rp.ignore_eos), 0, 0),
+    /* how to choose */
+    ROW("temperature", ALL, F32, SAMP(temperature), 0, 100),
+    ROW("top_p", ALL, F32, SAMP(top_p), 0, 1),
+    ROW("top_k", ALL, INT, SAMP(top_k), -1, INT_TOP),
+    ROW("min_p", ALL, F32, SAMP(min_p), 0, 1),
+    ROW("typical_p", ALL, F32, SAMP(typical_p), 0, 1),
+    ROW("top_n_sigma", ALL, F32, SAMP(top_n_sigma), 0, 1e6),
+    ROW("xtc_probability", ALL, F32, SAMP(xtc_probability), 0, 1),
+    ROW("xtc_threshold", ALL, F32, SAMP(xtc_threshold), 0, 1),
+    ROW("dry_multiplier", ALL, F32, SAMP(dry_multiplier), 0, 1e6),
+    ROW("dry_base", ALL, F32, SAMP(dry_base), 1, 1e6),
+    ROW("dry_allowed_length", ALL, INT, SAMP(dry_allowed_length), 1, INT_TOP),
+    ROW("dry_range", ALL, INT, SAMP(dry_range), -1, INT_TOP),
+    FN_ROW("dry_sequence_breakers", ALL, qn_field_dry_breakers),
+    ROW("mirostat", ALL, INT, SAMP(mirostat), 0, 2),
+    ROW("mirostat_tau", ALL, F32, SAMP(mirostat_tau), 0, 1e6),
+    ROW("mirostat_eta", ALL, F32, SAMP(mirostat_eta), 0, 1e6),
+    ROW("repetition_penalty", ALL, F32, SAMP(repetition_penalty), 0.01, 100),
+    ROW("penalty_last_n", ALL, INT, SAMP(penalty_last_n), -1, INT_TOP),
+    ROW("presence_penalty", ALL, F32, SAMP(presence_penalty), -2, 2),
+    ROW("frequency_penalty", ALL, F32, SAMP(frequency_penalty), -2, 2),
+    FN_ROW("logit_bias", ALL, qn_field_logit_bias),
+    FN_ROW("allowed_token_ids", ALL, qn_field_allowed_ids),
+    FN_ROW("bad_words", ALL, qn_field_bad_words),
+    FN_ROW("seed", ALL, qn_field_seed),
+    ROW("use_beam_search", COMP | CHAT, BOOL, OFF(beam), 0, 0),
+    ROW("length_penalty", COMP | CHAT, F32, OFF(rp.length_penalty), -10, 10),
+    ROW("early_stopping", COMP | CHAT, BOOL, OFF(rp.early_stopping), 0, 0),
+    /* how to answer */
+    ROW("stream", COMP | CHAT, BOOL, OFF(stream), 0, 0),
+    FN_ROW("stream_options", COMP | CHAT, qn_field_stream_options),
+    ROW("echo", COMP, BOOL, OFF(echo), 0, 0),
+    FN_ROW("logprobs", COMP | CHAT, qn_field_logprobs),
+    ROW("top_logprobs", CHAT, I64, OFF(top_logprobs), 0, 1024),
+    ROW("prompt_logprobs", COMP | CHAT, I64, OFF(prompt_logprobs), 0, 1024),
+    ROW("skip_special_tokens", ALL, BOOL, OFF(rp.skip_special), 0, 0),
+    ROW("return_token_ids", COMP | CHAT, BOOL, OFF(return_ids), 0, 0),
+    FN_ROW("response_format", CHAT | COMP, qn_field_response_format),
+    FN_ROW("modalities", CHAT, qn_field_modalities),
+    /* where it stands in the queue, whose cache it uses */
+    ROW("priority", ALL, INT, OFF(rp.priority), -1e6, 1e6),
+    FN_ROW("cache_salt", ALL, qn_field_salt),
+    /* without effect on the text */
+    VOID_ROW("user", COMP | CHAT),
+    VOID_ROW("metadata", CHAT),
+    VOID_ROW("service_tier", COMP | CHAT),
+    VOID_ROW("safety_identifier", COMP | CHAT),
+    VOID_ROW("prompt_cache_key", COMP | CHAT),
+    VOID_ROW("prompt_cache_retention", COMP | CHAT),
+    VOID_ROW("request_id", COMP | CHAT),
+    VOID_ROW("parallel_tool_calls", CHAT),
+    VOID_ROW("id", KSRV),
+    /* refused unless they ask for nothing */
+    ONLY_ROW("suffix", COMP, NULL, "filling in the middle is not supported"),
+    ONLY_ROW("store", CHAT, NULL, "completions are not stored"),
+    ONLY_ROW("functions", CHAT, NULL, "deprecated: use tools"),
+    ONLY_ROW("function_call", CHAT, "none", "deprecated: use tool_choice"),
+    ONLY_ROW("audio", CHAT, NULL, "there is no audio output"),
+    ONLY_ROW("prediction", CHAT, NULL, "predicted outputs are not supported"),
+    ONLY_ROW("web_search_options", CHAT, NULL, "there is no web search"),
+    ONLY_ROW("reasoning_effort", CHAT, "none",
+             "pass it to the template: chat_template_kwargs"),
+    ONLY_ROW("verbosity", CHAT, "medium", "the model has no such switch"),
+    ONLY_ROW("chat_template", CHAT, NULL,
+             "the model's own template is used, not one of the request"),
+    ONLY_ROW("documents", CHAT, NULL,
+             "pass them to the template: chat_template_kwargs"),
+    ONLY_ROW("continue_final_message", CHAT, NULL,
+             "continuing a message is not supported"),
+    ONLY_ROW("include_stop_str_in_output", ALL, NULL,
+             "stop strings are never part of the text"),
+    ONLY_ROW("return_tokens_as_token_ids", COMP | CHAT, NULL,
+             "use return_token_ids"),
+    ONLY_ROW("min_keep", ALL, NULL, "there is no such sampler setting"),
+    ONLY_ROW("guided_json", COMP | CHAT, NULL, NO_CONSTRAINTS),
+    ONLY_ROW("guided_regex", COMP | CHAT, NULL, NO_CONSTRAINTS),
+    ONLY_ROW("guided_choice", COMP | CHAT, NULL, NO_CONSTRAINTS),
+    ONLY_ROW("guided_grammar", COMP | CHAT, NULL, NO_CONSTRAINTS),
+    ONLY_ROW("structured_outputs", COMP | CHAT, NULL, NO_CONSTRAINTS),
+};
+
+/* ---- errors ------------------------------------------------------------ */
+
+const char *qn_field_name(const qn_field_reader *r)
+{
+    return r->row->name;
+}
+
+int qn_field_fail(const qn_field_reader *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = qn_vfail(r->err, QN_EINVAL, fmt, ap);
+    va_end(ap);
+    r->f->param = r->row->name;
+    return qn_err_prefix(r->err, rc, "field %s", r->row->name);
+}
+
+/* ---- plain values ------------------------------------------------------ */
+
+static int read_number(const qn_field_reader *r, const json_t *v)
+{
+    const qn_field *row = r->row;
+    char *at = (char *)r->f + row->offset;
+    if (row->kind == INT && row->high == 1 && json_is_boolean(v)) {
+        *(int *)(void *)at = json_is_true(v);
+        return 0;
+    }
+    if (!json_is_number(v))
+        return qn_field_fail(r, "must be a number");
+    double x = json_number_value(v);
+    if (row->kind != F32 && x != floor(x))
+        return qn_field_fail(r, "is %g; must be a whole number", x);
+    if (!(x >= row->low && x <= row->high))
+        return qn_field_fail(r, "is %g; use %.10g to %.10g", x, row->low,
+                             row->high);
+    if (row->kind == F32)
+        *(float *)(void *)at = (float)x;
+    else if (row->kind == INT)
+        *(int *)(void *)at = (int)x;
+    else
+        *(int64_t *)(void *)at = (int64_t)x;
+    return 0;
+}
+
+static int read_str(const qn_field_reader *r, const json_t *v)
+{
+    if (!json_is_string(v))
+        return qn_field_fail(r, "must be a string");
+    size_t n = json_string_length(v);
+    char *s = qn_arena_strndup(&r->f->mem, json_string_value(v), n);
+    *(const char **)(void *)((char *)r->f + r->row->offset) = s;
+    return strlen(s) == n ? 0 : qn_field_fail(r, "has a NUL character");
+}
+
+static bool asks_for_nothing(const json_t *v, const char *neutral)
+{
+    if (json_is_false(v))
+        return true;
+    if (json_is_number(v))
+        return json_number_value(v) == 0;
+    if (json_is_array(v) || json_is_object(v))
+        return json_array_size(v) + json_object_size(v) == 0;
+    return json_is_string(v) &&
+           (json_string_length(v) == 0 ||
+            (neutral && strcmp(json_string_value(v), neutral) == 0));
+}
+
+static int read_field(const qn_field_reader *r, const json_t *v)
+{
+    switch (r->row->kind) {
+    case F32:
+    case INT:
+    case I64: return read_number(r, v);
+    case STR: return read_str(r, v);
+    case FN: return r->row->read(r, v);
+    case VOID: return 0;
+    case BOOL:
+        if (!json_is_boolean(v))
+            return qn_field_fail(r, "must be true or false");
+        *(bool *)((char *)r->f + r->row->offset) = json_is_true(v);
+        return 0;
+    case ONLY:
+        return asks_for_nothing(v, r->row->neutral)
+                   ? 0
+                   : qn_field_fail(r, "is not supported: %s", r->row->help);
+    }
+    return 0;
+}
+
+/* ---- the document ------------------------------------------------------ */
+
+static const qn_field *find(const char *name, unsigned route)
+{
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++)
+        if ((rows[i].routes & route) && strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+/* What fields demand of one another. */
+static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
+{
+    int64_t max_n = c->set->max_n;
+    int n = QN_MAX(f->n, 1), best_of = f->best_of ? f->best_of : n;
+    f->param = "n";
+    if (n > max_n || best_of > max_n)
+        return qn_fail(err, QN_ELIMIT,
+                       "%d completions asked for; this server allows %lld "
+                       "(fields n, best_of)",
+                       QN_MAX(n, best_of), (long long)max_n);
+    f->param = "best_of";
+    if (best_of < n)
+        return qn_fail(err, QN_EINVAL, "best_of is %d but n is %d", best_of, n);
+    if (best_of > n && f->stream)
+        return qn_fail(err, QN_EINVAL,
+                       "best_of above n cannot be streamed: the best is known "
+                       "at the end only");
+    f->param = "top_logprobs";
+    if (f->top_logprobs > 0 && !f->want_logprobs)
+        return qn_fail(err, QN_EINVAL, "top_logprobs needs logprobs: true");
+    int64_t most = QN_MAX(QN_MAX(f->logprobs, f->top_logprobs),
+                          f->prompt_logprobs);
+    f->param = f->logprobs > 0 ? "logprobs" : "top_logprobs";
+    if (most > c->set->max_logprobs)
+        return qn_fail(err, QN_ELIMIT,
+                       "%lld log probabilities per token asked for; this "
+                       "server allows %lld",
+                       (long long)most, (long long)c->set->max_logprobs);
+    f->param = "stream_options";
+    if (f->include_usage && !f->stream)
+        return qn_fail(err, QN_EINVAL,
+                       "stream_options is for streams: set stream to true");
+    f->param = "max_tokens";
+    if (c->set->max_tokens > 0 && f->max_tokens > c->set->max_tokens)
+        return qn_fail(err, QN_ELIMIT,
+                       "max_tokens is %lld; this server allows %lld",
+                       (long long)f->max_tokens, (long long)c->set->max_tokens);
+    f->param = NULL;
+    return 0;
+}
+
+int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
+                    qn_err *err)
+{
+    if (!json_is_object(doc))
+        return qn_fail(err, QN_EINVAL, "the body must be a JSON object");
+    const char *name;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)doc, name, v)
+    {
+        qn_field_reader r = {f, c, find(name, c->route), err};
+        if (!r.row && c->set->lenient_fields) {
+            if (c->on_unknown)
+                c->on_unknown(c->user, name);
+            continue;
+        }
+        if (!r.row) {
+            f->code = "unknown_field";
+            f->param = qn_arena_strndup(&f->mem, name,
+                                        QN_MIN(strlen(name), (size_t)100));
+            return qn_fail(err, QN_EINVAL,
+                           "unknown field \"%s\": it would be ignored",
+                           f->param);
+        }
+        if (!json_is_null(v))
+            QN_TRY(read_field(&r, v));
+    }
+    return check_together(f, c, err);
+}
+
+void qn_fields_init(qn_fields *f)
+{
+    *f = (qn_fields){.max_tokens = -1,
+                     .logprobs = -1,
+                     .top_logprobs = -1,
+                     .prompt_logprobs = -1,
+                     .add_special = -1,
+                     .add_generation_prompt = true};
+    qn_arena_init(&f->mem);
+    qn_request_params_default(&f->rp);
+}
+
+void qn_fields_deinit(qn_fields *f)
+{
+    qn_arena_deinit(&f->mem);
+}

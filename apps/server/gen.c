@@ -1,0 +1,430 @@
+/* gen.c - see gen.h. */
+#include "server/gen.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "server/jsonout.h"
+#include "server/server_int.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+void qn_gen_fail(qn_call *call, const qn_fields *f, const qn_err *err)
+{
+    int status = f && f->status ? f->status : 400;
+    if (err->code == QN_EINTERNAL || err->code == QN_EIO)
+        status = 500;
+    if (err->code == QN_ENOMEM)
+        status = 503;
+    qn_call_fail(call, status, f ? f->code : NULL, f ? f->param : NULL, "%s",
+                 err->msg);
+}
+
+/* ---- prompts ----------------------------------------------------------- */
+
+typedef struct prep {
+    qn_gen *g;
+    qn_server *srv;
+    qn_err *err;
+} prep;
+
+static qn_prompt *add_prompt(prep *p)
+{
+    return &p->g->prompts[p->g->n_prompts++];
+}
+
+/* Text becomes ids; special tokens written out in it count in chats, whose
+ * template wrote them. */
+static int take_text(prep *p, const char *text, size_t n, bool parse_special)
+{
+    qn_fields *f = &p->g->f;
+    qn_prompt *q = add_prompt(p);
+    bool special = f->add_special >= 0 ? f->add_special
+                                       : p->g->style->add_special;
+    if (f->echo) {
+        q->text = qn_xstrndup(text, n);
+        q->text_len = n;
+    }
+    return qn_tokenize(p->srv->model, text, n, special, parse_special, &q->ids,
+                       &q->n, p->err);
+}
+
+static int take_ids(prep *p, const json_t *list)
+{
+    qn_prompt *q = add_prompt(p);
+    size_t n = json_array_size(list);
+    int32_t *ids = qn_alloc(n, sizeof *ids);
+    if (!ids)
+        return qn_fail(p->err, QN_ENOMEM, "no memory for %zu token ids", n);
+    q->ids = ids;
+    q->n = n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *x = json_array_get(list, i);
+        json_int_t id = json_integer_value(x);
+        if (!json_is_integer(x) || id < 0 ||
+            id >= qn_model_n_vocab(p->srv->model)) {
+            p->g->f.param = "prompt";
+            return qn_fail(p->err, QN_EINVAL,
+                           "prompt: element %zu is not a token id below %d", i,
+                           qn_model_n_vocab(p->srv->model));
+        }
+        ids[i] = (int32_t)id;
+    }
+    if (!p->g->f.echo)
+        return 0;
+    return qn_detokenize(p->srv->model, ids, n, false, &q->text, &q->text_len,
+                         p->err);
+}
+
+static int alloc_prompts(prep *p, size_t n)
+{
+    if (n > (size_t)p->srv->set.max_prompts) {
+        p->g->f.param = "prompt";
+        return qn_fail(p->err, QN_ELIMIT,
+                       "%zu prompts; this server takes %lld at once", n,
+                       (long long)p->srv->set.max_prompts);
+    }
+    p->g->prompts = qn_xcalloc(n, sizeof *p->g->prompts);
+    return 0;
+}
+
+static int take_completion(prep *p)
+{
+    const json_t *v = p->g->f.prompt;
+    if (p->g->f.text_input) {
+        QN_TRY(alloc_prompts(p, 1));
+        return take_text(p, p->g->f.text_input, strlen(p->g->f.text_input),
+                         false);
+    }
+    if (!v) {
+        p->g->f.param = p->g->style->route == QN_FIELD_KSERVE ? "text_input"
+                                                              : "prompt";
+        return qn_fail(p->err, QN_EINVAL, "field %s is missing", p->g->f.param);
+    }
+    bool one = json_is_string(v) || json_is_integer(json_array_get(v, 0));
+    size_t n = one ? 1 : json_array_size(v);
+    QN_TRY(alloc_prompts(p, n));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *x = one ? v : json_array_get(v, i);
+        if (json_is_string(x)) {
+            QN_TRY(take_text(p, json_string_value(x), json_string_length(x),
+                             false));
+        } else if (json_is_array(x)) {
+            QN_TRY(take_ids(p, x));
+        } else {
+            p->g->f.param = "prompt";
+            return qn_fail(p->err, QN_EINVAL,
+                           "prompt: element %zu is neither text nor a list of "
+                           "token ids",
+                           i);
+        }
+    }
+    return 0;
+}
+
+static int take_chat(prep *p)
+{
+    qn_fields *f = &p->g->f;
+    if (!f->messages) {
+        f->param = "messages";
+        return qn_fail(p->err, QN_EINVAL, "field messages is missing");
+    }
+    QN_TRY(alloc_prompts(p, 1));
+    char *messages = json_dumps(f->messages, JSON_COMPACT);
+    char *tools = f->tools ? json_dumps(f->tools, JSON_COMPACT) : NULL;
+    char *kwargs = f->template_kwargs
+                       ? json_dumps(f->template_kwargs, JSON_COMPACT)
+                       : NULL;
+    char *text = NULL;
+    size_t n = 0;
+    int rc = qn_chat_render(p->srv->model, messages, tools,
+                            f->add_generation_prompt, kwargs, &text, &n,
+                            p->err);
+    free(messages);
+    free(tools);
+    free(kwargs);
+    if (rc == 0)
+        rc = take_text(p, text, n, true);
+    else
+        f->param = "messages";
+    qn_free(text);
+    return rc;
+}
+
+/* ---- what depends on the prompts --------------------------------------- */
+
+static void truncate_prompt(qn_prompt *q, int64_t keep, bool right)
+{
+    if ((int64_t)q->n <= keep)
+        return;
+    if (!right)
+        memmove(q->ids, q->ids + (q->n - (size_t)keep),
+                (size_t)keep * sizeof *q->ids);
+    q->n = (size_t)keep;
+}
+
+/* Whether prompt and completion fit; sets how much may be generated. */
+static int check_room(prep *p)
+{
+    qn_fields *f = &p->g->f;
+    int64_t ctx = p->srv->max_model_len, longest = 0;
+    for (int i = 0; i < p->g->n_prompts; i++) {
+        qn_prompt *q = &p->g->prompts[i];
+        int64_t keep = f->truncate < 0 ? ctx - QN_MAX(f->max_tokens, 1)
+                                       : f->truncate;
+        if (f->truncate != 0 && keep > 0)
+            truncate_prompt(q, keep, f->truncate_right);
+        longest = QN_MAX(longest, (int64_t)q->n);
+    }
+    int64_t want = f->max_tokens;
+    if (longest + QN_MAX(want, 1) > ctx) {
+        f->code = "context_length_exceeded";
+        f->param = p->g->style->route == QN_FIELD_CHAT ? "messages" : "prompt";
+        return qn_fail(p->err, QN_ELIMIT,
+                       "this model's context is %lld tokens; the request has "
+                       "%lld in the prompt and asks for %lld more: shorten the "
+                       "prompt or lower max_tokens",
+                       (long long)ctx, (long long)longest,
+                       (long long)QN_MAX(want, 1));
+    }
+    if (want < 0)
+        want = p->g->style->route == QN_FIELD_COMPLETION
+                   ? 16
+                   : p->srv->set.default_max_tokens;
+    f->rp.max_new_tokens = (int)QN_MIN(want, ctx - longest);
+    if (f->rp.min_new_tokens > f->rp.max_new_tokens) {
+        f->param = "min_tokens";
+        return qn_fail(p->err, QN_EINVAL, "min_tokens is %d, max_tokens %d",
+                       f->rp.min_new_tokens, f->rp.max_new_tokens);
+    }
+    return 0;
+}
+
+/* Strings that have to be one token each. */
+static int ids_of_words(prep *p, const char *field, const char *const *words,
+                        size_t n, const int32_t **out, size_t *n_out)
+{
+    int32_t *list = qn_arena_calloc(&p->g->f.mem, n + 1, sizeof *list);
+    for (size_t i = 0; i < n; i++) {
+        int32_t *ids = NULL;
+        size_t k = 0;
+        QN_TRY(qn_tokenize(p->srv->model, words[i], strlen(words[i]), false,
+                           false, &ids, &k, p->err));
+        int32_t id = k == 1 ? ids[0] : -1;
+        qn_free(ids);
+        if (id < 0) {
+            p->g->f.param = field;
+            return qn_fail(p->err, QN_EUNSUP,
+                           "field %s: \"%.60s\" is %zu tokens; only single "
+                           "tokens are supported",
+                           field, words[i], k);
+        }
+        list[i] = id;
+    }
+    *out = list;
+    *n_out = n;
+    return 0;
+}
+
+static int set_params(prep *p)
+{
+    qn_fields *f = &p->g->f;
+    qn_sampling *s = &f->rp.sampling;
+    s->top_k = QN_MAX(s->top_k, 0);
+    if (f->n_bad_words)
+        QN_TRY(ids_of_words(p, "bad_words", f->bad_words, f->n_bad_words,
+                            &s->banned_ids, &s->n_banned));
+    if (f->n_dry_breakers)
+        QN_TRY(ids_of_words(p, "dry_sequence_breakers", f->dry_breakers,
+                            f->n_dry_breakers, &s->dry_breakers,
+                            &s->n_dry_breakers));
+    qn_gen *g = p->g;
+    g->n_shown = QN_MAX(f->n, 1);
+    g->n_per = QN_MAX(f->best_of, g->n_shown);
+    f->rp.n = g->n_per;
+    if (f->beam) {
+        f->rp.n_beams = g->n_per;
+        f->rp.n = g->n_shown;
+        g->n_per = g->n_shown;
+    }
+    if (f->want_logprobs)
+        f->rp.n_logprobs = (int)QN_MAX(QN_MAX(f->logprobs, f->top_logprobs), 0);
+    else if (g->n_per > g->n_shown)
+        f->rp.n_logprobs = 0; /* to find the best */
+    if (f->prompt_logprobs >= 0 || (f->echo && f->want_logprobs)) {
+        f->param = f->echo ? "echo" : "prompt_logprobs";
+        return qn_fail(p->err, QN_EUNSUP,
+                       "log probabilities of the prompt are not supported yet");
+    }
+    uint64_t mix[2] = {g->call->tenant, f->rp.cache_salt};
+    f->rp.tenant = (uint32_t)g->call->tenant;
+    f->rp.cache_salt = qn_hash(mix, sizeof mix);
+    return 0;
+}
+
+static void add_choices(qn_gen *g)
+{
+    g->n_choices = g->n_prompts * g->n_per;
+    g->n_open = g->n_choices;
+    g->choices = qn_xcalloc((size_t)g->n_choices, sizeof *g->choices);
+    for (int i = 0; i < g->n_choices; i++) {
+        g->choices[i].prompt = i / g->n_per;
+        g->choices[i].index = i % g->n_per;
+    }
+}
+
+static void log_unknown(void *user, const char *name)
+{
+    qn_call *call = user;
+    qn_accesslog_say(call->srv->log, 1,
+                     "request %s: unknown field \"%.100s\" ignored", call->id,
+                     name);
+}
+
+static int prepare(prep *p, bool stream)
+{
+    qn_gen *g = p->g;
+    json_t *doc = NULL;
+    qn_sampling_from_model(p->srv->model, &g->f.rp.sampling);
+    g->f.rp.sampling.seed = qn_rng_entropy();
+    int rc = qn_json_parse(&doc, g->call->body.p ? g->call->body.p : "",
+                           g->call->body.n, "request", p->err);
+    if (rc < 0)
+        return rc;
+    qn_field_context c = {.set = &p->srv->set,
+                          .model_name = p->srv->name,
+                          .route = g->style->route,
+                          .on_unknown = log_unknown,
+                          .user = g->call};
+    /* KServe puts everything but the text into an object of its own */
+    json_t *more = g->style->route == QN_FIELD_KSERVE
+                       ? json_object_get(doc, "parameters")
+                       : NULL;
+    if (json_is_object(more)) {
+        json_object_update_missing(doc, more);
+        json_object_del(doc, "parameters");
+    }
+    g->f.stream = stream;
+    QN_TRY_OUT(qn_fields_parse(&g->f, doc, &c, p->err));
+    QN_TRY_OUT(g->style->route == QN_FIELD_CHAT ? take_chat(p)
+                                                : take_completion(p));
+    QN_TRY_OUT(check_room(p));
+    QN_TRY_OUT(set_params(p));
+    add_choices(g);
+out:
+    json_decref(doc);
+    g->f.prompt = g->f.messages = g->f.tools = g->f.template_kwargs = NULL;
+    return rc;
+}
+
+qn_gen *qn_gen_prepare(qn_call *call, const qn_style *style, bool stream)
+{
+    qn_gen *g = qn_xcalloc(1, sizeof *g);
+    qn_err err = {0};
+    g->call = call;
+    g->style = style;
+    g->created = (int64_t)time(NULL);
+    qn_fields_init(&g->f);
+    prep p = {g, call->srv, &err};
+    if (prepare(&p, stream) < 0) {
+        qn_gen_fail(call, &g->f, &err);
+        qn_gen_free(g);
+        return NULL;
+    }
+    if (!call->srv->set.log_prompts)
+        qn_str_deinit(&call->body);
+    call->gen = g;
+    return g;
+}
+
+void qn_gen_free(qn_gen *g)
+{
+    if (!g)
+        return;
+    for (int i = 0; i < g->n_prompts; i++) {
+        qn_free(g->prompts[i].ids);
+        free(g->prompts[i].text);
+    }
+    free(g->prompts);
+    for (int i = 0; i < g->n_choices; i++) {
+        qn_choice *c = &g->choices[i];
+        qn_str_deinit(&c->text);
+        qn_str_deinit(&c->tokens);
+        qn_str_deinit(&c->token_lps);
+        qn_str_deinit(&c->tops);
+        qn_str_deinit(&c->offsets);
+        qn_str_deinit(&c->ids);
+    }
+    free(g->choices);
+    qn_fields_deinit(&g->f);
+    free(g);
+}
+
+/* ---- for styles -------------------------------------------------------- */
+
+const char *qn_gen_finish_name(qn_finish f)
+{
+    switch (f) {
+    case QN_FINISH_STOP: return "stop";
+    case QN_FINISH_LENGTH: return "length";
+    case QN_FINISH_CANCEL: return "abort";
+    case QN_FINISH_ERROR: return "error";
+    case QN_FINISH_NONE: break;
+    }
+    return NULL;
+}
+
+/* Mean log probability per token; -1e30 of a completion that has none. */
+static double merit(const qn_choice *c)
+{
+    return c->n_tokens ? c->sum_logprob / c->n_tokens : -1e30;
+}
+
+qn_choice *qn_gen_shown(qn_gen *g, int i)
+{
+    qn_choice *of_prompt = &g->choices[i / g->n_shown * g->n_per];
+    int rank = i % g->n_shown;
+    if (g->n_per == g->n_shown)
+        return &of_prompt[rank];
+    for (int a = 0; a < g->n_per; a++) {
+        int better = 0;
+        for (int b = 0; b < g->n_per; b++) {
+            double d = merit(&of_prompt[b]) - merit(&of_prompt[a]);
+            better += d > 0 || (d == 0 && b < a);
+        }
+        if (better == rank)
+            return &of_prompt[a];
+    }
+    return &of_prompt[rank];
+}
+
+int qn_gen_number(const qn_gen *g, const qn_choice *c)
+{
+    return c->prompt * g->n_shown + c->index;
+}
+
+void qn_gen_usage(const qn_gen *g, qn_str *out)
+{
+    int n_prompt = 0, n_cached = 0, n_completion = 0;
+    for (int i = 0; i < g->n_prompts; i++) {
+        n_prompt += (int)g->prompts[i].n;
+        n_cached += g->prompts[i].stats.n_cached;
+    }
+    for (int i = 0; i < g->n_choices; i++)
+        n_completion += g->choices[i].n_tokens;
+    qn_str_addf(out,
+                "{\"prompt_tokens\":%d,\"completion_tokens\":%d,"
+                "\"total_tokens\":%d,\"prompt_tokens_details\":"
+                "{\"cached_tokens\":%d}}",
+                n_prompt, n_completion, n_prompt + n_completion, n_cached);
+}
+
+char *qn_gen_token_text(const qn_gen *g, int32_t id, size_t *n)
+{
+    char *text = NULL;
+    if (qn_detokenize(g->call->srv->model, &id, 1, false, &text, n, NULL) == 0)
+        return text;
+    *n = 0;
+    return qn_xstrdup("");
+}

@@ -1,0 +1,76 @@
+/* server_int.h - what the files of the server share. */
+#ifndef QN_SERVER_SERVER_INT_H
+#define QN_SERVER_SERVER_INT_H
+
+#include "server/accesslog.h"
+#include "server/auth.h"
+#include "server/conns.h"
+#include "server/metrics.h"
+#include "server/runner.h"
+#include "server/server.h"
+#include "server/tls.h"
+#include "server/worker.h"
+
+#include <stdatomic.h>
+
+/* Connections above the limit while the idlest ones are being closed. */
+#define QN_SPARE_CONNS 64
+
+enum {
+    QN_LISTEN_TCP,
+    QN_LISTEN_UNIX,
+    QN_LISTEN_ADMIN,
+    QN_LISTEN_N
+};
+
+typedef struct qn_listener {
+    struct qn_server *srv;
+    struct MHD_Daemon *daemon; /* NULL: not listening */
+    bool admin;
+    char *path; /* of a socket file, removed at the end */
+} qn_listener;
+
+struct qn_server {
+    qn_settings set;
+    qn_model *model;
+    char *name; /* of the model in the API */
+    char url[160];
+    int port;
+    int64_t max_model_len;
+    int64_t created; /* seconds since 1970 */
+    uint64_t id_seed;
+
+    qn_auth *auth;
+    qn_tls *tls;
+    qn_conns *conns;
+    qn_worker *worker;
+    qn_runner *runner;
+    qn_accesslog *log;
+    qn_metrics metrics;
+    qn_listener listen[QN_LISTEN_N];
+
+    atomic_uint_fast64_t next_id;
+    atomic_size_t body_used; /* bytes of bodies that are held */
+    atomic_int n_calls;      /* not yet freed */
+    atomic_bool draining;
+    atomic_int tenant_calls[QN_AUTH_MAX_KEYS + 1]; /* generations running */
+};
+
+/* A call's last reference is gone: what it held of limits is given back. */
+void qn_server_forget(struct qn_server *srv, qn_call *call);
+/* The engine thread looks at its calls again. */
+void qn_server_wake(struct qn_server *srv);
+
+/* httpd.c: `fd` is a listening socket, which is the daemon's from then on. */
+int qn_httpd_start(qn_listener *l, int fd, qn_err *err);
+/* No new connections; those that exist go on. */
+void qn_httpd_quiesce(qn_listener *l);
+void qn_httpd_stop(qn_listener *l);
+
+/* listen.c */
+int qn_listen_tcp(const char *host, int port, int *fd, int *bound_port,
+                  qn_err *err);
+/* Refuses to replace anything but a socket that nobody listens on. */
+int qn_listen_unix(const char *path, unsigned mode, int *fd, qn_err *err);
+
+#endif

@@ -1,0 +1,517 @@
+/* Every route over a real socket: what a client of OpenAI, vLLM or KServe
+ * expects to find, and errors in OpenAI's shape. */
+#include "web.h"
+
+#include <unistd.h>
+
+static qn_server *srv;
+static int port;
+
+static int start(void **state)
+{
+    (void)state;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    qn_server_stop(srv);
+    return 0;
+}
+
+/* The server starts with the first test, so that a missing model skips. */
+static void need_server(void)
+{
+    if (srv)
+        return;
+    srv = web_server(NULL);
+    port = qn_server_port(srv);
+}
+
+static void expect_error(web_reply r, int status, const char *type,
+                         const char *param)
+{
+    if (r.status != status)
+        fail_msg("status %d, expected %d: %s", r.status, status, r.body);
+    assert_string_equal(web_str(&r, "error.type"), type);
+    assert_true(strlen(web_str(&r, "error.message")) > 10);
+    const json_t *p = web_at(&r, "error.param");
+    if (param)
+        assert_string_equal(json_string_value(p), param);
+    web_at(&r, "error.code");
+    web_free(&r);
+}
+
+static void test_status(void **state)
+{
+    (void)state;
+    need_server();
+    static const char *const paths[] = {
+        "/health", "/ready",          "/version",        "/v1/models",
+        "/v2",     "/v2/health/live", "/v2/health/ready"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        web_reply r = web_ask(port, "GET", paths[i], NULL, NULL);
+        assert_int_equal(r.status, 200);
+        assert_non_null(r.json);
+        assert_non_null(strstr(r.head, "X-Request-Id: "));
+        web_free(&r);
+    }
+    web_reply r = web_ask(port, "GET", "/v1/models", NULL, NULL);
+    assert_string_equal(web_str(&r, "object"), "list");
+    assert_string_equal(web_str(&r, "data.0.object"), "model");
+    char path[256];
+    snprintf(path, sizeof path, "/v1/models/%s", web_str(&r, "data.0.id"));
+    web_reply one = web_ask(port, "GET", path, NULL, NULL);
+    assert_int_equal(one.status, 200);
+    assert_string_equal(web_str(&one, "id"), web_str(&r, "data.0.id"));
+    web_free(&one);
+    web_free(&r);
+    expect_error(web_ask(port, "GET", "/v1/models/other", NULL, NULL), 404,
+                 "not_found_error", "model");
+    expect_error(web_ask(port, "GET", "/no/such", NULL, NULL), 404,
+                 "not_found_error", NULL);
+    r = web_ask(port, "GET", "/v1/completions", NULL, NULL);
+    assert_int_equal(r.status, 405);
+    assert_non_null(strstr(r.head, "Allow: POST"));
+    web_free(&r);
+}
+
+static void test_completion(void **state)
+{
+    (void)state;
+    need_server();
+    web_reply r = web_post(port, "/v1/completions",
+                           "{\"prompt\":\"Once upon a time\",\"max_tokens\":12,"
+                           "\"temperature\":0}");
+    assert_int_equal(r.status, 200);
+    assert_string_equal(web_str(&r, "object"), "text_completion");
+    assert_string_equal(web_str(&r, "choices.0.finish_reason"), "length");
+    assert_int_equal(web_int(&r, "usage.completion_tokens"), 12);
+    assert_int_equal(web_int(&r, "usage.total_tokens"),
+                     web_int(&r, "usage.prompt_tokens") + 12);
+    /* the same again, as ids, with n, with echo */
+    web_reply ids = web_post(port, "/tokenize",
+                             "{\"prompt\":\"Once upon a time\"}");
+    assert_int_equal(ids.status, 200);
+    assert_int_equal(web_int(&ids, "count"),
+                     web_int(&r, "usage.prompt_tokens"));
+    char *list = json_dumps(web_at(&ids, "tokens"), JSON_COMPACT);
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"prompt\":%s,\"max_tokens\":12,\"temperature\":0,\"n\":2,"
+             "\"echo\":true}",
+             list);
+    web_reply two = web_post(port, "/v1/completions", body);
+    assert_int_equal(two.status, 200);
+    char want[512];
+    snprintf(want, sizeof want, "Once upon a time%s",
+             web_str(&r, "choices.0.text"));
+    assert_string_equal(web_str(&two, "choices.0.text"), want);
+    assert_string_equal(web_str(&two, "choices.1.text"), want);
+    assert_int_equal(web_int(&two, "choices.1.index"), 1);
+    assert_int_equal(web_int(&two, "usage.completion_tokens"), 24);
+    snprintf(body, sizeof body, "{\"tokens\":%s}", list);
+    web_reply back = web_post(port, "/detokenize", body);
+    assert_non_null(strstr(web_str(&back, "prompt"), "Once upon a time"));
+    free(list);
+    web_free(&back);
+    web_free(&two);
+    web_free(&ids);
+    web_free(&r);
+}
+
+static void test_several_prompts(void **state)
+{
+    (void)state;
+    need_server();
+    web_reply r = web_post(port, "/v1/completions",
+                           "{\"prompt\":[\"The mill\",\"The river\"],"
+                           "\"max_tokens\":6,\"temperature\":0,\"n\":2}");
+    assert_int_equal(r.status, 200);
+    assert_int_equal(json_array_size(web_at(&r, "choices")), 4);
+    for (int i = 0; i < 2; i++) {
+        char body[128], at[64];
+        snprintf(body, sizeof body,
+                 "{\"prompt\":\"%s\",\"max_tokens\":6,\"temperature\":0}",
+                 i ? "The river" : "The mill");
+        web_reply one = web_post(port, "/v1/completions", body);
+        snprintf(at, sizeof at, "choices.%d.text", 2 * i + 1);
+        assert_string_equal(web_str(&r, at), web_str(&one, "choices.0.text"));
+        web_free(&one);
+    }
+    web_free(&r);
+}
+
+static void test_stop_and_best_of(void **state)
+{
+    (void)state;
+    need_server();
+    web_reply r = web_post(port, "/v1/completions",
+                           "{\"prompt\":\"Once upon a time\",\"max_tokens\":40,"
+                           "\"temperature\":0,\"stop\":[\" the\",\"zzz\"]}");
+    assert_int_equal(r.status, 200);
+    assert_null(strstr(web_str(&r, "choices.0.text"), " the"));
+    assert_string_equal(web_str(&r, "choices.0.finish_reason"), "stop");
+    web_free(&r);
+    r = web_post(port, "/v1/completions",
+                 "{\"prompt\":\"Once\",\"max_tokens\":8,\"seed\":5,"
+                 "\"best_of\":4,\"n\":2,\"logprobs\":0}");
+    assert_int_equal(r.status, 200);
+    assert_int_equal(json_array_size(web_at(&r, "choices")), 2);
+    double mean[2];
+    for (int i = 0; i < 2; i++) {
+        char at[64];
+        snprintf(at, sizeof at, "choices.%d.logprobs.token_logprobs", i);
+        const json_t *lp = web_at(&r, at);
+        mean[i] = 0;
+        for (size_t k = 0; k < json_array_size(lp); k++)
+            mean[i] += json_number_value(json_array_get(lp, k)) /
+                       (double)json_array_size(lp);
+    }
+    assert_true(mean[0] >= mean[1]);
+    web_free(&r);
+}
+
+static void test_logprobs(void **state)
+{
+    (void)state;
+    need_server();
+    web_reply r = web_post(port, "/v1/chat/completions",
+                           "{\"messages\":[{\"role\":\"user\",\"content\":"
+                           "\"Hello\"}],\"max_tokens\":5,\"temperature\":0,"
+                           "\"logprobs\":true,\"top_logprobs\":3}");
+    assert_int_equal(r.status, 200);
+    const json_t *list = web_at(&r, "choices.0.logprobs.content");
+    assert_int_equal(json_array_size(list),
+                     web_int(&r, "usage.completion_tokens"));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *e = json_array_get(list, i);
+        const json_t *top = json_object_get(e, "top_logprobs");
+        assert_int_equal(json_array_size(top), 3);
+        /* greedy: the chosen token is the first of the top */
+        assert_string_equal(json_string_value(json_object_get(e, "token")),
+                            json_string_value(json_object_get(
+                                json_array_get(top, 0), "token")));
+        assert_true(json_number_value(json_object_get(e, "logprob")) <= 0);
+    }
+    web_free(&r);
+    r = web_post(port, "/v1/completions",
+                 "{\"prompt\":\"Once\",\"max_tokens\":5,\"temperature\":0,"
+                 "\"logprobs\":2}");
+    static const char *const lists[] = {"tokens", "token_logprobs",
+                                        "top_logprobs", "text_offset"};
+    for (int i = 0; i < 4; i++) {
+        char at[64];
+        snprintf(at, sizeof at, "choices.0.logprobs.%s", lists[i]);
+        assert_int_equal(json_array_size(web_at(&r, at)), 5);
+    }
+    web_free(&r);
+}
+
+static void test_chat_template(void **state)
+{
+    (void)state;
+    need_server();
+#define TALK "[{\"role\":\"user\",\"content\":\"Who are you?\"}]"
+    web_reply t = web_post(port, "/apply-template", "{\"messages\":" TALK "}");
+    assert_int_equal(t.status, 200);
+    assert_non_null(strstr(web_str(&t, "prompt"), "Who are you?"));
+    web_reply ids = web_post(port, "/tokenize", "{\"messages\":" TALK "}");
+    web_reply r = web_post(port, "/v1/chat/completions",
+                           "{\"messages\":" TALK ",\"max_tokens\":4}");
+    assert_int_equal(r.status, 200);
+    assert_int_equal(web_int(&r, "usage.prompt_tokens"),
+                     web_int(&ids, "count"));
+    assert_string_equal(web_str(&r, "choices.0.message.role"), "assistant");
+    web_free(&r);
+    /* parts are put together */
+    r = web_post(port, "/v1/chat/completions",
+                 "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+                 "\"text\",\"text\":\"Who are you?\"}]}],\"max_tokens\":4}");
+    assert_int_equal(r.status, 200);
+    assert_int_equal(web_int(&r, "usage.prompt_tokens"),
+                     web_int(&ids, "count"));
+    web_free(&r);
+    web_free(&ids);
+    web_free(&t);
+}
+
+static void test_kserve(void **state)
+{
+    (void)state;
+    need_server();
+    web_reply list = web_ask(port, "GET", "/v1/models", NULL, NULL);
+    char path[256];
+    const char *name = web_str(&list, "data.0.id");
+    snprintf(path, sizeof path, "/v2/models/%s", name);
+    web_reply r = web_ask(port, "GET", path, NULL, NULL);
+    assert_string_equal(web_str(&r, "name"), name);
+    web_free(&r);
+    snprintf(path, sizeof path, "/v2/models/%s/ready", name);
+    r = web_ask(port, "GET", path, NULL, NULL);
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    snprintf(path, sizeof path, "/v2/models/%s/generate", name);
+    const char *ask = "{\"text_input\":\"Once upon a time\",\"parameters\":"
+                      "{\"max_tokens\":12,\"temperature\":0}}";
+    r = web_post(port, path, ask);
+    assert_int_equal(r.status, 200);
+    web_reply plain = web_post(port, "/v1/completions",
+                               "{\"prompt\":\"Once upon a time\","
+                               "\"max_tokens\":12,\"temperature\":0}");
+    assert_string_equal(web_str(&r, "text_output"),
+                        web_str(&plain, "choices.0.text"));
+    snprintf(path, sizeof path, "/v2/models/%s/generate_stream", name);
+    web_reply s = web_post(port, path, ask);
+    assert_int_equal(s.status, 200);
+    web_events e = web_split_events(s.body);
+    char text[1024] = "";
+    for (size_t i = 0; i < e.n; i++) {
+        json_t *one = json_loads(e.v[i], 0, NULL);
+        assert_non_null(one);
+        strcat(text, json_string_value(json_object_get(one, "text_output")));
+        json_decref(one);
+    }
+    assert_string_equal(text, web_str(&plain, "choices.0.text"));
+    web_events_free(&e);
+    web_free(&s);
+    web_free(&plain);
+    web_free(&r);
+    expect_error(web_post(port, "/v2/models/other/generate", ask), 404,
+                 "not_found_error", "model");
+    web_free(&list);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    need_server();
+    static const struct {
+        const char *path, *body, *param;
+        int status;
+    } rows[] = {
+        {"/v1/completions", "{\"prompt\":\"a\",\"tempratur\":1}", "tempratur",
+         400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"temperature\":-1}",
+         "temperature", 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"temperature\":\"hot\"}",
+         "temperature", 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix",
+         400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"n\":16384}", "n", 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"best_of\":1,\"n\":2}",
+         "best_of", 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"logprobs\":500}", "logprobs",
+         400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"max_tokens\":100000}",
+         "prompt", 400},
+        {"/v1/completions", "{\"prompt\":[]}", "prompt", 400},
+        {"/v1/completions", "{\"prompt\":[-1]}", "prompt", 400},
+        {"/v1/completions", "{\"prompt\":[1,2,99999999]}", "prompt", 400},
+        {"/v1/completions", "{}", "prompt", 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"model\":\"gpt-9\"}", "model",
+         404},
+        {"/v1/completions", "{\"prompt\":\"a\"", NULL, 400},
+        {"/v1/completions", "[]", NULL, 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"prompt\":\"b\"}", NULL, 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"min_tokens\":9}", NULL, 200},
+        {"/v1/completions",
+         "{\"prompt\":\"a\",\"stream_options\":{\"include_usage\":true}}",
+         "stream_options", 400},
+        {"/v1/chat/completions", "{}", "messages", 400},
+        {"/v1/chat/completions", "{\"messages\":[]}", "messages", 400},
+        {"/v1/chat/completions", "{\"messages\":[{\"content\":\"a\"}]}",
+         "messages", 400},
+        {"/v1/chat/completions",
+         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+         "\"image_url\",\"image_url\":{\"url\":\"data:\"}}]}]}",
+         "messages", 400},
+        {"/v1/chat/completions",
+         "{\"messages\":" TALK
+         ",\"response_format\":{\"type\":\"json_object\"}}",
+         "response_format", 400},
+        {"/v1/chat/completions",
+         "{\"messages\":" TALK ",\"response_format\":{\"type\":\"text\"},"
+         "\"max_tokens\":1}",
+         NULL, 200},
+        {"/v1/chat/completions", "{\"messages\":" TALK ",\"top_logprobs\":2}",
+         "top_logprobs", 400},
+        {"/v1/chat/completions",
+         "{\"messages\":" TALK ",\"tool_choice\":\"required\"}", "tool_choice",
+         400},
+        {"/tokenize", "{\"prompt\":1}", "prompt", 400},
+        {"/tokenize", "{\"prompt\":\"a\",\"what\":1}", NULL, 400},
+        {"/detokenize", "{\"tokens\":[-5]}", "tokens", 400},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        web_reply r = web_post(port, rows[i].path, rows[i].body);
+        if (r.status != rows[i].status)
+            fail_msg("%s: status %d, expected %d: %s", rows[i].body, r.status,
+                     rows[i].status, r.body);
+        if (rows[i].status == 200)
+            web_free(&r);
+        else
+            expect_error(r, rows[i].status,
+                         rows[i].status == 404 ? "not_found_error"
+                                               : "invalid_request_error",
+                         rows[i].param);
+    }
+}
+
+/* A prompt that can never fit: both numbers. */
+static void test_too_long(void **state)
+{
+    (void)state;
+    need_server();
+    size_t n = 20000;
+    char *body = malloc(n * 6 + 64);
+    char *p = body + sprintf(body, "{\"prompt\":\"");
+    for (size_t i = 0; i < n; i++)
+        p += sprintf(p, "mill ");
+    sprintf(p, "\"}");
+    web_reply list = web_ask(port, "GET", "/v1/models", NULL, NULL);
+    char number[32];
+    snprintf(number, sizeof number, "%lld tokens",
+             (long long)web_int(&list, "data.0.max_model_len"));
+    web_free(&list);
+    web_reply r = web_post(port, "/v1/completions", body);
+    assert_int_equal(r.status, 400);
+    assert_string_equal(web_str(&r, "error.code"), "context_length_exceeded");
+    assert_non_null(strstr(web_str(&r, "error.message"), number));
+    web_free(&r);
+    /* but it may ask to be cut */
+    sprintf(p, "\",\"truncate_prompt_tokens\":10,\"max_tokens\":2}");
+    r = web_post(port, "/v1/completions", body);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(web_int(&r, "usage.prompt_tokens"), 10);
+    web_free(&r);
+    free(body);
+}
+
+/* ---- streams ----------------------------------------------------------- */
+
+static void test_chat_stream(void **state)
+{
+    (void)state;
+    need_server();
+#define ASK "{\"messages\":" TALK ",\"max_tokens\":20,\"temperature\":0"
+    web_reply whole = web_post(port, "/v1/chat/completions", ASK "}");
+    web_reply r = web_post(port, "/v1/chat/completions",
+                           ASK ",\"stream\":true,\"stream_options\":"
+                               "{\"include_usage\":true}}");
+    assert_int_equal(r.status, 200);
+    assert_true(r.whole);
+    assert_non_null(strstr(r.head, "Content-Type: text/event-stream"));
+    web_events e = web_split_events(r.body);
+    assert_true(e.n >= 4);
+    assert_string_equal(e.v[e.n - 1], "[DONE]");
+    char text[4096] = "";
+    int n_finish = 0;
+    for (size_t i = 0; i + 1 < e.n; i++) {
+        json_t *c = json_loads(e.v[i], 0, NULL);
+        assert_non_null(c);
+        assert_string_equal(json_string_value(json_object_get(c, "object")),
+                            "chat.completion.chunk");
+        json_t *choice = json_array_get(json_object_get(c, "choices"), 0);
+        json_t *delta = json_object_get(choice, "delta");
+        const char *role = json_string_value(json_object_get(delta, "role"));
+        const char *more = json_string_value(json_object_get(delta, "content"));
+        assert_true((i == 0) == (role != NULL));
+        if (more)
+            strcat(text, more);
+        if (json_is_string(json_object_get(choice, "finish_reason"))) {
+            n_finish++;
+            assert_int_equal(json_object_size(delta), 0);
+            assert_int_equal(i, e.n - 3); /* then usage, then [DONE] */
+        }
+        bool last = i == e.n - 2;
+        assert_true(last == json_is_object(json_object_get(c, "usage")));
+        assert_true(last == (choice == NULL));
+        json_decref(c);
+    }
+    assert_int_equal(n_finish, 1);
+    assert_string_equal(text, web_str(&whole, "choices.0.message.content"));
+    web_events_free(&e);
+    web_free(&r);
+    web_free(&whole);
+}
+
+static void test_completion_stream(void **state)
+{
+    (void)state;
+    need_server();
+    web_reply whole = web_post(port, "/v1/completions",
+                               "{\"prompt\":\"Once\",\"n\":3,\"seed\":9,"
+                               "\"max_tokens\":10,\"temperature\":1}");
+    web_reply r = web_post(port, "/v1/completions",
+                           "{\"prompt\":\"Once\",\"n\":3,\"seed\":9,"
+                           "\"max_tokens\":10,\"temperature\":1,"
+                           "\"stream\":true}");
+    web_events e = web_split_events(r.body);
+    char text[3][1024] = {"", "", ""};
+    for (size_t i = 0; i + 1 < e.n; i++) {
+        json_t *c = json_loads(e.v[i], 0, NULL);
+        json_t *choice = json_array_get(json_object_get(c, "choices"), 0);
+        json_int_t k = json_integer_value(json_object_get(choice, "index"));
+        strcat(text[k], json_string_value(json_object_get(choice, "text")));
+        assert_null(json_object_get(c, "usage"));
+        json_decref(c);
+    }
+    for (int k = 0; k < 3; k++) {
+        char at[64];
+        snprintf(at, sizeof at, "choices.%d.text", k);
+        assert_string_equal(text[k], web_str(&whole, at));
+    }
+    web_events_free(&e);
+    web_free(&r);
+    web_free(&whole);
+}
+
+static void test_keep_alive_and_chunked(void **state)
+{
+    (void)state;
+    need_server();
+    int fd = web_connect(port);
+    for (int i = 0; i < 3; i++) {
+        web_sends(fd, "POST /tokenize HTTP/1.1\r\nHost: a\r\n"
+                      "Transfer-Encoding: chunked\r\n\r\n"
+                      "8\r\n{\"prompt\r\n7\r\n\":\"ab\"}\r\n0\r\n\r\n");
+        web_reply r = web_read(fd, 20);
+        assert_int_equal(r.status, 200);
+        web_free(&r);
+    }
+    close(fd);
+}
+
+static void test_metrics(void **state)
+{
+    (void)state;
+    need_server();
+    assert_true(web_metric(port, "quern_completion_tokens_total") > 0);
+    assert_true(web_metric(port, "quern_http_responses_total{code=\"400\"}") >
+                0);
+    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 5));
+    assert_true(web_metric(port, "quern_time_to_first_token_seconds_count") >
+                0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_several_prompts),
+        cmocka_unit_test(test_stop_and_best_of),
+        cmocka_unit_test(test_logprobs),
+        cmocka_unit_test(test_chat_template),
+        cmocka_unit_test(test_kserve),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_chat_stream),
+        cmocka_unit_test(test_completion_stream),
+        cmocka_unit_test(test_keep_alive_and_chunked),
+        cmocka_unit_test(test_metrics),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

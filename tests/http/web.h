@@ -1,0 +1,76 @@
+/* web.h - a server in this process, and a client that can misbehave.
+ *
+ * The client is written after RFC 9112, not after the server: it shares no
+ * code with it. Everything goes over loopback. */
+#ifndef QN_TESTS_WEB_H
+#define QN_TESTS_WEB_H
+
+#include "testing.h"
+
+#include "server/server.h"
+
+#include <jansson.h>
+
+/* Starts a server of the built-in model on a free port; `options` are pairs
+ * "name", "value", ended by NULL. Skips the running test when there is no
+ * model. */
+qn_server *web_server(const char *const *options);
+qn_server *web_server_with(const qn_engine_params *engine,
+                           const char *const *options);
+/* No model, no test: called by web_server, and by those that start their own
+ * program. */
+const char *web_model(void);
+
+typedef struct web_reply {
+    int status; /* 0: the connection ended without one */
+    char *head; /* status line and headers */
+    char *body; /* chunks put together, NUL behind */
+    size_t n_body;
+    bool whole;   /* the body came to its announced end */
+    json_t *json; /* of the body, when it is JSON */
+} web_reply;
+
+int web_connect(int port);
+/* Sends all of it; false when the server has closed. */
+bool web_send(int fd, const char *p, size_t n);
+bool web_sends(int fd, const char *s);
+/* One answer; `seconds` is the limit for all of it. */
+web_reply web_read(int fd, double seconds);
+/* Until `what` has come (true) or the connection ends or the time is over. */
+bool web_wait_for(int fd, const char *what, double seconds);
+/* true: the server closes the connection within the time. */
+bool web_closes(int fd, double seconds);
+void web_free(web_reply *r);
+
+/* A request with a body (NULL: none) over a connection of its own. `headers`
+ * may be NULL: whole lines, each ended by \r\n. */
+web_reply web_ask(int port, const char *method, const char *path,
+                  const char *headers, const char *body);
+web_reply web_post(int port, const char *path, const char *body);
+/* The text of a POST with its header, to be sent by hand; free it. */
+char *web_request(const char *path, const char *body);
+
+/* A value in the reply's JSON, by a path such as "choices.0.text"; fails the
+ * test when it is not there. */
+const json_t *web_at(const web_reply *r, const char *path);
+const char *web_str(const web_reply *r, const char *path);
+int64_t web_int(const web_reply *r, const char *path);
+
+/* The `data:` payloads of an event stream, in order; frees the former. */
+typedef struct web_events {
+    char **v;
+    size_t n;
+} web_events;
+web_events web_split_events(const char *body);
+void web_events_free(web_events *e);
+
+/* A number of /metrics, by the beginning of its line; -1: not there. */
+double web_metric(int port, const char *line);
+/* Waits until a metric has a value; false after `seconds`. */
+bool web_metric_becomes(int port, const char *line, double value,
+                        double seconds);
+
+double web_now(void);
+void web_sleep(double seconds);
+
+#endif
