@@ -2,6 +2,29 @@
  * gate down(act(up x)). */
 #include "model/pass_int.h"
 
+/* act(scale * gate) * up: no single operation has a scale there. */
+static void scaled_gate(qn_fwd *f, const qn_part *gate, const qn_part *up,
+                        const float *x, int d_ff)
+{
+    const qn_hparams *hp = f->hp;
+    float *a = f->p->ff, *b = f->p->ff2;
+    qn_emit_linear(f, gate, x, hp->d_model, a, d_ff, QN_EPI_STORE, hp->act,
+                   hp->ff_gate_scale);
+    qn_emit_apart(f);
+    qn_emit_linear(f, up, x, hp->d_model, b, d_ff, QN_EPI_STORE, QN_ACT_NONE,
+                   1);
+    qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){.x = b,
+                                               .mul = a,
+                                               .y = a,
+                                               .ldx = d_ff,
+                                               .ldm = d_ff,
+                                               .ldy = d_ff,
+                                               .n_row = f->n_row,
+                                               .dim = d_ff,
+                                               .act = QN_ACT_NONE,
+                                               .scale = 1};
+}
+
 static void up(qn_fwd *f, const qn_part *gate, const qn_part *up,
                const float *x, int d_ff)
 {
@@ -9,6 +32,10 @@ static void up(qn_fwd *f, const qn_part *gate, const qn_part *up,
     if (!hp->gated) {
         qn_emit_linear(f, up, x, hp->d_model, f->p->ff, d_ff, QN_EPI_STORE,
                        hp->act, 1);
+        return;
+    }
+    if (hp->ff_gate_scale != 1) {
+        scaled_gate(f, gate, up, x, d_ff);
         return;
     }
     qn_emit(f, QN_OP_LINEAR)->u.linear = (qn_op_linear){

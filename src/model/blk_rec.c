@@ -56,6 +56,32 @@ static void multiply(const rec_ctx *t, const float *x, int64_t ldx, qn_act act,
     };
 }
 
+/* Falcon-H1 has a factor on each part of what was projected. */
+static void scale_columns(const rec_ctx *t)
+{
+    const qn_rec_hp *r = t->r;
+    int key = r->n_group * r->d_state;
+    const int first[] = {t->c.z, 0, r->d_inner, r->d_inner + key, t->c.dt};
+    const int dim[] = {r->d_inner, r->d_inner, key, key, r->n_head};
+    bool any = false;
+    for (int i = 0; i < 5; i++) {
+        float *x = t->in + first[i];
+        if (r->scale[i] == 1)
+            continue;
+        if (any)
+            qn_emit_apart(t->f);
+        any = true;
+        qn_emit(t->f, QN_OP_MAP)->u.map = (qn_op_map){.x = x,
+                                                      .y = x,
+                                                      .ldx = t->c.total,
+                                                      .ldy = t->c.total,
+                                                      .n_row = t->f->n_row,
+                                                      .dim = dim[i],
+                                                      .act = QN_ACT_NONE,
+                                                      .scale = r->scale[i]};
+    }
+}
+
 static void convolve(const rec_ctx *t, float *y)
 {
     const qn_part *w = &t->w[QN_R_REC_CONV];
@@ -250,6 +276,8 @@ void qn_blk_rec(qn_fwd *f, int layer, const float *x)
     project(&t, x, first, (int[]){t.c.x, t.c.q, t.c.k});
     qn_emit_apart(f);
     project(&t, x, second, (int[]){t.c.z, t.c.dt, t.c.beta});
+    if (r->kind == QN_REC_MAMBA2)
+        scale_columns(&t);
     convolve(&t, t.conv);
     if (r->kind == QN_REC_MAMBA)
         mamba(&t);

@@ -106,6 +106,31 @@ void qn_emit_post(qn_fwd *f, const qn_parts *layer, qn_role norm,
         qn_emit_norm(f, &layer->p[norm], f->h, f->h, NULL, d);
 }
 
+/* Of what a role's product adds. */
+static float scale_of(const qn_hparams *hp, qn_role role)
+{
+    float own = role == QN_R_O         ? hp->attn_out_scale
+                : role == QN_R_REC_OUT ? hp->rec.out_scale
+                                       : hp->ff_out_scale;
+    return own * hp->residual_scale;
+}
+
+float *qn_emit_scaled(qn_fwd *f, float *x, float scale)
+{
+    int d = f->hp->d_model;
+    if (scale == 1)
+        return x;
+    qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){.x = x,
+                                               .y = f->p->x2,
+                                               .ldx = d,
+                                               .ldy = d,
+                                               .n_row = f->n_row,
+                                               .dim = d,
+                                               .act = QN_ACT_NONE,
+                                               .scale = scale};
+    return f->p->x2;
+}
+
 void qn_emit_residual(qn_fwd *f, const qn_parts *layer, qn_role role,
                       qn_role post_norm, const float *x, int n_in)
 {
@@ -113,6 +138,6 @@ void qn_emit_residual(qn_fwd *f, const qn_parts *layer, qn_role role,
     qn_role norm = role < QN_R_MLP_NORM ? QN_R_ATTN_NORM : QN_R_MLP_NORM;
     qn_emit_linear(f, &layer->p[role], x, n_in, branch ? f->p->branch : f->h,
                    f->hp->d_model, branch ? QN_EPI_STORE : QN_EPI_ADD,
-                   QN_ACT_NONE, f->hp->residual_scale);
+                   QN_ACT_NONE, scale_of(f->hp, role));
     qn_emit_post(f, layer, norm, post_norm);
 }

@@ -9,7 +9,7 @@
 #include "model/hparams.h"
 #include "model/keys.h"
 
-#define QN_FAMILY_DEFAULTS 16
+#define QN_FAMILY_DEFAULTS 24
 
 struct qn_names;
 
@@ -54,6 +54,7 @@ typedef struct qn_family {
     bool embed_sqrt; /* embeddings times sqrt(d_model) */
     bool gelu_is_tanh; /* files say "gelu" where the tanh form was trained */
     bool nope_full;    /* full layers do not rotate where others slide */
+    bool pos_named;    /* rotates only if position_embedding_type says so */
     bool alibi_scaled; /* slopes are multiplied like q . k */
     bool o_unbiased;   /* attention_bias means q, k, v alone */
     bool gguf_interleaved; /* converters reorder q and k rows so that the

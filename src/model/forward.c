@@ -99,9 +99,10 @@ static void one_layer(qn_fwd *f, int i, bool last_mixer)
     if (l->attn || l->rec) {
         float *y = mixer_input(f, i);
         if (l->rec)
-            qn_blk_rec(f, i, y);
+            qn_blk_rec(f, i, qn_emit_scaled(f, y, hp->rec.in_scale));
         if (l->attn)
-            qn_blk_attn(f, i, y, only_wanted);
+            qn_blk_attn(f, i, qn_emit_scaled(f, y, hp->attn_in_scale),
+                        only_wanted);
         else if (only_wanted)
             qn_emit_narrow(f, y);
         if (f->n_row == 0)

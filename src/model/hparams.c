@@ -98,24 +98,56 @@ static const struct {
     {"linear", QN_ACT_NONE},
 };
 
-static int hp_act(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
-                  qn_err *err)
+int qn_act_read(const qn_value *v, qn_act *out, qn_err *err)
 {
-    const qn_value *v = &k->v[QN_K_ACT];
-    if (!v->set)
-        return QN_OK;
     const char *name = json_string_value(v->json);
-    if (fam->gelu_is_tanh && strcmp(v->name, "hidden_act") == 0 &&
-        strcmp(name, "gelu") == 0)
-        return QN_OK;
     for (size_t i = 0; i < QN_COUNTOF(hp_acts); i++) {
         if (qn_word_in(hp_acts[i].names, name)) {
-            hp->act = hp_acts[i].act;
+            *out = hp_acts[i].act;
             return QN_OK;
         }
     }
     return qn_fail(err, QN_EUNSUP, HP_DOC ": activation %s \"%s\" is not known",
                    v->name, name);
+}
+
+static int hp_act(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
+                  qn_err *err)
+{
+    const qn_value *v = &k->v[QN_K_ACT];
+    if (!v->set || (fam->gelu_is_tanh && strcmp(v->name, "hidden_act") == 0 &&
+                    strcmp(json_string_value(v->json), "gelu") == 0))
+        return QN_OK;
+    return qn_act_read(v, &hp->act, err);
+}
+
+/* Factors of the branches, and the width of feed-forwards where a rule makes
+ * it from the one that is said. */
+static int hp_branches(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    const json_t *list = k->v[QN_K_FF_SCALES].json;
+    hp->attn_in_scale = (float)qn_key_num(k, QN_K_ATTN_IN_SCALE, 1);
+    hp->attn_out_scale = (float)qn_key_num(k, QN_K_ATTN_OUT_SCALE, 1);
+    hp->ff_gate_scale = hp->ff_out_scale = 1;
+    if (list) {
+        const json_t *a = json_array_get(list, 0), *b = json_array_get(list, 1);
+        if (json_array_size(list) != 2 || !json_is_number(a) ||
+            !json_is_number(b))
+            return qn_fail(err, QN_EFORMAT, HP_DOC ": %s should be two numbers",
+                           qn_key_name(k, QN_K_FF_SCALES));
+        hp->ff_gate_scale = (float)json_number_value(a);
+        hp->ff_out_scale = (float)json_number_value(b);
+    }
+    if (qn_key_true(k, QN_K_FF_ADJUST, false)) {
+        int64_t unit = qn_key_int(k, QN_K_FF_MULTIPLE, 256);
+        double n = qn_key_num(k, QN_K_FF_FACTOR, 1) * (2 * hp->d_ff / 3);
+        n = (double)(((int64_t)n + unit - 1) / unit * unit);
+        if (n < 1 || n > 1 << 24)
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": feed-forwards of %g elements", n);
+        hp->d_ff = (int)n;
+    }
+    return QN_OK;
 }
 
 static void hp_norms(qn_hparams *hp, const qn_keys *k)
@@ -171,8 +203,10 @@ static int hp_expert_groups(qn_hparams *hp, const qn_keys *k, qn_err *err)
 static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
 {
     hp->n_exp = qn_key_int(k, QN_K_N_EXP, 0);
-    if (hp->n_exp == 0)
+    if (hp->n_exp == 0) { /* the shared one is the feed-forward */
+        hp->d_ff = qn_key_int(k, QN_K_D_FF_SHARED, hp->d_ff);
         return QN_OK;
+    }
     QN_TRY(qn_key_need(k, QN_K_N_EXP_USED, &hp->n_exp_used, err));
     if (hp->n_exp_used > hp->n_exp)
         return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is %d of %d experts",
@@ -187,6 +221,7 @@ static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
     hp->d_ff_shared = qn_key_int(k, QN_K_D_FF_SHARED, (int)shared);
     hp->route_renorm = qn_key_true(k, QN_K_ROUTE_RENORM, hp->route_renorm);
     hp->route_scale = (float)qn_key_num(k, QN_K_ROUTE_SCALE, 1);
+    hp->route_bias = qn_key_true(k, QN_K_ROUTE_BIASED, hp->route_bias);
     return hp_expert_groups(hp, k, err);
 }
 
@@ -415,6 +450,9 @@ static bool hp_is_moe(const qn_hparams *hp, const qn_keys *k,
     const char *type = json_string_value(json_array_get(types, (size_t)i));
     if (type)
         return hp->n_exp > 0 && strcmp(type, "sparse") == 0;
+    if (k->v[QN_K_MOE_PERIOD].set)
+        return hp->n_exp > 1 && i % qn_key_int(k, QN_K_MOE_PERIOD, 1) ==
+                                    qn_key_int(k, QN_K_MOE_OFFSET, 0);
     int last = qn_key_int(k, QN_K_MOE_LAST, -1);
     if (i < qn_key_int(k, QN_K_DENSE_FIRST, 0) || (last >= 0 && i > last))
         return false;
@@ -434,7 +472,8 @@ static int hp_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                    sqrt(qn_key_num(k, QN_K_ATTN_SCALAR, QN_MAX(hp->d_head, 1)));
     if (!qn_key_true(k, QN_K_ATTN_SCALED, true))
         scale = 1;
-    scale = qn_key_num(k, QN_K_ATTN_SCALE, scale);
+    scale = qn_key_num(k, QN_K_ATTN_SCALE, scale) *
+            qn_key_num(k, QN_K_KEY_SCALE, 1);
     hp->alibi_scale = fam->alibi_scaled ? (float)scale : 1;
     bool by_layer = qn_key_true(k, QN_K_ATTN_BY_LAYER, false);
     const json_t *mlp_types;
@@ -460,12 +499,16 @@ static int hp_fill(qn_hparams *hp, qn_keys *k, const json_t *config,
     QN_TRY(qn_keys_read(k, config, fam, err));
     QN_TRY(hp_sizes(hp, k, fam, err));
     QN_TRY(hp_act(hp, k, fam, err));
+    QN_TRY(hp_branches(hp, k, err));
     hp_norms(hp, k);
     hp_biases(hp, k, fam);
     QN_TRY(hp_experts(hp, k, err));
     hp_ends(hp, k, fam);
     QN_TRY(hp_tokens(hp, k, err));
     QN_TRY(qn_rec_read(hp, k, fam, err));
+    const json_t *pos = k->v[QN_K_POS_TYPE].json;
+    if (fam->pos_named && (!pos || strcmp(json_string_value(pos), "rope") != 0))
+        hp->pos = QN_POS_NONE;
     if (hp->pos == QN_POS_ROPE)
         QN_TRY(qn_rope_read(hp, k, err));
     QN_TRY(hp_layers(hp, k, fam, err));

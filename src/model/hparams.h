@@ -89,6 +89,8 @@ typedef struct qn_rec_hp {
     bool in_bias, out_bias, conv_bias;
     bool inner_norms; /* on time steps, B and C (Jamba)                   */
     qn_rec_norm norm;
+    float in_scale, out_scale; /* on what goes in; on what is added       */
+    float scale[5];   /* behind the projections: z, x, B, C, dt          */
     int norm_groups;  /* parts of d_inner that are normalized apart       */
     bool norm_shared; /* ... by one weight                                */
 } qn_rec_hp;
@@ -134,10 +136,12 @@ typedef struct qn_hparams {
     /* attention */
     float attn_softcap;
     float alibi_scale; /* on the slopes */
-    bool attn_gate;    /* heads' outputs times sigmoid(x W)      */
-    bool sub_norm;     /* norms before Wo and Wdown (BitNet)     */
-    bool parallel;     /* x + attn(norm(x)) + mlp(norm'(x))      */
-    bool shared_norm;  /* parallel, and norm' is norm (Phi)      */
+    float attn_in_scale, attn_out_scale;
+    bool gate_in_q;   /* q's matrix has the gate, head by head       */
+    bool attn_gate;   /* heads' outputs times sigmoid(x W)      */
+    bool sub_norm;    /* norms before Wo and Wdown (BitNet)     */
+    bool parallel;    /* x + attn(norm(x)) + mlp(norm'(x))      */
+    bool shared_norm; /* parallel, and norm' is norm (Phi)      */
     bool qkv_bias, o_bias;
 
     /* recurrent layers */
@@ -147,6 +151,7 @@ typedef struct qn_hparams {
     bool gated;
     qn_act act;
     bool mlp_bias;
+    float ff_gate_scale, ff_out_scale; /* before act; on what is added */
 
     /* mixture of experts */
     int n_exp, n_exp_used, d_ff_exp;

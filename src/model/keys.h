@@ -32,7 +32,7 @@
     X(N_KV, I, 1, 1 << 16, 0, "num_key_value_heads num_kv_heads")              \
     X(D_HEAD, I, 1, 1 << 16, 0, "head_dim")                                    \
     X(D_FF, I, 1, 1 << 24, 0,                                                  \
-      "intermediate_size ffn_dim n_inner ffn_hidden_size")                     \
+      "intermediate_size ffn_dim n_inner ffn_hidden_size block_ff_dim")        \
     X(N_CTX, I, 1, 1LL << 40, 0,                                               \
       "max_position_embeddings n_positions max_seq_len seq_length n_ctx")      \
     X(D_EMBED, I, 1, 1 << 20, 1, "word_embed_proj_dim")                        \
@@ -44,7 +44,7 @@
     X(NORM_AFFINE, B, 0, 1, 1, "layer_norm_elementwise_affine")                \
     X(QK_NORM, B, 0, 1, 1, "qk_layernorm use_qk_norm")                         \
     /* positions */                                                            \
-    X(ROPE_THETA, F, 1e-3, 1e15, R, "rope_theta rotary_emb_base")              \
+    X(ROPE_THETA, F, 1e-3, 1e15, R, "rope_theta rotary_emb_base theta")        \
     X(ROPE_PARTIAL, F, 0, 1, R, "partial_rotary_factor rotary_pct")            \
     X(ROPE_DIM, I, 2, 1 << 16, 1, "rotary_dim")                                \
     X(ROPE_OLD, A, 0, 0, R, "rope_scaling")                                    \
@@ -53,6 +53,7 @@
     X(ROPE_LOCAL, F, 1e-3, 1e15, 1, "rope_local_base_freq")                    \
     X(NO_ROPE_LAYERS, A, 0, 0, 1, "no_rope_layers")                            \
     X(NO_ROPE_EVERY, I, 1, 1 << 20, 1, "no_rope_layer_interval")               \
+    X(POS_TYPE, S, 0, 0, 1, "position_embedding_type")                         \
     X(ALIBI, B, 0, 1, 1, "alibi attn_config.alibi")                            \
     /* attention */                                                            \
     X(ATTN_BIAS, B, 0, 1, 1, "attention_bias")                                 \
@@ -63,6 +64,9 @@
     X(ATTN_SCALAR, F, 1e-9, 1e9, 1, "query_pre_attn_scalar")                   \
     X(ATTN_SCALE, F, -1e9, 1e9, 1,                                             \
       "attention_multiplier attn_config.softmax_scale")                        \
+    X(KEY_SCALE, F, -1e9, 1e9, 1, "key_multiplier")                            \
+    X(ATTN_IN_SCALE, F, -1e9, 1e9, 1, "attention_in_multiplier")               \
+    X(ATTN_OUT_SCALE, F, -1e9, 1e9, 1, "attention_out_multiplier")             \
     X(ATTN_SCALED, B, 0, 1, 1, "scale_attn_weights")                           \
     X(ATTN_BY_LAYER, B, 0, 1, 1, "scale_attn_by_inverse_layer_idx")            \
     X(ATTN_SOFTCAP, F, 0, 1e9, 1, "attn_logit_softcapping")                    \
@@ -72,7 +76,7 @@
     X(WINDOW_EVERY, A, 0, 0, 1,                                                \
       "sliding_window_pattern _sliding_window_pattern "                        \
       "global_attn_every_n_layers")                                            \
-    X(LAYER_TYPES, A, 0, 0, 1, "layer_types")                                  \
+    X(LAYER_TYPES, A, 0, 0, 1, "layer_types layers_block_type")                \
     X(LOCAL_LAYERS, A, 0, 0, 1, "attention_layers")                            \
     X(LOCAL_TYPES, A, 0, 0, 1, "attention_types")                              \
     X(MULTI_QUERY, B, 0, 1, 1, "multi_query")                                  \
@@ -81,10 +85,15 @@
     X(PARALLEL, B, 0, 1, 1, "use_parallel_residual parallel_attn")             \
     /* feed-forward */                                                         \
     X(ACT, S, 0, 0, 0,                                                         \
-      "hidden_activation hidden_act activation_function activation")           \
+      "hidden_activation hidden_act activation_function activation "           \
+      "mlp_hidden_act")                                                        \
+    X(FF_ADJUST, B, 0, 1, 1, "block_auto_adjust_ff_dim")                       \
+    X(FF_FACTOR, F, 1e-3, 1e3, 1, "block_ffn_dim_multiplier")                  \
+    X(FF_MULTIPLE, I, 1, 1 << 20, 1, "block_multiple_of")                      \
+    X(FF_SCALES, A, 0, 0, 1, "mlp_multipliers")                                \
     X(FF_RATIO, I, 1, 64, 1, "expansion_ratio")                                \
     X(MLP_BIAS, B, 0, 1, 1, "mlp_bias")                                        \
-    X(N_EXP, I, 1, 4096, 1,                                                    \
+    X(N_EXP, I, 0, 4096, 1,                                                    \
       "num_local_experts num_experts n_routed_experts moe_num_experts")        \
     X(N_EXP_USED, I, 1, 4096, 1,                                               \
       "num_experts_per_tok experts_per_token moe_k moe_topk")                  \
@@ -98,9 +107,14 @@
       "first_k_dense_replace num_dense_layers moe_layer_start_index")          \
     X(MOE_LAST, I, -1, 1 << 20, 1, "moe_layer_end_index")                      \
     X(MLP_TYPES, A, 0, 0, 1, "mlp_layer_types")                                \
-    X(D_FF_SHARED, I, 1, 1 << 24, 1, "shared_expert_intermediate_size")        \
+    X(D_FF_SHARED, I, 1, 1 << 24, 1,                                           \
+      "shared_expert_intermediate_size "                                       \
+      "moe_shared_expert_intermediate_size shared_intermediate_size")          \
     X(ROUTE_RENORM, B, 0, 1, 1, "norm_topk_prob")                              \
     X(SPARSE_STEP, I, 1, 1 << 20, 1, "decoder_sparse_step moe_layer_interval") \
+    X(MOE_PERIOD, I, 1, 1 << 20, 1, "expert_layer_period")                     \
+    X(MOE_OFFSET, I, 0, 1 << 20, 1, "expert_layer_offset")                     \
+    X(ROUTE_BIASED, B, 0, 1, 1, "use_expert_bias")                             \
     X(MLP_ONLY, A, 0, 0, 1, "mlp_only_layers")                                 \
     /* recurrent layers */                                                     \
     X(REC_STATE, I, 1, 1 << 16, 1,                                             \
@@ -117,11 +131,16 @@
       "mamba_n_groups n_groups linear_num_key_heads")                          \
     X(REC_DT_RANK, N, 1, 1 << 20, 1, "mamba_dt_rank time_step_rank")           \
     X(REC_DT_LIMIT, A, 0, 0, 1, "time_step_limit mamba_dt_limit")              \
+    X(REC_DT_FLOOR, F, 0, 1e9, 1, "time_step_min")                             \
     X(REC_BIAS, B, 0, 1, 1, "use_bias mamba_proj_bias conv_bias")              \
     X(REC_OUT_BIAS, B, 0, 1, 1, "projectors_bias")                             \
     X(REC_CONV_BIAS, B, 0, 1, 1, "mamba_conv_bias use_conv_bias")              \
     X(REC_NORM, B, 0, 1, 1, "mamba_rms_norm")                                  \
     X(REC_NORM_FIRST, B, 0, 1, 1, "mamba_norm_before_gate")                    \
+    X(REC_ACT, S, 0, 0, 1, "mamba_hidden_act")                                 \
+    X(REC_IN_SCALE, F, -1e9, 1e9, 1, "ssm_in_multiplier")                      \
+    X(REC_OUT_SCALE, F, -1e9, 1e9, 1, "ssm_out_multiplier")                    \
+    X(REC_SCALES, A, 0, 0, 1, "ssm_multipliers")                               \
     X(LAYER_PATTERN, S, 0, 0, 1, "hybrid_override_pattern")                    \
     X(ATTN_EVERY, I, 1, 1 << 20, 1,                                            \
       "full_attention_interval attn_layer_period")                             \
@@ -131,10 +150,10 @@
     X(EMBED_SQRT, B, 0, 1, 1, "mup_enabled")                                   \
     X(EMBED_SCALE, F, -1e9, 1e9, 1, "embedding_multiplier")                    \
     X(RESIDUAL_SCALE, F, -1e9, 1e9, 1, "residual_multiplier")                  \
-    X(LOGIT_SCALE, F, -1e9, 1e9, 1, "logit_scale")                             \
+    X(LOGIT_SCALE, F, -1e9, 1e9, 1, "logit_scale lm_head_multiplier")          \
     X(LOGIT_DIVISOR, F, 1e-9, 1e9, 1, "logits_scaling")                        \
     X(LOGIT_SOFTCAP, F, 0, 1e9, 1, "final_logit_softcapping")                  \
-    X(TIED, B, 0, 1, 0, "tie_word_embeddings")                                 \
+    X(TIED, B, 0, 1, 0, "tie_word_embeddings tie_embedding")                   \
     X(HEAD_BIAS, B, 0, 1, 1, "lm_head_bias")                                   \
     X(BOS, A, 0, 0, 0, "bos_token_id")                                         \
     X(EOS, A, 0, 0, 0, "eos_token_id")

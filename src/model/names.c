@@ -280,6 +280,128 @@ static const qn_name mamba_rows[] = {
 };
 const qn_names qn_names_mamba = {&qn_names_llama, NULL, TABLE(mamba_rows)};
 
+static const qn_name jamba_rows[] = {
+    {R(FINAL_NORM), "final_layernorm", 0, 0},
+    {R(REC_X), "mamba.in_proj", QN_CUT_REC, 0},
+    {R(REC_Z), "mamba.in_proj", QN_CUT_REC, 0},
+    {R(REC_DT), "mamba.in_proj", QN_CUT_REC, 0},
+    {R(REC_CONV), "mamba.conv1d", 0, 0},
+    {R(REC_PARAMS), "mamba.x_proj", 0, 0},
+    {R(REC_DT_UP), "mamba.dt_proj", 0, 0},
+    {R(REC_DT_BIAS), "mamba.dt_bias", 0, QN_NAME_BARE},
+    {R(REC_A), "mamba.A_log", 0, QN_NAME_BARE},
+    {R(REC_D), "mamba.D", 0, QN_NAME_BARE},
+    {R(REC_DT_NORM), "mamba.dt_layernorm", 0, 0},
+    {R(REC_B_NORM), "mamba.b_layernorm", 0, 0},
+    {R(REC_C_NORM), "mamba.c_layernorm", 0, 0},
+    {R(REC_NORM), "mamba.norm", 0, 0},
+    {R(REC_OUT), "mamba.out_proj", 0, 0},
+    {R(MLP_NORM), "pre_ff_layernorm", 0, 0},
+    {R(GATE), "feed_forward.gate_proj", 0, 0},
+    {R(UP), "feed_forward.up_proj", 0, 0},
+    {R(DOWN), "feed_forward.down_proj", 0, 0},
+    {R(ROUTER), "feed_forward.router", 0, 0},
+    {R(EXP_GATE), "feed_forward.experts.%d.gate_proj", 0, 0},
+    {R(EXP_GATE), "feed_forward.experts.gate_up_proj", QN_CUT_GATE_UP,
+     QN_NAME_BARE},
+    {R(EXP_UP), "feed_forward.experts.%d.up_proj", 0, 0},
+    {R(EXP_UP), "feed_forward.experts.gate_up_proj", QN_CUT_GATE_UP,
+     QN_NAME_BARE},
+    {R(EXP_DOWN), "feed_forward.experts.%d.down_proj", 0, 0},
+    {R(EXP_DOWN), "feed_forward.experts.down_proj", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_jamba = {&qn_names_llama, NULL, TABLE(jamba_rows)};
+
+static const qn_name granite_hybrid_rows[] = {
+    {R(FINAL_NORM), "norm", 0, 0},
+    {R(MLP_NORM), "post_attention_layernorm", 0, 0},
+    {R(GATE), "shared_mlp.input_linear", QN_CUT_GATE_UP, 0},
+    {R(UP), "shared_mlp.input_linear", QN_CUT_GATE_UP, 0},
+    {R(DOWN), "shared_mlp.output_linear", 0, 0},
+    {R(ROUTER), "block_sparse_moe.router.layer", 0, 0},
+    {R(EXP_GATE), "block_sparse_moe.input_linear", QN_CUT_GATE_UP, 0},
+    {R(EXP_UP), "block_sparse_moe.input_linear", QN_CUT_GATE_UP, 0},
+    {R(EXP_DOWN), "block_sparse_moe.output_linear", 0, 0},
+    {R(SHARED_GATE), "shared_mlp.input_linear", QN_CUT_GATE_UP, 0},
+    {R(SHARED_UP), "shared_mlp.input_linear", QN_CUT_GATE_UP, 0},
+    {R(SHARED_DOWN), "shared_mlp.output_linear", 0, 0},
+};
+const qn_names qn_names_granite_hybrid = {&qn_names_jamba, NULL,
+                                          TABLE(granite_hybrid_rows)};
+
+static const qn_name nemotron_h_rows[] = {
+    {R(Q), "mixer.q_proj", 0, 0},
+    {R(K), "mixer.k_proj", 0, 0},
+    {R(V), "mixer.v_proj", 0, 0},
+    {R(O), "mixer.o_proj", 0, 0},
+    {R(MLP_NORM), "norm", 0, 0},
+    {R(UP), "mixer.up_proj", 0, 0},
+    {R(DOWN), "mixer.down_proj", 0, 0},
+    {R(ROUTER), "mixer.gate", 0, 0},
+    {R(ROUTE_BIAS), "mixer.gate.e_score_correction_bias", 0, QN_NAME_BARE},
+    {R(EXP_UP), "mixer.experts.%d.up_proj", 0, 0},
+    {R(EXP_UP), "mixer.experts.up_proj", 0, QN_NAME_BARE},
+    {R(EXP_DOWN), "mixer.experts.%d.down_proj", 0, 0},
+    {R(EXP_DOWN), "mixer.experts.down_proj", 0, QN_NAME_BARE},
+    {R(SHARED_UP), "mixer.shared_experts.up_proj", 0, 0},
+    {R(SHARED_DOWN), "mixer.shared_experts.down_proj", 0, 0},
+};
+const qn_names qn_names_nemotron_h = {&qn_names_mamba, NULL,
+                                      TABLE(nemotron_h_rows)};
+
+static const qn_name lfm2_rows[] = {
+    {R(FINAL_NORM), "embedding_norm", 0, 0},
+    {R(ATTN_NORM), "operator_norm", 0, 0},
+    {R(O), "self_attn.out_proj", 0, 0},
+    {R(Q_NORM), "self_attn.q_layernorm", 0, 0},
+    {R(K_NORM), "self_attn.k_layernorm", 0, 0},
+    {R(REC_X), "conv.in_proj", QN_CUT_REC, 0},
+    {R(REC_Z), "conv.in_proj", QN_CUT_REC, 0},
+    {R(REC_B), "conv.in_proj", QN_CUT_REC, 0},
+    {R(REC_CONV), "conv.conv", 0, 0},
+    {R(REC_OUT), "conv.out_proj", 0, 0},
+    {R(MLP_NORM), "ffn_norm", 0, 0},
+    {R(GATE), "feed_forward.w1", 0, 0},
+    {R(UP), "feed_forward.w3", 0, 0},
+    {R(DOWN), "feed_forward.w2", 0, 0},
+    {R(ROUTER), "feed_forward.gate", 0, 0},
+    {R(ROUTE_BIAS), "feed_forward.expert_bias", 0, QN_NAME_BARE},
+    {R(EXP_GATE), "feed_forward.experts.%d.w1", 0, 0},
+    {R(EXP_GATE), "feed_forward.experts.gate_up_proj", QN_CUT_GATE_UP,
+     QN_NAME_BARE},
+    {R(EXP_UP), "feed_forward.experts.%d.w3", 0, 0},
+    {R(EXP_UP), "feed_forward.experts.gate_up_proj", QN_CUT_GATE_UP,
+     QN_NAME_BARE},
+    {R(EXP_DOWN), "feed_forward.experts.%d.w2", 0, 0},
+    {R(EXP_DOWN), "feed_forward.experts.down_proj", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_lfm2 = {&qn_names_llama, NULL, TABLE(lfm2_rows)};
+
+/* The projections of Qwen3-Next are fused, those of Qwen3.5 nearly not. */
+static const qn_name qwen_next_rows[] = {
+    {R(Q), "self_attn.q_proj", QN_CUT_Q_GATE, 0},
+    {R(ATTN_GATE), "self_attn.q_proj", QN_CUT_Q_GATE, 0},
+    {R(REC_Q), "linear_attn.in_proj_qkvz", QN_CUT_REC_HEADS, 0},
+    {R(REC_Q), "linear_attn.in_proj_qkv", QN_CUT_REC, 0},
+    {R(REC_K), "linear_attn.in_proj_qkvz", QN_CUT_REC_HEADS, 0},
+    {R(REC_K), "linear_attn.in_proj_qkv", QN_CUT_REC, 0},
+    {R(REC_X), "linear_attn.in_proj_qkvz", QN_CUT_REC_HEADS, 0},
+    {R(REC_X), "linear_attn.in_proj_qkv", QN_CUT_REC, 0},
+    {R(REC_Z), "linear_attn.in_proj_qkvz", QN_CUT_REC_HEADS, 0},
+    {R(REC_Z), "linear_attn.in_proj_z", 0, 0},
+    {R(REC_DT), "linear_attn.in_proj_ba", QN_CUT_REC_HEADS, 0},
+    {R(REC_DT), "linear_attn.in_proj_a", 0, 0},
+    {R(REC_BETA), "linear_attn.in_proj_ba", QN_CUT_REC_HEADS, 0},
+    {R(REC_BETA), "linear_attn.in_proj_b", 0, 0},
+    {R(REC_CONV), "linear_attn.conv1d", 0, 0},
+    {R(REC_DT_BIAS), "linear_attn.dt_bias", 0, QN_NAME_BARE},
+    {R(REC_A), "linear_attn.A_log", 0, QN_NAME_BARE},
+    {R(REC_NORM), "linear_attn.norm", 0, 0},
+    {R(REC_OUT), "linear_attn.out_proj", 0, 0},
+};
+const qn_names qn_names_qwen_next = {&qn_names_qwen_moe, NULL,
+                                     TABLE(qwen_next_rows)};
+
 /* DeepSeek's experts and their relatives */
 static const qn_name deepseek_rows[] = {
     {R(ROUTE_BIAS), "mlp.gate.e_score_correction_bias", 0, QN_NAME_BARE},

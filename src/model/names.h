@@ -77,6 +77,7 @@ typedef enum qn_cut {
     QN_CUT_QVK_4,       /* in four parts, each all its q, v, k (CodeGen)  */
     QN_CUT_GATE_UP,     /* all gate, all up                               */
     QN_CUT_GATE_UP_MIX, /* gate and up by turns                           */
+    QN_CUT_Q_GATE,      /* per head: its q, its gate                      */
     QN_CUT_REC,         /* parts of a recurrent layer, one after the other */
     QN_CUT_REC_HEADS    /* delta, per key head: q, k, its v, its z;
                            or its beta, its time steps                    */
@@ -112,7 +113,8 @@ extern const qn_names qn_names_llama, qn_names_opt, qn_names_gpt2,
     qn_names_bitnet;
 
 /* Recurrent layers. */
-extern const qn_names qn_names_mamba;
+extern const qn_names qn_names_mamba, qn_names_jamba, qn_names_granite_hybrid,
+    qn_names_nemotron_h, qn_names_lfm2, qn_names_qwen_next;
 
 /* GGUF has one set of names for all families, or nearly. */
 extern const qn_names qn_names_gguf, qn_names_gguf_gate_up;

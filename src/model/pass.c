@@ -40,7 +40,7 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
     p->x_out = carve_f(base, &at, outs, hp->d_model);
     if (hp->d_embed != hp->d_model)
         p->embed = carve_f(base, &at, rows, hp->d_embed);
-    if (hp->parallel)
+    if (hp->parallel || hp->attn_in_scale != 1 || hp->rec.in_scale != 1)
         p->x2 = carve_f(base, &at, rows, hp->d_model);
     if (hp->norm_place == QN_NORM_SANDWICH ||
         hp->norm_place == QN_NORM_POST_BRANCH)
@@ -51,6 +51,8 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
     p->attn = carve_f(base, &at, rows, hp->n_head * hp->d_v);
     if (hp->attn_gate)
         p->gate = carve_f(base, &at, rows, hp->n_head * hp->d_v);
+    if (hp->ff_gate_scale != 1)
+        p->ff2 = carve_f(base, &at, rows, QN_MAX(hp->d_ff, hp->d_ff_shared));
     p->ff = carve_f(base, &at, rows, QN_MAX(hp->d_ff, hp->d_ff_shared));
 
     if (net->n_state) {

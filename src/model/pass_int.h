@@ -19,11 +19,13 @@ struct qn_pass {
     float *embed;     /* [R, d_embed], if projected                    */
     float *h, *h_out; /* [R, d_model], [O, d_model] residual stream    */
     float *x, *x_out; /* [R, d_model], [O, d_model] input of a block   */
-    float *x2;        /* [R, d_model] second one, parallel blocks      */
+    float *x2;        /* [R, d_model] second one, parallel blocks and
+                         scaled inputs                                 */
     float *branch;    /* [R, d_model] result of a block before a norm  */
     float *q, *k, *v; /* [R, n_head * d_head], [R, n_kv * d_head], ... */
     float *attn;      /* [R, n_head * d_v]                             */
     float *gate;      /* [R, n_head * d_v], if heads are gated         */
+    float *ff2;       /* [R, d_ff], if gates are scaled                */
     float *ff;        /* [R, the widest feed-forward of a row]         */
     float *table[QN_ROPE_KINDS];     /* [R, 2 n_freq] cos, sin          */
     float *table_out[QN_ROPE_KINDS]; /* [O, 2 n_freq]                   */
@@ -91,6 +93,8 @@ void qn_emit_gather(qn_fwd *f, const float *x, float *y, int dim);
 /* From here on only the wanted rows of h and x; returns x's. */
 float *qn_emit_narrow(qn_fwd *f, float *x);
 
+/* x times scale: x itself, or in p->x2. */
+float *qn_emit_scaled(qn_fwd *f, float *x, float scale);
 /* Adds what `w` makes of x to the residual stream, where the family's norms
  * want it. */
 void qn_emit_residual(qn_fwd *f, const qn_parts *layer, qn_role role,

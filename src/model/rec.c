@@ -82,7 +82,8 @@ static int rec_number(const json_t *v, float *out)
 static int rec_limits(qn_rec_hp *r, const qn_keys *k, qn_err *err)
 {
     const qn_value *v = &k->v[QN_K_REC_DT_LIMIT];
-    r->dt_min = 0;
+    float floor_ = (float)qn_key_num(k, QN_K_REC_DT_FLOOR, 0);
+    r->dt_min = floor_;
     r->dt_max = INFINITY;
     if (!v->set)
         return QN_OK;
@@ -93,6 +94,7 @@ static int rec_limits(qn_rec_hp *r, const qn_keys *k, qn_err *err)
         return qn_fail(err, QN_EFORMAT,
                        HP_DOC ": %s should be two rising numbers",
                        qn_key_name(k, QN_K_REC_DT_LIMIT));
+    r->dt_min = fmaxf(r->dt_min, floor_);
     return QN_OK;
 }
 
@@ -133,10 +135,61 @@ static int rec_width(qn_hparams *hp, const qn_keys *k, bool no_attn,
     return QN_OK;
 }
 
+static int rec_acts(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
+                    qn_err *err)
+{
+    qn_rec_hp *r = &hp->rec;
+    if (r->kind == QN_REC_CONV)
+        return QN_OK;
+    r->act = k->v[QN_K_ACT].set && !fam->one_block ? hp->act : QN_ACT_SILU;
+    if (k->v[QN_K_REC_ACT].set)
+        QN_TRY(qn_act_read(&k->v[QN_K_REC_ACT], &r->act, err));
+    r->gate_act = r->kind == QN_REC_MAMBA ? r->act : QN_ACT_SILU;
+    return QN_OK;
+}
+
+static int rec_scales(qn_rec_hp *r, const qn_keys *k, qn_err *err)
+{
+    const json_t *list = k->v[QN_K_REC_SCALES].json;
+    r->out_scale = (float)qn_key_num(k, QN_K_REC_OUT_SCALE, 1);
+    r->in_scale = (float)qn_key_num(k, QN_K_REC_IN_SCALE, 1);
+    for (size_t i = 0; i < QN_COUNTOF(r->scale); i++) {
+        const json_t *v = json_array_get(list, i);
+        if (list && (!json_is_number(v) ||
+                     json_array_size(list) != QN_COUNTOF(r->scale)))
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": %s should be a list of %zu numbers",
+                           qn_key_name(k, QN_K_REC_SCALES),
+                           QN_COUNTOF(r->scale));
+        r->scale[i] = list ? (float)json_number_value(v) : 1;
+    }
+    return QN_OK;
+}
+
+static int rec_norm(qn_rec_hp *r, const qn_keys *k, qn_err *err)
+{
+    if (k->v[QN_K_REC_NORM].set)
+        r->norm = qn_key_true(k, QN_K_REC_NORM, false) ? QN_REC_NORM_AFTER_GATE
+                                                       : QN_REC_NORM_NONE;
+    if (r->norm &&
+        qn_key_true(k, QN_K_REC_NORM_FIRST, r->norm == QN_REC_NORM_BEFORE_GATE))
+        r->norm = QN_REC_NORM_BEFORE_GATE;
+    if (r->norm_shared)
+        r->norm_groups = r->n_head;
+    else if (r->norm_groups == 0)
+        r->norm_groups = r->n_group;
+    if (r->d_inner % r->norm_groups != 0)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %d channels cannot be normalized in %d groups",
+                       r->d_inner, r->norm_groups);
+    return QN_OK;
+}
+
 int qn_rec_read(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                 qn_err *err)
 {
     qn_rec_hp *r = &hp->rec;
+    r->in_scale = r->out_scale = 1;
     if (r->kind == QN_REC_NONE)
         return QN_OK;
     QN_TRY(rec_width(hp, k, fam->no_attn, err));
@@ -158,28 +211,14 @@ int qn_rec_read(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                               "%d are too large",
                        r->d_inner, r->d_state);
     QN_TRY(rec_limits(r, k, err));
-    if (r->kind != QN_REC_CONV) {
-        r->act = k->v[QN_K_ACT].set ? hp->act : QN_ACT_SILU;
-        r->gate_act = r->kind == QN_REC_MAMBA ? r->act : QN_ACT_SILU;
-    }
     r->in_bias = qn_key_true(k, QN_K_REC_BIAS, r->in_bias);
     r->out_bias = qn_key_true(k, QN_K_REC_OUT_BIAS, r->in_bias);
+    if (r->kind == QN_REC_CONV)
+        r->conv_bias = r->in_bias;
     r->conv_bias = qn_key_true(k, QN_K_REC_CONV_BIAS, r->conv_bias);
-    if (k->v[QN_K_REC_NORM].set)
-        r->norm = qn_key_true(k, QN_K_REC_NORM, false) ? QN_REC_NORM_AFTER_GATE
-                                                       : QN_REC_NORM_NONE;
-    if (r->norm &&
-        qn_key_true(k, QN_K_REC_NORM_FIRST, r->norm == QN_REC_NORM_BEFORE_GATE))
-        r->norm = QN_REC_NORM_BEFORE_GATE;
-    if (r->norm_shared)
-        r->norm_groups = r->n_head;
-    else if (r->norm_groups == 0)
-        r->norm_groups = r->n_group;
-    if (r->d_inner % r->norm_groups != 0)
-        return qn_fail(err, QN_EFORMAT,
-                       HP_DOC ": %d channels cannot be normalized in %d groups",
-                       r->d_inner, r->norm_groups);
-    return QN_OK;
+    QN_TRY(rec_acts(hp, k, fam, err));
+    QN_TRY(rec_scales(r, k, err));
+    return rec_norm(r, k, err);
 }
 
 /* ---- which layer is what ----------------------------------------------- */

@@ -14,6 +14,8 @@
 /* Fills hp->rec, if the family has such layers; hp's sizes are there. */
 int qn_rec_read(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                 qn_err *err);
+/* The activation that a key names (hparams.c). */
+int qn_act_read(const qn_value *v, qn_act *out, qn_err *err);
 /* Which layers attend, which recur, which have a feed-forward. */
 int qn_rec_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                   qn_err *err);

@@ -80,7 +80,7 @@ static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
         *out = matrix(d, hp->n_head * hp->d_v, hp->o_bias);
         return true;
     case QN_R_ATTN_GATE:
-        *out = matrix(hp->n_head * hp->d_v, d, false);
+        *out = matrix(hp->n_head * hp->d_v, d, hp->gate_in_q && hp->qkv_bias);
         return hp->attn_gate;
     case QN_R_O_NORM:
         *out = norm(hp->n_head * hp->d_v, hp->norm_bias);
@@ -185,7 +185,7 @@ qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,
     /* rows of the q heads of one kv head */
     int64_t group = q / QN_MAX(hp->n_kv, 1);
     int64_t unit = group + hp->d_head + hp->d_v;
-    bool up = role == QN_R_UP || role == QN_R_EXP_UP;
+    bool up = role == QN_R_UP || role == QN_R_EXP_UP || role == QN_R_SHARED_UP;
     switch (cut) {
     case QN_CUT_QKV:
         return (qn_row_map){n_out, 0,
@@ -208,6 +208,9 @@ qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,
     case QN_CUT_GATE_UP:
         return (qn_row_map){n_out, 0, up ? n_out : 0, 2 * n_out};
     case QN_CUT_GATE_UP_MIX: return (qn_row_map){1, 2, up, 2 * n_out};
+    case QN_CUT_Q_GATE: /* heads are as wide as their gates */
+        return (qn_row_map){hp->d_head, 2 * hp->d_head,
+                            role == QN_R_Q ? 0 : hp->d_head, 2 * q};
     case QN_CUT_REC:
     case QN_CUT_REC_HEADS: return qn_rec_rows(hp, role, cut, n_out);
     case QN_CUT_WHOLE: break;

@@ -120,6 +120,8 @@ static const char rope_known[] =
     "original_max_position_embeddings beta_fast beta_slow attention_factor "
     "mscale mscale_all_dim truncate short_factor long_factor "
     "partial_rotary_factor "
+    /* of images and videos; all axes are the same in text */
+    "mrope_section mrope_interleaved "
     "finetuned"; /* yarn: how the weights came to be */
 
 static int rope_type(qn_rope_hp *r, const json_t *o, qn_err *err)

@@ -145,11 +145,11 @@ static void test_windows(void **state)
     run("gemma2");
 }
 
-/* No pages at all, but a state for each sequence. */
+/* Pages, and a state for each sequence. */
 static void test_states(void **state)
 {
     (void)state;
-    run("mamba2");
+    run("falcon_h1");
 }
 
 static void test_experts(void **state)

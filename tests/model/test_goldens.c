@@ -29,11 +29,15 @@ static const char *why_waived(const char *name)
 
 /* Those that must be supported. */
 static const char *const must[] = {
-    "opt",          "opt350",        "gpt2",         "llama",      "llama_mha",
-    "llama_linear", "llama_dynamic", "llama_llama3", "llama_yarn", "mistral",
-    "mistral_full", "mixtral",       "qwen2",        "qwen2_yarn", "qwen3",
-    "gemma",        "gemma2",        "gemma3_text",  "phi",        "phi3",
-    "phi3_partial", "gpt_neox",      "mamba",        "mamba2",
+    "opt",          "opt350",           "gpt2",          "llama",
+    "llama_mha",    "llama_linear",     "llama_dynamic", "llama_llama3",
+    "llama_yarn",   "mistral",          "mistral_full",  "mixtral",
+    "qwen2",        "qwen2_yarn",       "qwen3",         "gemma",
+    "gemma2",       "gemma3_text",      "phi",           "phi3",
+    "phi3_partial", "gpt_neox",         "mamba",         "jamba",
+    "falcon_h1",    "granitemoehybrid", "nemotron_h",    "lfm2",
+    "lfm2_moe",     "qwen3_next",       "qwen3_5_text",  "qwen3_5_moe_text",
+    "mamba2",
 };
 
 static bool is_must(const char *name)

@@ -448,6 +448,140 @@ static void test_yarn_scale(void **state)
 }
 
 /* Rows name only keys that exist, and each family can be filled. */
+/* "a" attends, "r" recurs, "f" has a feed-forward, "m" one of experts. */
+static void expect_layers(const char *type, const char *with,
+                          const char *const want[4])
+{
+    qn_hparams hp;
+    read_ok(&hp, type, with);
+    assert_int_equal(hp.n_layer, 4);
+    for (int i = 0; i < 4; i++) {
+        const qn_layer_hp *l = &hp.layer[i];
+        char got[8];
+        snprintf(got, sizeof got, "%s%s%s", l->attn ? "a" : "",
+                 l->rec ? "r" : "",
+                 !l->ff   ? ""
+                 : l->moe ? "m"
+                          : "f");
+        if (strcmp(got, want[i]) != 0)
+            fail_msg("%s layer %d: %s, not %s", type, i, got, want[i]);
+    }
+    qn_hparams_deinit(&hp);
+}
+
+static void test_layer_kinds(void **state)
+{
+    (void)state;
+    expect_layers("llama", NULL, (const char *[]){"af", "af", "af", "af"});
+    expect_layers("mamba", NULL, (const char *[]){"r", "r", "r", "r"});
+    expect_layers("falcon_h1", "{\"mamba_d_ssm\": 64, \"mamba_n_heads\": 8}",
+                  (const char *[]){"arf", "arf", "arf", "arf"});
+    expect_layers("jamba",
+                  "{\"attn_layer_period\": 3, \"attn_layer_offset\": 1,"
+                  " \"num_experts\": 4}",
+                  (const char *[]){"rf", "am", "rf", "rm"});
+    expect_layers("jamba", "{\"num_experts\": 1, \"num_experts_per_tok\": 1}",
+                  (const char *[]){"rf", "rf", "rf", "rf"});
+    expect_layers("nemotron_h",
+                  "{\"hybrid_override_pattern\": \"M*-E\","
+                  " \"mamba_num_heads\": 8}",
+                  (const char *[]){"r", "a", "f", "m"});
+    expect_layers("nemotron_h",
+                  "{\"num_hidden_layers\": 9, \"layers_block_type\":"
+                  " [\"mamba\", \"moe\", \"full_attention\", \"mlp\"],"
+                  " \"mamba_num_heads\": 8}",
+                  (const char *[]){"r", "m", "a", "f"});
+    expect_layers("lfm2", "{\"full_attn_idxs\": [1, 3]}",
+                  (const char *[]){"rf", "af", "rf", "af"});
+    expect_layers("lfm2", NULL, (const char *[]){"af", "af", "af", "af"});
+    expect_layers("qwen3_5_text", "{\"full_attention_interval\": 2}",
+                  (const char *[]){"rf", "af", "rf", "af"});
+    expect_layers("granitemoehybrid",
+                  "{\"num_local_experts\": 0, \"mamba_n_heads\": 8,"
+                  " \"layer_types\": [\"mamba\", \"attention\", \"mamba\","
+                  " \"mamba\"]}",
+                  (const char *[]){"rf", "af", "rf", "rf"});
+    read_fails("lfm2",
+               "{\"layer_types\": [\"conv\", \"conv\", \"mlp\", \"conv\"]}",
+               QN_EUNSUP, "layer 2");
+    read_fails("mamba2",
+               "{\"layer_types\": [\"mamba\", \"attention\", 1, 2],"
+               " \"num_attention_heads\": 8}",
+               QN_EUNSUP, "layer_types");
+    read_fails("nemotron_h",
+               "{\"hybrid_override_pattern\": \"--EE\","
+               " \"mamba_num_heads\": 8}",
+               QN_EFORMAT, "no layer");
+    read_fails("nemotron_h",
+               "{\"hybrid_override_pattern\": \"M?--\","
+               " \"mamba_num_heads\": 8}",
+               QN_EUNSUP, "layer 1");
+}
+
+static void test_recurrence(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(&hp, "mamba2",
+            "{\"num_heads\": 4, \"num_attention_heads\": null,"
+            " \"head_dim\": 32, \"n_groups\": 2, \"use_bias\": true,"
+            " \"use_conv_bias\": false, \"time_step_limit\":"
+            " [0.5, {\"__float__\": \"Infinity\"}]}");
+    assert_int_equal(hp.rec.d_inner, 128);
+    assert_int_equal(hp.rec.n_group, 2);
+    assert_int_equal(hp.rec.norm_groups, 1);
+    assert_true(hp.rec.in_bias && hp.rec.out_bias && !hp.rec.conv_bias);
+    assert_true(hp.rec.dt_min == 0.5f && isinf(hp.rec.dt_max));
+    qn_hparams_deinit(&hp);
+
+    read_ok(&hp, "mamba",
+            "{\"time_step_rank\": \"auto\","
+            " \"intermediate_size\": null, \"expand\": 3}");
+    assert_int_equal(hp.rec.dt_rank, 4);
+    assert_int_equal(hp.rec.d_inner, 192);
+    qn_hparams_deinit(&hp);
+
+    read_ok(&hp, "falcon_h1",
+            "{\"mamba_d_ssm\": null, \"mamba_d_head\": \"auto\","
+            " \"mamba_n_heads\": 4, \"mamba_n_groups\": 2,"
+            " \"mamba_rms_norm\": true, \"mamba_norm_before_gate\": false,"
+            " \"mlp_multipliers\": [0.5, 0.25], \"key_multiplier\": 2,"
+            " \"ssm_multipliers\": [1, 2, 3, 4, 5]}");
+    assert_int_equal(hp.rec.d_head, 32);
+    assert_int_equal(hp.rec.norm, QN_REC_NORM_AFTER_GATE);
+    assert_int_equal(hp.rec.norm_groups, 2);
+    assert_true(hp.ff_gate_scale == 0.5f && hp.ff_out_scale == 0.25f);
+    assert_true(hp.rec.scale[4] == 5);
+    assert_true(hp.layer[0].attn_scale == 2 / 4.0f);
+    qn_hparams_deinit(&hp);
+
+    read_ok(&hp, "lfm2", "{\"block_multiple_of\": 48, \"conv_bias\": true}");
+    assert_int_equal(hp.d_ff, 96); /* 2/3 of it, in wholes of 48 */
+    assert_true(hp.rec.in_bias && hp.rec.out_bias && hp.rec.conv_bias);
+    qn_hparams_deinit(&hp);
+
+    read_ok(&hp, "granitemoehybrid",
+            "{\"mamba_n_heads\": 8, \"position_embedding_type\": \"rope\"}");
+    assert_int_equal(hp.n_rope, 1);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "granitemoehybrid", "{\"mamba_n_heads\": 8}");
+    assert_int_equal(hp.pos, QN_POS_NONE);
+    qn_hparams_deinit(&hp);
+
+    read_fails("mamba2",
+               "{\"num_attention_heads\": 8, \"time_step_limit\": [2, 1]}",
+               QN_EFORMAT, "time_step_limit");
+    read_fails("falcon_h1", "{\"mamba_n_heads\": 7}", QN_EFORMAT,
+               "mamba_n_heads");
+    read_fails("falcon_h1",
+               "{\"mamba_n_heads\": 8, \"ssm_multipliers\": [1, 2]}",
+               QN_EFORMAT, "ssm_multipliers");
+    read_fails("nemotron_h",
+               "{\"hybrid_override_pattern\": \"M*-E\","
+               " \"mamba_num_heads\": 8, \"moe_latent_size\": 16}",
+               QN_EUNSUP, "moe_latent_size");
+}
+
 static void test_rows(void **state)
 {
     (void)state;
@@ -486,6 +620,8 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_harmless),
         cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_layer_kinds),
+        cmocka_unit_test(test_recurrence),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_longrope),
         cmocka_unit_test(test_harmless_per_family),

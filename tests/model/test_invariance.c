@@ -132,8 +132,9 @@ static void run(const char *path)
 
 static void test_own(void **state)
 {
-    static const char *const names[] = {"llama", "opt350",  "gpt2",  "gemma2",
-                                        "phi3",  "mixtral", "mamba2"};
+    static const char *const names[] = {"llama",  "opt350",    "gpt2",
+                                        "gemma2", "phi3",      "mixtral",
+                                        "mamba2", "falcon_h1", "qwen3_5_text"};
     (void)state;
     for (size_t i = 0; i < QN_COUNTOF(names); i++) {
         char path[64];
@@ -152,6 +153,13 @@ static void test_shared(void **state)
         "goldens/models/phi",
         "goldens/models/opt",
         "goldens/models/mamba",
+        "goldens/models/jamba",
+        "goldens/models/granitemoehybrid",
+        "goldens/models/nemotron_h",
+        "goldens/models/lfm2",
+        "goldens/models/lfm2_moe",
+        "goldens/models/qwen3_next",
+        "goldens/models/qwen3_5_moe_text",
         "data/models/gguf/stories260K-f16.gguf",
         "data/models/gguf/stories260K-q8_0.gguf",
         "data/models/gguf/stories260K-q4_0.gguf",
