@@ -18,11 +18,17 @@
 #include <string.h>
 
 const qn_command *const qn_commands[] = {
-    &qn_cmd_run,        &qn_cmd_serve,
-    &qn_cmd_chat,       &qn_cmd_info,
-    &qn_cmd_doctor,     &qn_cmd_tokenize,
-    &qn_cmd_detokenize, &qn_cmd_template,
-    &qn_cmd_logits,     NULL,
+    &qn_cmd_run,
+    &qn_cmd_serve,
+    &qn_cmd_chat,
+    &qn_cmd_info,
+    &qn_cmd_optimize,
+    &qn_cmd_doctor,
+    &qn_cmd_tokenize,
+    &qn_cmd_detokenize,
+    &qn_cmd_template,
+    &qn_cmd_logits,
+    NULL,
 };
 
 enum {

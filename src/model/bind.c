@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 #include <inttypes.h>
@@ -239,6 +240,7 @@ static int slot_push(bind_ctx *b, qn_slot *s)
     QN_TRY(pick_dtype(b, s));
     QN_TRY(stored_bytes(s, elems, b->err));
     s->format = s->t->format;
+    s->name = qn_xstrdup(s->t->name);
     s->stored = s->t->dtype;
     net->n_params += elems;
     if (s->kind == QN_VECTOR) {

@@ -90,6 +90,23 @@ int64_t qn_net_kv_valid_until(const qn_net *net);
  * positions has an end); INT64_MAX: no such end. */
 int64_t qn_net_max_positions(const qn_net *net);
 
+/* ---- matrices ---------------------------------------------------------- */
+
+/* A matrix of the network, and the checkpoint's tensor that holds it; fused
+ * projections share one tensor. */
+typedef struct qn_net_matrix {
+    const char *tensor; /* lives as long as the net */
+    const char *role;   /* "query projection"       */
+    int layer, expert;  /* -1: none */
+    bool linear;        /* of a linear layer inside of the network; else
+                           embeddings, output head, router */
+    bool head;          /* the output head */
+    bool transposed;    /* stored [n_in, n_out] */
+} qn_net_matrix;
+
+/* i from 0; false behind the last. */
+bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out);
+
 /* ---- facts ------------------------------------------------------------- */
 
 /* Adds members to a JSON object: family, hyper-parameters, parameter count,

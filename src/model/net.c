@@ -109,6 +109,7 @@ void qn_net_close(qn_net *net)
     for (size_t i = 0; i < net->slots.n; i++) {
         if (net->slots.v[i].w)
             net->be->api->weight_free(net->be, net->slots.v[i].w);
+        qn_free(net->slots.v[i].name);
     }
     if (net->vectors)
         net->be->api->buf_free(net->be, net->vectors, net->vector_bytes,
@@ -163,4 +164,25 @@ int64_t qn_net_kv_valid_until(const qn_net *net)
 int64_t qn_net_max_positions(const qn_net *net)
 {
     return net->hp.pos == QN_POS_LEARNED ? net->hp.n_ctx_train : INT64_MAX;
+}
+
+bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out)
+{
+    for (size_t k = 0; k < net->slots.n; k++) {
+        const qn_slot *s = &net->slots.v[k];
+        if (s->kind == QN_VECTOR || i-- > 0)
+            continue;
+        bool other = s->role == QN_R_EMBED || s->role == QN_R_POS_EMBED ||
+                     s->role == QN_R_HEAD || s->role == QN_R_ROUTER ||
+                     s->role == QN_R_SHARED_ROUTER;
+        *out = (qn_net_matrix){.tensor = s->name,
+                               .role = qn_role_name(s->role),
+                               .layer = s->layer,
+                               .expert = s->expert,
+                               .linear = !other,
+                               .head = s->role == QN_R_HEAD,
+                               .transposed = s->transposed};
+        return true;
+    }
+    return false;
 }

@@ -28,6 +28,7 @@ typedef struct qn_parts {
 
 typedef struct qn_slot {
     const qn_tensor *t; /* while the checkpoint is open */
+    char *name;         /* of the tensor; owned         */
     qn_role role;
     int layer, expert; /* -1: none */
     bool bias;

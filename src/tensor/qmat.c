@@ -7,6 +7,7 @@
 #include "tensor/qscheme.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 /* In order of trial: a module belongs to the first whose parts are there. */
@@ -248,7 +249,7 @@ size_t qn_qmat_scratch(const qn_qmat *m, int64_t n_row)
            (n_group * 2 * sizeof(float) + (size_t)m->n_in + sizeof(float));
 }
 
-static float rounded(float v, qn_dtype t)
+float qn_rounded(float v, qn_dtype t)
 {
     return t == QN_BF16  ? qn_f32_of_bf16(qn_bf16_of_f32(v))
            : t == QN_F16 ? qn_f32_of_f16(qn_f16_of_f32(v))
@@ -264,7 +265,7 @@ static void decode_row(const qn_qmat *m, const float *table,
         int64_t g = idx ? qn_qpart_i32(idx, k) : k / m->group;
         float v = table ? table[codes[k]]
                         : (float)codes[k] - (m->zeros ? zeros[g] : m->zero);
-        dst[k] = rounded(v * scales[g], m->round);
+        dst[k] = qn_rounded(v * scales[g], m->round);
     }
 }
 
@@ -286,4 +287,98 @@ void qn_qmat_decode(const qn_qmat *m, int64_t row, int64_t n_row, void *scratch,
         decode_row(m, t ? t : m->table, r.codes + i * m->n_in,
                    r.scales + i * n_group, r.zeros + i * n_group,
                    dst + i * m->n_in);
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+void qn_qpart_lay(qn_qmat *m, int part, qn_dtype t, int n_dims, int64_t d0,
+                  int64_t d1)
+{
+    qn_qpart *p = &m->part[part];
+    *p = (qn_qpart){.name = m->scheme->part[part].suffix,
+                    .dtype = t,
+                    .n_dims = n_dims,
+                    .shape = {d0, d1},
+                    .n_elems = 1};
+    for (int i = 0; i < n_dims; i++)
+        p->n_elems *= (uint64_t)p->shape[i];
+    p->n_bytes = p->n_elems * (uint64_t)qn_dtype_get(t)->block_bytes;
+}
+
+void qn_qpart_put(const qn_qmat *m, int part, int64_t i, float v)
+{
+    const qn_qpart *p = &m->part[part];
+    const qn_dtype_row *d = qn_dtype_get(p->dtype);
+    d->encode(&v, (uint8_t *)p->out + i * d->block_bytes, 1);
+}
+
+int qn_qmat_lay(qn_qmat *m, qn_err *err)
+{
+    memset(m->part, 0, sizeof m->part);
+    m->work_bytes = 0;
+    m->table_part = m->g_idx_part = -1;
+    if (!m->scheme->lay)
+        return qn_fail(err, QN_EUNSUP, "weights are not written as %s",
+                       m->scheme->name);
+    if (m->n_out < 1 || m->n_in < 1 || m->n_out > INT32_MAX ||
+        m->n_in > INT32_MAX)
+        return qn_fail(err, QN_EUNSUP,
+                       "%s: a matrix of %" PRId64 " x %" PRId64 " elements",
+                       m->scheme->name, m->n_out, m->n_in);
+    return m->scheme->lay(m, err);
+}
+
+int64_t qn_qmat_row_unit(const qn_qmat *m)
+{
+    if (m->scheme->row_unit == -2)
+        return QN_MAX(m->block[0], 1);
+    if (m->scheme->row_unit >= 0)
+        return QN_MAX(m->scheme->row_unit, 1);
+    int64_t a = m->n_in, b = m->block[0]; /* least rows of whole blocks */
+    while (b) {
+        int64_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return m->block[0] / a;
+}
+
+/* Scale and zero of one group. */
+static void affine_fit(const qn_qmat *m, qn_dtype stored, const float *w,
+                       int64_t n, float *scale, float *zero)
+{
+    float lo = 0, hi = 0, max = (float)((1 << m->bits) - 1);
+    for (int64_t i = 0; i < n; i++) {
+        lo = w[i] < lo ? w[i] : lo;
+        hi = w[i] > hi ? w[i] : hi;
+    }
+    float range = m->zeros ? hi - lo : 2 * fmaxf(hi, -lo);
+    float s = qn_rounded(range / max, stored);
+    if (!(s > 0) || !isfinite(s))
+        s = 1;
+    *scale = s;
+    *zero = m->zeros ? fminf(fmaxf(rintf(-lo / s), 0), max) : m->zero;
+}
+
+void qn_affine_quantize(const qn_qmat *m, qn_dtype stored, const float *w,
+                        int64_t n_row, qn_qrows *out)
+{
+    int64_t n_group = qn_qmat_n_group(m);
+    float max = (float)((1 << m->bits) - 1);
+    for (int64_t r = 0; r < n_row; r++, w += m->n_in) {
+        for (int64_t g = 0; g < n_group; g++) {
+            int64_t k0 = g * m->group, n = QN_MIN(m->group, m->n_in - k0);
+            uint8_t *c = out->codes + r * m->n_in + k0;
+            float *s = &out->scales[r * n_group + g], zero;
+            affine_fit(m, stored, w + k0, n, s, &zero);
+            if (m->zeros)
+                out->zeros[r * n_group + g] = zero;
+            float inv = 1.0f / *s;
+            for (int64_t i = 0; i < n; i++) {
+                float q = rintf(w[k0 + i] * inv) + zero;
+                q = q > 0 ? q : 0; /* a NaN becomes 0 */
+                c[i] = (uint8_t)(q < max ? q : max);
+            }
+        }
+    }
 }

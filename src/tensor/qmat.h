@@ -12,7 +12,9 @@
  * parts, `plan`, which checks their shapes and fills in the constants, and
  * `unpack`, which takes codes, scales and zeros out of the parts. Everything
  * else (decoding here, the layouts of kernels elsewhere) asks only for those.
- * The row's `pack` is the way back.
+ *
+ * The way back, for schemes that are written, too:
+ *   lay -> (quantize -> pack) of any pieces of rows -> finish
  *
  * Ownership: a qn_qmat borrows its parts. Threads: pure functions. */
 #ifndef QN_TENSOR_QMAT_H
@@ -32,6 +34,7 @@ typedef struct qn_qpart {
     int64_t shape[QN_QDIMS];
     uint64_t n_elems, n_bytes;
     const void *p; /* NULL in plan, unless the part's row says `small` */
+    void *out;     /* where pack and finish write, zeroed before       */
 } qn_qpart;
 
 struct qn_qscheme;
@@ -55,6 +58,11 @@ typedef struct qn_qmat {
     qn_dtype round;          /* what values are rounded to; QN_F32: nothing */
     int64_t block[2];        /* the scheme's own: rows and columns of a scale */
     double extra;            /* the scheme's own */
+
+    /* To be written: work_bytes of memory, zeroed, that pack and finish
+     * share. */
+    size_t work_bytes;
+    void *work;
 } qn_qmat;
 
 typedef struct qn_qpart_row {
@@ -81,6 +89,21 @@ typedef struct qn_qscheme {
      * stays inside of them. `q`: the quantization_config. */
     int (*plan)(qn_qmat *m, const json_t *q, qn_err *err);
     void (*unpack)(const qn_qmat *m, int64_t row, int64_t n_row, qn_qrows *out);
+
+    /* Writing; NULL: the scheme is only read. lay fills parts (types, shapes,
+     * bytes) and the rest of m from scheme, n_out, n_in, bits, group, block,
+     * zeros and round (the type of the unquantized weights), or says what of
+     * them cannot be (QN_EUNSUP). */
+    int (*lay)(qn_qmat *m, qn_err *err);
+    /* Codes, scales and zeros of rows w [n_row, n_in], to nearest. */
+    void (*quantize)(const qn_qmat *m, const float *w, int64_t n_row,
+                     qn_qrows *out);
+    /* Puts them into the parts. Pieces of rows start at multiples of
+     * qn_qmat_row_unit; different pieces on any threads. */
+    void (*pack)(const qn_qmat *m, int64_t row, int64_t n_row,
+                 const qn_qrows *rows);
+    void (*finish)(const qn_qmat *m); /* after all rows; may be NULL */
+    int row_unit; /* 0: 1; -1: as many as are whole blocks of the flat matrix; -2: block[0] */
 } qn_qscheme;
 
 /* All schemes, NULL behind the last. */
@@ -97,6 +120,9 @@ int qn_qmat_plan(qn_qmat *m, const json_t *q, qn_err *err);
 int qn_qmat_check(const qn_qmat *m, qn_err *err);
 /* Bytes of scratch for one row of qn_qmat_decode. */
 size_t qn_qmat_scratch(const qn_qmat *m, int64_t n_row);
+/* scheme->lay, with sizes counted. */
+int qn_qmat_lay(qn_qmat *m, qn_err *err);
+int64_t qn_qmat_row_unit(const qn_qmat *m);
 /* Rows [row, row + n_row) as f32 [n_row, n_in]. */
 void qn_qmat_decode(const qn_qmat *m, int64_t row, int64_t n_row, void *scratch,
                     float *dst);

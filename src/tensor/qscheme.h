@@ -34,4 +34,19 @@ void qn_qmat_shape2(qn_qmat *m, int64_t n_out, int64_t n_in);
  * `said` (<= 0: nothing, or all of the row). */
 int qn_qmat_group(qn_qmat *m, int64_t n_group, int64_t said, qn_err *err);
 
+/* ---- writing ----------------------------------------------------------- */
+
+/* Part i is there, with this type and shape. */
+void qn_qpart_lay(qn_qmat *m, int part, qn_dtype t, int n_dims, int64_t d0,
+                  int64_t d1);
+/* v as element i of a part to be written. */
+void qn_qpart_put(const qn_qmat *m, int part, int64_t i, float v);
+/* Integers to nearest, group by group: symmetric (scale = absmax / (2^bits - 1)
+ * * 2), or with zero points when m->zeros; scales are rounded to `stored`
+ * before they are used. */
+void qn_affine_quantize(const qn_qmat *m, qn_dtype stored, const float *w,
+                        int64_t n_row, qn_qrows *out);
+/* v rounded to type t (f32, f16, bf16). */
+float qn_rounded(float v, qn_dtype t);
+
 #endif

@@ -10,6 +10,8 @@
  *   w = (code - zero) * scale */
 #include "tensor/qscheme.h"
 
+#include <string.h>
+
 enum {
     P_QWEIGHT,
     P_QZEROS,
@@ -42,12 +44,13 @@ static int awq_plan(qn_qmat *m, const json_t *q, qn_err *err)
     return qn_qmat_group(m, s->shape[0], said, err);
 }
 
+static const uint8_t nibble_place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+
 /* Nibble of column c in row i of a part that is [.., n_out / 8]. */
 static uint8_t awq_at(const qn_qpart *p, int64_t i, int64_t c)
 {
-    static const uint8_t place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     uint32_t word = (uint32_t)qn_qpart_i32(p, i * p->shape[1] + c / 8);
-    return word >> 4 * place[c % 8] & 15;
+    return word >> 4 * nibble_place[c % 8] & 15;
 }
 
 static void awq_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
@@ -68,6 +71,55 @@ static void awq_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
     }
 }
 
+static int awq_lay(qn_qmat *m, qn_err *err)
+{
+    int64_t g = m->group > 0 ? m->group : m->n_in;
+    if (m->bits != 4 || m->n_out % 8 || m->n_in % g)
+        return qn_fail(err, QN_EUNSUP,
+                       "awq wants 4 bits, a multiple of 8 rows and whole "
+                       "groups, not %d bits and %lld x %lld in groups of %lld",
+                       m->bits, (long long)m->n_out, (long long)m->n_in,
+                       (long long)g);
+    m->group = g;
+    m->zeros = true;
+    qn_qpart_lay(m, P_QWEIGHT, QN_I32, 2, m->n_in, m->n_out / 8);
+    qn_qpart_lay(m, P_QZEROS, QN_I32, 2, m->n_in / g, m->n_out / 8);
+    qn_qpart_lay(m, P_SCALES, QN_F16, 2, m->n_in / g, m->n_out);
+    return QN_OK;
+}
+
+static void awq_quantize(const qn_qmat *m, const float *w, int64_t n_row,
+                         qn_qrows *out)
+{
+    qn_affine_quantize(m, QN_F16, w, n_row, out);
+}
+
+static void awq_put(const qn_qpart *p, int64_t i, int64_t c, uint32_t code)
+{
+    uint8_t *at = (uint8_t *)p->out + (i * p->shape[1] + c / 8) * 4;
+    uint32_t v;
+    memcpy(&v, at, sizeof v);
+    v |= code << 4 * nibble_place[c % 8];
+    memcpy(at, &v, sizeof v);
+}
+
+static void awq_pack(const qn_qmat *m, int64_t row, int64_t n_row,
+                     const qn_qrows *rows)
+{
+    int64_t n_group = qn_qmat_n_group(m);
+    for (int64_t k = 0; k < m->n_in; k++)
+        for (int64_t r = 0; r < n_row; r++)
+            awq_put(&m->part[P_QWEIGHT], k, row + r,
+                    rows->codes[r * m->n_in + k]);
+    for (int64_t g = 0; g < n_group; g++) {
+        for (int64_t r = 0; r < n_row; r++) {
+            int64_t at = r * n_group + g;
+            awq_put(&m->part[P_QZEROS], g, row + r, (uint32_t)rows->zeros[at]);
+            qn_qpart_put(m, P_SCALES, g * m->n_out + row + r, rows->scales[at]);
+        }
+    }
+}
+
 const qn_qscheme qn_awq_scheme = {
     .name = "awq",
     .method = "awq",
@@ -76,4 +128,8 @@ const qn_qscheme qn_awq_scheme = {
              {".scales", true, false}},
     .plan = awq_plan,
     .unpack = awq_unpack,
+    .lay = awq_lay,
+    .quantize = awq_quantize,
+    .pack = awq_pack,
+    .row_unit = 8,
 };

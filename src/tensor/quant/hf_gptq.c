@@ -101,6 +101,77 @@ static void gptq_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
     }
 }
 
+static int gptq_lay(qn_qmat *m, qn_err *err)
+{
+    int64_t g = m->group > 0 ? m->group : m->n_in;
+    if (m->bits != 2 && m->bits != 3 && m->bits != 4 && m->bits != 8)
+        return qn_fail(err, QN_EUNSUP, "gptq has 2, 3, 4 and 8 bits, not %d",
+                       m->bits);
+    if (m->n_in % 32 || m->n_out % 32 || m->n_in % g)
+        return qn_fail(err, QN_EUNSUP,
+                       "gptq wants multiples of 32 rows and columns and whole "
+                       "groups, not %lld x %lld in groups of %lld",
+                       (long long)m->n_out, (long long)m->n_in, (long long)g);
+    m->group = g;
+    m->zero = (float)(1 << (m->bits - 1));
+    m->extra = 1;
+    qn_qpart_lay(m, P_QWEIGHT, QN_I32, 2, m->n_in * m->bits / 32, m->n_out);
+    qn_qpart_lay(m, P_QZEROS, QN_I32, 2, m->n_in / g, m->n_out * m->bits / 32);
+    qn_qpart_lay(m, P_SCALES, QN_F16, 2, m->n_in / g, m->n_out);
+    qn_qpart_lay(m, P_G_IDX, QN_I32, 1, m->n_in, 0);
+    return QN_OK;
+}
+
+static void gptq_quantize(const qn_qmat *m, const float *w, int64_t n_row,
+                          qn_qrows *out)
+{
+    qn_affine_quantize(m, QN_F16, w, n_row, out);
+}
+
+/* Code i of a stream, which was zero. */
+static void stream_put(uint8_t *p, int64_t stride, int64_t i, int bits,
+                       uint32_t code)
+{
+    int64_t bit = i * bits;
+    uint64_t both = (uint64_t)code << bit % 32;
+    for (int64_t w = bit / 32; both; w++, both >>= 32) {
+        uint32_t v;
+        memcpy(&v, p + w * stride * 4, sizeof v);
+        v |= (uint32_t)both;
+        memcpy(p + w * stride * 4, &v, sizeof v);
+    }
+}
+
+static void gptq_pack(const qn_qmat *m, int64_t row, int64_t n_row,
+                      const qn_qrows *rows)
+{
+    uint8_t *w = m->part[P_QWEIGHT].out, *z = m->part[P_QZEROS].out;
+    int64_t n_group = qn_qmat_n_group(m);
+    int64_t z_row = m->part[P_QZEROS].shape[1] * 4;
+    uint32_t mask = (1u << m->bits) - 1;
+    for (int64_t k = 0; k < m->n_in; k++)
+        for (int64_t r = 0; r < n_row; r++)
+            stream_put(w + (row + r) * 4, m->n_out, k, m->bits,
+                       rows->codes[r * m->n_in + k]);
+    for (int64_t g = 0; g < n_group; g++) {
+        for (int64_t r = 0; r < n_row; r++) {
+            int64_t at = r * n_group + g;
+            float zero = m->zeros ? rows->zeros[at] : m->zero;
+            stream_put(z + g * z_row, 1, row + r, m->bits,
+                       ((uint32_t)zero - (uint32_t)m->extra) & mask);
+            qn_qpart_put(m, P_SCALES, g * m->n_out + row + r, rows->scales[at]);
+        }
+    }
+}
+
+/* The group of each k, unless somebody put it there (activation order). */
+static void gptq_finish(const qn_qmat *m)
+{
+    int32_t *idx = m->part[P_G_IDX].out;
+    for (int64_t k = 0; k < m->n_in && m->g_idx_part < 0; k++)
+        idx[k] = (int32_t)(k / m->group);
+}
+
 const qn_qscheme qn_gptq_scheme = {
     .name = "gptq",
     .method = "gptq",
@@ -110,4 +181,9 @@ const qn_qscheme qn_gptq_scheme = {
              {".g_idx", false, false}},
     .plan = gptq_plan,
     .unpack = gptq_unpack,
+    .lay = gptq_lay,
+    .quantize = gptq_quantize,
+    .pack = gptq_pack,
+    .finish = gptq_finish,
+    .row_unit = 32,
 };

@@ -121,6 +121,72 @@ static void pack_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
     }
 }
 
+static int pack_lay(qn_qmat *m, qn_err *err)
+{
+    int64_t g = m->group > 0 ? m->group : m->n_in;
+    if (m->bits < 2 || m->bits > 8)
+        return qn_fail(err, QN_EUNSUP,
+                       "packed integers have 2 to 8 bits, not "
+                       "%d",
+                       m->bits);
+    if (m->n_in % g)
+        return qn_fail(err, QN_EUNSUP,
+                       "rows of %lld elements are not whole groups of %lld",
+                       (long long)m->n_in, (long long)g);
+    int64_t f = 32 / m->bits, n_group = m->n_in / g;
+    m->group = g;
+    m->zero = (float)(1 << (m->bits - 1));
+    m->block[0] = 1;
+    qn_qpart_lay(m, P_PACKED, QN_I32, 2, m->n_out, (m->n_in + f - 1) / f);
+    qn_qpart_lay(m, P_SCALE, m->round, 2, m->n_out, n_group);
+    qn_qpart_lay(m, P_SHAPE, QN_I64, 1, 2, 0);
+    if (m->zeros)
+        qn_qpart_lay(m, P_ZERO, QN_I32, 2, (m->n_out + f - 1) / f, n_group);
+    return QN_OK;
+}
+
+static void pack_quantize(const qn_qmat *m, const float *w, int64_t n_row,
+                          qn_qrows *out)
+{
+    qn_affine_quantize(m, m->round, w, n_row, out);
+}
+
+static void field_put(const qn_qpart *p, int64_t word, int64_t i, int bits,
+                      uint32_t code)
+{
+    uint8_t *at = (uint8_t *)p->out + word * 4;
+    uint32_t v;
+    memcpy(&v, at, sizeof v);
+    v |= code << i * bits;
+    memcpy(at, &v, sizeof v);
+}
+
+static void pack_pack(const qn_qmat *m, int64_t row, int64_t n_row,
+                      const qn_qrows *rows)
+{
+    int64_t n_group = qn_qmat_n_group(m), f = 32 / m->bits;
+    int64_t words = m->part[P_PACKED].shape[1];
+    for (int64_t r = 0; r < n_row; r++) {
+        const uint8_t *codes = rows->codes + r * m->n_in;
+        for (int64_t k = 0; k < m->n_in; k++)
+            field_put(&m->part[P_PACKED], (row + r) * words + k / f, k % f,
+                      m->bits, codes[k]);
+        for (int64_t g = 0; g < n_group; g++) {
+            int64_t at = r * n_group + g;
+            qn_qpart_put(m, P_SCALE, (row + r) * n_group + g, rows->scales[at]);
+            if (m->zeros)
+                field_put(&m->part[P_ZERO], (row + r) / f * n_group + g,
+                          (row + r) % f, m->bits, (uint32_t)rows->zeros[at]);
+        }
+    }
+}
+
+static void pack_finish(const qn_qmat *m)
+{
+    memcpy(m->part[P_SHAPE].out, (int64_t[2]){m->n_out, m->n_in},
+           2 * sizeof(int64_t));
+}
+
 const qn_qscheme qn_ct_pack_scheme = {
     .name = "compressed-tensors packed",
     .method = "compressed-tensors",
@@ -132,4 +198,9 @@ const qn_qscheme qn_ct_pack_scheme = {
     .is_main = pack_is_main,
     .plan = pack_plan,
     .unpack = pack_unpack,
+    .lay = pack_lay,
+    .quantize = pack_quantize,
+    .pack = pack_pack,
+    .finish = pack_finish,
+    .row_unit = 240, /* whole words of zero points, whatever the bits */
 };

@@ -13,6 +13,8 @@
  * input_scale belongs to activations, which are not quantized here. */
 #include "tensor/qscheme.h"
 
+#include "tensor/half.h"
+
 #include <math.h>
 
 enum {
@@ -133,6 +135,94 @@ static void scaled8_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
     }
 }
 
+/* ---- writing ----------------------------------------------------------- */
+
+/* m->block: rows and columns that share a scale; 0: all of them. */
+static int scaled8_lay(qn_qmat *m, qn_err *err)
+{
+    bool is_float = m->scheme->is_main == is_fp8;
+    if (m->bits != 8)
+        return qn_fail(err, QN_EUNSUP, "%s is 8 bits, not %d", m->scheme->name,
+                       m->bits);
+    int64_t b0 = m->block[0] > 0 ? m->block[0] : m->n_out;
+    int64_t b1 = m->block[1] > 0 ? m->block[1] : m->n_in;
+    int64_t n0 = (m->n_out + b0 - 1) / b0, n1 = (m->n_in + b1 - 1) / b1;
+    bool blocks = b0 > 1 && b1 < m->n_in;
+    m->block[0] = b0;
+    m->group = b1;
+    m->zeros = false;
+    m->zero = 128;
+    m->table = is_float ? qn_e4m3_table() : NULL;
+    qn_qpart_lay(m, P_WEIGHT, is_float ? QN_F8_E4M3 : QN_I8, 2, m->n_out,
+                 m->n_in);
+    qn_qpart_lay(m, P_SCALE, blocks ? QN_F32 : m->round, b0 == m->n_out ? 1 : 2,
+                 b0 == m->n_out && !blocks ? 1 : n0, n1);
+    return QN_OK;
+}
+
+static float block_absmax(const float *w, int64_t ld, int64_t rows, int64_t n)
+{
+    float max = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < n; i++)
+            max = fabsf(w[r * ld + i]) > max ? fabsf(w[r * ld + i]) : max;
+    return max;
+}
+
+static void scaled8_code(const qn_qmat *m, const float *w, int64_t n, float inv,
+                         uint8_t *codes)
+{
+    float top = m->table ? 448.0f : 127.0f;
+    for (int64_t i = 0; i < n; i++) {
+        float v = w[i] * inv;
+        v = v < top ? v : top;
+        v = v > -top ? v : -top;
+        codes[i] = m->table ? qn_e4m3_of_f32(v)
+                            : (uint8_t)((int)rintf(v) + 128);
+    }
+}
+
+/* Pieces of rows are whole blocks (row_unit), but for the last. */
+static void scaled8_quantize(const qn_qmat *m, const float *w, int64_t n_row,
+                             qn_qrows *out)
+{
+    int64_t n_group = qn_qmat_n_group(m);
+    float top = m->table ? 448.0f : 127.0f;
+    for (int64_t r0 = 0; r0 < n_row; r0 += m->block[0]) {
+        int64_t rows = QN_MIN(m->block[0], n_row - r0);
+        for (int64_t g = 0; g < n_group; g++) {
+            int64_t k = g * m->group, n = QN_MIN(m->group, m->n_in - k);
+            const float *from = w + r0 * m->n_in + k;
+            float max = block_absmax(from, m->n_in, rows, n);
+            float s = qn_rounded(max / top, m->part[P_SCALE].dtype);
+            s = s > 0 && isfinite(s) ? s : 1;
+            for (int64_t r = 0; r < rows; r++) {
+                scaled8_code(m, from + r * m->n_in, n, 1 / s,
+                             out->codes + (r0 + r) * m->n_in + k);
+                out->scales[(r0 + r) * n_group + g] = s;
+            }
+        }
+    }
+}
+
+static void scaled8_pack(const qn_qmat *m, int64_t row, int64_t n_row,
+                         const qn_qrows *rows)
+{
+    uint8_t *p = (uint8_t *)m->part[P_WEIGHT].out + row * m->n_in;
+    int64_t n_group = qn_qmat_n_group(m);
+    uint8_t flip = m->table ? 0 : 0x80;
+    for (int64_t i = 0; i < n_row * m->n_in; i++)
+        p[i] = rows->codes[i] ^ flip;
+    for (int64_t r = 0; r < n_row; r += m->block[0])
+        for (int64_t g = 0; g < n_group; g++)
+            qn_qpart_put(m, P_SCALE, (row + r) / m->block[0] * n_group + g,
+                         rows->scales[r * n_group + g]);
+}
+
+#define SCALED8_WRITE                                                       \
+    .lay = scaled8_lay, .quantize = scaled8_quantize, .pack = scaled8_pack, \
+    .row_unit = -2
+
 const qn_qscheme qn_ct_int8_scheme = {
     .name = "compressed-tensors int8",
     .method = "compressed-tensors",
@@ -144,6 +234,7 @@ const qn_qscheme qn_ct_int8_scheme = {
     .is_main = is_int8,
     .plan = scaled8_plan,
     .unpack = scaled8_unpack,
+    SCALED8_WRITE,
 };
 
 #define FP8_SCHEME(what, how, scale)                                       \
@@ -154,6 +245,7 @@ const qn_qscheme qn_ct_int8_scheme = {
                  {".weight_zero_point", false, false},                     \
                  {".input_scale", false, false}},                          \
         .is_main = is_fp8, .plan = scaled8_plan, .unpack = scaled8_unpack, \
+        SCALED8_WRITE,                                                     \
     }
 
 const qn_qscheme qn_ct_fp8_scheme =

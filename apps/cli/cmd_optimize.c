@@ -1,0 +1,173 @@
+/* cmd_optimize.c - quern optimize: a checkpoint made small. */
+#include "cli/commands.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/interrupt.h"
+#include "cli/terminal.h"
+#include "quantize/optimize.h"
+
+#include <string.h>
+
+static const qn_opt place_opts[] = {
+    {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
+     .help = "The unquantized checkpoint: a Hugging Face folder, or its name "
+             "on the hub when it has been pulled.",
+     .also = "model-path model-name-or-path"},
+    {"output-dir", 'o', QN_OPT_DIR, .arg = "DIR",
+     .help = "Where the quantized checkpoint goes; must not exist, or be "
+             "empty. It appears when it is complete.",
+     .also = "output"},
+    {"max-shard-size", 0, QN_OPT_SIZE, .arg = "BYTES",
+     .help = "Largest file of weights.", .def = "5GB"},
+    {"threads", 't', QN_OPT_INT, .arg = "N",
+     .help = "Threads; 0: as many as the machine grants.", .def = "0",
+     .env = "QUERN_THREADS", .lo = 0, .hi = 4096},
+    {0},
+};
+
+static const qn_opt method_opts[] = {
+    {"quantization-method", 0, QN_OPT_TEXT, .arg = "METHOD",
+     .help = "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
+             "nearest) or fp8.",
+     .def = "bitsandbytes", .also = "method quant-method"},
+    {"quantization-bits", 0, QN_OPT_INT, .arg = "N",
+     .help = "Bits of a weight; without it, what is usual for the method.",
+     .also = "bits num-bits", .lo = 2, .hi = 8},
+    {"quant-type", 0, QN_OPT_CHOICE, .arg = "nf4|fp4|int8",
+     .help = "bitsandbytes: the kind of number; nf4 for 4 bits, int8 for 8.",
+     .also = "bnb-4bit-quant-type quantization-type"},
+    {"format", 0, QN_OPT_CHOICE, .arg = "compressed-tensors|gptq|awq|int8",
+     .help = "rtn: how the checkpoint is laid out; compressed-tensors."},
+    {"group-size", 0, QN_OPT_INT, .arg = "N",
+     .help = "Weights that share a scale (bitsandbytes: the block size); -1: "
+             "the whole row. 64 for bitsandbytes, 128 for rtn.",
+     .also = "block-size blocksize bnb-4bit-blocksize", .lo = -1,
+     .hi = 1 << 20},
+    {"double-quant", 0, QN_OPT_FLAG,
+     .help = "bitsandbytes of 4 bits: quantize the scales, too.",
+     .also = "bnb-4bit-use-double-quant use-double-quant"},
+    {"symmetric", 0, QN_OPT_FLAG,
+     .help = "rtn: no zero points; --no-symmetric has them.", .def = "true",
+     .also = "sym"},
+    {"fp8-scales", 0, QN_OPT_CHOICE, .arg = "channel|tensor|block",
+     .help = "fp8: what shares a scale."},
+    {"compute-dtype", 0, QN_OPT_CHOICE, .arg = "float32|float16|bfloat16",
+     .help = "What the configuration tells bitsandbytes to compute in.",
+     .def = "bfloat16", .also = "bnb-4bit-compute-dtype"},
+    {"load-in-4bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 4."},
+    {"load-in-8bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 8."},
+    {0},
+};
+
+static const qn_opt which_opts[] = {
+    {"skip", 0, QN_OPT_LIST, .arg = "PATTERN",
+     .help = "Leave modules of this name alone: k_proj, or model.layers.0.*.",
+     .also = "llm-int8-skip-modules modules-to-not-convert"},
+    {"only", 0, QN_OPT_LIST, .arg = "PATTERN",
+     .help = "Quantize no others than these."},
+    {"quantize-head", 0, QN_OPT_FLAG,
+     .help = "Quantize the output head, too, where it has weights of its own."},
+    {0},
+};
+
+static const qn_opt_group groups[] = {
+    {"Checkpoints", place_opts},
+    {"Method", method_opts},
+    {"Which modules", which_opts},
+    {0},
+};
+
+static const qn_example examples[] = {
+    {"quern optimize -m DIR -o DIR-nf4 --method bitsandbytes --bits 4",
+     "nf4, as transformers loads it"},
+    {"quern optimize -m DIR -o DIR-nf4 --double-quant", "4.13 bits a weight"},
+    {"quern optimize -m DIR -o DIR-w4 --method rtn --group-size 64",
+     "4-bit integers"},
+    {"quern optimize -m DIR -o DIR-fp8 --method fp8 --skip down_proj",
+     "FP8, but for some modules"},
+    {0},
+};
+
+static int optimize(qn_args *a, qn_err *err);
+
+const qn_command qn_cmd_optimize = {
+    .name = "optimize",
+    .summary = "quantize a checkpoint",
+    .operands = "[MODEL]",
+    .max_operands = 1,
+    .about = "Quantizes the linear layers of a Hugging Face checkpoint and "
+             "writes another checkpoint, which quern and the Python libraries "
+             "load. Everything else of the folder is copied; metadata.json "
+             "tells how it was made. The source is not changed, and one "
+             "tensor at a time is in memory.",
+    .examples = examples,
+    .groups = groups,
+    .run = optimize,
+};
+
+static bool show(void *user, uint64_t done, uint64_t total)
+{
+    qn_progress_show(user, done, total);
+    return !qn_interrupted();
+}
+
+static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
+{
+    const char *model = qn_args_text(a, "model");
+    p->model = model ? model : qn_args_operand(a, 0);
+    p->output_dir = qn_args_text(a, "output-dir");
+    if (!p->model)
+        return qn_usage(err, "which model? quern optimize --model DIR");
+    if (!p->output_dir)
+        return qn_usage(err, "where to? quern optimize --output-dir DIR");
+    p->method = qn_args_text(a, "quantization-method");
+    if (qn_args_given(a, "quantization-bits"))
+        p->bits = (int)qn_args_int(a, "quantization-bits");
+    else if (qn_args_flag(a, "load-in-4bit"))
+        p->bits = 4;
+    else if (qn_args_flag(a, "load-in-8bit"))
+        p->bits = 8;
+    p->type = qn_args_text(a, "quant-type");
+    if (p->bits == 8 && p->type && strcmp(p->type, "int8") != 0 &&
+        qn_args_source(a, "quant-type") == QN_FROM_FILE)
+        p->type = NULL; /* a configuration names the type of 4 bits always */
+    p->format = qn_args_text(a, "format");
+    if (qn_args_given(a, "group-size"))
+        p->group = qn_args_int(a, "group-size");
+    p->double_quant = qn_args_flag(a, "double-quant");
+    p->asymmetric = !qn_args_flag(a, "symmetric");
+    p->scales = qn_args_text(a, "fp8-scales");
+    p->compute_type = qn_args_text(a, "compute-dtype");
+    p->head = qn_args_flag(a, "quantize-head");
+    p->n_skip = qn_args_list(a, "skip", &p->skip);
+    p->n_only = qn_args_list(a, "only", &p->only);
+    p->max_shard = (uint64_t)qn_args_int(a, "max-shard-size");
+    p->n_threads = (int)qn_args_int(a, "threads");
+    return QN_OK;
+}
+
+static int optimize(qn_args *a, qn_err *err)
+{
+    qn_optimize_params p = {0};
+    qn_optimize_report r;
+    qn_progress bar;
+    char from[32], to[32], peak[32];
+    QN_TRY(fill(a, &p, err));
+    qn_interrupt_watch();
+    qn_progress_begin(&bar, "quantizing", true, qn_args_flag(a, "quiet"));
+    p.progress = show;
+    p.progress_user = &bar;
+    int rc = qn_optimize_run(&p, &r, err);
+    qn_progress_end(&bar);
+    QN_TRY(rc);
+    printf("%s\n", p.output_dir);
+    if (!qn_args_flag(a, "quiet"))
+        qn_note("%zu matrices at %.3f bits a weight; all of it %s -> %s, %.3f "
+                "bits a weight; %.1f s, memory %s",
+                r.n_matrices, r.bits_quantized,
+                qn_fmt_bytes(from, sizeof from, r.source_bytes),
+                qn_fmt_bytes(to, sizeof to, r.output_bytes), r.bits_per_weight,
+                r.seconds, qn_fmt_bytes(peak, sizeof peak, qn_mem_peak_rss()));
+    return QN_OK;
+}

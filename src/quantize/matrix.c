@@ -1,0 +1,184 @@
+/* matrix.c - one tensor to its quantized parts.
+ *
+ * Pieces of rows are taken by the threads from one counter; a piece is read
+ * (not mapped: mapped pages count as memory of ours), decoded to f32, quantized
+ * and packed. Pieces
+ * are cut by the tensor's size alone, and packing puts each in its own place,
+ * so the result does not depend on the threads. */
+#include "base/compiler.h"
+#include "base/mem.h"
+#include "quantize/optimize_int.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PIECE_ELEMS = 1 << 17
+};
+
+typedef struct matrix_job {
+    qn_opt_item *item;
+    const qn_ckpt *ck;
+    const uint8_t *whole; /* of a transposed tensor */
+    int64_t step;         /* rows of a piece */
+    qn_pool *pool;
+    pthread_mutex_t lock;
+    int rc;
+    qn_err *err;
+} matrix_job;
+
+/* A thread's memory for one piece. */
+typedef struct piece_buf {
+    float *w;
+    uint8_t *raw;
+    qn_qrows rows;
+} piece_buf;
+
+static void job_fail(matrix_job *j, int rc, const qn_err *e)
+{
+    pthread_mutex_lock(&j->lock);
+    if (j->rc == QN_OK) {
+        j->rc = rc;
+        if (j->err)
+            *j->err = *e;
+    }
+    pthread_mutex_unlock(&j->lock);
+}
+
+static size_t elem_bytes(const qn_tensor *t)
+{
+    return (size_t)qn_dtype_get(t->dtype)->block_bytes;
+}
+
+/* Rows [row, row + n) as f32. */
+static int read_rows(const matrix_job *j, int64_t row, int64_t n, piece_buf *b,
+                     qn_err *err)
+{
+    const qn_tensor *t = j->item->t;
+    const qn_qmat *m = &j->item->mat;
+    size_t es = elem_bytes(t), count = (size_t)(n * m->n_in);
+    if (j->whole) {
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t k = 0; k < m->n_in; k++)
+                memcpy(b->raw + (size_t)(r * m->n_in + k) * es,
+                       j->whole + (size_t)(k * m->n_out + row + r) * es, es);
+        return qn_dtype_decode(t->dtype, b->raw, b->w, count, err);
+    }
+    uint64_t at = (uint64_t)row * (uint64_t)m->n_in * es;
+    QN_TRY(qn_ckpt_read(j->ck, t, at, b->raw, count * es, err));
+    return qn_dtype_decode(t->dtype, b->raw, b->w, count, err);
+}
+
+static bool buf_make(piece_buf *b, const matrix_job *j)
+{
+    const qn_qmat *m = &j->item->mat;
+    size_t n = (size_t)(j->step * m->n_in);
+    size_t groups = (size_t)(j->step * qn_qmat_n_group(m));
+    b->w = qn_alloc(n, sizeof *b->w);
+    b->raw = qn_alloc(n, elem_bytes(j->item->t));
+    b->rows.codes = qn_alloc(n, 1);
+    b->rows.scales = qn_alloc(groups, sizeof(float));
+    b->rows.zeros = qn_alloc(groups, sizeof(float));
+    return b->w && b->raw && b->rows.codes && b->rows.scales && b->rows.zeros;
+}
+
+static void buf_free(piece_buf *b)
+{
+    qn_free(b->w);
+    qn_free(b->raw);
+    qn_free(b->rows.codes);
+    qn_free(b->rows.scales);
+    qn_free(b->rows.zeros);
+}
+
+static void matrix_thread(void *arg, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    matrix_job *j = arg;
+    const qn_qmat *m = &j->item->mat;
+    piece_buf b = {0};
+    qn_err e = {0};
+    int rc = QN_OK;
+    if (!buf_make(&b, j))
+        rc = qn_fail(&e, QN_ENOMEM, "tensor %s: no memory for %lld rows",
+                     j->item->t->name, (long long)j->step);
+    while (rc == QN_OK) {
+        int64_t row = qn_pool_next(j->pool) * j->step;
+        if (row >= m->n_out)
+            break;
+        int64_t n = QN_MIN(j->step, m->n_out - row);
+        rc = read_rows(j, row, n, &b, &e);
+        if (rc == QN_OK) {
+            m->scheme->quantize(m, b.w, n, &b.rows);
+            m->scheme->pack(m, row, n, &b.rows);
+        }
+    }
+    if (rc < 0)
+        job_fail(j, rc, &e);
+    buf_free(&b);
+}
+
+static int make_parts(qn_opt_item *item, qn_err *err)
+{
+    qn_qmat *m = &item->mat;
+    bool ok = true;
+    for (int i = 0; i < QN_QPARTS; i++) {
+        if (m->part[i].name) {
+            m->part[i].out = qn_alloc((size_t)m->part[i].n_bytes, 1);
+            ok = ok && m->part[i].out;
+        }
+    }
+    if (m->work_bytes) {
+        m->work = qn_alloc(m->work_bytes, 1);
+        ok = ok && m->work;
+    }
+    return ok ? QN_OK
+              : qn_fail(err, QN_ENOMEM,
+                        "tensor %s: no memory for its "
+                        "quantized form",
+                        item->t->name);
+}
+
+int qn_matrix_run(qn_opt_item *item, const qn_ckpt *ck, qn_pool *pool,
+                  qn_err *err)
+{
+    matrix_job j = {.item = item, .ck = ck, .pool = pool, .err = err};
+    const qn_qmat *m = &item->mat;
+    void *copy = NULL;
+    QN_TRY(make_parts(item, err));
+    if (item->transposed) {
+        size_t n = (size_t)item->t->n_bytes;
+        copy = qn_alloc(n, 1);
+        if (!copy)
+            return qn_fail(err, QN_ENOMEM, "tensor %s: no memory",
+                           item->t->name);
+        j.rc = qn_ckpt_read(ck, item->t, 0, copy, n, err);
+        j.whole = copy;
+    }
+    int64_t unit = qn_qmat_row_unit(m);
+    j.step = QN_MAX(PIECE_ELEMS / (unit * m->n_in), 1) * unit;
+    j.step = QN_MIN(j.step, m->n_out);
+    if (j.rc == QN_OK) {
+        pthread_mutex_init(&j.lock, NULL);
+        qn_pool_run(pool, matrix_thread, &j);
+        pthread_mutex_destroy(&j.lock);
+    }
+    if (j.rc == QN_OK && m->scheme->finish)
+        m->scheme->finish(m);
+    qn_free(copy);
+    return j.rc;
+}
+
+void qn_matrix_free(qn_opt_item *item)
+{
+    qn_qmat *m = &item->mat;
+    for (int i = 0; i < QN_QPARTS; i++) {
+        qn_free(m->part[i].out);
+        m->part[i].out = NULL;
+    }
+    qn_free(m->work);
+    m->work = NULL;
+}

@@ -1,0 +1,238 @@
+/* method.c - names that people know, to schemes and their constants; and the
+ * configuration that other programs read. */
+#include "quantize/optimize_int.h"
+
+#include "base/str.h"
+#include "tensor/qscheme.h"
+
+#include <string.h>
+
+typedef struct method_row {
+    const char *method, *variant; /* of --quant-type, --format or --scales */
+    const qn_qscheme *scheme;
+    int bits;      /* usual; 0: any, 4 */
+    int64_t group; /* usual */
+} method_row;
+
+/* The first row of a method is its usual variant. */
+static const method_row method_rows[] = {
+    {"bitsandbytes", "nf4", &qn_bnb_nf4_scheme, 4, 64},
+    {"bitsandbytes", "fp4", &qn_bnb_fp4_scheme, 4, 64},
+    {"bitsandbytes", "int8", &qn_bnb_i8_scheme, 8, 0},
+    {"rtn", "compressed-tensors", &qn_ct_pack_scheme, 0, 128},
+    {"rtn", "gptq", &qn_gptq_scheme, 0, 128},
+    {"rtn", "awq", &qn_awq_scheme, 4, 128},
+    {"rtn", "int8", &qn_ct_int8_scheme, 8, 0},
+    {"fp8", "channel", &qn_ct_fp8_scheme, 8, 0},
+    {"fp8", "tensor", &qn_ct_fp8_scheme, 8, 0},
+    {"fp8", "block", &qn_fp8_block_scheme, 8, 128},
+};
+
+static bool is_method(const qn_optimize_params *p, const char *name)
+{
+    return strcmp(p->method, name) == 0;
+}
+
+/* The variant that was asked for, or NULL. */
+static const char *wanted(const qn_optimize_params *p)
+{
+    if (is_method(p, "bitsandbytes"))
+        return p->type ? p->type : p->bits == 8 ? "int8" : NULL;
+    if (is_method(p, "fp8"))
+        return p->scales;
+    return p->format;
+}
+
+static int unknown(const qn_optimize_params *p, const char *variant,
+                   qn_err *err)
+{
+    qn_str s;
+    qn_str_init(&s);
+    const char *last = "";
+    for (size_t i = 0; i < QN_COUNTOF(method_rows); i++) {
+        const method_row *r = &method_rows[i];
+        if (variant && strcmp(r->method, p->method) == 0)
+            qn_str_addf(&s, "%s%s", s.n ? ", " : "", r->variant);
+        if (!variant && strcmp(r->method, last) != 0)
+            qn_str_addf(&s, "%s%s", s.n ? ", " : "", r->method);
+        last = r->method;
+    }
+    int rc = variant
+                 ? qn_fail(err, QN_EUNSUP, "method %s has no \"%s\"; it has %s",
+                           p->method, variant, s.p)
+                 : qn_fail(err, QN_EUNSUP,
+                           "there is no quantization method \"%s\"; these "
+                           "are: %s",
+                           p->method, s.p);
+    qn_str_deinit(&s);
+    return rc;
+}
+
+static const method_row *find_row(const qn_optimize_params *p, qn_err *err)
+{
+    const char *variant = wanted(p);
+    bool known = false;
+    for (size_t i = 0; i < QN_COUNTOF(method_rows); i++) {
+        const method_row *r = &method_rows[i];
+        if (!is_method(p, r->method))
+            continue;
+        known = true;
+        if (!variant || strcmp(variant, r->variant) == 0)
+            return r;
+    }
+    unknown(p, known ? variant : NULL, err);
+    return NULL;
+}
+
+/* What an option asks of a method that does not have it. */
+static int check_options(const qn_optimize_params *p, const method_row *r,
+                         qn_err *err)
+{
+    bool bnb4 = is_method(p, "bitsandbytes") && r->bits == 4;
+    bool affine = is_method(p, "rtn") && r->bits != 8;
+    if (p->bits && r->bits && p->bits != r->bits)
+        return qn_fail(err, QN_EUNSUP, "%s %s has %d bits, not %d", r->method,
+                       r->variant, r->bits, p->bits);
+    if (p->double_quant && !bnb4)
+        return qn_fail(err, QN_EUNSUP,
+                       "double quantization is a matter of bitsandbytes nf4 "
+                       "and fp4, %s %s has none",
+                       r->method, r->variant);
+    if (p->asymmetric && !affine)
+        return qn_fail(err, QN_EUNSUP, "%s %s has no zero points", r->method,
+                       r->variant);
+    if (p->group && !bnb4 && !affine && !(p->group > 0 && r->group))
+        return qn_fail(err, QN_EUNSUP, "%s %s has no groups to choose",
+                       r->method, r->variant);
+    if (bnb4 && p->group < 0)
+        return qn_fail(err, QN_EUNSUP, "bitsandbytes has blocks of 32 to 4096");
+    return QN_OK;
+}
+
+int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err)
+{
+    const method_row *r = find_row(p, err);
+    if (!r)
+        return QN_EUNSUP;
+    QN_TRY(check_options(p, r, err));
+    int64_t group = p->group ? p->group : r->group;
+    *like = (qn_qmat){.scheme = r->scheme,
+                      .bits = p->bits   ? p->bits
+                              : r->bits ? r->bits
+                                        : 4,
+                      .group = group,
+                      .zeros = p->asymmetric};
+    if (is_method(p, "bitsandbytes")) {
+        like->block[0] = group;
+        like->block[1] = p->double_quant ? 256 : 0;
+    } else if (r->scheme == &qn_fp8_block_scheme) {
+        like->block[0] = like->block[1] = group;
+    } else if (is_method(p, "fp8") || r->scheme == &qn_ct_int8_scheme) {
+        like->block[0] = strcmp(r->variant, "tensor") != 0;
+    }
+    return QN_OK;
+}
+
+/* ---- quantization_config ------------------------------------------------- */
+
+static json_t *with_head(const char *head, const json_t *left)
+{
+    json_t *a = json_array();
+    size_t i;
+    json_t *v;
+    if (head)
+        json_array_append_new(a, json_string(head));
+    json_array_foreach(left, i, v) json_array_append(a, v);
+    return a;
+}
+
+static json_t *bnb_config(const qn_optimize_params *p, const qn_qmat *like,
+                          const char *head, const json_t *left)
+{
+    bool four = like->bits == 4;
+    json_t *skip = json_array_size(left) || !head ? with_head(head, left)
+                                                  : json_null();
+    return json_pack(
+        "{s:s, s:b, s:b, s:b, s:b, s:s, s:s, s:s, s:b, s:b, s:b, s:f, s:o}",
+        "quant_method", "bitsandbytes", "load_in_4bit", four, "load_in_8bit",
+        !four, "_load_in_4bit", four, "_load_in_8bit", !four,
+        "bnb_4bit_compute_dtype",
+        p->compute_type ? p->compute_type : "bfloat16",
+        "bnb_4bit_quant_storage", "uint8", "bnb_4bit_quant_type",
+        like->scheme == &qn_bnb_fp4_scheme ? "fp4" : "nf4",
+        "bnb_4bit_use_double_quant", like->block[1] != 0,
+        "llm_int8_enable_fp32_cpu_offload", 0, "llm_int8_has_fp16_weight", 0,
+        "llm_int8_threshold", 6.0, "llm_int8_skip_modules", skip);
+}
+
+static json_t *gptq_config(const qn_qmat *like, const json_t *left)
+{
+    json_t *c = json_pack("{s:s, s:i, s:I, s:b, s:b, s:s, s:b, s:f, s:b, s:b}",
+                          "quant_method", "gptq", "bits", like->bits,
+                          "group_size", (json_int_t)like->group, "desc_act", 0,
+                          "sym", !like->zeros, "checkpoint_format", "gptq",
+                          "lm_head", 0, "damp_percent", 0.01, "static_groups",
+                          0, "true_sequential", 1);
+    if (json_array_size(left))
+        json_object_set(c, "modules_to_not_convert", (json_t *)left);
+    return c;
+}
+
+static json_t *awq_config(const qn_qmat *like, const json_t *left)
+{
+    return json_pack("{s:s, s:i, s:I, s:b, s:s, s:o}", "quant_method", "awq",
+                     "bits", like->bits, "group_size", (json_int_t)like->group,
+                     "zero_point", 1, "version", "gemm",
+                     "modules_to_not_convert",
+                     json_array_size(left) ? json_incref((json_t *)left)
+                                           : json_null());
+}
+
+/* compressed-tensors: one group of all linear layers. */
+static json_t *ct_config(const qn_qmat *like, const char *head,
+                         const json_t *left)
+{
+    bool fp8 = like->scheme == &qn_ct_fp8_scheme;
+    bool packed = like->scheme == &qn_ct_pack_scheme;
+    bool grouped = packed && like->group > 0;
+    const char *strategy = grouped                          ? "group"
+                           : like->block[0] == 0 && !packed ? "tensor"
+                                                            : "channel";
+    json_t *w = json_pack("{s:i, s:s, s:s, s:b, s:b, s:n, s:o}", "num_bits",
+                          like->bits, "type", fp8 ? "float" : "int", "strategy",
+                          strategy, "symmetric", !like->zeros, "dynamic", 0,
+                          "actorder", "group_size",
+                          grouped ? json_integer((json_int_t)like->group)
+                                  : json_null());
+    json_t *x = packed ? json_null()
+                       : json_pack("{s:i, s:s, s:s, s:b, s:b}", "num_bits", 8,
+                                   "type", fp8 ? "float" : "int", "strategy",
+                                   "token", "symmetric", 1, "dynamic", 1);
+    return json_pack("{s:s, s:s, s:s, s:n, s:o, s:{s:{s:[s], s:o, s:o, s:n}}}",
+                     "quant_method", "compressed-tensors", "format",
+                     packed ? "pack-quantized"
+                     : fp8  ? "float-quantized"
+                            : "int-quantized",
+                     "quantization_status", "compressed", "kv_cache_scheme",
+                     "ignore", with_head(head, left), "config_groups",
+                     "group_0", "targets", "Linear", "weights", w,
+                     "input_activations", x, "output_activations");
+}
+
+json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
+                         const char *head, const json_t *left)
+{
+    if (is_method(p, "bitsandbytes"))
+        return bnb_config(p, like, head, left);
+    if (like->scheme == &qn_gptq_scheme)
+        return gptq_config(like, left);
+    if (like->scheme == &qn_awq_scheme)
+        return awq_config(like, left);
+    if (like->scheme == &qn_fp8_block_scheme)
+        return json_pack("{s:s, s:s, s:s, s:[I, I], s:o}", "quant_method",
+                         "fp8", "activation_scheme", "dynamic", "fmt", "e4m3",
+                         "weight_block_size", (json_int_t)like->block[0],
+                         (json_int_t)like->block[1], "modules_to_not_convert",
+                         with_head(head, left));
+    return ct_config(like, head, left);
+}

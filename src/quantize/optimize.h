@@ -1,0 +1,56 @@
+/* optimize.h - quantizing a checkpoint.
+ *
+ * One call reads a Hugging Face directory and writes another one. The source
+ * is never changed; the output directory appears when it is complete.
+ * Memory: one tensor's quantized parts and some megabytes per thread. */
+#ifndef QN_QUANTIZE_OPTIMIZE_H
+#define QN_QUANTIZE_OPTIMIZE_H
+
+#include "base/err.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* done of total bytes of the source; false cancels (QN_ECANCEL). */
+typedef bool (*qn_optimize_progress_fn)(void *user, uint64_t done,
+                                        uint64_t total);
+
+typedef struct qn_optimize_params {
+    const char *model;      /* directory or hub name                        */
+    const char *output_dir; /* must not exist, or be empty                  */
+    const char *method;     /* "bitsandbytes", "rtn", "fp8"                 */
+    int bits;               /* 0: the method's usual                        */
+    const char *type;       /* bitsandbytes: "nf4", "fp4", "int8"; NULL     */
+    const char *format;     /* rtn: "compressed-tensors", "gptq", "awq"     */
+    int64_t group;          /* elements that share a scale; 0: usual, -1: row */
+    bool double_quant;
+    bool asymmetric;          /* with zero points                           */
+    const char *scales;       /* fp8: "channel", "tensor", "block"          */
+    const char *compute_type; /* bnb_4bit_compute_dtype, or NULL            */
+    bool head;                /* quantize the output head, too              */
+    const char *const *skip;  /* modules to leave alone: patterns with *    */
+    size_t n_skip;
+    const char *const *only; /* if any: no others than these                */
+    size_t n_only;
+    uint64_t max_shard; /* bytes of a file; 0: 5 GB */
+    int n_threads;      /* 0: what the machine grants */
+    qn_optimize_progress_fn progress;
+    void *progress_user;
+} qn_optimize_params;
+
+typedef struct qn_optimize_report {
+    uint64_t source_bytes, output_bytes;    /* of tensors                  */
+    uint64_t n_params, n_quantized;         /* elements                    */
+    size_t n_matrices;                      /* quantized                   */
+    double bits_per_weight, bits_quantized; /* of all; of those quantized  */
+    double seconds;
+} qn_optimize_report;
+
+/* QN_EUNSUP: method and model do not go together. QN_EINVAL: the output
+ * directory is not empty. `report` may be NULL. */
+int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
+                    qn_err *err);
+
+#endif

@@ -1,0 +1,71 @@
+/* optimize_int.h - what the files of src/quantize share. */
+#ifndef QN_QUANTIZE_OPTIMIZE_INT_H
+#define QN_QUANTIZE_OPTIMIZE_INT_H
+
+#include "base/pool.h"
+#include "base/vec.h"
+#include "ckpt/ckpt.h"
+#include "model/model.h"
+#include "quantize/optimize.h"
+#include "quantize/outdir.h"
+#include "tensor/qmat.h"
+
+/* ---- method.c ---------------------------------------------------------- */
+
+/* What the parameters mean: a matrix without its size. QN_EUNSUP with what is
+ * possible instead. */
+int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err);
+/* The quantization_config that transformers reads; `left`: modules that were
+ * left alone although the method would take them (an array of names). */
+json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
+                         const char *head, const json_t *left);
+
+/* ---- rules.c ----------------------------------------------------------- */
+
+/* What becomes of one tensor of the source. */
+typedef struct qn_opt_item {
+    const qn_tensor *t;
+    bool quantize, transposed;
+    qn_qmat mat; /* laid out, if it is quantized */
+} qn_opt_item;
+
+typedef struct qn_opt_plan {
+    QN_VEC(qn_opt_item) items; /* in the order of the source */
+    json_t *left;              /* linear modules that stay   */
+    const char *head;          /* module of the output head  */
+    qn_optimize_report report; /* the counts */
+} qn_opt_plan;
+
+int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
+                 const qn_qmat *like, const qn_ckpt *ck, const qn_net *net,
+                 qn_err *err);
+void qn_plan_deinit(qn_opt_plan *plan);
+/* "a.b" of "a.b.weight"; the length. */
+size_t qn_module_len(const char *tensor);
+
+/* ---- matrix.c ---------------------------------------------------------- */
+
+/* Quantizes one tensor on all threads; the parts (part[].out) are then to be
+ * written, and freed by qn_matrix_free. */
+int qn_matrix_run(qn_opt_item *item, const qn_ckpt *ck, qn_pool *pool,
+                  qn_err *err);
+void qn_matrix_free(qn_opt_item *item);
+
+/* ---- metadata.c -------------------------------------------------------- */
+
+/* metadata.json of a run. */
+json_t *qn_metadata(const qn_optimize_params *p, const qn_ckpt *ck,
+                    const qn_qmat *like, const qn_opt_plan *plan,
+                    qn_pool *pool);
+
+/* XXH64 (Y. Collet; seed 0), which the xxhsum tool computes too: init, add any
+ * pieces, end. */
+typedef struct qn_xxh64 {
+    uint64_t acc[4], n;
+    uint8_t tail[32];
+} qn_xxh64;
+void qn_xxh64_init(qn_xxh64 *h);
+void qn_xxh64_add(qn_xxh64 *h, const void *p, size_t n);
+uint64_t qn_xxh64_end(const qn_xxh64 *h);
+
+#endif

@@ -1,0 +1,267 @@
+/* outdir.c - see outdir.h. */
+#include "quantize/outdir.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_NAME ".lock"
+#define COPY_BYTES ((size_t)1 << 20)
+
+static int os_fail(const char *path, const char *what, qn_err *err)
+{
+    int e = errno;
+    return qn_fail(err, QN_EIO, "%s: cannot %s: %s%s", path, what, strerror(e),
+                   e == ENOSPC || e == EDQUOT ? "; free some space or choose "
+                                                "another --output_dir"
+                                              : "");
+}
+
+/* 1: there and empty, 0: not there, else an error. */
+static int look_at(const char *path, qn_err *err)
+{
+    DIR *d = opendir(path);
+    if (!d && errno == ENOENT)
+        return 0;
+    if (!d)
+        return errno == ENOTDIR ? qn_fail(err, QN_EINVAL,
+                                          "%s is a file, not a directory", path)
+                                : os_fail(path, "open it", err);
+    int n = 0;
+    for (struct dirent *e; (e = readdir(d));)
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    closedir(d);
+    if (n)
+        return qn_fail(err, QN_EINVAL,
+                       "%s is not empty; name a new directory, or remove that "
+                       "one first",
+                       path);
+    return 1;
+}
+
+/* Removes the files of a directory of ours, and it. */
+static void clear(const char *path)
+{
+    DIR *d = opendir(path);
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
+    rmdir(path);
+}
+
+static int take_lock(qn_outdir *o, qn_err *err)
+{
+    char *name = qn_path_join(o->partial, LOCK_NAME);
+    o->lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int rc = o->lock < 0 ? os_fail(name, "create it", err) : QN_OK;
+    if (rc == QN_OK && flock(o->lock, LOCK_EX | LOCK_NB) != 0) {
+        rc = qn_fail(err, QN_EIO,
+                     "%s is being written by another run; wait for it or "
+                     "choose another directory",
+                     o->path);
+        close(o->lock); /* and so it is not ours to remove */
+        o->lock = -1;
+    }
+    qn_free(name);
+    return rc;
+}
+
+static int open_partial(qn_outdir *o, qn_err *err)
+{
+    if (mkdir(o->partial, 0777) != 0 && errno != EEXIST)
+        return os_fail(o->partial, "create it", err);
+    QN_TRY(take_lock(o, err));
+    DIR *d = opendir(o->partial); /* of a run that was killed */
+    if (!d)
+        return os_fail(o->partial, "open it", err);
+    for (struct dirent *e; (e = readdir(d));) {
+        if (e->d_name[0] != '.')
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
+    return QN_OK;
+}
+
+int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err)
+{
+    memset(o, 0, sizeof *o);
+    o->lock = -1;
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    if (n == 0 || (n == 1 && path[0] == '/') || strcmp(path, ".") == 0)
+        return qn_fail(err, QN_EINVAL,
+                       "\"%s\" cannot be the output directory; name a new one",
+                       path);
+    o->path = qn_xstrndup(path, n);
+    char *slash = strrchr(o->path, '/');
+    int rc = look_at(o->path, err);
+    if (rc >= 0 && slash && slash != o->path) {
+        *slash = '\0';
+        rc = qn_mkdirs(o->path, err);
+        *slash = '/';
+    }
+    if (rc >= 0) {
+        qn_str s;
+        qn_str_init(&s);
+        qn_str_addf(&s, "%s.partial", o->path);
+        o->partial = qn_str_take(&s, NULL);
+        rc = open_partial(o, err);
+    }
+    if (rc < 0)
+        qn_outdir_discard(o);
+    return rc;
+}
+
+char *qn_outdir_file(const qn_outdir *o, const char *name)
+{
+    return qn_path_join(o->partial, name);
+}
+
+int qn_outdir_json(const qn_outdir *o, const char *name, const json_t *v,
+                   qn_err *err)
+{
+    char *text = json_dumps(v, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (!text)
+        return qn_fail(err, QN_EINTERNAL, "%s cannot be written as JSON", name);
+    qn_str s;
+    qn_str_init(&s);
+    qn_str_addf(&s, "%s\n", text);
+    free(text);
+    char *path = qn_outdir_file(o, name);
+    int rc = qn_file_write(path, s.p, s.n, err);
+    qn_free(path);
+    qn_str_deinit(&s);
+    return rc;
+}
+
+/* ---- copies ------------------------------------------------------------ */
+
+static int write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return -1;
+        p += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
+static int copy_bytes(const char *from, int fd, const char *to, qn_err *err)
+{
+    qn_file f;
+    int rc = QN_OK;
+    QN_TRY(qn_file_open(&f, from, err));
+    char *buf = qn_xmalloc(COPY_BYTES);
+    for (uint64_t at = 0; at < f.size && rc == QN_OK;) {
+        size_t n = (size_t)QN_MIN(f.size - at, COPY_BYTES);
+        rc = qn_file_pread(&f, buf, at, n, err);
+        if (rc == QN_OK && write_all(fd, buf, n) != 0)
+            rc = os_fail(to, "write it", err);
+        at += n;
+    }
+    qn_free(buf);
+    qn_file_close(&f);
+    return rc;
+}
+
+static int copy_file(const qn_outdir *o, const char *source, const char *name,
+                     qn_err *err)
+{
+    char *from = qn_path_join(source, name), *to = qn_outdir_file(o, name);
+    int rc = QN_OK;
+    if (qn_path_is_file(from)) {
+        int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        rc = fd < 0 ? os_fail(to, "create it", err)
+                    : copy_bytes(from, fd, to, err);
+        if (fd >= 0 && rc == QN_OK && fsync(fd) != 0)
+            rc = os_fail(to, "write it", err);
+        if (fd >= 0)
+            close(fd);
+    }
+    qn_free(from);
+    qn_free(to);
+    return rc;
+}
+
+int qn_outdir_copy(const qn_outdir *o, const char *source,
+                   bool (*skip)(const char *name), qn_err *err)
+{
+    DIR *d = opendir(source);
+    int rc = QN_OK;
+    if (!d)
+        return os_fail(source, "open it", err);
+    for (struct dirent *e; rc == QN_OK && (e = readdir(d));) {
+        if (e->d_name[0] != '.' && !skip(e->d_name))
+            rc = copy_file(o, source, e->d_name, err);
+    }
+    closedir(d);
+    return rc;
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+static void sync_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+static void forget(qn_outdir *o)
+{
+    if (o->lock >= 0)
+        close(o->lock);
+    qn_free(o->partial);
+    qn_free(o->path);
+    memset(o, 0, sizeof *o);
+    o->lock = -1;
+}
+
+int qn_outdir_close(qn_outdir *o, qn_err *err)
+{
+    char *lock = qn_path_join(o->partial, LOCK_NAME);
+    unlink(lock);
+    qn_free(lock);
+    sync_dir(o->partial);
+    if (rename(o->partial, o->path) != 0) {
+        int rc = os_fail(o->path, "put it in place", err);
+        qn_outdir_discard(o);
+        return rc;
+    }
+    char *slash = strrchr(o->path, '/');
+    if (slash)
+        slash[slash == o->path] = '\0';
+    sync_dir(slash ? o->path : ".");
+    forget(o);
+    return QN_OK;
+}
+
+void qn_outdir_discard(qn_outdir *o)
+{
+    if (!o->path)
+        return;
+    if (o->partial && o->lock >= 0)
+        clear(o->partial);
+    forget(o);
+}

@@ -1,0 +1,34 @@
+/* outdir.h - a directory that appears when it is complete.
+ *
+ * open makes NAME.partial beside the directory that is wanted, and holds a
+ * lock in it; close renames it. A run that was killed leaves NAME.partial
+ * behind; open finds it unlocked and starts it anew. A run that fails removes
+ * it (qn_outdir_discard). */
+#ifndef QN_QUANTIZE_OUTDIR_H
+#define QN_QUANTIZE_OUTDIR_H
+
+#include "base/err.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+
+typedef struct qn_outdir {
+    char *path, *partial; /* NULL: not open */
+    int lock;
+} qn_outdir;
+
+/* QN_EINVAL when `path` exists and is not an empty directory. */
+int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err);
+/* The path of a file to be made in it; qn_free it. */
+char *qn_outdir_file(const qn_outdir *o, const char *name);
+int qn_outdir_json(const qn_outdir *o, const char *name, const json_t *v,
+                   qn_err *err);
+/* Copies every file of `source` but those whose names `skip` takes. */
+int qn_outdir_copy(const qn_outdir *o, const char *source,
+                   bool (*skip)(const char *name), qn_err *err);
+/* Gives the directory its name. */
+int qn_outdir_close(qn_outdir *o, qn_err *err);
+/* Removes what there is of it; nothing after close. */
+void qn_outdir_discard(qn_outdir *o);
+
+#endif
