@@ -125,6 +125,16 @@ static void shape_part(const json_t *o)
         layers(list);
 }
 
+/* "PATH: no chat template" without the path, which stands above. */
+static const char *reason(const json_t *o, const json_t *part)
+{
+    const char *path = qn_report_text(o, "path");
+    const char *why = qn_report_text(part, "reason");
+    size_t n = strlen(path);
+    return strncmp(why, path, n) == 0 && qn_starts(why + n, ": ") ? why + n + 2
+                                                                  : why;
+}
+
 static void text_part(const json_t *o)
 {
     const json_t *v = json_object_get(o, "vocabulary");
@@ -139,13 +149,11 @@ static void text_part(const json_t *o)
         qn_table_row("vocabulary", "%.0f tokens%s", qn_report_number(v, "size"),
                      ends.p ? ends.p : "");
     else
-        qn_table_row("vocabulary", "cannot be used: %s",
-                     qn_report_text(v, "reason"));
+        qn_table_row("vocabulary", "cannot be used: %s", reason(o, v));
     qn_str_deinit(&ends);
     qn_table_row("chat template", "%s",
-                 json_is_true(json_object_get(t, "usable"))
-                     ? "yes"
-                     : qn_report_text(t, "reason"));
+                 json_is_true(json_object_get(t, "usable")) ? "yes"
+                                                            : reason(o, t));
 }
 
 static void weights(json_t *o, const char *key, const char *title)

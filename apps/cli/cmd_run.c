@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/interrupt.h"
 #include "cli/job.h"
+#include "cli/line_reader.h"
 #include "cli/prompts.h"
 #include "cli/request_args.h"
 #include "cli/terminal.h"
@@ -87,6 +88,7 @@ typedef struct run_state {
     qn_engine *engine;
     qn_prompts *source;
     bool json, chatty;     /* JSON lines; text as it comes */
+    bool begun;            /* some text was written */
     char last;             /* byte written */
     QN_VEC(qn_job *) jobs; /* jobs[0] is number `first` */
     int64_t first;
@@ -102,11 +104,35 @@ typedef struct run_state {
 
 /* ---- output -------------------------------------------------------------- */
 
+/* Words begin with a blank, but for the first of a text: whether the prompt
+ * goes on with one is seen when both are decoded together. */
+static void blank_between(run_state *r)
+{
+    const qn_job *job = r->jobs.v[0];
+    const qn_completion *c = &job->out[0];
+    size_t tail = QN_MIN(job->prompt.n, (size_t)8), n = QN_MIN(c->ids.n, 8u);
+    int32_t ids[16];
+    char *a = NULL, *b = NULL;
+    size_t n_a = 0, n_b = 0;
+    memcpy(ids, job->prompt.v + job->prompt.n - tail, tail * sizeof *ids);
+    memcpy(ids + tail, c->ids.v, n * sizeof *ids);
+    if (qn_detokenize(r->model, ids, tail, true, &a, &n_a, NULL) == 0 &&
+        qn_detokenize(r->model, ids, tail + n, true, &b, &n_b, NULL) == 0 &&
+        n_b > n_a && memcmp(a, b, n_a) == 0 && b[n_a] == ' ' && c->text.n &&
+        c->text.p[0] != ' ')
+        putchar(' ');
+    qn_free(a);
+    qn_free(b);
+}
+
 static void on_text(void *user, int index, const char *text, size_t n)
 {
     run_state *r = user;
     if (index != 0 || n == 0)
         return;
+    if (!r->begun && !qn_args_flag(r->args, "chat"))
+        blank_between(r);
+    r->begun = true;
     qn_put_text(stdout, text, n);
     fflush(stdout);
     r->last = text[n - 1];
@@ -187,10 +213,11 @@ static void statistics(const run_state *r, bool batch)
     if (r->chance)
         snprintf(seed, sizeof seed, ", seed %llu", (unsigned long long)r->seed);
     qn_note("load %.0f ms, prompt %d tokens at %.1f tok/s, first token after "
-            "%.0f ms, %d new%s, memory %s%s",
+            "%.*f ms, %d new%s, memory %s%s",
             r->load_ms, s->n_prompt,
             s->prefill_ms > 0 ? s->n_prompt / s->prefill_ms * 1e3 : 0,
-            s->ttft_ms, s->n_completion, rate, mem, seed);
+            s->ttft_ms < 10 ? 1 : 0, s->ttft_ms, s->n_completion, rate, mem,
+            seed);
 }
 
 /* ---- running ------------------------------------------------------------- */
@@ -261,15 +288,18 @@ static int start(run_state *r, qn_job *job, const qn_args *a, qn_err *err)
     return 0;
 }
 
-/* Takes jobs until enough are on their way; 1: there are no more. */
+/* Takes jobs until enough are on their way, and waits for them only when there
+ * is nothing else to do: who writes a line and waits for its answer gets it.
+ * 1: there are no more. */
 static int fill(run_state *r, qn_err *err)
 {
     while (r->jobs.n < in_flight(r)) {
         qn_job *job;
         qn_args *own = NULL;
-        int rc = qn_prompts_next(r->source, r->model, &job, &own, err);
-        if (rc != 1)
-            return rc < 0 ? rc : 1;
+        int rc = qn_prompts_next(r->source, r->model, r->jobs.n == 0, &job,
+                                 &own, err);
+        if (rc != QN_READ_LINE)
+            return rc == QN_READ_END ? 1 : QN_MIN(rc, 0);
         qn_vec_push(&r->jobs, job);
         rc = job->failed.code ? 0 : start(r, job, own ? own : r->args, err);
         if (own)

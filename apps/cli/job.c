@@ -96,6 +96,7 @@ int qn_job_submit(qn_job *job, qn_engine *e, qn_request_params *p, qn_err *err)
     p->n_prompt = job->prompt.n;
     QN_TRY(qn_request_submit(e, p, &job->req, err));
     job->seed = p->sampling.seed;
+    job->chance = p->sampling.temperature > 0 && p->n_beams <= 1;
     job->n = QN_MAX(p->n, 1);
     job->n_running = job->n;
     job->out = qn_xcalloc((size_t)job->n, sizeof *job->out);
@@ -224,7 +225,7 @@ static json_t *head(const qn_job *job, int64_t index)
 
 static void print_line(json_t *o, FILE *f)
 {
-    char *text = json_dumps(o, JSON_COMPACT);
+    char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (text)
         fprintf(f, "%s\n", text);
     free(text);
@@ -246,7 +247,8 @@ static json_t *result(const qn_job *job, int64_t index, int i)
                         json_string(qn_finish_name(c->finish)));
     if (c->logprobs)
         json_object_set(o, "logprobs", c->logprobs);
-    json_object_set_new(o, "seed", json_integer((json_int_t)job->seed));
+    if (job->chance)
+        json_object_set_new(o, "seed", json_integer((json_int_t)job->seed));
     json_object_set_new(o, "timings", timings(&job->stats));
     return o;
 }

@@ -23,6 +23,7 @@ typedef struct qn_job {
     int n, n_running; /* completions */
     qn_err failed;    /* code 0: it did not fail */
     uint64_t seed;
+    bool chance; /* the seed mattered */
     qn_request_stats stats;
     json_t *label; /* handed through to the result, or NULL */
 } qn_job;

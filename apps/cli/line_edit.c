@@ -5,9 +5,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/interrupt.h"
+#include "cli/line_reader.h"
 #include "cli/terminal.h"
 
-#include <errno.h>
 #include <histedit.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +21,10 @@ struct qn_lines {
     History *hist;
     char *history_path; /* NULL: not kept */
     const char *prompt;
-    char *line;
+    char *line; /* the one edited */
     size_t cap;
     mbstate_t mb;
+    qn_line_reader plain; /* without a terminal */
 };
 
 /* ---- libedit ------------------------------------------------------------- */
@@ -105,6 +106,7 @@ static void open_editor(qn_lines *l)
 qn_lines *qn_lines_open(bool keep)
 {
     qn_lines *l = qn_xcalloc(1, sizeof *l);
+    qn_reader_open(&l->plain, NULL, NULL);
     if (!qn_is_terminal(stdin) || !qn_is_terminal(stdout))
         return l;
     if (keep)
@@ -132,6 +134,7 @@ void qn_lines_close(qn_lines *l)
         el_end(l->el);
     if (l->hist)
         history_end(l->hist);
+    qn_reader_close(&l->plain);
     free(l->history_path);
     free(l->line);
     free(l);
@@ -139,20 +142,21 @@ void qn_lines_close(qn_lines *l)
 
 /* ---- lines --------------------------------------------------------------- */
 
-static qn_line_kind take(qn_lines *l, const char *text, ssize_t n,
-                         const char **line)
+static char *without_end(char *line, size_t n)
 {
-    if ((size_t)n + 1 > l->cap) {
-        l->cap = (size_t)n + 1;
+    while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+        n--;
+    line[n] = 0;
+    return line;
+}
+
+static void keep(qn_lines *l, const char *text, size_t n)
+{
+    if (n + 1 > l->cap) {
+        l->cap = n + 1;
         l->line = qn_xrealloc(l->line, l->cap);
     }
-    if (text != l->line)
-        memcpy(l->line, text, (size_t)n);
-    while (n > 0 && (l->line[n - 1] == '\n' || l->line[n - 1] == '\r'))
-        n--;
-    l->line[n] = 0;
-    *line = l->line;
-    return QN_LINE;
+    memcpy(l->line, text, n);
 }
 
 static qn_line_kind edit(qn_lines *l, const char **line)
@@ -161,8 +165,11 @@ static qn_line_kind edit(qn_lines *l, const char **line)
     memset(&l->mb, 0, sizeof l->mb);
     el_resize(l->el);
     const char *text = el_gets(l->el, &n);
-    if (text && n > 0 && !qn_interrupted())
-        return take(l, text, n, line);
+    if (text && n > 0 && !qn_interrupted()) {
+        keep(l, text, (size_t)n);
+        *line = without_end(l->line, (size_t)n);
+        return QN_LINE;
+    }
     putchar('\n');
     fflush(stdout);
     return qn_interrupted() ? QN_LINE_INTERRUPTED : QN_LINE_END;
@@ -173,11 +180,12 @@ qn_line_kind qn_lines_read(qn_lines *l, const char *prompt, const char **line)
     l->prompt = prompt;
     if (l->el)
         return edit(l, line);
-    errno = 0;
-    ssize_t n = getline(&l->line, &l->cap, stdin);
-    if (n < 0)
+    char *text;
+    size_t n;
+    if (qn_reader_next(&l->plain, true, &text, &n, NULL) != QN_READ_LINE)
         return qn_interrupted() ? QN_LINE_INTERRUPTED : QN_LINE_END;
-    return take(l, l->line, n, line);
+    *line = without_end(text, n);
+    return QN_LINE;
 }
 
 void qn_lines_remember(qn_lines *l, const char *line)

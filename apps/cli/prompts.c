@@ -2,6 +2,8 @@
 #include "cli/prompts.h"
 
 #include "base/file.h"
+#include "base/utf8.h"
+#include "cli/line_reader.h"
 #include "cli/request_args.h"
 #include "cli/terminal.h"
 
@@ -13,9 +15,8 @@
 
 struct qn_prompts {
     const qn_args *args;
-    FILE *batch; /* NULL: a single prompt */
-    char *line;
-    size_t cap;
+    bool is_batch;
+    qn_line_reader lines; /* of the batch */
     int64_t n_line;
     char *text; /* the single prompt, or NULL: --token-ids */
     size_t n_text;
@@ -77,11 +78,8 @@ static void take_words(qn_prompts *p)
 
 static int open_batch(qn_prompts *p, const char *path, qn_err *err)
 {
-    p->batch = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (!p->batch)
-        return qn_fail(err, QN_ENOENT, "%s: cannot open it: %s", path,
-                       strerror(errno));
-    return 0;
+    p->is_batch = true;
+    return qn_reader_open(&p->lines, path, err);
 }
 
 static int open_source(qn_prompts *p, qn_err *err)
@@ -155,9 +153,8 @@ void qn_prompts_close(qn_prompts *p)
 {
     if (!p)
         return;
-    if (p->batch && p->batch != stdin)
-        fclose(p->batch);
-    free(p->line);
+    if (p->is_batch)
+        qn_reader_close(&p->lines);
     free(p->text);
     free(p->kwargs);
     free(p);
@@ -165,17 +162,36 @@ void qn_prompts_close(qn_prompts *p)
 
 bool qn_prompts_is_batch(const qn_prompts *p)
 {
-    return p->batch != NULL;
+    return p->is_batch;
 }
 
 /* ---- a prompt ------------------------------------------------------------ */
 
+/* What is no UTF-8 becomes U+FFFD, as tokenizers read it. */
+static json_t *json_text(const char *text, size_t n)
+{
+    qn_str s;
+    qn_str_init(&s);
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        int len = qn_utf8_decode(text + i, n - i, &cp);
+        if (len > 0)
+            qn_str_add(&s, text + i, (size_t)len);
+        else
+            qn_str_adds(&s, "\xef\xbf\xbd");
+        i += len > 0 ? (size_t)len : qn_utf8_bad_len(text + i, n - i);
+    }
+    json_t *v = json_stringn(s.p ? s.p : "", s.n);
+    qn_str_deinit(&s);
+    return v;
+}
+
 void qn_add_message(json_t *messages, const char *role, const char *text,
                     size_t n)
 {
-    json_t *o = json_object(), *t = json_stringn(text, n);
+    json_t *o = json_object();
     json_object_set_new(o, "role", json_string(role));
-    json_object_set_new(o, "content", t ? t : json_string(""));
+    json_object_set_new(o, "content", json_text(text, n));
     json_array_append_new(messages, o);
 }
 
@@ -279,13 +295,13 @@ static int take_object(const qn_prompts *p, qn_job *job, qn_args *own,
 }
 
 static int take_line(qn_prompts *p, qn_job *job, qn_args *own,
-                     const qn_model *m, size_t n, qn_err *err)
+                     const qn_model *m, const char *line, size_t n, qn_err *err)
 {
     char where[64];
     json_t *v = NULL;
     int rc;
     snprintf(where, sizeof where, "line %lld", (long long)p->n_line);
-    const char *s = p->line + strspn(p->line, " \t\r\n");
+    const char *s = line + strspn(line, " \t\r");
     if (*s != '{' && *s != '"')
         return qn_fail(err, QN_EFORMAT,
                        "%s: expected {\"prompt\": \"...\"} or \"...\"", where);
@@ -293,12 +309,12 @@ static int take_line(qn_prompts *p, qn_job *job, qn_args *own,
         qn_str o;
         qn_str_init(&o);
         qn_str_adds(&o, "{\"prompt\":");
-        qn_str_add(&o, p->line, n);
+        qn_str_add(&o, line, n);
         qn_str_addc(&o, '}');
         rc = qn_json_parse(&v, o.p, o.n, where, err);
         qn_str_deinit(&o);
     } else {
-        rc = qn_json_parse(&v, p->line, n, where, err);
+        rc = qn_json_parse(&v, line, n, where, err);
     }
     if (rc == 0)
         rc = take_object(p, job, own, v, m, where, err);
@@ -306,46 +322,34 @@ static int take_line(qn_prompts *p, qn_job *job, qn_args *own,
     return rc;
 }
 
-static bool blank(const char *s, size_t n)
-{
-    return strspn(s, " \t\r\n") == n;
-}
-
-static int next_line(qn_prompts *p, const qn_model *m, qn_job **job,
+static int next_line(qn_prompts *p, const qn_model *m, bool wait, qn_job **job,
                      qn_args **own, qn_err *err)
 {
-    ssize_t n;
+    char *line;
+    size_t n;
     do {
-        errno = 0;
-        n = getline(&p->line, &p->cap, p->batch);
-        if (n < 0)
-            return ferror(p->batch)
-                       ? qn_fail(err, QN_EIO, "prompts: cannot read: %s",
-                                 strerror(errno))
-                       : 0;
+        int got = qn_reader_next(&p->lines, wait, &line, &n, err);
+        if (got != QN_READ_LINE)
+            return got;
         p->n_line++;
-    } while (blank(p->line, (size_t)n));
+    } while (strspn(line, " \t\r") == n);
     *job = qn_job_new();
     *own = qn_xcalloc(1, sizeof **own);
     qn_args_copy(*own, p->args);
     qn_err why = {0};
-    int rc = (size_t)n > MAX_PROMPT
-                 ? qn_fail(&why, QN_ELIMIT, "line %lld: more than %zu MiB",
-                           (long long)p->n_line, MAX_PROMPT >> 20)
-                 : take_line(p, *job, *own, m, (size_t)n, &why);
-    if (rc < 0)
+    if (take_line(p, *job, *own, m, line, n, &why) < 0)
         qn_job_fail(*job, &why);
-    return 1;
+    return QN_READ_LINE;
 }
 
-int qn_prompts_next(qn_prompts *p, const qn_model *m, qn_job **job,
+int qn_prompts_next(qn_prompts *p, const qn_model *m, bool wait, qn_job **job,
                     qn_args **own, qn_err *err)
 {
     *own = NULL;
-    if (p->batch)
-        return next_line(p, m, job, own, err);
+    if (p->is_batch)
+        return next_line(p, m, wait, job, own, err);
     if (p->done)
-        return 0;
+        return QN_READ_END;
     p->done = true;
     *job = qn_job_new();
     int rc = add_prompt(p, *job, p->args, m, p->text, p->n_text, err);
@@ -353,5 +357,5 @@ int qn_prompts_next(qn_prompts *p, const qn_model *m, qn_job **job,
         qn_job_free(*job);
         return rc;
     }
-    return 1;
+    return QN_READ_LINE;
 }

@@ -13,10 +13,11 @@ int qn_prompts_open(qn_prompts **out, const qn_args *a, qn_err *err);
 void qn_prompts_close(qn_prompts *p); /* NULL is fine */
 bool qn_prompts_is_batch(const qn_prompts *p);
 
-/* The next prompt as a job, not yet submitted: 1, or 0 at the end. A line of a
+/* The next prompt as a job, not yet submitted: QN_READ_LINE; QN_READ_END; or,
+ * without `wait`, QN_READ_LATER (line_reader.h). A line of a
  * batch that is wrong is a failed job; *own are the options of such a line (to
  * be deinited and freed), NULL when they are those of the command line. */
-int qn_prompts_next(qn_prompts *p, const qn_model *m, qn_job **job,
+int qn_prompts_next(qn_prompts *p, const qn_model *m, bool wait, qn_job **job,
                     qn_args **own, qn_err *err);
 
 /* {"role": role, "content": text} at the end of the array. */

@@ -3,10 +3,10 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "cli/line_reader.h"
 #include "cli/prompts.h"
 #include "cli/terminal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,33 +85,25 @@ int qn_each_line(const char *path,
                            qn_err *err),
                  void *user, qn_err *err)
 {
-    bool own = path && strcmp(path, "-") != 0;
-    FILE *f = own ? fopen(path, "re") : stdin;
-    char *line = NULL, where[64];
-    size_t cap = 0;
+    qn_line_reader r;
+    char *line, where[64];
+    size_t n;
+    QN_TRY(qn_reader_open(&r, path, err));
     int rc = 0;
-    if (!f)
-        return qn_fail(err, QN_ENOENT, "%s: cannot open it: %s", path,
-                       strerror(errno));
-    for (long long k = 1; rc == 0; k++) {
+    for (long long k = 1; rc >= 0; k++) {
         json_t *v = NULL;
-        errno = 0;
-        ssize_t n = getline(&line, &cap, f);
-        if (n < 0)
+        rc = qn_reader_next(&r, true, &line, &n, err);
+        if (rc != QN_READ_LINE)
             break;
-        if (strspn(line, " \t\r\n") == (size_t)n)
+        if (strspn(line, " \t\r") == n)
             continue;
         snprintf(where, sizeof where, "line %lld", k);
-        rc = parse_line(line, (size_t)n, where, &v, err);
+        rc = parse_line(line, n, where, &v, err);
         if (rc == 0)
             rc = fn(user, v, where, err);
         json_decref(v);
         fflush(stdout);
     }
-    if (rc == 0 && ferror(f))
-        rc = qn_fail(err, QN_EIO, "cannot read the lines: %s", strerror(errno));
-    free(line);
-    if (own)
-        fclose(f);
-    return rc;
+    qn_reader_close(&r);
+    return QN_MIN(rc, 0);
 }

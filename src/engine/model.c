@@ -294,6 +294,8 @@ QN_API int qn_chat_render(const qn_model *m, const char *messages,
                           const char *kwargs, char **text, size_t *len,
                           qn_err *err)
 {
+    if (!m->chat && m->chat_err.code == QN_ENOENT)
+        return qn_fail(err, QN_EUNSUP, "%s", m->chat_err.msg);
     if (!m->chat)
         return qn_fail(err, QN_EUNSUP, "%s has no usable chat template: %s",
                        m->path, m->chat_err.msg);

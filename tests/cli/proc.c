@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <termios.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -209,6 +210,21 @@ void qn_pty_expect(qn_pty *t, const char *text)
     t->from = (size_t)(at - t->seen) + strlen(text);
 }
 
+/* Keys that come before the editor has taken the terminal over mean something
+ * else: the prompt is written first. */
+void qn_pty_at_prompt(qn_pty *t)
+{
+    struct termios tio = {0};
+    qn_pty_expect(t, "> ");
+    for (int i = 0; i < 4000; i++) {
+        assert_int_equal(tcgetattr(t->fd, &tio), 0);
+        if (!(tio.c_lflag & ICANON))
+            return;
+        usleep(5000);
+    }
+    fail_msg("no prompt: the terminal stays cooked");
+}
+
 int qn_pty_close(qn_pty *t)
 {
     long long end = now_ms() + PTY_PATIENCE_MS;
@@ -217,8 +233,12 @@ int qn_pty_close(qn_pty *t)
         if (poll(&p, 1, 500) > 0 && !drain(t->fd, &t->seen, &t->n))
             break;
         if (now_ms() > end) {
+            struct termios tio = {0};
+            tcgetattr(t->fd, &tio);
             kill(t->pid, SIGKILL);
-            fail_msg("the program does not end; there was:\n%s", t->seen);
+            fail_msg("the program does not end (the terminal is %s); there "
+                     "was:\n%s",
+                     tio.c_lflag & ICANON ? "cooked" : "raw", t->seen);
         }
     }
     close(t->fd);

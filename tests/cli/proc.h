@@ -47,6 +47,8 @@ void qn_pty_send(qn_pty *t, const char *keys);
 /* Reads until `text` appears behind what was waited for before; fails after a
  * minute. */
 void qn_pty_expect(qn_pty *t, const char *text);
+/* The same for "> ", and until keys are for the editor. */
+void qn_pty_at_prompt(qn_pty *t);
 /* The exit status, once it has ended. */
 int qn_pty_close(qn_pty *t);
 

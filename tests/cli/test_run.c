@@ -397,6 +397,53 @@ static void test_long_batch(void **state)
     qn_proc_free(&p);
 }
 
+/* Whoever writes a line and waits for its answer gets it. */
+static void test_batch_dialogue(void **state)
+{
+    qn_pty t;
+    (void)state;
+    qn_pty_open(&t, (const char *const[]){"run", "-q", "-n", "3",
+                                          "--prompts-file", "-", NULL});
+    qn_pty_send(&t, "{\"prompt\": \"The mill\"}\n");
+    qn_pty_expect(&t, "{\"index\":0,");
+    qn_pty_send(&t, "\"The river\"\n");
+    qn_pty_expect(&t, "{\"index\":1,");
+    qn_pty_send(&t, "\004");
+    assert_int_equal(qn_pty_close(&t), 0);
+}
+
+static void test_bad_utf8(void **state)
+{
+    qn_proc p, q;
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-n", "4", "--chat", "a\xff\xc3(");
+    assert_int_equal(p.status, 0);
+    quern(&q, NULL, "run", "-q", "-n", "4", "--chat",
+          "a\xef\xbf\xbd\xef\xbf\xbd(");
+    assert_string_equal(p.out, q.out);
+    qn_proc_free(&p);
+    qn_proc_free(&q);
+    quern(&p, NULL, "run", "-q", "-o", "json", "-n", "4", "a\xff\xc3(");
+    assert_int_equal(p.status, 0);
+    json_decref(line_of(&p, 0));
+    qn_proc_free(&p);
+}
+
+/* A text that goes on is written with the blank that belongs between. */
+static void test_blank_between(void **state)
+{
+    qn_proc p;
+    (void)state;
+    const char *dir = qn_test_shared("data/models/hf/stories260K");
+    if (!dir)
+        QN_SKIP("no shared data");
+    quern(&p, NULL, "run", "-q", "-n", "8", "-m", dir, "--echo",
+          "Once upon a time, there");
+    assert_string_equal(
+        p.out, "Once upon a time, there was a little girl named Lily\n");
+    qn_proc_free(&p);
+}
+
 /* ---- what goes wrong ------------------------------------------------------ */
 
 static void test_no_model(void **state)
@@ -462,6 +509,9 @@ int main(void)
         cmocka_unit_test(test_batch),
         cmocka_unit_test(test_batch_errors),
         cmocka_unit_test(test_long_batch),
+        cmocka_unit_test(test_batch_dialogue),
+        cmocka_unit_test(test_bad_utf8),
+        cmocka_unit_test(test_blank_between),
         cmocka_unit_test(test_no_model),
         cmocka_unit_test(test_interrupt),
     };

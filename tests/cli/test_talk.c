@@ -108,20 +108,25 @@ static void test_terminal(void **state)
     setenv("XDG_STATE_HOME", home, 1);
     PTY(&t, "chat", "-n", "6");
     qn_pty_expect(&t, "/help lists the commands");
-    qn_pty_expect(&t, "> ");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "/help\r");
     qn_pty_expect(&t, "/retry");
-    qn_pty_expect(&t, "> ");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "/stats\r");
     qn_pty_expect(&t, "answer: on");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "Hallo W\303\266lt!\r");
     qn_pty_expect(&t, "tok/s");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "/set temperature 0.5\r/set\r");
-    qn_pty_expect(&t, "0.5");
+    qn_pty_expect(&t, "  0.5");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "/nonsense\r"); /* told, not fatal */
     qn_pty_expect(&t, "there is no /nonsense");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "half a li\003"); /* Ctrl-C clears the line */
     qn_pty_expect(&t, "Ctrl-D or /quit leaves");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "/quit\r");
     assert_int_equal(qn_pty_close(&t), 0);
 
@@ -136,7 +141,7 @@ static void test_terminal(void **state)
 
     /* the next time arrow-up brings it back */
     PTY(&t, "chat");
-    qn_pty_expect(&t, "> ");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "\033[A\033[A");
     qn_pty_expect(&t, "/nonsense");
     qn_pty_send(&t, "\001\013\004"); /* line cleared, end of input */
@@ -149,17 +154,17 @@ static void test_interrupt_answer(void **state)
     qn_pty t;
     (void)state;
     PTY(&t, "chat", "--no-history", "--ignore-eos");
-    qn_pty_expect(&t, "> ");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "Tell me a story.\r");
     qn_pty_expect(&t, "\n"); /* the echo */
     qn_pty_expect(&t, " ");  /* words of the answer */
     qn_pty_expect(&t, " ");
     qn_pty_send(&t, "\003");
     qn_pty_expect(&t, "(interrupted)");
-    qn_pty_expect(&t, "> ");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "/set max-new-tokens 3\rAnd now?\r");
     qn_pty_expect(&t, "longest length");
-    qn_pty_expect(&t, "> ");
+    qn_pty_at_prompt(&t);
     qn_pty_send(&t, "\004");
     assert_int_equal(qn_pty_close(&t), 0);
 }
@@ -169,7 +174,7 @@ static void test_terminate(void **state)
     qn_pty t;
     (void)state;
     PTY(&t, "chat", "--no-history");
-    qn_pty_expect(&t, "> ");
+    qn_pty_at_prompt(&t);
     kill(t.pid, SIGTERM);
     assert_int_equal(qn_pty_close(&t), 130);
 }
