@@ -17,10 +17,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A row is a line. */
+/* clang-format off */
 const qn_command *const qn_commands[] = {
     &qn_cmd_run,
-    &qn_cmd_serve,
     &qn_cmd_chat,
+    &qn_cmd_serve,
     &qn_cmd_info,
     &qn_cmd_optimize,
     &qn_cmd_doctor,
@@ -30,6 +32,7 @@ const qn_command *const qn_commands[] = {
     &qn_cmd_logits,
     NULL,
 };
+/* clang-format on */
 
 enum {
     STATUS_OK = 0,
