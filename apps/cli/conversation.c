@@ -142,6 +142,7 @@ int qn_talk_open(qn_talk *t, qn_args *args, qn_err *err)
         return qn_err_prefix(err, err->code, "no conversation with this model");
     qn_engine_from_args(&ep, args);
     ep.max_seqs = 1;
+    ep.prefix_cache = true; /* a turn begins as the one before did */
     QN_TRY(planned_context(t, ep.n_ctx, &t->n_ctx, err));
     return qn_engine_new(&t->engine, t->model, &ep, err);
 }

@@ -444,6 +444,15 @@ static int set_any(qn_value *v, const json_t *m, qn_opt_source from,
     return 0;
 }
 
+static bool only_typed(const qn_opt *o)
+{
+    static const char *const names[] = {"config", "check-config", "help"};
+    for (size_t i = 0; i < QN_COUNTOF(names); i++)
+        if (strcmp(o->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 int qn_args_set_json(qn_args *a, const json_t *object, const char *what,
                      qn_opt_source from, qn_err *err)
 {
@@ -459,6 +468,8 @@ int qn_args_set_json(qn_args *a, const json_t *object, const char *what,
             continue;
         snprintf(name, sizeof name, "%s: \"%.60s\"", what, key);
         qn_value *v = find_value(a, key, strlen(key));
+        if (v && only_typed(v->opt))
+            return qn_usage(err, "%s is for the command line only", name);
         if (v) {
             QN_TRY(set_any(v, m, from, name, err));
             continue;

@@ -114,20 +114,22 @@ static int open_source(qn_prompts *p, qn_err *err)
     return 0;
 }
 
-/* "quern run DIR" is a natural mistake. */
+/* "quern run DIR" and "quern run FILE.gguf hello" are natural mistakes. */
 static int check_words(const qn_args *a, qn_err *err)
 {
     const char *word = qn_args_operand(a, 0);
-    if (a->operands.n != 1 || qn_args_given(a, "model"))
+    if (!word || qn_args_given(a, "model"))
         return 0;
-    if (qn_path_is_dir(word) ||
-        (qn_path_is_file(word) &&
-         (qn_ends(word, ".gguf") || qn_ends(word, ".safetensors"))))
-        return qn_usage(err,
-                        "%.200s is a model, not a prompt: quern run --model "
-                        "%.200s --prompt \"...\"",
-                        word, word);
-    return 0;
+    bool file = qn_path_is_file(word) &&
+                (qn_ends(word, ".gguf") || qn_ends(word, ".safetensors"));
+    bool dir = qn_path_is_dir(word) &&
+               (a->operands.n == 1 || strchr(word, '/'));
+    if (!file && !dir)
+        return 0;
+    return qn_usage(err,
+                    "%.200s is a model, not a prompt: quern run --model %.200s "
+                    "--prompt \"...\"",
+                    word, word);
 }
 
 int qn_prompts_open(qn_prompts **out, const qn_args *a, qn_err *err)

@@ -12,9 +12,9 @@
 
 const qn_opt qn_model_opts[] = {
     {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
-     .help =
-         "A Hugging Face folder, a GGUF file or a .safetensors file; \"builtin\", "
-         "or nothing, is the small built-in model.",
+     .help = "A Hugging Face folder, a GGUF or .safetensors file, or a name on "
+             "the hub that was pulled (org/name). Without it, or as "
+             "\"builtin\", the small built-in model.",
      .also = "model-path model-name-or-path", .env = "QUERN_MODEL"},
     {"threads", 't', QN_OPT_INT, .arg = "N",
      .help = "Threads; 0: as many as the machine grants.", .def = "0",

@@ -16,12 +16,17 @@ bool qn_is_terminal(FILE *f)
     return isatty(fileno(f)) == 1;
 }
 
+/* A terminal that understands escape sequences. */
+static bool has_escapes(FILE *f)
+{
+    const char *term = getenv("TERM");
+    return qn_is_terminal(f) && term && strcmp(term, "dumb") != 0;
+}
+
 static bool has_colour(FILE *f)
 {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    if ((no && *no) || !qn_is_terminal(f))
-        return false;
-    return term && strcmp(term, "dumb") != 0;
+    const char *no = getenv("NO_COLOR");
+    return !(no && *no) && has_escapes(f);
 }
 
 const char *qn_style_on(FILE *f, qn_style s)
@@ -86,7 +91,7 @@ void qn_progress_begin(qn_progress *p, const char *what, bool bytes, bool off)
     *p = (qn_progress){.what = what,
                        .t0 = qn_now_ns(),
                        .bytes = bytes,
-                       .off = off || !qn_is_terminal(stderr)};
+                       .off = off || !has_escapes(stderr)};
 }
 
 static void amount(char *buf, size_t cap, const qn_progress *p, uint64_t n)

@@ -178,6 +178,7 @@ static void test_config_errors(void **state)
         {"{\"max_new_tokens\": 1.5}", "wants a whole number"},
         {"{\"max_new_tokens\": 1e300}", "wants a whole number"},
         {"{\"prompt\": \"a\\u0000b\"}", "a NUL in the text"},
+        {"{\"config\": \"x\"}", "for the command line only"},
         {"[]", "expected a JSON object"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

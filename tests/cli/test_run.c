@@ -459,6 +459,9 @@ static void test_no_model(void **state)
     assert_int_equal(p.status, 2);
     qn_proc_has_err(&p, "is a model, not a prompt");
     qn_proc_free(&p);
+    quern(&p, NULL, "run", qn_test_tmpdir(), "hi");
+    assert_int_equal(p.status, 2);
+    qn_proc_free(&p);
     quern(&p, NULL, "run", "--memory-limit", "1M", "hi");
     assert_int_equal(p.status, 1);
     qn_proc_has_err(&p, "MiB");
