@@ -26,11 +26,13 @@ int qn_accesslog_new(qn_accesslog **out, const char *path, qn_err *err)
     qn_accesslog *log = qn_xcalloc(1, sizeof *log);
     log->fd = -1;
     atomic_init(&log->level, 2);
+    if (path && (!*path || strcmp(path, "none") == 0))
+        path = NULL;
     if (path && strcmp(path, "-") == 0)
         log->fd = STDERR_FILENO;
-    else if (path && *path)
+    else if (path)
         log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    if (path && *path && log->fd < 0) {
+    if (path && log->fd < 0) {
         free(log);
         return qn_fail(err, QN_EIO, "access log %s: %s", path, strerror(errno));
     }

@@ -8,7 +8,7 @@
 
 typedef struct qn_accesslog qn_accesslog;
 
-/* path "-": standard error; "" or NULL: no log of requests. */
+/* path "-": standard error; "none" or NULL: no log of requests. */
 int qn_accesslog_new(qn_accesslog **out, const char *path, qn_err *err);
 void qn_accesslog_free(qn_accesslog *log);
 /* Levels 0 error .. 3 debug; those above are not written. */

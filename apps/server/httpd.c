@@ -354,7 +354,7 @@ static enum MHD_Result dispatch(qn_call *call, struct MHD_Connection *conn)
         return send_reply(call, conn);
     }
     pthread_mutex_lock(&call->lock);
-    bool now = call->replied;
+    bool now = call->replied || call->broken; /* or the client has left */
     if (!now) {
         call->suspended = true;
         MHD_suspend_connection(conn);

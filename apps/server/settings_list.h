@@ -31,7 +31,7 @@
     X(lenient_fields, "lenient-fields", FLAG, 0, 0, NULL,                   \
       "Log unknown request fields instead of refusing them.")               \
     X(access_log, "access-log", FILE, 0, 0, "-",                            \
-      "File of the access log; - is standard error, empty is none.")        \
+      "File of the access log; - is standard error, none is none.")         \
     X(log_prompts, "log-prompts", FLAG, 0, 0, NULL,                         \
       "Write the beginning of request bodies to the access log.")           \
     X(log_level, "log-level", INT, 0, 3, "2",                               \

@@ -142,8 +142,8 @@ unsigned qn_tls_options(qn_tls *tls, struct MHD_OptionItem *items)
     items[0] = (struct MHD_OptionItem){
         MHD_OPTION_HTTPS_PRIORITIES, 0,
         (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"};
-    items[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK,
-                                       (intptr_t)retrieve, NULL};
+    items[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+                                       (void *)(intptr_t)retrieve};
     items[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     return MHD_USE_TLS;
 }

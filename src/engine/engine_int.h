@@ -26,6 +26,7 @@
 #include "base/vec.h"
 #include "engine/model_int.h"
 #include "engine/pages.h"
+#include "engine/prefix.h"
 #include "engine/sample.h"
 #include "engine/stop.h"
 #include "model/model.h"
@@ -53,6 +54,8 @@ typedef struct qn_seq {
     int64_t n_kv;  /* positions whose KV is in the pages */
     qn_ids pages[QN_POOLS];
     size_t first_page[QN_POOLS]; /* earlier ones are given back */
+    qn_prefix_node *node;        /* of its last page in the prefix cache */
+    size_t n_known;              /* pages up to that one */
     qn_sampler *sampler;
     qn_detok *detok;
     qn_str held;      /* text that a stop string may still swallow */
@@ -106,7 +109,7 @@ struct qn_request {
     } events;
 
     uint64_t t_submit, t_admit, t_first, t_last;
-    int n_completion;
+    int n_completion, n_cached;
 };
 
 struct qn_engine {
@@ -117,6 +120,8 @@ struct qn_engine {
     int max_seqs, max_batch, max_out;
     int64_t n_ctx;
     qn_pages pages[QN_POOLS];
+    qn_prefix *prefix; /* of group 0, or NULL */
+    uint64_t cache_queries, cache_hits;
     qn_request *first, *last;
     int n_live_seqs; /* sequences of admitted requests */
     uint64_t n_steps, n_rows, ns_step, ns_forward;
@@ -155,6 +160,12 @@ void qn_seq_renew(qn_seq *s);
 int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err);
 /* Emits what is held back and the finish event. */
 int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err);
+
+/* Shares the cached pages that the prompt begins with; they are not part of
+ * the reservation. */
+void qn_seq_find_prefix(qn_seq *s);
+/* Gives them back, when there was no room for the rest. */
+void qn_seq_drop_prefix(qn_seq *s);
 
 /* Pages or slots that a request may come to hold out of a pool. */
 int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,

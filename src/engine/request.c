@@ -331,7 +331,8 @@ QN_API const float *qn_request_prompt_logits(const qn_request *req)
 QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s)
 {
     *s = (qn_request_stats){.n_prompt = (int)req->p.n_prompt,
-                            .n_completion = req->n_completion};
+                            .n_completion = req->n_completion,
+                            .n_cached = req->n_cached};
     if (!req->t_admit)
         return;
     s->queued_ms = (double)(req->t_admit - req->t_submit) * 1e-6;

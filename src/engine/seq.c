@@ -32,6 +32,8 @@ qn_seq *qn_seq_fork(const qn_seq *from, int index)
     s->n_kv = from->n_kv;
     s->score = from->score;
     s->renewed = from->renewed;
+    s->node = from->node;
+    s->n_known = from->n_known;
     for (int g = 0; g < QN_POOLS; g++) {
         copy_ids(&s->pages[g], &from->pages[g]);
         s->first_page[g] = from->first_page[g];
@@ -112,10 +114,61 @@ void qn_seq_prepare(qn_seq *s, int n_row)
         own_pages(s, QN_SLOTS, 0, 1);
 }
 
+/* ---- prefix cache ------------------------------------------------------ */
+
+/* Every page that is full now goes into the tree. Of beams only the prompt's:
+ * their later pages come and go within one reservation. */
+static void remember_pages(qn_seq *s)
+{
+    qn_engine *e = s->req->engine;
+    size_t pt = (size_t)e->page_tokens;
+    int64_t end = s->n_kv;
+    if (s->req->p.n_beams > 1)
+        end = QN_MIN(end, (int64_t)s->req->p.n_prompt);
+    while (s->n_known < (size_t)end / pt) {
+        bool freed;
+        s->node = qn_prefix_add(e->prefix, s->req->p.cache_salt, s->node,
+                                s->tokens.v + s->n_known * pt,
+                                &s->pages[0].v[s->n_known], &freed);
+        s->n_known++;
+        if (freed) { /* computed twice: back to the promise */
+            e->pages[0].n_reserved++;
+            s->req->reserved[0]++;
+        }
+    }
+}
+
+void qn_seq_find_prefix(qn_seq *s)
+{
+    qn_engine *e = s->req->engine;
+    size_t pt = (size_t)e->page_tokens, n = s->req->p.n_prompt;
+    if (!e->prefix || s->req->prompt_logits)
+        return;
+    size_t max = (n - 1) / pt; /* one token is left to give logits */
+    qn_ids *p = &s->pages[0];
+    qn_vec_reserve(p, max);
+    p->n = (size_t)qn_prefix_match(e->prefix, s->req->p.cache_salt, s->tokens.v,
+                                   n, (int)max, p->v, &s->node);
+    s->n_known = p->n;
+    s->n_kv = (int64_t)(p->n * pt);
+}
+
+void qn_seq_drop_prefix(qn_seq *s)
+{
+    for (size_t i = 0; i < s->pages[0].n; i++)
+        qn_pages_unref(&s->req->engine->pages[0], s->pages[0].v[i]);
+    qn_vec_clear(&s->pages[0]);
+    s->node = NULL;
+    s->n_known = 0;
+    s->n_kv = 0;
+}
+
 void qn_seq_advance(qn_seq *s, int n_row)
 {
     qn_engine *e = s->req->engine;
     s->n_kv += n_row;
+    if (e->prefix)
+        remember_pages(s);
     for (int g = 0; g < e->n_groups; g++) {
         int64_t window = qn_net_kv_window(e->model->net, g);
         if (window <= 0)

@@ -9,6 +9,7 @@
 #include "engine/engine_int.h"
 
 #include "base/clock.h"
+#include "model/rope.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,19 @@ int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
     return e.n_ctx;
 }
 
+/* Whether a page's content follows from the tokens up to its end alone, and is
+ * all that later tokens need. */
+static bool pages_stand_alone(const qn_engine *e)
+{
+    const qn_hparams *hp = qn_net_hparams(e->model->net);
+    for (int i = 0; i < hp->n_rope; i++)
+        if (qn_rope_by_length(&hp->rope[i]))
+            return false;
+    return e->n_groups == 1 && !e->has_state &&
+           qn_net_kv_window(e->model->net, 0) <= 0 &&
+           qn_net_kv_valid_until(e->model->net) == 0;
+}
+
 QN_API int qn_engine_new(qn_engine **out, qn_model *model,
                          const qn_engine_params *params, qn_err *err)
 {
@@ -133,6 +147,8 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
         qn_pages_init(&e->pages[g], pp.n_pages[g]);
     if (e->has_state)
         qn_pages_init(&e->pages[QN_SLOTS], pp.n_slots);
+    if (p.prefix_cache && pages_stand_alone(e))
+        e->prefix = qn_prefix_new(&e->pages[0], e->page_tokens);
     size_t rows = (size_t)e->max_batch, seqs = (size_t)e->max_seqs;
     e->tokens = qn_xcalloc(rows, sizeof *e->tokens);
     e->pos = qn_xcalloc(rows, sizeof *e->pos);
@@ -151,6 +167,7 @@ QN_API void qn_engine_free(qn_engine *e)
         return;
     while (e->first)
         qn_request_end(e->first, QN_FINISH_CANCEL, NULL);
+    qn_prefix_free(e->prefix);
     for (int g = 0; g < QN_POOLS; g++)
         qn_pages_deinit(&e->pages[g]);
     qn_pass_free(e->pass);
@@ -168,14 +185,17 @@ QN_API void qn_engine_free(qn_engine *e)
 
 static bool reserve(qn_engine *e, qn_request *req)
 {
+    qn_seq_find_prefix(req->seqs[0]);
     for (int g = 0; g < QN_POOLS; g++) {
         int64_t need = qn_pages_needed(e, g, (int64_t)req->p.n_prompt,
                                        req->max_new, req->n_seqs);
+        need -= (int64_t)req->seqs[0]->pages[g].n;
         if (!qn_pages_reserve(&e->pages[g], need)) {
             while (g-- > 0) {
                 qn_pages_unreserve(&e->pages[g], req->reserved[g]);
                 req->reserved[g] = 0;
             }
+            qn_seq_drop_prefix(req->seqs[0]);
             return false;
         }
         req->reserved[g] = need;
@@ -221,6 +241,9 @@ static void admit(qn_engine *e)
         e->n_live_seqs += r->n_seqs;
         r->phase = QN_PROMPT;
         r->t_admit = qn_now_ns();
+        r->n_cached = (int)r->seqs[0]->n_kv;
+        e->cache_queries += r->p.n_prompt;
+        e->cache_hits += (uint64_t)r->n_cached;
     }
 }
 
@@ -460,12 +483,16 @@ QN_API void qn_engine_get_stats(const qn_engine *e, qn_engine_stats *s)
     *s = (qn_engine_stats){.n_ctx = e->n_ctx,
                            .n_steps = e->n_steps,
                            .n_rows = e->n_rows,
+                           .cache_queries = e->cache_queries,
+                           .cache_hits = e->cache_hits,
                            .step_ms = (double)e->ns_step * 1e-6,
                            .forward_ms = (double)e->ns_forward * 1e-6};
     for (const qn_request *r = e->first; r; r = r->next)
         r->phase == QN_WAITING ? s->n_waiting++ : s->n_running++;
     for (int g = 0; g < e->n_groups; g++) {
         s->n_pages += e->pages[g].n;
-        s->n_pages_used += e->pages[g].n - e->pages[g].n_free;
+        s->n_pages_used += e->pages[g].n - e->pages[g].n_free -
+                           e->pages[g].n_kept;
+        s->n_pages_cached += e->pages[g].n_kept;
     }
 }

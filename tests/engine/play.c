@@ -31,7 +31,9 @@ qn_engine *play_engine(qn_model *m, int64_t n_ctx, int max_seqs, int max_batch)
     qn_err err = {0};
     qn_engine_params p = {.n_ctx = n_ctx,
                           .max_seqs = max_seqs,
-                          .max_batch = max_batch};
+                          .max_batch = max_batch,
+                          /* which must not change a token */
+                          .prefix_cache = max_seqs % 2 == 1};
 
     if (qn_engine_new(&e, m, &p, &err) < 0)
         fail_msg("%s", err.msg);
@@ -139,10 +141,11 @@ void play_equal(const play *a, const play *b)
 void play_no_pages(const qn_engine *e)
 {
     for (int g = 0; g < QN_POOLS; g++) {
-        assert_int_equal(e->pages[g].n_free, e->pages[g].n);
+        assert_int_equal(e->pages[g].n_free + e->pages[g].n_kept,
+                         e->pages[g].n);
         assert_int_equal(e->pages[g].n_reserved, 0);
         for (int i = 0; i < e->pages[g].n; i++)
-            assert_int_equal(e->pages[g].refs[i], 0);
+            assert_int_equal(e->pages[g].refs[i], e->pages[g].cached[i]);
     }
     assert_int_equal(e->n_live_seqs, 0);
 }

@@ -38,7 +38,7 @@ static void set_all(qn_settings *set, const char *const *o)
 qn_server *web_server_with(const qn_engine_params *engine,
                            const char *const *options)
 {
-    static const char *const base[] = {"port",      "0", "access-log", "",
+    static const char *const base[] = {"port",      "0", "access-log", "none",
                                        "log-level", "0", NULL};
     qn_settings set;
     qn_err err = {0};

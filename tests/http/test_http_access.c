@@ -1,0 +1,421 @@
+/* Who may ask, how much at a time, and how a server ends. */
+#include "web.h"
+
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static qn_server *srv;
+static int port;
+
+static int stop(void **state)
+{
+    (void)state;
+    qn_server_stop(srv);
+    srv = NULL;
+    return 0;
+}
+
+static void need(const char *const *options)
+{
+    srv = web_server(options);
+    port = qn_server_port(srv);
+}
+
+static int status(const char *method, const char *path, const char *headers,
+                  const char *body)
+{
+    web_reply r = web_ask(port, method, path, headers, body);
+    int s = r.status;
+    web_free(&r);
+    return s;
+}
+
+static const char *file(const char *name, const char *text)
+{
+    static char path[4][4096];
+    static const char *dir;
+    static int i;
+    if (!dir)
+        dir = qn_test_tmpdir();
+    char *p = path[i++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    if (text)
+        qn_test_write_file(p, text, strlen(text));
+    return p;
+}
+
+/* ---- keys -------------------------------------------------------------- */
+
+#define KEY(k) "Authorization: Bearer " k "\r\n"
+
+static void test_keys(void **state)
+{
+    (void)state;
+    const char *keys = file("keys", "# two\nann:annskey123\nbobskey4567\n");
+    const char *const options[] = {"api-key-file", keys, NULL};
+    need(options);
+    assert_int_equal(status("GET", "/health", NULL, NULL), 200);
+    assert_int_equal(status("GET", "/v1/models", NULL, NULL), 401);
+    assert_int_equal(status("GET", "/metrics", NULL, NULL), 401);
+    assert_int_equal(status("GET", "/ready", NULL, NULL), 401);
+    assert_int_equal(status("GET", "/v1/models", KEY("annskey123"), NULL), 200);
+    assert_int_equal(status("GET", "/v1/models", KEY("bobskey4567"), NULL),
+                     200);
+    static const char *const wrong[] = {KEY("annskey12"),
+                                        KEY("annskey1234"),
+                                        KEY("ann"),
+                                        KEY("ann:annskey123"),
+                                        KEY(""),
+                                        KEY("# two"),
+                                        "Authorization: Basic annskey123\r\n",
+                                        "Authorization: annskey123\r\n"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(status("GET", "/v1/models", wrong[i], NULL), 401);
+    web_reply r = web_post(port, "/v1/completions", "{\"prompt\":\"a\"}");
+    assert_int_equal(r.status, 401);
+    assert_string_equal(web_str(&r, "error.code"), "invalid_api_key");
+    assert_non_null(strstr(r.head, "WWW-Authenticate: Bearer"));
+    web_free(&r);
+    /* read again: ann goes, carl comes; a broken file changes nothing */
+    file("keys", "bobskey4567\ncarl:carlskey99\n");
+    qn_server_reload(srv);
+    assert_int_equal(status("GET", "/v1/models", KEY("annskey123"), NULL), 401);
+    assert_int_equal(status("GET", "/v1/models", KEY("carlskey99"), NULL), 200);
+    file("keys", "x\n");
+    qn_server_reload(srv);
+    assert_int_equal(status("GET", "/v1/models", KEY("bobskey4567"), NULL),
+                     200);
+}
+
+/* ---- pages of other origins -------------------------------------------- */
+
+static void test_origins(void **state)
+{
+    (void)state;
+    static const char *const options[] = {
+        "cors-origin", "https://a.example, https://b.example", NULL};
+    need(NULL);
+    assert_int_equal(status("GET", "/version", "Origin: https://a.example\r\n",
+                            NULL),
+                     403);
+    assert_int_equal(status("GET", "/version", "Origin: http://localhost\r\n",
+                            NULL),
+                     200);
+    qn_server_stop(srv);
+    need(options);
+    web_reply r = web_ask(port, "GET", "/version",
+                          "Origin: https://b.example\r\n", NULL);
+    assert_int_equal(r.status, 200);
+    assert_non_null(
+        strstr(r.head, "Access-Control-Allow-Origin: https://b.example\r\n"));
+    web_free(&r);
+    assert_int_equal(status("GET", "/version", "Origin: https://c.example\r\n",
+                            NULL),
+                     403);
+    assert_int_equal(status("GET", "/version",
+                            "Origin: https://b.example.c\r\n", NULL),
+                     403);
+    r = web_ask(port, "OPTIONS", "/v1/chat/completions",
+                "Origin: https://a.example\r\n"
+                "Access-Control-Request-Method: POST\r\n",
+                NULL);
+    assert_int_equal(r.status, 204);
+    assert_non_null(strstr(r.head, "Access-Control-Allow-Headers: "));
+    web_free(&r);
+}
+
+/* ---- queue ------------------------------------------------------------- */
+
+#define LONG_ASK                                                   \
+    "{\"prompt\":\"Once\",\"max_tokens\":900,\"ignore_eos\":true," \
+    "\"temperature\":0}"
+
+static int send_long(void)
+{
+    int fd = web_connect(port);
+    char *text = web_request("/v1/completions", LONG_ASK);
+    web_sends(fd, text);
+    free(text);
+    return fd;
+}
+
+static void test_queue(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"max-queue", "2", "queue-timeout",
+                                          "0.5", NULL};
+    qn_engine_params one = {.n_ctx = 2048, .max_seqs = 1};
+    srv = web_server_with(&one, options);
+    port = qn_server_port(srv);
+    int runs = send_long();
+    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    int a = send_long(), b = send_long();
+    assert_true(web_metric_becomes(port, "quern_requests_waiting", 2, 10));
+    web_reply r = web_post(port, "/v1/completions", LONG_ASK);
+    assert_int_equal(r.status, 429);
+    assert_string_equal(web_str(&r, "error.type"), "rate_limit_error");
+    assert_non_null(strstr(r.head, "Retry-After: "));
+    web_free(&r);
+    /* the others wait no longer than they may */
+    web_reply late = web_read(a, 5);
+    assert_int_equal(late.status, 503);
+    assert_non_null(strstr(late.head, "Retry-After: "));
+    web_free(&late);
+    close(a);
+    close(b);
+    close(runs);
+    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 2));
+    assert_int_equal(status("POST", "/v1/completions", NULL,
+                            "{\"prompt\":\"a\",\"max_tokens\":2}"),
+                     200);
+}
+
+static void test_per_key(void **state)
+{
+    (void)state;
+    const char *keys = file("keys2", "ann:annskey123\nbob:bobskey4567\n");
+    const char *const options[] = {"api-key-file", keys, "max-requests-per-key",
+                                   "1", NULL};
+    need(options);
+    int fd = web_connect(port);
+    char text[512];
+    snprintf(text, sizeof text,
+             "POST /v1/completions HTTP/1.1\r\nHost: a\r\n" KEY(
+                 "annskey123") "Content-Length: %zu\r\n\r\n" LONG_ASK,
+             strlen(LONG_ASK));
+    web_sends(fd, text);
+    web_sleep(0.3);
+#define SHORT_ASK "{\"prompt\":\"a\",\"max_tokens\":2}"
+    assert_int_equal(status("POST", "/v1/completions", KEY("annskey123"),
+                            SHORT_ASK),
+                     429);
+    assert_int_equal(status("POST", "/v1/completions", KEY("bobskey4567"),
+                            SHORT_ASK),
+                     200);
+    web_reply r = web_read(fd, 60);
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    close(fd);
+    web_sleep(0.2);
+    assert_int_equal(status("POST", "/v1/completions", KEY("annskey123"),
+                            SHORT_ASK),
+                     200);
+}
+
+static void test_request_timeout(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"request-timeout", "0.2", NULL};
+    need(options);
+    web_reply r = web_post(port, "/v1/completions",
+                           "{\"prompt\":\"Once\",\"max_tokens\":900,"
+                           "\"ignore_eos\":true,\"n\":8}");
+    assert_int_equal(r.status, 504);
+    web_free(&r);
+    r = web_post(port, "/v1/completions",
+                 "{\"prompt\":\"Once\",\"max_tokens\":900,\"n\":8,"
+                 "\"ignore_eos\":true,\"stream\":true}");
+    assert_int_equal(r.status, 200);
+    assert_non_null(strstr(r.body, "data: {\"error\":{"));
+    assert_null(strstr(r.body, "[DONE]"));
+    web_free(&r);
+}
+
+/* ---- other sockets ----------------------------------------------------- */
+
+static web_reply ask_unix(const char *path, const char *text)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
+        fail_msg("cannot connect to %s", path);
+    web_sends(fd, text);
+    web_reply r = web_read(fd, 20);
+    close(fd);
+    return r;
+}
+
+static void test_sockets(void **state)
+{
+    (void)state;
+    const char *plain = file("s", NULL), *admin = file("a", NULL);
+    const char *const options[] = {"unix-socket", plain, "admin-socket", admin,
+                                   NULL};
+    need(options);
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+    web_reply r = ask_unix(plain, GET("/v1/models"));
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    r = ask_unix(plain, GET("/admin/status"));
+    assert_int_equal(r.status, 404);
+    web_free(&r);
+    assert_int_equal(status("POST", "/admin/drain", NULL, "{}"), 404);
+    struct stat st;
+    assert_int_equal(stat(admin, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    r = ask_unix(admin, GET("/admin/status"));
+    assert_int_equal(r.status, 200);
+    assert_true(json_is_false(web_at(&r, "draining")));
+    web_free(&r);
+    r = ask_unix(admin, GET("/v1/models"));
+    assert_int_equal(r.status, 404);
+    web_free(&r);
+    r = ask_unix(admin, "POST /admin/log-level HTTP/1.1\r\nHost: a\r\n"
+                        "Content-Length: 11\r\n\r\n{\"level\":0}");
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    /* draining: what runs ends in peace, nothing new begins */
+    int fd = send_long();
+    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    r = ask_unix(admin, "POST /admin/drain HTTP/1.1\r\nHost: a\r\n"
+                        "Content-Length: 0\r\n\r\n");
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    assert_int_equal(status("GET", "/ready", NULL, NULL), 503);
+    assert_int_equal(status("GET", "/health", NULL, NULL), 200);
+    r = web_post(port, "/v1/completions", SHORT_ASK);
+    assert_int_equal(r.status, 503);
+    assert_non_null(strstr(r.head, "Retry-After: "));
+    web_free(&r);
+    r = web_read(fd, 60);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(web_int(&r, "usage.completion_tokens"), 900);
+    web_free(&r);
+    close(fd);
+    assert_true(qn_server_wait_idle(srv, 5));
+    stop(NULL);
+    assert_int_not_equal(stat(admin, &st), 0);
+}
+
+/* Ending with requests in every phase leaves nothing hanging. */
+static void test_stop_under_load(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        need(NULL);
+        int fd[30];
+        for (int i = 0; i < 30; i++)
+            fd[i] = i % 3 ? send_long() : web_connect(port);
+        web_sleep(0.05 * round);
+        double t = web_now();
+        stop(NULL);
+        assert_true(web_now() - t < 20);
+        for (int i = 0; i < 30; i++) {
+            assert_true(web_closes(fd[i], 1));
+            close(fd[i]);
+        }
+    }
+}
+
+/* ---- TLS --------------------------------------------------------------- */
+
+static void make_certificate(const char *cert_path, const char *key_path)
+{
+    gnutls_x509_privkey_t key;
+    gnutls_x509_crt_t crt;
+    static unsigned char serial = 1;
+    gnutls_x509_privkey_init(&key);
+    gnutls_x509_privkey_generate(
+        key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1),
+        0);
+    gnutls_x509_crt_init(&crt);
+    gnutls_x509_crt_set_version(crt, 3);
+    gnutls_x509_crt_set_serial(crt, &serial, 1);
+    serial++;
+    gnutls_x509_crt_set_dn(crt, "CN=localhost", NULL);
+    gnutls_x509_crt_set_activation_time(crt, time(NULL) - 1000);
+    gnutls_x509_crt_set_expiration_time(crt, time(NULL) + 100000);
+    gnutls_x509_crt_set_key(crt, key);
+    gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0);
+    gnutls_datum_t d;
+    gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &d);
+    qn_test_write_file(cert_path, d.data, d.size);
+    gnutls_free(d.data);
+    gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &d);
+    qn_test_write_file(key_path, d.data, d.size);
+    gnutls_free(d.data);
+    gnutls_x509_crt_deinit(crt);
+    gnutls_x509_privkey_deinit(key);
+}
+
+/* The serial number of the server's certificate; checks an answer. */
+static int ask_tls(void)
+{
+    gnutls_session_t s;
+    gnutls_certificate_credentials_t cred;
+    gnutls_init(&s, GNUTLS_CLIENT);
+    gnutls_certificate_allocate_credentials(&cred);
+    gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, cred);
+    gnutls_set_default_priority(s);
+    int fd = web_connect(port);
+    gnutls_transport_set_int(s, fd);
+    int rc;
+    do
+        rc = gnutls_handshake(s);
+    while (rc < 0 && !gnutls_error_is_fatal(rc));
+    assert_int_equal(rc, 0);
+    unsigned n;
+    const gnutls_datum_t *peer = gnutls_certificate_get_peers(s, &n);
+    gnutls_x509_crt_t crt;
+    unsigned char serial[32];
+    size_t n_serial = sizeof serial;
+    gnutls_x509_crt_init(&crt);
+    gnutls_x509_crt_import(crt, peer, GNUTLS_X509_FMT_DER);
+    gnutls_x509_crt_get_serial(crt, serial, &n_serial);
+    gnutls_x509_crt_deinit(crt);
+    static const char get[] = GET("/health");
+    gnutls_record_send(s, get, sizeof get - 1);
+    char buf[4096];
+    ssize_t k = gnutls_record_recv(s, buf, sizeof buf - 1);
+    assert_true(k > 12 && strncmp(buf, "HTTP/1.1 200", 12) == 0);
+    gnutls_deinit(s);
+    gnutls_certificate_free_credentials(cred);
+    close(fd);
+    return serial[n_serial - 1];
+}
+
+static void test_tls(void **state)
+{
+    (void)state;
+    const char *cert = file("cert.pem", NULL), *key = file("key.pem", NULL);
+    make_certificate(cert, key);
+    const char *const options[] = {"tls-cert",       cert, "tls-key", key,
+                                   "header-timeout", "1",  NULL};
+    need(options);
+    assert_int_equal(ask_tls(), 1);
+    make_certificate(cert, key);
+    assert_int_equal(ask_tls(), 1);
+    qn_server_reload(srv);
+    assert_int_equal(ask_tls(), 2);
+    qn_test_write_file(cert, "nothing", 7);
+    qn_server_reload(srv);
+    assert_int_equal(ask_tls(), 2);
+    /* somebody who speaks no TLS, or nothing */
+    int fd = web_connect(port);
+    web_sends(fd, GET("/health"));
+    assert_true(web_closes(fd, 4));
+    close(fd);
+    fd = web_connect(port);
+    assert_true(web_closes(fd, 4));
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_keys, stop),
+        cmocka_unit_test_teardown(test_origins, stop),
+        cmocka_unit_test_teardown(test_queue, stop),
+        cmocka_unit_test_teardown(test_per_key, stop),
+        cmocka_unit_test_teardown(test_request_timeout, stop),
+        cmocka_unit_test_teardown(test_sockets, stop),
+        cmocka_unit_test_teardown(test_stop_under_load, stop),
+        cmocka_unit_test_teardown(test_tls, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,561 @@
+/* What strangers send: malformed requests, sizes without measure, clients that
+ * dawdle, leave, or do not read. After each the server has to be as before:
+ * it answers, nothing runs, nothing is held. */
+#include "web.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static qn_server *srv;
+static int port;
+
+static int stop(void **state)
+{
+    (void)state;
+    qn_server_stop(srv);
+    srv = NULL;
+    return 0;
+}
+
+static void need(const char *const *options)
+{
+    qn_server_stop(srv);
+    srv = NULL;
+    srv = web_server(options);
+    port = qn_server_port(srv);
+}
+
+static void assert_alive(void)
+{
+    double t = web_now();
+    web_reply r = web_ask(port, "GET", "/health", NULL, NULL);
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    assert_true(web_now() - t < 5);
+}
+
+static void assert_idle(double seconds)
+{
+    assert_alive();
+    assert_true(web_metric_becomes(port, "quern_requests_running", 0, seconds));
+    assert_true(web_metric_becomes(port, "quern_requests_waiting", 0, 1));
+    /* what is held beyond running requests belongs to the prefix cache */
+    double used = web_metric(port, "quern_kv_cache_used_ratio");
+    assert_true(used == 0);
+}
+
+/* ---- malformed requests ------------------------------------------------ */
+
+#define POST_HEAD "POST /tokenize HTTP/1.1\r\nHost: a\r\n"
+
+static const struct raw {
+    const char *text;
+    int low, high; /* status; 0: or closed without one */
+} raws[] = {
+    {POST_HEAD "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+               "0\r\n\r\nGET /",
+     400, 400},
+    {POST_HEAD "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x", 400, 400},
+    {POST_HEAD "Content-Length: 2, 2\r\n\r\n{}", 400, 400},
+    {POST_HEAD "Content-Length: +5\r\n\r\n12345", 400, 400},
+    {POST_HEAD "Content-Length: -1\r\n\r\n", 400, 400},
+    {POST_HEAD "Content-Length: 0x10\r\n\r\n", 400, 400},
+    {POST_HEAD "Content-Length: 99999999999999999999999\r\n\r\n", 400, 413},
+    {POST_HEAD "Content-Length: 100000000000\r\n\r\n", 413, 413},
+    {POST_HEAD "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, 400},
+    {POST_HEAD "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"
+               "\r\n0\r\n\r\n",
+     400, 400},
+    {POST_HEAD "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400, 400},
+    {POST_HEAD "Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n", 0, 400},
+    {POST_HEAD "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n\r\n", 0,
+     413},
+    {"POST /tokenize HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     400, 400},
+    {"GET /health HTTP/1.1\r\nHost : a\r\n\r\n", 400, 400},
+    {"GET /health HTTP/1.1\r\n\r\n", 400, 400},
+    {"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, 400},
+    {"GET /health HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\n"
+     "Authorization: Bearer b\r\n\r\n",
+     400, 400},
+    {"GET /health HTTP/1.1\nHost: a\n\n", 200, 400}, /* RFC 9112, 2.2: may */
+    {"GET /health HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", 400, 400},
+    {"GET /health HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 0, 400},
+    {"GET /health HTTP/1.1\r\nHost: a\r\nnocolon\r\n\r\n", 0, 400},
+    {"GET /health HTTP/9.9\r\nHost: a\r\n\r\n", 0, 505},
+    {"GET /health\r\n\r\n", 0, 400},
+    {"GET health HTTP/1.1\r\nHost: a\r\n\r\n", 400, 400},
+    {"GET /health%00 HTTP/1.1\r\nHost: a\r\n\r\n", 404, 404},
+    {"GET /v1/models/%00 HTTP/1.1\r\nHost: a\r\n\r\n", 404, 404},
+    {"GET /v1/models/%zz HTTP/1.1\r\nHost: a\r\n\r\n", 404, 404},
+    {"GET /../health HTTP/1.1\r\nHost: a\r\n\r\n", 400, 404},
+    {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, 505},
+    {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 0, 405},
+    {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 0, 400},
+    {"\r\n\r\n\r\n", 0, 400},
+};
+
+static void test_malformed(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"header-timeout", "2", NULL};
+    need(options);
+    for (size_t i = 0; i < sizeof raws / sizeof *raws; i++) {
+        int fd = web_connect(port);
+        web_sends(fd, raws[i].text);
+        shutdown(fd, SHUT_WR);
+        web_reply r = web_read(fd, 10);
+        bool ok = (r.status == 0 && raws[i].low == 0) ||
+                  (r.status >= (raws[i].low ? raws[i].low : 100) &&
+                   r.status <= raws[i].high);
+        if (!ok)
+            fail_msg("status %d for: %s", r.status, raws[i].text);
+        web_free(&r);
+        close(fd);
+    }
+    assert_idle(5);
+}
+
+/* A second request must never be taken out of the body of a refused one. */
+static void test_no_smuggling(void **state)
+{
+    (void)state;
+    need(NULL);
+    int fd = web_connect(port);
+    web_sends(fd, POST_HEAD "Content-Length: 6\r\n"
+                            "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                            "GET /version HTTP/1.1\r\nHost: a\r\n\r\n");
+    web_reply r = web_read(fd, 10);
+    assert_int_equal(r.status, 400);
+    web_free(&r);
+    assert_false(web_wait_for(fd, "HTTP/1.1", 1));
+    assert_true(web_closes(fd, 1));
+    close(fd);
+}
+
+static void huge_header(size_t n, bool many)
+{
+    char *text = malloc(2 * n + 200);
+    char *p = text + sprintf(text, "GET /health HTTP/1.1\r\nHost: a\r\n");
+    if (many)
+        for (size_t i = 0; i < n / 8; i++)
+            p += sprintf(p, "a: b\r\n");
+    else {
+        p += sprintf(p, "a: ");
+        memset(p, 'x', n);
+        p += n;
+        p += sprintf(p, "\r\n");
+    }
+    sprintf(p, "\r\n");
+    int fd = web_connect(port);
+    web_sends(fd, text);
+    web_reply r = web_read(fd, 10);
+    if (r.status != 0 && (r.status < 400 || r.status >= 500))
+        fail_msg("status %d for a header of %zu bytes", r.status, n);
+    web_free(&r);
+    close(fd);
+    free(text);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"max-body", "64K", NULL};
+    need(options);
+    huge_header(100000, false);
+    huge_header(10000000, false);
+    huge_header(1000000, true);
+    size_t n = 200000;
+    char *body = malloc(n + 100);
+    sprintf(body, "{\"prompt\":\"");
+    memset(body + 11, 'a', n);
+    strcpy(body + 11 + n, "\"}");
+    web_reply r = web_post(port, "/tokenize", body);
+    assert_int_equal(r.status, 413);
+    web_free(&r);
+    /* without a length, too */
+    int fd = web_connect(port);
+    web_sends(fd, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 20; i++) {
+        web_sends(fd, "2710\r\n");
+        web_send(fd, body, 10000);
+        web_sends(fd, "\r\n");
+    }
+    web_sends(fd, "0\r\n\r\n");
+    r = web_read(fd, 10);
+    assert_int_equal(r.status, 413);
+    web_free(&r);
+    close(fd);
+    free(body);
+    assert_idle(5);
+}
+
+/* ---- bodies ------------------------------------------------------------ */
+
+static int status_of(const char *path, const char *body, size_t n)
+{
+    char head[256];
+    int fd = web_connect(port);
+    snprintf(head, sizeof head,
+             "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", path,
+             n);
+    web_sends(fd, head);
+    web_send(fd, body, n);
+    web_reply r = web_read(fd, 30);
+    int status = r.status;
+    web_free(&r);
+    close(fd);
+    return status;
+}
+
+static void test_bodies(void **state)
+{
+    (void)state;
+    need(NULL);
+    static const char *const paths[] = {
+        "/v1/completions", "/v1/chat/completions", "/tokenize",
+        "/detokenize",     "/apply-template",      "/v2/models/m/generate"};
+    size_t n = 1000000;
+    char *deep = malloc(2 * n);
+    memset(deep, '[', n);
+    memset(deep + n, ']', n);
+    char *object = malloc(8 * n);
+    size_t k = 0;
+    for (size_t i = 0; i < 300000; i++)
+        k += (size_t)sprintf(object + k, "{\"a\":");
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        const char *p = paths[i];
+        assert_int_equal(status_of(p, deep, 2 * n), 400);
+        assert_int_equal(status_of(p, object, k), 400);
+        assert_int_equal(status_of(p, "", 0), 400);
+        assert_int_equal(status_of(p, "{}", 2), 400);
+        assert_int_equal(status_of(p, "null", 4), 400);
+        assert_int_equal(status_of(p, "{\"prompt\":\"\xff\xfe\"}", 15), 400);
+        assert_int_equal(status_of(p, "{\"prompt\":\"\xed\xa0\x80\"}", 16),
+                         400);
+        assert_int_equal(status_of(p, "{\"prompt\0\":1}", 13), 400);
+        assert_int_equal(status_of(p, "\0\0\0\0", 4), 400);
+        assert_int_equal(status_of(p, "{\"n\":1e999}", 11), 400);
+    }
+    free(deep);
+    free(object);
+    assert_idle(5);
+}
+
+static void test_counts(void **state)
+{
+    (void)state;
+    need(NULL);
+    size_t n = 1000000;
+    char *body = malloc(n * 4 + 100);
+    char *p = body + sprintf(body, "{\"prompt\":\"a\",\"stop\":[\"a\"");
+    for (size_t i = 1; i < n; i++)
+        p += sprintf(p, ",\"\"");
+    p += sprintf(p, "]}");
+    assert_int_equal(status_of("/v1/completions", body, (size_t)(p - body)),
+                     400);
+    p = body + sprintf(body, "{\"prompt\":[1");
+    for (size_t i = 1; i < n; i++)
+        p += sprintf(p, ",1");
+    p += sprintf(p, "]}");
+    assert_int_equal(status_of("/v1/completions", body, (size_t)(p - body)),
+                     400);
+    p = body + sprintf(body, "{\"prompt\":[\"a\"");
+    for (size_t i = 1; i < n / 2; i++)
+        p += sprintf(p, ",\"a\"");
+    p += sprintf(p, "]}");
+    assert_int_equal(status_of("/v1/completions", body, (size_t)(p - body)),
+                     400);
+    free(body);
+    static const char *const rows[] = {
+        "{\"prompt\":\"a\",\"n\":16384}",
+        "{\"prompt\":\"a\",\"best_of\":16384}",
+        "{\"prompt\":\"a\",\"logprobs\":16384}",
+        "{\"prompt\":\"a\",\"max_tokens\":2147483647}",
+        "{\"prompt\":\"a\",\"max_tokens\":1e300}",
+        "{\"prompt\":\"a\",\"seed\":1.5}",
+        "{\"prompt\":\"a\",\"logit_bias\":{\"99999999999\":1}}",
+        "{\"prompt\":\"a\",\"logit_bias\":{\"50000000\":1}}",
+        "{\"prompt\":\"a\",\"allowed_token_ids\":[]}",
+        "{\"prompt\":\"a\",\"temperature\":1e30}",
+        "{\"prompt\":\"a\",\"stop\":\"\"}",
+        "{\"prompt\":\"\\u0000\",\"stop\":\"\\u0000\"}",
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int s = status_of("/v1/completions", rows[i], strlen(rows[i]));
+        if (s != 400)
+            fail_msg("status %d for %s", s, rows[i]);
+    }
+    assert_idle(5);
+}
+
+/* ---- dawdling ---------------------------------------------------------- */
+
+static bool drip(int fd, const char *text, double seconds)
+{
+    double end = web_now() + seconds;
+    for (size_t i = 0; text[i] && web_now() < end; i++) {
+        if (!web_send(fd, text + i, 1))
+            return true;
+        if (web_closes(fd, 0.05))
+            return true;
+    }
+    return false;
+}
+
+static void test_slow(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"header-timeout",
+                                          "0.5",
+                                          "body-timeout",
+                                          "0.5",
+                                          "idle-timeout",
+                                          "0.5",
+                                          NULL};
+    need(options);
+    /* nothing at all */
+    int fd = web_connect(port);
+    assert_true(web_closes(fd, 2));
+    close(fd);
+    /* a header, byte by byte */
+    char text[600] = "GET /health HTTP/1.1\r\nHost: a\r\nX: ";
+    memset(text + strlen(text), 'a', 300);
+    fd = web_connect(port);
+    assert_true(drip(fd, text, 3));
+    close(fd);
+    /* a body, byte by byte */
+    fd = web_connect(port);
+    web_sends(fd, POST_HEAD "Content-Length: 1000\r\n\r\n");
+    assert_true(drip(fd, text, 3));
+    close(fd);
+    /* a second header on the same connection */
+    fd = web_connect(port);
+    web_sends(fd, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(web_wait_for(fd, "ok", 5));
+    assert_true(drip(fd, text, 3));
+    close(fd);
+    assert_alive();
+}
+
+/* ---- crowds ------------------------------------------------------------ */
+
+static void test_idle_crowd(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"max-connections", "200",
+                                          "header-timeout", "20", NULL};
+    need(options);
+    struct rlimit rl;
+    getrlimit(RLIMIT_NOFILE, &rl);
+    rl.rlim_cur = rl.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &rl);
+    int n = rl.rlim_cur > 11000 ? 10000 : (int)(rl.rlim_cur - 500);
+    int *fd = calloc((size_t)n, sizeof *fd);
+    for (int i = 0; i < n; i++) {
+        fd[i] = web_connect(port);
+        if (i % 1000 == 999)
+            assert_alive();
+    }
+    assert_alive();
+    assert_true(web_metric(port, "quern_http_connections") < 300);
+    web_reply r = web_post(port, "/v1/completions",
+                           "{\"prompt\":\"Once\",\"max_tokens\":2}");
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    for (int i = 0; i < n; i++)
+        close(fd[i]);
+    free(fd);
+    assert_true(web_metric_becomes(port, "quern_http_connections", 1, 10));
+}
+
+/* Many streams, half of which leave: the others get all of their text. */
+static void test_streams_leave(void **state)
+{
+    (void)state;
+    static const char *const options[] = {
+        "max-queue", "2000", "max-connections", "2000", "queue-timeout",
+        "0",         NULL};
+    need(options);
+    enum {
+        N = 400
+    };
+    int *fd = calloc(N, sizeof *fd);
+    char *ask = web_request("/v1/completions",
+                            "{\"prompt\":\"Once upon a time\",\"stream\":true,"
+                            "\"temperature\":0,\"max_tokens\":24,"
+                            "\"ignore_eos\":true}");
+    for (int i = 0; i < N; i++) {
+        fd[i] = web_connect(port);
+        web_sends(fd[i], ask);
+    }
+    free(ask);
+    for (int i = 0; i < N; i += 2)
+        close(fd[i]);
+    char *first = NULL;
+    for (int i = 1; i < N; i += 2) {
+        web_reply r = web_read(fd[i], 100);
+        assert_int_equal(r.status, 200);
+        assert_true(r.whole);
+        web_events e = web_split_events(r.body);
+        assert_string_equal(e.v[e.n - 1], "[DONE]");
+        char text[4096] = "";
+        for (size_t k = 0; k + 1 < e.n; k++) {
+            json_t *c = json_loads(e.v[k], 0, NULL);
+            json_t *choice = json_array_get(json_object_get(c, "choices"), 0);
+            strcat(text, json_string_value(json_object_get(choice, "text")));
+            json_decref(c);
+        }
+        if (!first)
+            first = strdup(text);
+        assert_string_equal(text, first);
+        web_events_free(&e);
+        web_free(&r);
+        close(fd[i]);
+    }
+    free(first);
+    free(fd);
+    assert_true(web_metric(port, "quern_cancelled_total") > 0);
+    assert_idle(5);
+}
+
+/* ---- leaving, not reading ---------------------------------------------- */
+
+#define LONG_ASK(more)                                             \
+    "{\"prompt\":\"Once\",\"max_tokens\":900,\"ignore_eos\":true," \
+    "\"temperature\":0" more "}"
+
+/* A request that is being answered, of which nobody is left to read. */
+static void leave_while_decoding(const char *body)
+{
+    int fd = web_connect(port);
+    char *ask = web_request("/v1/completions", body);
+    web_sends(fd, ask);
+    free(ask);
+    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    close(fd);
+    double t = web_now();
+    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 1));
+    assert_true(web_now() - t < 1);
+}
+
+static void test_leaving(void **state)
+{
+    (void)state;
+    qn_server_stop(srv);
+    srv = NULL;
+    qn_engine_params small = {.n_ctx = 2048, .max_seqs = 1, .max_batch = 8};
+    srv = web_server_with(&small, NULL);
+    port = qn_server_port(srv);
+    leave_while_decoding(LONG_ASK(""));
+    leave_while_decoding(LONG_ASK(",\"stream\":true"));
+    /* prefilling: a long prompt in chunks of 8 */
+    char body[8000] = "{\"max_tokens\":50,\"prompt\":\"";
+    for (int i = 0; i < 700; i++)
+        strcat(body, "mill ");
+    strcat(body, "\"}");
+    leave_while_decoding(body);
+    /* waiting behind another one */
+    int first = web_connect(port), second = web_connect(port);
+    char *ask = web_request("/v1/completions", LONG_ASK(""));
+    web_sends(first, ask);
+    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    web_sends(second, ask);
+    free(ask);
+    assert_true(web_metric_becomes(port, "quern_requests_waiting", 1, 10));
+    close(second);
+    assert_true(web_metric_becomes(port, "quern_requests_waiting", 0, 1));
+    close(first);
+    assert_idle(2);
+}
+
+/* It neither reads nor leaves. Others are served meanwhile, and in the end it
+ * is cut off. */
+static void test_not_reading(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"stream-buffer", "4096",
+                                          "stall-timeout", "3", NULL};
+    need(options);
+    int fd = web_connect(port), small = 2048;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    char *ask = web_request("/v1/completions",
+                            LONG_ASK(",\"stream\":true,\"logprobs\":20"));
+    web_sends(fd, ask);
+    free(ask);
+    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    for (int i = 0; i < 5; i++) {
+        web_reply r = web_post(port, "/v1/completions",
+                               "{\"prompt\":\"Once\",\"max_tokens\":4}");
+        assert_int_equal(r.status, 200);
+        web_free(&r);
+    }
+    /* paused, not finished: its tokens stop short of 900 */
+    web_sleep(1);
+    assert_true(web_metric(port, "quern_requests_running") == 1);
+    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 20));
+    assert_true(web_metric(port, "quern_completion_tokens_total") < 900);
+    close(fd);
+    assert_idle(2);
+}
+
+/* ---- noise ------------------------------------------------------------- */
+
+static uint32_t noise = 12345;
+static uint32_t next(uint32_t n)
+{
+    noise = noise * 1664525 + 1013904223;
+    return (noise >> 8) % n;
+}
+
+static void test_noise(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"header-timeout", "1", "body-timeout",
+                                          "1", NULL};
+    need(options);
+    for (int i = 0; i < 400; i++) {
+        char *text = web_request(i % 2 ? "/v1/chat/completions"
+                                       : "/v1/completions",
+                                 i % 2 ? "{\"messages\":[{\"role\":\"user\","
+                                         "\"content\":\"a\"}],\"n\":1,"
+                                         "\"max_tokens\":1,\"stream\":true}"
+                                       : "{\"prompt\":\"Once\",\"seed\":3,"
+                                         "\"max_tokens\":1,\"stop\":[\"a\"],"
+                                         "\"logit_bias\":{\"1\":2}}");
+        size_t n = strlen(text);
+        for (uint32_t k = 0; k <= next(4); k++)
+            text[next((uint32_t)n)] = (char)next(256);
+        int fd = web_connect(port);
+        web_send(fd, text, next(8) ? n : next((uint32_t)n));
+        if (next(3) == 0)
+            shutdown(fd, SHUT_WR);
+        if (next(3)) {
+            web_reply r = web_read(fd, 3);
+            assert_true(r.status < 500 || r.status == 505 || r.status == 501);
+            web_free(&r);
+        }
+        close(fd);
+        free(text);
+    }
+    assert_idle(5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_malformed, stop),
+        cmocka_unit_test_teardown(test_no_smuggling, stop),
+        cmocka_unit_test_teardown(test_sizes, stop),
+        cmocka_unit_test_teardown(test_bodies, stop),
+        cmocka_unit_test_teardown(test_counts, stop),
+        cmocka_unit_test_teardown(test_slow, stop),
+        cmocka_unit_test_teardown(test_idle_crowd, stop),
+        cmocka_unit_test_teardown(test_streams_leave, stop),
+        cmocka_unit_test_teardown(test_leaving, stop),
+        cmocka_unit_test_teardown(test_not_reading, stop),
+        cmocka_unit_test_teardown(test_noise, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

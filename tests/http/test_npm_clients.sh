@@ -1,0 +1,50 @@
+#!/bin/sh
+# Clients that others wrote, from npm and pinned, against the real program.
+# Skipped with a message where there is no node, no registry or no model.
+set -eu
+
+skip() {
+    echo "skipped: $1"
+    exit 0
+}
+
+quern=$QUERN_BUILD_DIR/bin/quern
+model=${QUERN_DEFAULT_MODEL:-$QUERN_SOURCE_DIR/models/quern-14m.gguf}
+[ -x "$quern" ] || skip "the program is not built"
+[ -r "$model" ] || skip "the built-in model is not in models/"
+command -v node >/dev/null && command -v npm >/dev/null ||
+    skip "node and npm are not installed"
+
+# The packages stay in the build folder from one run to the next.
+dir=$QUERN_BUILD_DIR/npm-clients
+mkdir -p "$dir"
+cp "$QUERN_SOURCE_DIR/tests/http/clients/"* "$dir"
+cd "$dir"
+if ! cmp -s package.json installed.json; then
+    timeout 90 npm install --no-audit --no-fund --loglevel=error \
+        >npm.log 2>&1 || skip "npm cannot fetch the clients (npm.log)"
+    cp package.json installed.json
+fi
+
+log=$dir/server.log
+QUERN_API_KEYS=test:clients-key "$quern" serve --model "$model" --port 0 \
+    --served-model-name quern-test --max-queue 8 --access-log none 2>"$log" &
+server=$!
+trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || :' EXIT
+
+url=
+for _ in $(seq 200); do
+    url=$(sed -n 's/.* on \(http:[^ ]*\) .*/\1/p' "$log")
+    [ -n "$url" ] && break
+    kill -0 $server 2>/dev/null || {
+        cat "$log"
+        exit 1
+    }
+    sleep 0.1
+done
+node clients.mjs "$url" clients-key quern-test
+
+# and it ends as it should
+trap - EXIT
+kill -TERM $server
+wait $server
