@@ -29,6 +29,7 @@
 #include "base/pool.h"
 #include "base/str.h"
 #include "tensor/dtype.h"
+#include "tensor/qmat.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -354,9 +355,29 @@ typedef struct qn_op {
 
 /* ---- weights and KV ---------------------------------------------------- */
 
+/* Quantized weights as codes with a scale, and maybe a zero point, for each
+ * `group` of elements of a row (tensor/qmat.h):
+ *   w = round(book[code] * scale)    or    w = (code - zero) * scale */
+typedef enum qn_code_kind {
+    QN_CODE_BOOK4, /* 4 bits, book                       */
+    QN_CODE_INT4,  /* below 16, zero in 0..15            */
+    QN_CODE_INT8,  /* below 256, zero in 0..255          */
+    QN_CODE_FP8    /* f8_e4m3 bytes, which are the value */
+} qn_code_kind;
+
+typedef struct qn_weight_codes {
+    qn_code_kind kind;
+    int group;      /* 16, 32, 64 or 128; the last of a row may be shorter */
+    qn_dtype round; /* QN_F32 (not at all), QN_BF16 or QN_F16         */
+    float book[16];
+} qn_weight_codes;
+
 typedef struct qn_weight_desc {
     int64_t n_out, n_in;
     qn_dtype dtype; /* as the rows will be handed to weight_put */
+    /* Or, if not NULL: rows are handed over as qn_qrows (zeros for the two
+     * integer kinds), n_in is a multiple of 8, dtype means nothing. */
+    const qn_weight_codes *codes;
 } qn_weight_desc;
 
 typedef enum qn_kv_dtype {
@@ -400,7 +421,8 @@ typedef struct qn_backend_api {
     int (*weight_new)(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
                       qn_err *err);
     /* Rows [row0, row0 + n_row) as they lie in the file (desc.dtype, n_in
-     * elements each, back to back). Distinct rows from any threads. */
+     * elements each, back to back; or a qn_qrows). Distinct rows from any
+     * threads. */
     void (*weight_put)(qn_weight *w, int64_t row0, int64_t n_row,
                        const void *rows);
     void (*weight_free)(qn_backend *be, qn_weight *w);

@@ -159,7 +159,8 @@ static int check_shape(const bind_ctx *b, const qn_tensor *t,
     return rc;
 }
 
-/* A quantized matrix is decoded while it is loaded. */
+/* A quantized matrix stays codes where the backend has a layout for them, and
+ * is decoded to f32 otherwise. */
 static int pick_quantized(const bind_ctx *b, qn_slot *s)
 {
     if (s->kind == QN_VECTOR)
@@ -167,7 +168,14 @@ static int pick_quantized(const bind_ctx *b, qn_slot *s)
                        "tensor %s: %s is not supported there", s->t->name,
                        s->t->format);
     s->dtype = QN_F32;
+    s->coded = qn_codes_of(qn_ckpt_quant(s->t), &s->codes);
     return QN_OK;
+}
+
+qn_weight_desc qn_slot_desc(const qn_slot *s)
+{
+    return (qn_weight_desc){s->n_out, s->n_in, s->dtype,
+                            s->coded ? &s->codes : NULL};
 }
 
 /* The type that the backend gets: as it lies, or f32. */
@@ -248,7 +256,7 @@ static int slot_push(bind_ctx *b, qn_slot *s)
         net->vector_bytes += (elems * sizeof(float) + 63) / 64 * 64;
     } else {
         net->file_bytes += s->stored_bytes;
-        qn_weight_desc d = {s->n_out, s->n_in, s->dtype};
+        qn_weight_desc d = qn_slot_desc(s);
         uint64_t n = net->be->api->weight_bytes(net->be, &d);
         if (!qn_add_u64(net->weight_bytes, n, &net->weight_bytes))
             return qn_fail(b->err, QN_ENOMEM,

@@ -251,7 +251,7 @@ static int new_weights(qn_net *net, qn_err *err)
         qn_slot *s = &net->slots.v[i];
         if (s->kind == QN_VECTOR)
             continue;
-        qn_weight_desc d = {s->n_out, s->n_in, s->dtype};
+        qn_weight_desc d = qn_slot_desc(s);
         int rc = net->be->api->weight_new(net->be, &d, &s->w, err);
         if (rc < 0)
             return qn_err_prefix(err, rc, "tensor %s", s->t->name);
@@ -291,42 +291,15 @@ static int load_piece(load_job *job, const qn_slot *s, int64_t row, int64_t n,
     return QN_OK;
 }
 
-/* A quantized matrix: all of its rows, decoded in groups. */
-static int load_quantized(load_job *job, const qn_slot *s, load_buf bufs[2],
-                          qn_err *err)
-{
-    qn_qmat m;
-    void *mem;
-    int rc = QN_OK;
-    int64_t first = (int64_t)(s->first / (uint64_t)s->n_in);
-    QN_TRY(qn_ckpt_quant_open(job->ck, s->t, &m, &mem, err));
-    for (int64_t r = 0; r < s->n_out; r += PIECE_ROWS) {
-        int64_t n = QN_MIN(PIECE_ROWS, s->n_out - r);
-        float *f = buf_need(&bufs[0], (size_t)(n * s->n_in) * sizeof *f);
-        void *scratch = buf_need(&bufs[1], qn_qmat_scratch(&m, n));
-        if (!f || !scratch)
-            QN_FAIL_OUT(QN_ENOMEM, "tensor %s: no memory", s->t->name);
-        for (int64_t i = 0; i < n;) {
-            int64_t run = QN_MIN(s->rows.block - (r + i) % s->rows.block,
-                                 n - i);
-            qn_qmat_decode(&m, first + source_row(&s->rows, r + i), run,
-                           scratch, f + i * s->n_in);
-            i += run;
-        }
-        job->net->be->api->weight_put(s->w, r, n, f);
-    }
-    atomic_fetch_add(&job->done, s->stored_bytes);
-out:
-    qn_ckpt_quant_close(mem);
-    return rc;
-}
-
 static int load_task_run(load_job *job, const load_task *task, load_buf bufs[2],
                          qn_err *err)
 {
     const qn_slot *s = task->slot;
-    if (s->t->quant)
-        return load_quantized(job, s, bufs, err);
+    if (s->t->quant) {
+        QN_TRY(qn_load_quantized(job->net, job->ck, s, err));
+        atomic_fetch_add(&job->done, s->stored_bytes);
+        return QN_OK;
+    }
     int64_t step = s->transposed ? s->n_out : rows_of(s, PIECE_BYTES);
     int64_t end = task->row + task->n_row;
     for (int64_t r = task->row; r < end; r += step)

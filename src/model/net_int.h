@@ -40,6 +40,8 @@ typedef struct qn_slot {
     qn_dtype stored;    /* as the file has it, QN_DTYPE_N: quantized  */
     const char *format; /* the name of that (static text)             */
     uint64_t stored_bytes;
+    bool coded; /* of a quantized matrix: it stays codes on the backend */
+    qn_weight_codes codes;
     qn_dtype dtype;  /* of the rows as the backend gets them       */
     uint64_t vec_at; /* of a vector: its place in qn_net.vectors   */
     qn_weight *w;    /* of a matrix, once it exists                */
@@ -81,6 +83,16 @@ struct qn_net {
 /* Finds every tensor, checks shapes and types, fills net->slots, weight_bytes
  * and the other counts. The names of the slots' tensors belong to ck. */
 int qn_bind(qn_net *net, const qn_ckpt *ck, qn_err *err);
+
+/* What the backend is to know of a slot's weights. */
+qn_weight_desc qn_slot_desc(const qn_slot *s);
+
+/* How a quantized matrix may stay codes (quantized_slot.c); false: it is to be
+ * decoded. */
+bool qn_codes_of(const qn_qmat *m, qn_weight_codes *c);
+/* Decodes or recodes all rows of a slot into its weight. */
+int qn_load_quantized(const qn_net *net, const qn_ckpt *ck, const qn_slot *s,
+                      qn_err *err);
 
 /* Which layers share page tables, and where states lie. */
 void qn_net_group_layers(qn_net *net);

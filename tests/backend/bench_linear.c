@@ -31,7 +31,7 @@ static qn_weight *weight(qn_backend *be, qn_dtype t, int64_t n_out,
     int64_t n = 16 * n_in, bytes = n / row->block_elems * row->block_bytes;
     float *v = malloc((size_t)n * sizeof *v);
     uint8_t *file = malloc((size_t)bytes);
-    qn_weight_desc d = {n_out, n_in, t};
+    qn_weight_desc d = {n_out, n_in, t, NULL};
     qn_weight *w;
     qn_err err;
 
@@ -50,7 +50,7 @@ static qn_weight *weight(qn_backend *be, qn_dtype t, int64_t n_out,
 static void bench_case(qn_backend *be, qn_dtype type, int n_out, int n_in,
                        int n_row, probe_kind kind)
 {
-    qn_weight_desc d = {n_out, n_in, type};
+    qn_weight_desc d = {n_out, n_in, type, NULL};
     double bytes = (double)be->api->weight_bytes(be, &d);
     double flops = 2.0 * n_out * n_in * n_row, f[REPEATS], s[REPEATS], bound;
     int n_copy = (int)QN_MIN(MAX_COPY, 1 + 3e8 / bytes);

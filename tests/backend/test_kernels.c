@@ -119,7 +119,7 @@ static void tiles(qn_isa isa)
     static const int ks[] = {1, 2, 7, 32, 96};
 
     qn_kernels_init(&kern, isa);
-    for (int l = 0; l < QN_LAYOUT_N; l++)
+    for (int l = 0; l < QN_LAYOUT_CB4; l++)
         for (int exact = 0; exact < 2; exact++) {
             const qn_tile_kernel *k = exact ? &kern.exact[l] : &kern.linear[l];
             const qn_tile_kernel *r = exact ? &ref.exact[l] : &ref.linear[l];
@@ -137,7 +137,7 @@ static void tiles(qn_isa isa)
 static void resumed(qn_isa isa)
 {
     qn_kernels_init(&kern, isa);
-    for (int l = 0; l < QN_LAYOUT_N; l++)
+    for (int l = 0; l < QN_LAYOUT_CB4; l++)
         for (int exact = 0; exact < 2; exact++) {
             const qn_tile_kernel *k = exact ? &kern.exact[l] : &kern.linear[l];
             enum {

@@ -25,6 +25,7 @@ struct qn_weight {
     const qn_kernels *kern;
     qn_layout layout;
     qn_dtype dtype;
+    qn_scaled scaled; /* of CB4, A4, A8, F8 */
     int64_t n_out, n_in;
     int64_t n_panel, panel_bytes;
     int64_t file_row_bytes;
@@ -99,6 +100,18 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
 void qn_cpu_weight_put(qn_weight *w, int64_t row0, int64_t n_row,
                        const void *rows);
 void qn_cpu_weight_free(qn_backend *be, qn_weight *w);
+/* Bytes from a panel's start to k. */
+int64_t qn_weight_offset(const qn_weight *w, int64_t k);
+
+/* scaled.c: the layouts CB4, A4, A8, F8. */
+qn_layout qn_scaled_init(qn_scaled *q, const qn_weight_codes *c);
+int64_t qn_scaled_panel_bytes(const qn_scaled *q, int64_t n_in);
+/* Row i of `rows` into a lane of a panel. */
+void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
+                   int64_t i, int64_t n_in, uint8_t *panel, int64_t lane);
+float qn_scaled_at(const qn_scaled *q, qn_layout l, const uint8_t *panel,
+                   int64_t lane, int64_t k);
+
 /* y = scale * row (+ y). */
 void qn_weight_row(const qn_weight *w, int64_t row, float scale, bool add,
                    float *y);

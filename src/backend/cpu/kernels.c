@@ -35,11 +35,14 @@ const char *qn_layout_name(qn_layout l)
         [QN_LAYOUT_F32] = "f32",   [QN_LAYOUT_F16] = "f16",
         [QN_LAYOUT_BF16] = "bf16", [QN_LAYOUT_BF16K] = "bf16k",
         [QN_LAYOUT_Q8_0] = "q8_0", [QN_LAYOUT_Q4_0] = "q4_0",
+        [QN_LAYOUT_CB4] = "cb4",   [QN_LAYOUT_A4] = "a4",
+        [QN_LAYOUT_A8] = "a8",     [QN_LAYOUT_F8] = "f8",
     };
     return names[l];
 }
 
-/* k's that lie together, and the bytes they take in a panel. */
+/* k's that lie together, and the bytes they take in a panel (of CB4, A4, A8
+ * and F8 the matrix says that: qn_scaled). */
 static const struct {
     int step, bytes;
 } layout_step[QN_LAYOUT_N] = {

@@ -29,8 +29,25 @@ typedef enum qn_layout {
     QN_LAYOUT_Q8_0,  /* per block: 16 f16 scales, [8][16][4] of q + 128    */
     QN_LAYOUT_Q4_0,  /* per block: 16 f16 scales, [4][16][4] bytes: byte b of
                         dword j holds k = 4j + b low, 16 + 4j + b high; q + 8 */
+
+    /* Codes in groups along k, see qn_scaled. Per group: 16 f32 scales; 16 u8
+     * zero points (A4, A8); then dwords [16] of 8 codes (k = 8 i + j in nibble
+     * j of dword i) or of 4 (in byte j). The last group is whole in memory. */
+    QN_LAYOUT_CB4, /* 4-bit codes of a book of 16 f32 */
+    QN_LAYOUT_A4,  /* 4-bit integers                  */
+    QN_LAYOUT_A8,  /* 8-bit integers                  */
+    QN_LAYOUT_F8,  /* f8_e4m3                         */
     QN_LAYOUT_N
 } qn_layout;
+
+/* Constants of a matrix in the last four layouts. */
+typedef struct qn_scaled {
+    int group;      /* 16, 32, 64 or 128 k's       */
+    int head;       /* bytes before a group's codes */
+    int bytes;      /* of a group                  */
+    qn_dtype round; /* CB4: of the weights         */
+    float book[16]; /* CB4                         */
+} qn_scaled;
 
 /* What a product kernel takes as x. */
 typedef enum qn_xform {
@@ -62,6 +79,7 @@ typedef struct qn_tile {
     int n_k;            /* whole blocks; for BF16 whole pairs or the end    */
     int n_tok, n_panel; /* n_tok <= the kernel's max_tok                  */
     bool load;          /* go on from what acc holds, instead of from zero  */
+    const qn_scaled *q; /* CB4, A4, A8, F8 */
 } qn_tile;
 typedef void (*qn_tile_fn)(const qn_tile *t);
 

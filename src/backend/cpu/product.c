@@ -85,8 +85,7 @@ static void sums(const qn_product *p, int part, int64_t panel, int n_panel,
 
     for (int64_t k0 = 0; k0 < w->n_in; k0 += p->k_block) {
         qn_tile t = {
-            .w = w->data + panel * w->panel_bytes +
-                 qn_panel_offset(w->layout, k0),
+            .w = w->data + panel * w->panel_bytes + qn_weight_offset(w, k0),
             .w_panel = w->panel_bytes,
             .x = p->part[part].x + t0 * p->part[part].x_tok +
                  qn_xform_offset(k->xform, k0),
@@ -97,6 +96,7 @@ static void sums(const qn_product *p, int part, int64_t panel, int n_panel,
             .n_tok = n_tok,
             .n_panel = n_panel,
             .load = k0 > 0,
+            .q = &w->scaled,
         };
         qn_tile_run(k, &t);
     }

@@ -20,6 +20,25 @@ static bool layout_of(qn_dtype t, qn_layout *l)
     }
 }
 
+static int64_t desc_panel_bytes(const qn_weight_desc *d)
+{
+    qn_scaled q;
+    qn_layout l;
+
+    if (d->codes) {
+        qn_scaled_init(&q, d->codes);
+        return qn_scaled_panel_bytes(&q, d->n_in);
+    }
+    layout_of(d->dtype, &l);
+    return qn_panel_bytes(l, d->n_in);
+}
+
+int64_t qn_weight_offset(const qn_weight *w, int64_t k)
+{
+    return w->layout >= QN_LAYOUT_CB4 ? k / w->scaled.group * w->scaled.bytes
+                                      : qn_panel_offset(w->layout, k);
+}
+
 bool qn_cpu_weight_supports(const qn_backend *be, qn_dtype dtype)
 {
     qn_layout l;
@@ -35,19 +54,50 @@ uint64_t qn_cpu_weight_bytes(const qn_backend *be, const qn_weight_desc *d)
     uint64_t n;
 
     (void)be;
-    if (!layout_of(d->dtype, &l) || d->n_out < 1 || d->n_in < 1 ||
-        d->n_out > INT64_MAX / 64 || d->n_in > INT32_MAX)
+    if ((!d->codes && !layout_of(d->dtype, &l)) || d->n_out < 1 ||
+        d->n_in < 1 || d->n_out > INT64_MAX / 64 || d->n_in > INT32_MAX)
         return UINT64_MAX;
     if (!qn_mul_u64((uint64_t)(d->n_out + QN_PANEL - 1) / QN_PANEL,
-                    (uint64_t)qn_panel_bytes(l, d->n_in), &n))
+                    (uint64_t)desc_panel_bytes(d), &n))
         return UINT64_MAX;
     return n;
+}
+
+static qn_weight *weight_alloc(qn_cpu_backend *cpu, const qn_weight_desc *d,
+                               uint64_t n, void *data)
+{
+    qn_weight *w = qn_xcalloc(1, sizeof *w);
+
+    w->kern = &cpu->kern;
+    w->dtype = d->dtype;
+    w->n_out = d->n_out;
+    w->n_in = d->n_in;
+    w->n_panel = (d->n_out + QN_PANEL - 1) / QN_PANEL;
+    w->panel_bytes = desc_panel_bytes(d);
+    w->n_bytes = n;
+    w->data = data;
+    return w;
+}
+
+static int coded_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
+                     qn_err *err)
+{
+    uint64_t n = qn_cpu_weight_bytes(be, d);
+    void *data;
+
+    if (n > SIZE_MAX / 2 || d->n_in % 8)
+        return qn_fail(err, QN_EINVAL, "coded weight [%lld, %lld]",
+                       (long long)d->n_out, (long long)d->n_in);
+    QN_TRY(qn_big_alloc(&data, n, QN_MEM_WEIGHTS, err));
+    *out = weight_alloc((qn_cpu_backend *)(void *)be, d, n, data);
+    (*out)->layout = qn_scaled_init(&(*out)->scaled, d->codes);
+    return QN_OK;
 }
 
 int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
                       qn_err *err)
 {
-    const qn_cpu_backend *cpu = (const qn_cpu_backend *)(void *)be;
+    qn_cpu_backend *cpu = (qn_cpu_backend *)(void *)be;
     uint64_t n = qn_cpu_weight_bytes(be, d);
     qn_layout layout;
     qn_weight *w;
@@ -56,6 +106,8 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
     if (d->n_out < 1 || d->n_in < 1)
         return qn_fail(err, QN_EINVAL, "weight [%lld, %lld] has no elements",
                        (long long)d->n_out, (long long)d->n_in);
+    if (d->codes)
+        return coded_new(be, d, out, err);
     if (!layout_of(d->dtype, &layout))
         return qn_fail(err, QN_EUNSUP,
                        "weights of type %s: decode them to f32 first",
@@ -72,18 +124,10 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
                        (long long)d->n_out, (long long)d->n_in);
     QN_TRY(qn_big_alloc(&data, n, QN_MEM_WEIGHTS, err));
 
-    w = qn_xcalloc(1, sizeof *w);
-    w->kern = &cpu->kern;
+    w = weight_alloc(cpu, d, n, data);
     w->layout = layout;
-    w->dtype = d->dtype;
-    w->n_out = d->n_out;
-    w->n_in = d->n_in;
-    w->n_panel = (d->n_out + QN_PANEL - 1) / QN_PANEL;
-    w->panel_bytes = qn_panel_bytes(layout, d->n_in);
     w->file_row_bytes = d->n_in / qn_dtype_get(d->dtype)->block_elems *
                         qn_dtype_get(d->dtype)->block_bytes;
-    w->n_bytes = n;
-    w->data = data;
     *out = w;
     return QN_OK;
 }
@@ -142,6 +186,10 @@ void qn_cpu_weight_put(qn_weight *w, int64_t row0, int64_t n_row,
     const uint8_t *src = rows;
     int64_t row = row0, end = row0 + n_row;
 
+    for (; w->layout >= QN_LAYOUT_CB4 && row < end; row++)
+        qn_scaled_put(&w->scaled, w->layout, rows, row - row0, w->n_in,
+                      w->data + row / QN_PANEL * w->panel_bytes,
+                      row % QN_PANEL);
     while (row < end) {
         if (row % QN_PANEL == 0 && end - row >= QN_PANEL) {
             w->kern->pack[w->layout].fn(src, w->file_row_bytes, w->n_in,
@@ -185,7 +233,11 @@ void qn_weight_row(const qn_weight *w, int64_t row, float scale, bool add,
     const uint8_t *panel = w->data + row / QN_PANEL * w->panel_bytes;
 
     for (int64_t k = 0; k < w->n_in; k++) {
-        float v = scale * weight_at(w->layout, panel, row % QN_PANEL, k);
+        float v = scale *
+                  (w->layout >= QN_LAYOUT_CB4
+                       ? qn_scaled_at(&w->scaled, w->layout, panel,
+                                      row % QN_PANEL, k)
+                       : weight_at(w->layout, panel, row % QN_PANEL, k));
         y[k] = add ? y[k] + v : v;
     }
 }

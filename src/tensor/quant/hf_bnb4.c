@@ -447,7 +447,7 @@ static void bnb4_finish(const qn_qmat *m)
 #define BNB4_PARTS(type)                                             \
     {                                                                \
         {".weight", true, false}, {".weight.absmax", true, false},   \
-            {".weight.quant_map", true, false},                      \
+            {".weight.quant_map", true, true},                       \
             {".weight.quant_state.bitsandbytes__" type, true, true}, \
             {".weight.nested_absmax", false, false},                 \
         {                                                            \

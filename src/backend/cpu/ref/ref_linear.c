@@ -4,6 +4,7 @@
  * Quantized products follow the fast arithmetic exactly: integer sums per
  * block of 32, scaled and added in block order.
  */
+#include "backend/cpu/cpu_int.h"
 #include "backend/cpu/ref/ref.h"
 #include "tensor/half.h"
 
@@ -43,8 +44,17 @@ static void weights_at(qn_layout l, const uint8_t *panel, int k, float *w)
             w[i] = qn_f32_of_f16(h[i]) * (float)(q - 8);
         }
         break;
-    case QN_LAYOUT_N: break;
+    default: break; /* codes: see coded_ref */
     }
+}
+
+/* One k after the other of a panel of codes; the sum goes on from acc. */
+static void panel_coded(qn_layout l, const qn_tile *t, const uint8_t *w,
+                        const float *x, float *acc)
+{
+    for (int k = 0; k < t->n_k; k++)
+        for (int i = 0; i < QN_PANEL; i++)
+            acc[i] += qn_scaled_at(t->q, l, w, i, k) * x[k];
 }
 
 static void panel_f32(qn_layout l, const uint8_t *w, const float *x, int n_k,
@@ -110,6 +120,8 @@ static void run(const qn_tile *t, qn_layout l, qn_xform form)
                 acc[i] = 0;
             if (form == QN_X_BF16)
                 panel_bf16(l, w, x, t->n_k, acc);
+            else if (l >= QN_LAYOUT_CB4)
+                panel_coded(l, t, w, x, acc);
             else if (form == QN_X_F32)
                 panel_f32(l, w, x, t->n_k, acc);
             else
@@ -146,6 +158,26 @@ static void linear_q8_0_ref(const qn_tile *t)
 static void linear_q4_0_ref(const qn_tile *t)
 {
     run(t, QN_LAYOUT_Q4_0, QN_X_Q8_O8);
+}
+
+static void linear_cb4_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_CB4, QN_X_F32);
+}
+
+static void linear_a4_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_A4, QN_X_F32);
+}
+
+static void linear_a8_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_A8, QN_X_F32);
+}
+
+static void linear_f8_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_F8, QN_X_F32);
 }
 
 static void exact_bf16_ref(const qn_tile *t)
@@ -231,6 +263,10 @@ void qn_ref_linear(qn_kernels *k)
                             MAX_TOK},
         [QN_LAYOUT_Q4_0] = {"linear_q4_0_ref", linear_q4_0_ref, QN_X_Q8_O8,
                             MAX_TOK},
+        [QN_LAYOUT_CB4] = {"linear_cb4_ref", linear_cb4_ref, QN_X_F32, MAX_TOK},
+        [QN_LAYOUT_A4] = {"linear_a4_ref", linear_a4_ref, QN_X_F32, MAX_TOK},
+        [QN_LAYOUT_A8] = {"linear_a8_ref", linear_a8_ref, QN_X_F32, MAX_TOK},
+        [QN_LAYOUT_F8] = {"linear_f8_ref", linear_f8_ref, QN_X_F32, MAX_TOK},
     };
 
     memcpy(k->linear, fast, sizeof fast);

@@ -202,6 +202,50 @@ QN_INLINE vf v_high_bf16(vi d)
     return _mm256_castsi256_ps(
         _mm256_and_si256(d, _mm256_set1_epi32((int)0xffff0000)));
 }
+/* 16 bytes at p as f32. */
+QN_INLINE void v_panel_u8(const uint8_t *p, vf w[VP])
+{
+    w[0] = _mm256_cvtepi32_ps(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+    w[1] = _mm256_cvtepi32_ps(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8))));
+}
+/* A book of 16 values, and the one that bits [shift, shift + 4) name. */
+typedef struct v_book {
+    vf low, high;
+} v_book;
+QN_INLINE v_book v_book_load(const float *p)
+{
+    return (v_book){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+QN_INLINE vf v_lookup(v_book b, vi d, int shift)
+{
+    vi at = _mm256_srli_epi32(d, shift);
+    vf low = _mm256_permutevar8x32_ps(b.low, at);
+    vf high = _mm256_permutevar8x32_ps(b.high, at);
+    return _mm256_blendv_ps(low, high,
+                            _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
+}
+/* The f8_e4m3 byte at bits [shift, shift + 8). */
+QN_INLINE vf v_e4m3(vi d, int shift)
+{
+    vi b = _mm256_srli_epi32(d, shift);
+    vi mag = _mm256_and_si256(b, _mm256_set1_epi32(0x7f));
+    vi sign = _mm256_slli_epi32(_mm256_and_si256(b, _mm256_set1_epi32(0x80)),
+                                24);
+    vf v = _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(mag, 20)),
+                         _mm256_set1_ps(0x1p120f));
+    vi nan = _mm256_cmpeq_epi32(mag, _mm256_set1_epi32(0x7f));
+    v = _mm256_blendv_ps(v, _mm256_set1_ps(__builtin_nanf("")),
+                         _mm256_castsi256_ps(nan));
+    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_castps_si256(v), sign));
+}
+/* Rounded to f16 and back. */
+QN_INLINE vf v_round_f16(vf a)
+{
+    return _mm256_cvtph_ps(
+        _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 QN_INLINE vf v_field(vi d, int shift, int mask, int offset)
 {
     vi u = _mm256_and_si256(_mm256_srli_epi32(d, shift),

@@ -206,6 +206,43 @@ QN_INLINE vf v_high_bf16(vi d)
     return _mm512_castsi512_ps(
         _mm512_and_si512(d, _mm512_set1_epi32((int)0xffff0000)));
 }
+/* 16 bytes at p as f32. */
+QN_INLINE void v_panel_u8(const uint8_t *p, vf w[VP])
+{
+    w[0] = _mm512_cvtepi32_ps(
+        _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+/* A book of 16 values, and the one that bits [shift, shift + 4) name. */
+typedef struct v_book {
+    vf all;
+} v_book;
+QN_INLINE v_book v_book_load(const float *p)
+{
+    return (v_book){_mm512_loadu_ps(p)};
+}
+QN_INLINE vf v_lookup(v_book b, vi d, int shift)
+{
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(d, (unsigned)shift), b.all);
+}
+/* The f8_e4m3 byte at bits [shift, shift + 8). */
+QN_INLINE vf v_e4m3(vi d, int shift)
+{
+    vi b = _mm512_srli_epi32(d, (unsigned)shift);
+    vi mag = _mm512_and_si512(b, _mm512_set1_epi32(0x7f));
+    vi sign = _mm512_slli_epi32(_mm512_and_si512(b, _mm512_set1_epi32(0x80)),
+                                24);
+    vf v = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(mag, 20)),
+                         _mm512_set1_ps(0x1p120f));
+    vm nan = _mm512_cmpeq_epi32_mask(mag, _mm512_set1_epi32(0x7f));
+    v = _mm512_mask_mov_ps(v, nan, _mm512_set1_ps(__builtin_nanf("")));
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(v), sign));
+}
+/* Rounded to f16 and back. */
+QN_INLINE vf v_round_f16(vf a)
+{
+    return _mm512_cvtph_ps(
+        _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 /* (bits [shift, ...) & mask) - offset, as f32. */
 QN_INLINE vf v_field(vi d, int shift, int mask, int offset)
 {

@@ -1,0 +1,5 @@
+/* scaled_avx2.c - scaled_tmpl.h in avx2. */
+#include "backend/cpu/x86/x86.h"
+#include "backend/cpu/x86/v_avx2.h"
+
+#include "backend/cpu/x86/scaled_tmpl.h"

@@ -1,0 +1,5 @@
+/* scaled_avx512.c - scaled_tmpl.h in avx512. */
+#include "backend/cpu/x86/x86.h"
+#include "backend/cpu/x86/v_avx512.h"
+
+#include "backend/cpu/x86/scaled_tmpl.h"

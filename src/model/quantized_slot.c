@@ -1,0 +1,148 @@
+/* quantized_slot.c - quantized matrices on their way to the backend.
+ *
+ * A scheme's codes, scales and zero points are what the backend's coded weights
+ * are made of: only groups are brought to the sizes that it has (a scale is
+ * said several times where a group is larger). Nothing is rounded. What does
+ * not fit (groups in activation order, odd sizes) is decoded to f32. */
+#include "base/compiler.h"
+#include "base/mem.h"
+#include "model/net_int.h"
+
+#include <string.h>
+
+enum {
+    GROUP_MAX = 128, /* of the backend */
+    GROUP_MIN = 16,
+    PIECE_ROWS = 16
+};
+
+/* The largest of the backend's groups that the matrix's are made of; 0: none. */
+static int group_of(const qn_qmat *m)
+{
+    if (m->group >= m->n_in)
+        return GROUP_MAX;
+    for (int g = GROUP_MAX; g >= GROUP_MIN; g /= 2) {
+        if (m->group % g == 0)
+            return g;
+    }
+    return 0;
+}
+
+bool qn_codes_of(const qn_qmat *m, qn_weight_codes *c)
+{
+    const float *book = m->table_part < 0 ? m->table : m->part[m->table_part].p;
+    bool integer = !m->table && m->table_part < 0;
+    int group = group_of(m);
+    if (m->g_idx_part >= 0 || m->n_in % 8 || !group || (!integer && !book))
+        return false;
+    *c = (qn_weight_codes){.group = group, .round = m->round};
+    if (integer)
+        c->kind = m->bits <= 4 ? QN_CODE_INT4 : QN_CODE_INT8;
+    else
+        c->kind = m->bits == 4 ? QN_CODE_BOOK4 : QN_CODE_FP8;
+    if (c->kind == QN_CODE_BOOK4)
+        memcpy(c->book, book, sizeof c->book);
+    return c->kind == QN_CODE_BOOK4 || m->round == QN_F32;
+}
+
+/* Memory for PIECE_ROWS rows: as the scheme has them, as the backend wants
+ * them. */
+typedef struct piece {
+    qn_qrows rows, out;
+    float *f32;
+    void *scratch;
+} piece;
+
+static bool piece_make(piece *p, const qn_slot *s, const qn_qmat *m)
+{
+    size_t n = PIECE_ROWS * (size_t)s->n_in;
+    size_t groups = PIECE_ROWS * (size_t)qn_qmat_n_group(m);
+    if (!s->coded) {
+        p->f32 = qn_alloc(n, sizeof *p->f32);
+        p->scratch = qn_alloc(qn_qmat_scratch(m, PIECE_ROWS), 1);
+        return p->f32 && p->scratch;
+    }
+    size_t own = PIECE_ROWS * (size_t)(s->n_in / s->codes.group + 1);
+    p->rows.codes = p->out.codes = qn_alloc(n, 1);
+    p->rows.scales = qn_alloc(groups, sizeof(float));
+    p->rows.zeros = qn_alloc(groups, sizeof(float));
+    p->out.scales = qn_alloc(own, sizeof(float));
+    p->out.zeros = qn_alloc(own, sizeof(float));
+    return p->rows.codes && p->rows.scales && p->rows.zeros && p->out.scales &&
+           p->out.zeros;
+}
+
+static void piece_free(piece *p)
+{
+    qn_free(p->f32);
+    qn_free(p->scratch);
+    qn_free(p->rows.codes);
+    qn_free(p->rows.scales);
+    qn_free(p->rows.zeros);
+    qn_free(p->out.scales);
+    qn_free(p->out.zeros);
+}
+
+/* Scales and zeros of n rows, one for each of the backend's groups. */
+static void regroup(const qn_slot *s, const qn_qmat *m, int64_t n, piece *p)
+{
+    int64_t have = qn_qmat_n_group(m), group = s->codes.group;
+    int64_t want = (s->n_in + group - 1) / group;
+    for (int64_t r = 0; r < n; r++) {
+        for (int64_t g = 0; g < want; g++) {
+            int64_t from = r * have + g * group / m->group;
+            p->out.scales[r * want + g] = p->rows.scales[from];
+            p->out.zeros[r * want + g] = m->zeros ? p->rows.zeros[from]
+                                                  : m->zero;
+        }
+    }
+}
+
+static int64_t source_row(const qn_row_map *m, int64_t r)
+{
+    return r / m->block * m->stride + m->offset + r % m->block;
+}
+
+/* Rows [row, row + n) of the slot, by runs of rows that lie back to back. */
+static void take_rows(const qn_slot *s, const qn_qmat *m, int64_t row,
+                      int64_t n, piece *p)
+{
+    int64_t first = (int64_t)(s->first / (uint64_t)s->n_in);
+    int64_t groups = qn_qmat_n_group(m);
+    for (int64_t i = 0; i < n;) {
+        int64_t run = QN_MIN(s->rows.block - (row + i) % s->rows.block, n - i);
+        int64_t at = first + source_row(&s->rows, row + i);
+        if (s->coded) {
+            qn_qrows to = {p->rows.codes + i * s->n_in,
+                           p->rows.scales + i * groups,
+                           p->rows.zeros + i * groups};
+            m->scheme->unpack(m, at, run, &to);
+        } else {
+            qn_qmat_decode(m, at, run, p->scratch, p->f32 + i * s->n_in);
+        }
+        i += run;
+    }
+}
+
+int qn_load_quantized(const qn_net *net, const qn_ckpt *ck, const qn_slot *s,
+                      qn_err *err)
+{
+    qn_qmat m;
+    void *mem;
+    piece p = {0};
+    int rc = QN_OK;
+    QN_TRY(qn_ckpt_quant_open(ck, s->t, &m, &mem, err));
+    if (!piece_make(&p, s, &m))
+        rc = qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
+    for (int64_t r = 0; r < s->n_out && rc == QN_OK; r += PIECE_ROWS) {
+        int64_t n = QN_MIN(PIECE_ROWS, s->n_out - r);
+        take_rows(s, &m, r, n, &p);
+        if (s->coded)
+            regroup(s, &m, n, &p);
+        net->be->api->weight_put(s->w, r, n,
+                                 s->coded ? (const void *)&p.out : p.f32);
+    }
+    piece_free(&p);
+    qn_ckpt_quant_close(mem);
+    return rc;
+}

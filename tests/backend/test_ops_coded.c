@@ -1,0 +1,229 @@
+/* Weights that stay codes on the backend: products and rows of the layouts
+ * CB4, A4, A8 and F8 on every instruction set, against the definition
+ * (backend.h, qn_weight_codes) in double precision. */
+#include "backend/ops.h"
+
+#include "tensor/half.h"
+
+typedef struct coded {
+    qn_weight_codes c;
+    int64_t n_out, n_in;
+    qn_qrows rows;
+    float *w; /* [n_out, n_in] what the codes mean */
+} coded;
+
+static float meaning(const qn_weight_codes *c, uint8_t code, float scale,
+                     float zero)
+{
+    float v = c->kind == QN_CODE_BOOK4 ? c->book[code] * scale
+              : c->kind == QN_CODE_FP8 ? qn_f32_of_e4m3(code) * scale
+                                       : ((float)code - zero) * scale;
+    return c->round == QN_BF16  ? qn_f32_of_bf16(qn_bf16_of_f32(v))
+           : c->round == QN_F16 ? qn_f32_of_f16(qn_f16_of_f32(v))
+                                : v;
+}
+
+static coded coded_new(qn_code_kind kind, int group, qn_dtype round,
+                       int64_t n_out, int64_t n_in)
+{
+    coded d = {.c = {.kind = kind, .group = group, .round = round},
+               .n_out = n_out,
+               .n_in = n_in};
+    int64_t n_group = (n_in + group - 1) / group;
+    bool four = kind == QN_CODE_BOOK4 || kind == QN_CODE_INT4;
+    d.rows.codes = malloc((size_t)(n_out * n_in));
+    d.rows.scales = malloc((size_t)(n_out * n_group) * sizeof(float));
+    d.rows.zeros = malloc((size_t)(n_out * n_group) * sizeof(float));
+    d.w = malloc((size_t)(n_out * n_in) * sizeof(float));
+    for (int i = 0; i < 16; i++)
+        d.c.book[i] = rnd();
+    for (int64_t i = 0; i < n_out * n_group; i++) {
+        d.rows.scales[i] = rnd();
+        d.rows.zeros[i] = (float)rnd_int(four ? 16 : 256);
+    }
+    for (int64_t i = 0; i < n_out * n_in; i++) {
+        int64_t at = i / n_in * n_group + i % n_in / group;
+        int code = rnd_int(four ? 16 : 256);
+        if (kind == QN_CODE_FP8 && (code & 0x7f) == 0x7f)
+            code = 0; /* NaN */
+        d.rows.codes[i] = (uint8_t)code;
+        d.w[i] = meaning(&d.c, d.rows.codes[i], d.rows.scales[at],
+                         d.rows.zeros[at]);
+    }
+    return d;
+}
+
+static void coded_free(coded *d)
+{
+    free(d->rows.codes);
+    free(d->rows.scales);
+    free(d->rows.zeros);
+    free(d->w);
+}
+
+/* Handed over in two pieces that do not end with a panel. */
+static qn_weight *put(qn_backend *be, const coded *d)
+{
+    qn_weight_desc desc = {d->n_out, d->n_in, QN_F32, &d->c};
+    qn_err err = {0};
+    qn_weight *w;
+    if (be->api->weight_new(be, &desc, &w, &err) < 0)
+        fail_msg("%s", err.msg);
+    int64_t n_group = (d->n_in + d->c.group - 1) / d->c.group;
+    int64_t cut = d->n_out * 2 / 3;
+    qn_qrows rest = {d->rows.codes + cut * d->n_in,
+                     d->rows.scales + cut * n_group,
+                     d->rows.zeros + cut * n_group};
+    be->api->weight_put(w, cut, d->n_out - cut, &rest);
+    be->api->weight_put(w, 0, cut, &d->rows);
+    return w;
+}
+
+static void linear(qn_backend *be, const qn_weight *w, const mat *x, mat *y)
+{
+    qn_op op = {.kind = QN_OP_LINEAR,
+                .u.linear = {.x = x->p,
+                             .ldx = x->ld,
+                             .n_row = x->n_row,
+                             .n_part = 1,
+                             .part = {{.w = w, .y = y->p, .ldy = y->ld}},
+                             .scale = 1}};
+    be->api->exec(be, &op, 1);
+}
+
+static void rows_are_right(qn_backend *be, const qn_weight *w, const coded *d)
+{
+    mat y = mat_new(1, (int)d->n_in, 3, 1, 1);
+    for (int32_t r = 0; r < d->n_out; r += 5) {
+        qn_op op = {.kind = QN_OP_EMBED,
+                    .u.embed = {.table = w,
+                                .ids = &r,
+                                .n_row = 1,
+                                .scale = 1,
+                                .y = y.p,
+                                .ldy = y.ld}};
+        be->api->exec(be, &op, 1);
+        for (int64_t k = 0; k < d->n_in; k++)
+            check_at("row", r, k, y.p[k], d->w[r * d->n_in + k], 0);
+    }
+    mat_check(&y, "row");
+    mat_free(&y);
+}
+
+static void one_case(qn_isa isa, const coded *d, int n_row)
+{
+    qn_backend *be = open_cpu(isa, 2, n_row % 2);
+    qn_weight *w = put(be, d);
+    mat x = mat_new(n_row, (int)d->n_in, 5, 1, 1);
+    mat y = mat_new(n_row, (int)d->n_out, 7, 1, 1), one = mat_copy(&y);
+    linear(be, w, &x, &y);
+    mat_check(&y, "coded");
+    for (int r = 0; r < n_row; r++) {
+        mat xr = x, yr = one;
+        xr.p = mat_row(&x, r);
+        yr.p = mat_row(&one, r);
+        xr.n_row = yr.n_row = 1;
+        linear(be, w, &xr, &yr);
+        for (int64_t o = 0; o < d->n_out; o++) {
+            double sum = 0, abs = 0;
+            for (int64_t k = 0; k < d->n_in; k++) {
+                double p = (double)mat_row(&x, r)[k] *
+                           (double)d->w[o * d->n_in + k];
+                sum += p;
+                abs += fabs(p);
+            }
+            check_at("coded", r, o, mat_row(&y, r)[o], sum,
+                     qn_test_dot_bound((size_t)d->n_in, EPS32, abs));
+        }
+    }
+    mat_same(&y, &one, "a row alone");
+    rows_are_right(be, w, d);
+    mat_free(&x);
+    mat_free(&y);
+    mat_free(&one);
+    be->api->weight_free(be, w);
+    qn_backend_close(be);
+}
+
+static void kinds(qn_isa isa)
+{
+    static const struct {
+        qn_code_kind kind;
+        qn_dtype round;
+    } all[] = {
+        {QN_CODE_BOOK4, QN_F32}, {QN_CODE_BOOK4, QN_BF16},
+        {QN_CODE_BOOK4, QN_F16}, {QN_CODE_INT4, QN_F32},
+        {QN_CODE_INT8, QN_F32},  {QN_CODE_FP8, QN_F32},
+    };
+    static const int n_ins[] = {8, 96, 200, 2304};
+    for (size_t i = 0; i < QN_COUNTOF(all); i++) {
+        for (int group = 16; group <= 128; group *= 2) {
+            int n_in = n_ins[rnd_int(QN_COUNTOF(n_ins))];
+            coded d = coded_new(all[i].kind, group, all[i].round,
+                                17 + rnd_int(40), n_in);
+            for (int n = 1; n <= 14; n += 1 + rnd_int(4))
+                one_case(isa, &d, n);
+            coded_free(&d);
+        }
+    }
+}
+
+static void test_kinds(void **state)
+{
+    (void)state;
+    each_isa(kinds);
+}
+
+/* All 256 bytes of f8_e4m3, NaN among them. */
+static void bytes(qn_isa isa)
+{
+    coded d = coded_new(QN_CODE_FP8, 16, QN_F32, 16, 256);
+    float x[256], y[16];
+    for (int i = 0; i < 16; i++)
+        for (int k = 0; k < 256; k++)
+            d.rows.codes[i * 256 + k] = (uint8_t)(k + i);
+    for (int i = 0; i < 16 * 16; i++)
+        d.rows.scales[i] = 1;
+    qn_backend *be = open_cpu(isa, 1, true);
+    qn_weight *w = put(be, &d);
+    mat mx = {.p = x, .n_row = 1, .n_col = 256, .ld = 256};
+    mat my = {.p = y, .n_row = 1, .n_col = 16, .ld = 16};
+    for (int k = 0; k < 256; k++) {
+        memset(x, 0, sizeof x);
+        x[k] = 1;
+        linear(be, w, &mx, &my);
+        for (int i = 0; i < 16; i++)
+            assert_true(isnan(y[i])); /* 0 * NaN */
+    }
+    be->api->weight_free(be, w);
+    for (int i = 0; i < 16; i++)
+        for (int k = 0; k < 256; k++)
+            if ((d.rows.codes[i * 256 + k] & 0x7f) == 0x7f)
+                d.rows.codes[i * 256 + k] = 0;
+    w = put(be, &d);
+    for (int k = 0; k < 256; k++) {
+        memset(x, 0, sizeof x);
+        x[k] = 1;
+        linear(be, w, &mx, &my);
+        for (int i = 0; i < 16; i++)
+            assert_true(y[i] == qn_f32_of_e4m3(d.rows.codes[i * 256 + k]));
+    }
+    be->api->weight_free(be, w);
+    qn_backend_close(be);
+    coded_free(&d);
+}
+
+static void test_bytes(void **state)
+{
+    (void)state;
+    each_isa(bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
