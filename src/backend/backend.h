@@ -179,11 +179,12 @@ typedef struct qn_op_attn {
     int64_t ldq, ldo;
     int n_head;
     float scale;
-    float softcap;       /* 0: none */
-    int64_t window;      /* 0: none */
-    int64_t chunk;       /* 0: none */
-    const float *slopes; /* ALiBi [n_head] or NULL */
-    const float *sinks;  /* [n_head] or NULL       */
+    float softcap;        /* 0: none */
+    int64_t window;       /* 0: none */
+    int64_t chunk;        /* 0: none */
+    const float *slopes;  /* ALiBi [n_head] or NULL */
+    const float *sinks;   /* [n_head] or NULL       */
+    const float *q_scale; /* [n_row] host memory, factors on q, or NULL */
 } qn_op_attn;
 
 /* y = act(x) * mul * scale  (mul NULL: 1), elementwise [n_row, dim]; then, if
@@ -210,7 +211,10 @@ typedef struct qn_op_gather {
 typedef enum qn_route {
     QN_ROUTE_SOFTMAX,      /* softmax over all, then top k               */
     QN_ROUTE_TOPK_SOFTMAX, /* top k, then softmax over those             */
-    QN_ROUTE_SIGMOID       /* sigmoid each, then top k                   */
+    QN_ROUTE_SIGMOID,      /* sigmoid each, then top k                   */
+    QN_ROUTE_SPARSEMIX     /* SparseMixer (Liu et al. 2024): the best, with
+                              its softmax among those close to it, again and
+                              again without those chosen before */
 } qn_route;
 
 /* Chooses experts: ids and weights [n_row, k], by falling score, ties to the
@@ -220,7 +224,11 @@ typedef struct qn_op_route {
     int64_t ldl;
     int n_row, n_exp, k;
     qn_route kind;
-    bool renormalize;     /* weights of the k sum to 1                */
+    const float *expert_scale; /* [n_exp] on the weights, or NULL */
+    bool renormalize;          /* weights of the k sum to 1                */
+    float renorm_p;            /* ... or their p-norm; 0: 1                */
+    float jitter;         /* SPARSEMIX: close is (best - x) / max(|x|, best)
+                             <= 2 jitter                              */
     float scale;          /* factor on the weights                    */
     const float *bias;    /* [n_exp] added for the choice only, or NULL */
     int n_group, k_group; /* choose among the best k_group of n_group
@@ -232,7 +240,11 @@ typedef struct qn_op_route {
 } qn_op_route;
 
 /* y[r] (+)= sum_j weights[r][j] * down_e( act(gate_e x) * up_e x ), e =
- * ids[r][j], summed in the order j = 0..k-1. gate NULL: act(up_e x). */
+ * ids[r][j], summed in the order j = 0..k-1. gate NULL: act(up_e x).
+ *   x_weighted   the weight is on x instead of on what comes out
+ *   limit > 0    gate_e x at most limit, up_e x within +-limit
+ *   up_offset    added to up_e x (after the limit)
+ * With limit or up_offset, scratch is for 2 * d_ff. */
 typedef struct qn_op_experts {
     const float *x; /* [n_row, d_model] */
     float *y;
@@ -241,7 +253,11 @@ typedef struct qn_op_experts {
     const int32_t *ids;
     const float *weights;
     const qn_weight *const *gate, *const *up, *const *down; /* [n_exp] */
+    const float *gate_bias, *up_bias, *down_bias; /* [n_exp, ...] or NULL */
+    const float *bias; /* [d_model] on the sum, or NULL */
     qn_act act;
+    float limit, up_offset;
+    bool x_weighted;
     bool add;
     void *scratch; /* experts_scratch(n_row, k, d_model, d_ff) bytes */
 } qn_op_experts;
@@ -313,6 +329,89 @@ typedef struct qn_op_delta {
     const float *a, *dt_bias; /* [n_head]; a is negative */
 } qn_op_delta;
 
+typedef enum qn_curve {
+    QN_CURVE_CLIP, /* x within +-limit                                  */
+    QN_CURVE_TOP,  /* max(x - (mean + limit * deviation of the row), 0) */
+    QN_CURVE_XIELU /* xIELU (Huang 2024). param[0..3]: alpha_p and alpha_n
+                      before their softplus, beta, eps:
+                        x > 0: p x^2 + beta x
+                        else:  n (expm1(min(x, eps)) - x) + beta x
+                      p = softplus(alpha_p), n = beta + softplus(alpha_n) */
+} qn_curve;
+
+/* y = f(x), elementwise [n_row, dim]: functions with parameters, which few
+ * networks have. y may be x. */
+typedef struct qn_op_curve {
+    const float *x;
+    float *y;
+    int64_t ldx, ldy;
+    int n_row, dim;
+    qn_curve kind;
+    float limit;
+    const float *param[4];
+} qn_op_curve;
+
+/* y[r][g] = x[r][g], groups of dim elements; gx, gy: from a group to the next
+ * (gx 0: the same for all). */
+typedef struct qn_op_copy {
+    const float *x;
+    float *y;
+    int64_t ldx, gx, ldy, gy;
+    int n_row, n_group, dim;
+} qn_op_copy;
+
+/* Differential attention (Ye et al. 2024): y = a - l b, where x holds a and
+ * behind it b, [dim] each, and
+ *   l = exp(q1 . k1) - exp(q2 . k2) + init */
+typedef struct qn_op_diff {
+    const float *x; /* [n_row, 2 * dim] */
+    float *y;       /* [n_row, dim]     */
+    int64_t ldx, ldy;
+    int n_row, dim;
+    const float *q1, *k1, *q2, *k2; /* [n_lambda] */
+    int n_lambda;
+    float init;
+} qn_op_diff;
+
+/* One product per row and chosen expert, e = ids[r][j]:
+ *   weights NULL: y[r][j] = W_e x[r]                  x [n_row, n_in]
+ *   else:         y[r] = add y[r] + bias + sum_j weights[r][j] * W_e x[r][j] */
+typedef struct qn_op_pick {
+    const float *x, *bias;
+    float *y;
+    int64_t ldx, ldy;
+    int n_row, k;
+    const int32_t *ids;
+    const float *weights;
+    const qn_weight *const *w; /* [n_exp], each [n_out, n_in] */
+    bool add;
+} qn_op_pick;
+
+/* Alternating updates (Baykal et al. 2023): n streams of rows, stream j at
+ * y + j * stride. With a NULL, they are mixed, z being what they were:
+ *   y_j[r] = z_j[r] + sum_i c[r][j * n + i] z_i[r]
+ * else corrected by what became of the active one:
+ *   y_j[r] = z_j[r] + (1 + c[r][j]) * (a[r] - z_active[r]) */
+typedef struct qn_op_streams {
+    float *y;
+    int64_t stride, ldy;
+    int n, active; /* n <= QN_MAX_STREAMS */
+    int n_row, dim;
+    const float *c, *a;
+    int64_t ldc, lda;
+} qn_op_streams;
+
+#define QN_MAX_STREAMS 8
+
+/* y[r] = x[r] * sqrt(mean t[r]^2) / sqrt(max(mean x[r]^2, eps)). y may be x. */
+typedef struct qn_op_match {
+    const float *x, *t;
+    float *y;
+    int64_t ldx, ldt, ldy;
+    int n_row, dim;
+    float eps;
+} qn_op_match;
+
 typedef enum qn_op_kind {
     QN_OP_EMBED,
     QN_OP_NORM,
@@ -328,6 +427,12 @@ typedef enum qn_op_kind {
     QN_OP_CONV,
     QN_OP_SCAN,
     QN_OP_DELTA,
+    QN_OP_CURVE,
+    QN_OP_COPY,
+    QN_OP_DIFF,
+    QN_OP_PICK,
+    QN_OP_STREAMS,
+    QN_OP_MATCH,
     QN_OP_N
 } qn_op_kind;
 
@@ -350,6 +455,12 @@ typedef struct qn_op {
         qn_op_conv conv;
         qn_op_scan scan;
         qn_op_delta delta;
+        qn_op_curve curve;
+        qn_op_copy copy;
+        qn_op_diff diff;
+        qn_op_pick pick;
+        qn_op_streams streams;
+        qn_op_match match;
     } u;
 } qn_op;
 

@@ -56,7 +56,7 @@ static void name_make(const bind_ctx *b, qn_str *s, size_t n_prefix, int layer,
         name_add(s, qn_names_layer(b->names), layer);
     name_add(s, row->name, expert);
     if (bias)
-        qn_str_adds(s, ".bias");
+        qn_str_adds(s, row->flags & QN_NAME_BARE ? "_bias" : ".bias");
     else if (!(row->flags & QN_NAME_BARE))
         qn_str_adds(s, ".weight");
 }
@@ -209,14 +209,16 @@ static int pick_dtype(const bind_ctx *b, qn_slot *s)
 }
 
 static int check_tensor(const bind_ctx *b, const qn_slot *s,
-                        const qn_role_shape *shape, bool stacked)
+                        const qn_role_shape *shape, bool stacked, bool flat)
 {
-    int64_t want[3];
+    int64_t want[3], n_exp = qn_role_count(&b->net->hp, s->role);
     int n = 0;
-    if (stacked)
-        want[n++] = b->net->hp.n_exp;
+    if (stacked && !flat)
+        want[n++] = n_exp;
     if (s->kind == QN_VECTOR) {
-        int n_rows = s->bias ? 1 : shape->n_rows;
+        int64_t n_rows = !s->bias                    ? shape->n_rows
+                         : shape->kind == QN_EXPERTS ? n_exp
+                                                     : 1;
         if (n_rows > 1)
             want[n++] = n_rows;
         want[n++] = s->rows.total / n_rows;
@@ -227,6 +229,8 @@ static int check_tensor(const bind_ctx *b, const qn_slot *s,
         want[n++] = s->rows.total;
         want[n++] = s->n_in;
     }
+    if (stacked && flat)
+        want[0] *= n_exp;
     return check_shape(b, s->t, want, n);
 }
 
@@ -337,9 +341,16 @@ static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
         /* Quantizers turn the matrices of such modules round. */
         .transposed = !bias && !t->quant && (row->flags & QN_NAME_TRANSPOSED),
     };
+    if (bias && shape->kind == QN_EXPERTS) {
+        int64_t n_exp = b->net->hp.n_exp; /* their biases in one vector */
+        if (s.rows.stride == 0)
+            s.rows.stride = s.rows.total;
+        s.rows.total *= n_exp;
+        s.n_out *= n_exp;
+    }
     if (stacked)
         s.first = (uint64_t)expert * (uint64_t)s.rows.total * (uint64_t)s.n_in;
-    QN_TRY(check_tensor(b, &s, shape, stacked));
+    QN_TRY(check_tensor(b, &s, shape, stacked, row->flags & QN_NAME_FLAT));
     return slot_push(b, &s);
 }
 
@@ -350,7 +361,7 @@ static int bind_role(bind_ctx *b, qn_role role, int layer)
     if (!qn_role_shape_of(hp, role, layer, &shape))
         return QN_OK;
     if (shape.kind == QN_EXPERTS) {
-        for (int e = 0; e < hp->n_exp; e++)
+        for (int e = 0; e < qn_role_count(hp, role); e++)
             QN_TRY(bind_one(b, role, layer, e, &shape, false));
     } else if (!(role == QN_R_HEAD && hp->tied)) {
         QN_TRY(bind_one(b, role, layer, -1, &shape, false));
@@ -411,6 +422,22 @@ static void note_ignored(bind_ctx *b)
                n > 1 ? ", ..." : "");
 }
 
+/* A table of positions that is computed counts like one that is read. */
+static int plan_positions(bind_ctx *b)
+{
+    qn_net *net = b->net;
+    const qn_hparams *hp = &net->hp;
+    if (hp->pos != QN_POS_SINUS)
+        return QN_OK;
+    net->pos_table = (qn_weight_desc){hp->n_ctx_train + hp->pos_offset,
+                                      hp->d_model, QN_F32};
+    uint64_t n = net->be->api->weight_bytes(net->be, &net->pos_table);
+    if (!qn_add_u64(net->weight_bytes, n, &net->weight_bytes))
+        return qn_fail(b->err, QN_ENOMEM, "%s does not fit into any memory",
+                       qn_ckpt_path(b->ck));
+    return QN_OK;
+}
+
 static int bind_all(bind_ctx *b)
 {
     QN_TRY(find_prefix(b));
@@ -420,6 +447,7 @@ static int bind_all(bind_ctx *b)
         for (int r = QN_R_GLOBAL_N; r < QN_R_N; r++)
             QN_TRY(bind_role(b, (qn_role)r, l));
     QN_TRY(bind_rope_divisors(b));
+    QN_TRY(plan_positions(b));
     b->net->slopes_at = b->net->vector_bytes;
     if (b->net->hp.pos == QN_POS_ALIBI)
         b->net->vector_bytes +=

@@ -23,7 +23,7 @@ void qn_emit_norm(qn_fwd *f, const qn_part *w, const float *x, float *y,
 {
     qn_emit(f, QN_OP_NORM)->u.norm = (qn_op_norm){
         .rms = f->hp->rms,
-        .eps = f->hp->norm_eps,
+        .eps = f->eps,
         .n_row = f->n_row,
         .n_group = 1,
         .dim = dim,
@@ -82,12 +82,69 @@ float *qn_emit_narrow(qn_fwd *f, float *x)
         qn_emit_gather(f, p->table[i], p->table_out[i],
                        2 * f->hp->rope[i].n_freq);
     }
+    if (f->hp->d_ple) { /* the last layer's inputs */
+        int ld = f->hp->n_layer * f->hp->d_ple;
+        qn_emit_apart(f);
+        qn_emit_gather(f, p->ple + ld - f->hp->d_ple, p->ple_out, f->hp->d_ple);
+        f->ops[f->n_op - 1].u.gather.ldx = ld;
+    }
     f->h = p->h_out;
     f->x = p->x_out;
     f->table = p->table_out;
+    f->q_scale = p->q_scale_out;
     f->batch = f->out;
     f->n_row = f->out->n_row;
     return same ? p->h_out : p->x_out;
+}
+
+void qn_emit_rope(qn_fwd *f, int layer, float *x, int64_t ldx, int n_head,
+                  int d_head)
+{
+    int kind = f->hp->layer[layer].rope;
+    const qn_rope_hp *r = &f->hp->rope[kind];
+    qn_emit(f, QN_OP_ROPE)->u.rope = (qn_op_rope){
+        .table = f->table[kind],
+        .n_freq = r->n_freq,
+        .interleaved = r->interleaved,
+        .n_row = f->n_row,
+        .n_head = n_head,
+        .d_head = d_head,
+        .x = x,
+        .ldx = ldx,
+    };
+}
+
+void qn_emit_copy(qn_fwd *f, qn_op_copy how)
+{
+    how.n_row = f->n_row;
+    qn_emit(f, QN_OP_COPY)->u.copy = how;
+}
+
+void qn_emit_route(qn_fwd *f, const qn_part *router, const float *bias,
+                   const float *x)
+{
+    const qn_hparams *hp = f->hp;
+    qn_pass *p = f->p;
+    qn_emit_linear(f, router, x, hp->d_model, p->route_logits, hp->n_exp,
+                   QN_EPI_STORE, QN_ACT_NONE, 1);
+    qn_emit(f, QN_OP_ROUTE)->u.route = (qn_op_route){
+        .logits = p->route_logits,
+        .ldl = hp->n_exp,
+        .n_row = f->n_row,
+        .n_exp = hp->n_exp,
+        .k = hp->n_exp_used,
+        .kind = hp->route,
+        .renormalize = hp->route_renorm,
+        .renorm_p = hp->renorm_p,
+        .jitter = hp->route_jitter,
+        .scale = hp->route_scale * hp->residual_scale,
+        .bias = bias,
+        .n_group = hp->n_group,
+        .k_group = hp->k_group,
+        .group_max = hp->group_max,
+        .ids = p->route_ids,
+        .weights = p->route_weights,
+    };
 }
 
 bool qn_emit_to_branch(const qn_fwd *f)

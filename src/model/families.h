@@ -9,7 +9,7 @@
 #include "model/hparams.h"
 #include "model/keys.h"
 
-#define QN_FAMILY_DEFAULTS 24
+#define QN_FAMILY_DEFAULTS 28
 
 struct qn_names;
 
@@ -17,8 +17,9 @@ struct qn_names;
 typedef enum qn_slide {
     QN_SLIDE_NONE,
     QN_SLIDE_ALL,
-    QN_SLIDE_EVERY, /* all but each n-th: sliding_window_pattern    */
-    QN_SLIDE_FROM   /* from max_window_layers on, use_sliding_window */
+    QN_SLIDE_EVERY,        /* all but each n-th: sliding_window_pattern    */
+    QN_SLIDE_FROM,         /* from max_window_layers on, use_sliding_window */
+    QN_SLIDE_ROTATED_CHUNK /* not sliding: rotated layers in chunks */
 } qn_slide;
 
 /* What a layer is, when config.json does not tell. */
@@ -47,16 +48,21 @@ typedef struct qn_family {
 
     qn_slide slide;
     qn_layer_kind kind;
-    bool no_attn;    /* no layer ever attends: heads in the configuration are
+    bool no_attn;   /* no layer ever attends: heads in the configuration are
                        those of the recurrent layers */
-    bool no_ff;      /* no layer has a feed-forward */
-    bool one_block;  /* a layer is attention, or recurrent, or a feed-forward */
-    bool embed_sqrt; /* embeddings times sqrt(d_model) */
-    bool gelu_is_tanh; /* files say "gelu" where the tanh form was trained */
-    bool nope_full;    /* full layers do not rotate where others slide */
-    bool pos_named;    /* rotates only if position_embedding_type says so */
-    bool alibi_scaled; /* slopes are multiplied like q . k */
-    bool o_unbiased;   /* attention_bias means q, k, v alone */
+    bool no_ff;     /* no layer has a feed-forward */
+    bool one_block; /* a layer is attention, or recurrent, or a feed-forward */
+    /* What no rope_parameters and no rope_scaling mean: JSON, NULL: plain. */
+    const char *rope_default;
+    bool embed_sqrt;    /* embeddings times sqrt(d_model) */
+    bool act_fixed;     /* whatever hidden_act says */
+    bool yarn_sharpens; /* q . k times mscale_all_dim's factor, squared */
+    bool last_full;     /* the last layer never slides */
+    bool gelu_is_tanh;  /* files say "gelu" where the tanh form was trained */
+    bool nope_full;     /* full layers do not rotate where others slide */
+    bool pos_named;     /* rotates only if position_embedding_type says so */
+    bool alibi_scaled;  /* slopes are multiplied like q . k */
+    bool o_unbiased;    /* attention_bias means q, k, v alone */
     bool gguf_interleaved; /* converters reorder q and k rows so that the
                               rotation pairs neighbours */
     const struct qn_names *names;

@@ -49,7 +49,7 @@ static void embed(qn_fwd *f)
     if (projected)
         qn_emit_linear(f, &top[QN_R_PROJ_IN], y, hp->d_embed, f->h, hp->d_model,
                        QN_EPI_STORE, QN_ACT_NONE, 1);
-    if (hp->pos == QN_POS_LEARNED)
+    if (hp->pos == QN_POS_LEARNED || hp->pos == QN_POS_SINUS)
         qn_emit(f, QN_OP_EMBED)->u.embed = (qn_op_embed){
             .table = top[QN_R_POS_EMBED].w,
             .ids = f->p->pos_ids,
@@ -94,7 +94,7 @@ static void one_layer(qn_fwd *f, int i, bool last_mixer)
 {
     const qn_hparams *hp = f->hp;
     const qn_layer_hp *l = &hp->layer[i];
-    bool only_wanted = last_mixer && f->out->n_row < f->n_row;
+    bool only_wanted = last_mixer && !hp->n_alt && f->out->n_row < f->n_row;
     const float *x = NULL;
     if (l->attn || l->rec) {
         float *y = mixer_input(f, i);
@@ -114,14 +114,47 @@ static void one_layer(qn_fwd *f, int i, bool last_mixer)
         qn_blk_rec_out(f, i, only_wanted);
     if (l->attn)
         qn_blk_attn_out(f, i);
+    if (hp->laurel_rank)
+        qn_blk_laurel(f, i);
     if (!l->ff)
         return;
     if (!hp->parallel)
         x = mlp_input(f, i);
-    if (l->moe)
+    if (l->moe && hp->moe_beside)
+        qn_blk_moe_beside(f, i, x);
+    else if (l->moe)
         qn_blk_moe(f, i, x);
     else
         qn_blk_mlp(f, i, x);
+}
+
+/* What is round a layer in Gemma 3n and 4. */
+static void layer_and_inputs(qn_fwd *f, int i, bool last_mixer)
+{
+    const qn_hparams *hp = f->hp;
+    const qn_part *p = f->net->layer[i].p;
+    int d = hp->d_model;
+    if (hp->n_alt)
+        qn_blk_alt_predict(f, i);
+    one_layer(f, i, last_mixer);
+    if (f->n_row == 0)
+        return;
+    if (hp->n_alt) {
+        qn_blk_alt_correct(f, i);
+    } else if (hp->d_ple) {
+        qn_blk_ple_mix(f, i, f->h);
+        qn_emit_norm(f, &p[QN_R_PLE_POST_NORM], f->p->branch, f->h, f->h, d);
+    }
+    if (hp->layer_scale)
+        qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){
+            .x = f->h,
+            .y = f->h,
+            .ldx = d,
+            .ldy = d,
+            .n_row = f->n_row,
+            .dim = d,
+            .scale = f->net->layer_scale[i],
+        };
 }
 
 /* ---- end --------------------------------------------------------------- */
@@ -178,6 +211,8 @@ static void wanted_rows(qn_fwd *f, const qn_batch *b)
         prev = row;
         prev_span = s;
     }
+    for (int i = 0; i < b->n_out; i++)
+        f->p->q_scale_out[i] = f->p->q_scale[b->out_rows[i]];
     *f->out = (qn_batch){.n_row = b->n_out, .n_span = n, .spans = out};
 }
 
@@ -193,18 +228,32 @@ int qn_forward_build(qn_pass *p, const qn_batch *batch)
         .n_row = batch->n_row,
         .h = p->h,
         .x = p->x,
+        .eps = p->net->hp.norm_eps,
         .table = p->table,
+        .q_scale = p->q_scale,
         .out = &p->out,
     };
     int n_layer = f.hp->n_layer;
     wanted_rows(&f, batch);
     rope_tables(&f);
     embed(&f);
+    if (f.hp->layer_norm_eps > 0)
+        f.eps = f.hp->layer_norm_eps;
     int last_mixer = n_layer - 1;
     while (!f.hp->layer[last_mixer].attn && !f.hp->layer[last_mixer].rec)
         last_mixer--;
+    if (f.hp->d_ple)
+        qn_blk_ple_inputs(&f);
+    if (f.hp->n_alt)
+        qn_blk_alt_split(&f);
     for (int i = 0; i < n_layer && f.n_row > 0; i++)
-        one_layer(&f, i, i == last_mixer);
+        layer_and_inputs(&f, i, i == last_mixer);
+    if (f.hp->n_alt) {
+        qn_blk_alt_join(&f);
+        if (f.out->n_row < f.n_row)
+            qn_emit_narrow(&f, f.h);
+    }
+    f.eps = f.hp->norm_eps;
     if (f.n_row > 0)
         head(&f);
     return f.n_op;

@@ -24,20 +24,43 @@
 
 /* ---- features ---------------------------------------------------------- */
 
+static int hp_mla(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    qn_mla_hp *m = &hp->mla;
+    m->q_rank = qn_key_int(k, QN_K_Q_RANK, 0);
+    QN_TRY(qn_key_need(k, QN_K_KV_RANK, &m->kv_rank, err));
+    QN_TRY(qn_key_need(k, QN_K_D_NOPE, &m->d_nope, err));
+    QN_TRY(qn_key_need(k, QN_K_D_ROPE, &m->d_rope, err));
+    QN_TRY(qn_key_need(k, QN_K_D_V, &hp->d_v, err));
+    hp->d_head = m->d_nope + m->d_rope;
+    hp->n_kv = hp->n_head;
+    return QN_OK;
+}
+
 static int hp_heads(qn_hparams *hp, const qn_keys *k, qn_err *err)
 {
     QN_TRY(qn_key_need(k, QN_K_N_HEAD, &hp->n_head, err));
     hp->n_kv = qn_key_int(k, QN_K_N_KV, hp->n_head);
+    if (hp->attn_experts) /* each brings a query head per kv head */
+        hp->n_head = hp->n_kv * qn_key_int(k, QN_K_N_EXP_USED, 1);
+    bool mla = k->v[QN_K_KV_RANK].set;
     if (k->v[QN_K_MULTI_QUERY].set && !qn_key_true(k, QN_K_GROUPED, false))
         hp->n_kv = qn_key_true(k, QN_K_MULTI_QUERY, false) ? 1 : hp->n_head;
-    if (!k->v[QN_K_D_HEAD].set && hp->d_model % hp->n_head != 0)
+    if (!mla && !k->v[QN_K_D_HEAD].set && hp->d_model % hp->n_head != 0)
         return qn_fail(err, QN_EFORMAT,
                        HP_DOC ": %s (%d) is not a multiple of %s (%d), and "
                               "there is no head_dim",
                        qn_key_name(k, QN_K_D_MODEL), hp->d_model,
                        qn_key_name(k, QN_K_N_HEAD), hp->n_head);
     hp->d_head = qn_key_int(k, QN_K_D_HEAD, hp->d_model / hp->n_head);
-    hp->d_v = hp->d_head;
+    hp->d_v = hp->diff ? 2 * hp->d_head : hp->d_head;
+    if (mla)
+        QN_TRY(hp_mla(hp, k, err));
+    if (hp->diff && (hp->n_kv % 2 || hp->n_head % 2))
+        return qn_fail(err, QN_EUNSUP,
+                       HP_DOC ": differential attention with %d heads and %d "
+                              "key heads: both should be even",
+                       hp->n_head, hp->n_kv);
     if (hp->n_head % hp->n_kv != 0)
         return qn_fail(err, QN_EFORMAT,
                        HP_DOC ": %s (%d) is not a multiple of %s (%d)",
@@ -75,7 +98,8 @@ static int hp_sizes(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
         return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is missing",
                        qn_key_name(k, QN_K_N_CTX));
     hp->n_ctx_train = (int64_t)qn_key_num(k, QN_K_N_CTX, 0);
-    if (hp->pos == QN_POS_LEARNED && hp->n_ctx_train > 1 << 24)
+    bool table = hp->pos == QN_POS_LEARNED || hp->pos == QN_POS_SINUS;
+    if (table && hp->n_ctx_train > 1 << 24)
         return qn_fail(err, QN_EFORMAT,
                        HP_DOC ": %s: a table of %lld positions",
                        qn_key_name(k, QN_K_N_CTX), (long long)hp->n_ctx_train);
@@ -115,9 +139,13 @@ static int hp_act(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                   qn_err *err)
 {
     const qn_value *v = &k->v[QN_K_ACT];
-    if (!v->set || (fam->gelu_is_tanh && strcmp(v->name, "hidden_act") == 0 &&
-                    strcmp(json_string_value(v->json), "gelu") == 0))
+    if (!v->set || fam->act_fixed ||
+        (fam->gelu_is_tanh && strcmp(v->name, "hidden_act") == 0 &&
+         strcmp(json_string_value(v->json), "gelu") == 0))
         return QN_OK;
+    if (hp->xielu && strcmp(json_string_value(v->json), "xielu") == 0)
+        return QN_OK;
+    hp->xielu = false;
     return qn_act_read(v, &hp->act, err);
 }
 
@@ -183,11 +211,34 @@ static void hp_biases(qn_hparams *hp, const qn_keys *k, const qn_family *fam)
     hp->head_bias = qn_key_true(k, QN_K_HEAD_BIAS, hp->head_bias);
 }
 
+/* A list by layers whose members must not differ. */
+static int hp_even(const qn_keys *k, qn_key key, qn_err *err)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)k->v[key].json, i, v)
+    {
+        if (json_number_value(v) != k->v[key].num)
+            return qn_fail(err, QN_EUNSUP,
+                           HP_DOC ": %s differs from layer to layer, which is "
+                                  "not supported",
+                           qn_key_name(k, key));
+    }
+    return QN_OK;
+}
+
 /* Experts in groups, of which the best few are open to the choice. */
 static int hp_expert_groups(qn_hparams *hp, const qn_keys *k, qn_err *err)
 {
     int n = qn_key_int(k, QN_K_N_GROUP, 1), open;
     open = qn_key_int(k, QN_K_K_GROUP, n);
+    const char *how = json_string_value(k->v[QN_K_GROUP_METHOD].json);
+    if (how && strcmp(how, "greedy") == 0)
+        n = 1;
+    else if (how && strcmp(how, hp->group_max ? "group_limited_greedy"
+                                              : "noaux_tc") != 0)
+        return qn_fail(err, QN_EUNSUP, HP_DOC ": %s \"%s\" is not known",
+                       qn_key_name(k, QN_K_GROUP_METHOD), how);
     if (n <= 1 || open >= n)
         return QN_OK;
     if (hp->n_exp % n != 0 || hp->n_exp / n * open < hp->n_exp_used)
@@ -203,6 +254,10 @@ static int hp_expert_groups(qn_hparams *hp, const qn_keys *k, qn_err *err)
 static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
 {
     hp->n_exp = qn_key_int(k, QN_K_N_EXP, 0);
+    if (k->v[QN_K_MOE_ON].set && !qn_key_true(k, QN_K_MOE_ON, false))
+        hp->n_exp = 0;
+    QN_TRY(hp_even(k, QN_K_N_EXP, err));
+    QN_TRY(hp_even(k, QN_K_N_EXP_USED, err));
     if (hp->n_exp == 0) { /* the shared one is the feed-forward */
         hp->d_ff = qn_key_int(k, QN_K_D_FF_SHARED, hp->d_ff);
         return QN_OK;
@@ -213,6 +268,7 @@ static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
                        qn_key_name(k, QN_K_N_EXP_USED), hp->n_exp_used,
                        hp->n_exp);
     hp->d_ff_exp = qn_key_int(k, QN_K_D_FF_EXP, hp->d_ff);
+    hp->d_ff = qn_key_int(k, QN_K_D_FF_DENSE, hp->d_ff);
     int64_t shared = (int64_t)qn_key_int(k, QN_K_N_SHARED, 0) * hp->d_ff_exp;
     if (shared > 1 << 24)
         return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is %d",
@@ -222,6 +278,16 @@ static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
     hp->route_renorm = qn_key_true(k, QN_K_ROUTE_RENORM, hp->route_renorm);
     hp->route_scale = (float)qn_key_num(k, QN_K_ROUTE_SCALE, 1);
     hp->route_bias = qn_key_true(k, QN_K_ROUTE_BIASED, hp->route_bias);
+    hp->route_jitter = (float)qn_key_num(k, QN_K_ROUTE_JITTER, 0);
+    hp->exp_limit = (float)qn_key_num(k, QN_K_EXP_LIMIT, 0);
+    if (k->v[QN_K_ROUTE_NORM_P].given) {
+        hp->renorm_p = (float)qn_key_num(k, QN_K_ROUTE_NORM_P, 0);
+        hp->route_renorm = hp->renorm_p > 0;
+    }
+    if (hp->route == QN_ROUTE_SPARSEMIX && hp->n_exp_used != 2)
+        return qn_fail(err, QN_EUNSUP,
+                       HP_DOC ": %s is %d; SparseMixer routes to 2 experts",
+                       qn_key_name(k, QN_K_N_EXP_USED), hp->n_exp_used);
     return hp_expert_groups(hp, k, err);
 }
 
@@ -239,6 +305,8 @@ static void hp_ends(qn_hparams *hp, const qn_keys *k, const qn_family *fam)
     if (qn_key_int(k, QN_K_PARALLEL_NORMS,
                    qn_key_true(k, QN_K_GROUPED, false) ? 2 : 1) == 2)
         hp->shared_norm = false;
+    hp->qkv_clip = (float)qn_key_num(k, QN_K_QKV_CLIP, 0);
+    hp->pos_empty = (int64_t)qn_key_num(k, QN_K_PAD, -1);
     if (qn_key_true(k, QN_K_ALIBI, false))
         hp->pos = QN_POS_ALIBI;
     hp->tied = qn_key_true(k, QN_K_TIED, hp->tied);
@@ -301,20 +369,30 @@ static int hp_list(const qn_hparams *hp, const qn_keys *k, qn_key key,
     return QN_OK;
 }
 
-/* Is layer i local ("sliding")? -1 when the entry is of no kind we know. */
-static int hp_local(const json_t *types, int i)
+typedef enum hp_reach {
+    HP_FULL,
+    HP_SLIDES,
+    HP_CHUNKED,
+    HP_UNKNOWN
+} hp_reach;
+
+/* What the list says of layer i. */
+static hp_reach hp_listed_reach(const json_t *types, int i)
 {
-    static const char *const names[][2] = {{"full_attention",
-                                            "sliding_attention"},
-                                           {"global", "local"}};
+    static const struct {
+        const char *name;
+        hp_reach reach;
+    } names[] = {
+        {"full_attention", HP_FULL},       {"global", HP_FULL},
+        {"sliding_attention", HP_SLIDES},  {"local", HP_SLIDES},
+        {"chunked_attention", HP_CHUNKED},
+    };
     const char *t = json_string_value(json_array_get(types, (size_t)i));
     for (size_t n = 0; t && n < QN_COUNTOF(names); n++) {
-        for (int local = 0; local < 2; local++) {
-            if (strcmp(t, names[n][local]) == 0)
-                return local;
-        }
+        if (strcmp(t, names[n].name) == 0)
+            return names[n].reach;
     }
-    return -1;
+    return HP_UNKNOWN;
 }
 
 /* GPT-Neo's attention_types: [[["global", "local"], 6]] as a list of layers,
@@ -358,23 +436,24 @@ static int hp_window_every(const qn_keys *k, int *out, qn_err *err)
     return QN_OK;
 }
 
-/* Which layers slide, into layer[].window as 0 or 1. */
+/* Which layers slide or are chunked, into window and chunk as 0 or 1. */
 static int hp_sliding(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                       const json_t *types, qn_err *err)
 {
     int every, from = qn_key_int(k, QN_K_WINDOW_FROM, 0);
+    int64_t chunk = (int64_t)qn_key_num(k, QN_K_CHUNK, 0);
     QN_TRY(hp_window_every(k, &every, err));
     for (int i = 0; i < hp->n_layer; i++) {
-        int slides = 0;
+        hp_reach reach;
         if (types && !hp->rec.kind) /* else rec.c has read them */
-            slides = hp_local(types, i);
+            reach = hp_listed_reach(types, i);
         else if (fam->slide == QN_SLIDE_EVERY)
-            slides = (i + 1) % every != 0;
+            reach = (i + 1) % every != 0;
         else if (fam->slide == QN_SLIDE_FROM)
-            slides = i >= from;
+            reach = i >= from;
         else
-            slides = fam->slide == QN_SLIDE_ALL;
-        if (slides < 0) {
+            reach = fam->slide == QN_SLIDE_ALL;
+        if (reach == HP_UNKNOWN || (reach == HP_CHUNKED && chunk == 0)) {
             const char *t = json_string_value(json_array_get(types, (size_t)i));
             return qn_fail(err, QN_EUNSUP,
                            HP_DOC ": layer %d is of type \"%s\", which is not "
@@ -382,7 +461,8 @@ static int hp_sliding(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                                   "sliding_attention are)",
                            i, t ? t : "?");
         }
-        hp->layer[i].window = slides;
+        hp->layer[i].window = reach == HP_SLIDES;
+        hp->layer[i].chunk = reach == HP_CHUNKED ? chunk : 0;
     }
     return QN_OK;
 }
@@ -439,14 +519,28 @@ static int hp_positions(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
         if (fam->nope_full && any_slides && l->window == 0)
             rotates = false;
         l->rope = !rotates ? -1 : l->window > 0 && hp->n_rope > 1;
+        if (fam->slide == QN_SLIDE_ROTATED_CHUNK && rotates &&
+            !k->v[QN_K_LAYER_TYPES].json)
+            l->chunk = (int64_t)qn_key_num(k, QN_K_CHUNK, 0);
     }
     return QN_OK;
+}
+
+static bool hp_lists(const json_t *list, int i)
+{
+    size_t at;
+    json_t *v;
+    json_array_foreach((json_t *)list, at, v)
+    {
+        if (json_integer_value(v) == i)
+            return true;
+    }
+    return false;
 }
 
 static bool hp_is_moe(const qn_hparams *hp, const qn_keys *k,
                       const json_t *types, int i)
 {
-    size_t at;
     const char *type = json_string_value(json_array_get(types, (size_t)i));
     if (type)
         return hp->n_exp > 0 && strcmp(type, "sparse") == 0;
@@ -456,13 +550,182 @@ static bool hp_is_moe(const qn_hparams *hp, const qn_keys *k,
     int last = qn_key_int(k, QN_K_MOE_LAST, -1);
     if (i < qn_key_int(k, QN_K_DENSE_FIRST, 0) || (last >= 0 && i > last))
         return false;
-    json_t *v;
-    json_array_foreach((json_t *)k->v[QN_K_MLP_ONLY].json, at, v)
-    {
-        if (json_integer_value(v) == i)
-            return false;
-    }
+    if (hp_lists(k->v[QN_K_MLP_ONLY].json, i))
+        return false;
+    if (json_is_array(k->v[QN_K_MOE_LAYERS].json))
+        return hp->n_exp > 0 && hp_lists(k->v[QN_K_MOE_LAYERS].json, i);
     return hp->n_exp > 0 && (i + 1) % qn_key_int(k, QN_K_SPARSE_STEP, 1) == 0;
+}
+
+/* ---- layers that differ ------------------------------------------------ */
+
+/* What per_layer_config says of a layer, by number. */
+static int hp_override(const json_t *o, int i, qn_layer_hp *l, qn_err *err)
+{
+    char name[16];
+    const char *key;
+    json_t *v;
+    snprintf(name, sizeof name, "%d", i);
+    json_object_foreach(json_object_get(o, name), key, v)
+    {
+        json_int_t n = json_integer_value(v);
+        if (n < 1 || n > 1 << 16)
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": per_layer_config: %s of layer %d", key, i);
+        if (strcmp(key, "head_dim") == 0)
+            l->d_head = l->d_v = (int)n;
+        else if (strcmp(key, "num_key_value_heads") == 0)
+            l->n_kv = (int)n;
+        else
+            return qn_fail(err, QN_EUNSUP,
+                           HP_DOC ": per_layer_config: %s is not supported",
+                           key);
+    }
+    return QN_OK;
+}
+
+/* The gate's rows from how many deviations on, if a share of them is to be
+ * zero: the normal distribution's quantile, by halving. */
+static float hp_quantile(double share)
+{
+    double lo = -10, hi = 10;
+    for (int i = 0; i < 100; i++) {
+        double mid = (lo + hi) / 2;
+        if (0.5 * erfc(-mid / M_SQRT2) < share)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return (float)lo;
+}
+
+static int hp_sparse(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    const json_t *list;
+    QN_TRY(hp_list(hp, k, QN_K_ACT_SPARSE, &list, err));
+    bool usual = !k->v[QN_K_ACT_SPARSE].json && hp->n_alt && hp->n_layer > 10;
+    for (int i = 0; i < hp->n_layer; i++) {
+        double share = list ? json_number_value(json_array_get(list, (size_t)i))
+                            : 0;
+        if (usual && i < 10)
+            share = 0.95;
+        if (!(share >= 0 && share < 1))
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": activation_sparsity_pattern: %g", share);
+        hp->layer[i].act_cut = share > 0 ? hp_quantile(share) : 0;
+    }
+    return QN_OK;
+}
+
+/* The last layers read the keys and values of the last one before them that
+ * slides as they do. */
+static int hp_shared_kv(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    int first = hp->n_layer - qn_key_int(k, QN_K_N_KV_SHARED, 0);
+    bool wide = qn_key_true(k, QN_K_DOUBLE_WIDE, false);
+    for (int i = QN_MAX(first, 1); i < hp->n_layer && first > 0; i++) {
+        qn_layer_hp *l = &hp->layer[i];
+        int j = first - 1;
+        while (j >= 0 && (hp->layer[j].window > 0) != (l->window > 0))
+            j--;
+        if (j < 0)
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": layer %d has no earlier layer of its kind "
+                                  "to share keys with",
+                           i);
+        l->kv_from = j;
+        l->d_ff *= wide ? 2 : 1;
+        hp->d_ff = QN_MAX(hp->d_ff, l->d_ff);
+    }
+    return QN_OK;
+}
+
+static int hp_layer_dims(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    const json_t *d_ff, *own = k->v[QN_K_PER_LAYER].json;
+    bool k_is_v = qn_key_true(k, QN_K_K_EQ_V, false);
+    d_ff = json_is_array(k->v[QN_K_D_FF].json) ? k->v[QN_K_D_FF].json : NULL;
+    if (d_ff && json_array_size(d_ff) != (size_t)hp->n_layer)
+        return qn_fail(err, QN_EFORMAT, HP_DOC ": %s should list %d layers",
+                       qn_key_name(k, QN_K_D_FF), hp->n_layer);
+    for (int i = 0; i < hp->n_layer; i++) {
+        qn_layer_hp *l = &hp->layer[i];
+        bool full = l->window == 0;
+        l->n_kv = hp->n_kv;
+        l->d_head = hp->d_head;
+        l->d_v = hp->d_v;
+        l->d_ff = d_ff
+                      ? (int)json_integer_value(json_array_get(d_ff, (size_t)i))
+                      : hp->d_ff;
+        l->kv_from = i;
+        l->k_is_v = k_is_v && full;
+        if (full && !own && k->v[QN_K_D_HEAD_FULL].set)
+            l->d_head = l->d_v = qn_key_int(k, QN_K_D_HEAD_FULL, 0);
+        if (full && !own && k_is_v)
+            l->n_kv = qn_key_int(k, QN_K_N_KV_FULL, l->n_kv);
+        QN_TRY(hp_override(own, i, l, err));
+        if (l->n_kv > 0 && hp->n_head % l->n_kv != 0)
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": layer %d: %d heads for %d heads of keys",
+                           i, hp->n_head, l->n_kv);
+        if ((int64_t)hp->n_head * l->d_head > 1 << 22)
+            return qn_fail(err, QN_EFORMAT,
+                           HP_DOC ": layer %d: heads of %d elements", i,
+                           l->d_head);
+    }
+    QN_TRY(hp_shared_kv(hp, k, err));
+    return hp_sparse(hp, k, err);
+}
+
+/* Layers of one rotation have heads of one width. */
+static int hp_check_heads(const qn_hparams *hp, qn_err *err)
+{
+    for (int i = 0; i < hp->n_layer; i++)
+        for (int j = 0; j < i; j++) {
+            const qn_layer_hp *a = &hp->layer[i], *b = &hp->layer[j];
+            if (a->rope >= 0 && a->rope == b->rope && a->d_head != b->d_head)
+                return qn_fail(err, QN_EUNSUP,
+                               HP_DOC ": layers %d and %d rotate heads of "
+                                      "different widths",
+                               j, i);
+            if (a->kv_from == j &&
+                (a->d_head != b->d_head || a->n_kv != b->n_kv))
+                return qn_fail(err, QN_EFORMAT,
+                               HP_DOC ": layer %d cannot read the keys of "
+                                      "layer %d",
+                               i, j);
+        }
+    return QN_OK;
+}
+
+/* What layers are, before rotations are known. */
+static int hp_layer_kinds(qn_hparams *hp, const qn_keys *k,
+                          const qn_family *fam, qn_err *err)
+{
+    hp->layer = qn_xcalloc((size_t)hp->n_layer, sizeof *hp->layer);
+    QN_TRY(qn_rec_layers(hp, k, fam, err));
+    QN_TRY(hp_windows(hp, k, fam, err));
+    if (fam->last_full)
+        hp->layer[hp->n_layer - 1].window = 0;
+    return hp_layer_dims(hp, k, err);
+}
+
+static int hp_streams(qn_hparams *hp, const qn_keys *k, qn_err *err)
+{
+    hp->d_ple = qn_key_int(k, QN_K_D_PLE, 0);
+    hp->ple_vocab = qn_key_int(k, QN_K_PLE_VOCAB, hp->n_vocab);
+    hp->n_alt = qn_key_int(k, QN_K_N_ALT, 0);
+    hp->alt_active = qn_key_int(k, QN_K_ALT_ACTIVE, 0);
+    hp->alt_scale = qn_key_true(k, QN_K_ALT_SCALE, false);
+    hp->laurel_rank = qn_key_int(k, QN_K_LAUREL, 0);
+    if ((hp->n_alt && hp->alt_active >= hp->n_alt) ||
+        (int64_t)hp->n_layer * hp->d_ple > 1 << 24)
+        return qn_fail(err, QN_EFORMAT,
+                       HP_DOC ": %s %d of %d, or %d layers with %s %d",
+                       qn_key_name(k, QN_K_ALT_ACTIVE), hp->alt_active,
+                       hp->n_alt, hp->n_layer, "hidden_size_per_layer_input",
+                       hp->d_ple);
+    return QN_OK;
 }
 
 static int hp_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
@@ -477,16 +740,27 @@ static int hp_layers(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
     hp->alibi_scale = fam->alibi_scaled ? (float)scale : 1;
     bool by_layer = qn_key_true(k, QN_K_ATTN_BY_LAYER, false);
     const json_t *mlp_types;
+    bool tuned = qn_key_true(k, QN_K_Q_TUNING, false);
+    if (tuned) {
+        hp->q_beta = (float)qn_key_num(k, QN_K_Q_BETA, 0.1);
+        hp->q_floor = (int64_t)qn_key_num(k, QN_K_Q_FLOOR, 8192);
+        hp->q_shift = 1;
+    }
+    if (fam->yarn_sharpens) {
+        double m = (double)hp->rope[0].mscale_all;
+        scale *= m * m;
+    }
     QN_TRY(hp_list(hp, k, QN_K_MLP_TYPES, &mlp_types, err));
 
-    hp->layer = qn_xcalloc((size_t)hp->n_layer, sizeof *hp->layer);
-    QN_TRY(qn_rec_layers(hp, k, fam, err));
-    QN_TRY(hp_windows(hp, k, fam, err));
     QN_TRY(hp_positions(hp, k, fam, err));
     for (int i = 0; i < hp->n_layer; i++) {
         hp->layer[i].attn_scale = (float)(by_layer ? scale / (i + 1) : scale);
         if (!fam->one_block)
             hp->layer[i].moe = hp_is_moe(hp, k, mlp_types, i);
+        hp->layer[i].q_scaled = hp->q_beta != 0 &&
+                                (!tuned || hp->layer[i].rope < 0);
+        hp->layer[i].qk_norm = hp->qk_norm != QN_QK_NONE &&
+                               (!hp->qk_norm_bare || hp->layer[i].rope >= 0);
     }
     return QN_OK;
 }
@@ -509,9 +783,12 @@ static int hp_fill(qn_hparams *hp, qn_keys *k, const json_t *config,
     const json_t *pos = k->v[QN_K_POS_TYPE].json;
     if (fam->pos_named && (!pos || strcmp(json_string_value(pos), "rope") != 0))
         hp->pos = QN_POS_NONE;
+    QN_TRY(hp_streams(hp, k, err));
+    QN_TRY(hp_layer_kinds(hp, k, fam, err));
     if (hp->pos == QN_POS_ROPE)
         QN_TRY(qn_rope_read(hp, k, err));
     QN_TRY(hp_layers(hp, k, fam, err));
+    QN_TRY(hp_check_heads(hp, err));
     return qn_keys_done(k, fam->type, err);
 }
 

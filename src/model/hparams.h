@@ -31,6 +31,7 @@ typedef enum qn_pos {
     QN_POS_NONE,
     QN_POS_ROPE,
     QN_POS_LEARNED, /* table added to the embeddings, from pos_offset on */
+    QN_POS_SINUS,   /* ... computed, as in fairseq                       */
     QN_POS_ALIBI
 } qn_pos;
 
@@ -40,7 +41,8 @@ typedef enum qn_rope_scaling {
     QN_ROPE_DYNAMIC, /* NTK, by length */
     QN_ROPE_LLAMA3,
     QN_ROPE_YARN,
-    QN_ROPE_LONGROPE /* two sets of factors, by length */
+    QN_ROPE_LONGROPE,    /* two sets of factors, by length */
+    QN_ROPE_PROPORTIONAL /* the first n_turn frequencies, the others still */
 } qn_rope_scaling;
 
 /* One kind of rotary embedding (Gemma 3 has two: global and local layers).
@@ -48,14 +50,16 @@ typedef enum qn_rope_scaling {
 typedef struct qn_rope_hp {
     qn_rope_scaling scaling;
     double theta;
+    int n_turn; /* proportional */
     int n_freq; /* half of the rotated elements per head; >= 1 */
     bool interleaved;
     double factor;
-    double low_freq, high_freq;        /* llama3                              */
-    double beta_fast, beta_slow;       /* yarn                                */
-    bool truncate;                     /* yarn: round the bounds              */
-    int64_t orig_ctx;                  /* the length that it was trained with */
-    float table_scale;                 /* on cos and sin                      */
+    double low_freq, high_freq;  /* llama3                              */
+    double beta_fast, beta_slow; /* yarn                                */
+    bool truncate;               /* yarn: round the bounds              */
+    int64_t orig_ctx;            /* the length that it was trained with */
+    float mscale_all;            /* yarn: factor of mscale_all_dim, else 1 */
+    float table_scale;           /* on cos and sin                      */
     float *short_factor, *long_factor; /* longrope [n_freq], or NULL    */
     float *divisors; /* of the frequencies (GGUF) [n_freq], or NULL     */
 } qn_rope_hp;
@@ -95,11 +99,28 @@ typedef struct qn_rec_hp {
     bool norm_shared; /* ... by one weight                                */
 } qn_rec_hp;
 
+/* Multi-head latent attention (DeepSeek V2): keys and values come from a
+ * vector of kv_rank per position through one norm, queries maybe from one of
+ * q_rank; d_rope more elements of a key are rotated and common to all heads. */
+typedef struct qn_mla_hp {
+    int kv_rank, q_rank; /* 0: no latent vector */
+    int d_nope, d_rope;  /* d_head = their sum  */
+    float norm_eps;
+} qn_mla_hp;
+
 typedef struct qn_layer_hp {
+    int n_kv, d_head, d_v, d_ff; /* of this layer                          */
+    int kv_from;      /* whose keys and values it reads: its own, or those of
+                         an earlier layer                               */
+    bool k_is_v;      /* values are the keys before their norm          */
+    float act_cut;    /* the gate's rows count from mean + act_cut
+                         deviations on; 0: all                          */
     int rope;         /* index into rope[], -1: no rotation here        */
     int64_t window;   /* sliding window, 0: none                        */
     int64_t chunk;    /* chunked attention, 0: none                     */
     float attn_scale; /* on q . k                                       */
+    bool q_scaled;    /* q grows with its position: qn_hparams.q_beta   */
+    bool qk_norm;     /* of the kind qn_hparams.qk_norm                 */
     bool attn, rec;   /* what mixes positions: either, both or neither  */
     bool ff;          /* has a feed-forward                             */
     bool moe;         /* ... which is a mixture of experts              */
@@ -123,18 +144,32 @@ typedef struct qn_hparams {
     bool norm_bare; /* neither weight nor bias */
     bool final_norm;
     float norm_eps;
-    bool embed_norm; /* on the embeddings (Bloom) */
+    float layer_norm_eps; /* of the norms in layers; 0: norm_eps */
+    bool embed_norm;      /* on the embeddings (Bloom) */
     qn_qk_norm qk_norm;
     bool qk_norm_last; /* after rotation, else before */
+    bool qk_norm_bare; /* without a weight, on rotated layers alone (Llama 4) */
 
     /* positions */
     qn_pos pos;
     int pos_offset;
+    int64_t pos_empty; /* row of the table that is zero (padding), -1: none */
     int n_rope;
     qn_rope_hp rope[QN_ROPE_KINDS];
 
     /* attention */
+    bool v_norm; /* of each head, without a weight */
+    qn_mla_hp mla;
+    bool diff;         /* differential attention: pairs of heads, of which
+                       the second is subtracted; d_v is that of a pair */
+    bool attn_experts; /* queries and output by chosen experts (JetMoe) */
     float attn_softcap;
+    float qkv_clip; /* q, k, v within +-, 0: free */
+    bool sinks;     /* one more logit per head    */
+    /* q at position i times 1 + q_beta * log(1 + floor((i + q_shift) /
+     * q_floor)); 0: not */
+    float q_beta;
+    int64_t q_floor, q_shift;
     float alibi_scale; /* on the slopes */
     float attn_in_scale, attn_out_scale;
     bool gate_in_q;   /* q's matrix has the gate, head by head       */
@@ -149,6 +184,7 @@ typedef struct qn_hparams {
 
     /* feed-forward */
     bool gated;
+    bool xielu; /* the activation has parameters in each layer */
     qn_act act;
     bool mlp_bias;
     float ff_gate_scale, ff_out_scale; /* before act; on what is added */
@@ -157,12 +193,28 @@ typedef struct qn_hparams {
     int n_exp, n_exp_used, d_ff_exp;
     qn_route route;
     bool route_renorm;
+    float renorm_p; /* by the p-norm; 0: their sum */
+    float route_jitter;
+    bool router_bias;
+    bool exp_bias;
+    bool moe_bias;                  /* one bias on the experts' sum */
+    bool moe_beside;                /* the dense feed-forward stays (Gemma 4) */
+    float exp_limit, exp_up_offset; /* backend.h: qn_op_experts */
+    bool exp_x_weighted;
     float route_scale;
     bool route_bias;      /* added to the scores for the choice alone  */
     int n_group, k_group; /* choice among the best groups; 0: no groups */
     bool group_max;       /* a group counts by its best, else best two */
     int d_ff_shared;      /* one more expert that every row visits; 0: none   */
     bool shared_gated;    /* ... times sigmoid of a product with x          */
+
+    /* Gemma 3n and 4: more inputs of each layer, from a second embedding;
+     * streams of alternating updates; a low-rank path beside attention */
+    int d_ple, ple_vocab;
+    bool layer_scale; /* a factor on what leaves a layer */
+    int n_alt, alt_active;
+    bool alt_scale;
+    int laurel_rank;
 
     /* ends */
     float embed_scale;

@@ -19,6 +19,7 @@
 typedef enum key_kind {
     KEY_I,
     KEY_N,
+    KEY_L,
     KEY_F,
     KEY_B,
     KEY_S,
@@ -164,6 +165,24 @@ static int key_number(const key_row *row, const char *name, const json_t *v,
     return QN_OK;
 }
 
+/* A number, or the largest of a list of them. */
+static int key_numbers(const key_row *row, const char *name, const json_t *v,
+                       double *out, qn_err *err)
+{
+    size_t i;
+    json_t *one;
+    if (!json_is_array(v) || json_array_size(v) == 0)
+        return key_number(row, name, v, out, err);
+    *out = -INFINITY;
+    json_array_foreach((json_t *)v, i, one)
+    {
+        double d;
+        QN_TRY(key_number(row, name, one, &d, err));
+        *out = fmax(*out, d);
+    }
+    return QN_OK;
+}
+
 static int key_value(const key_row *row, const char *name, const json_t *v,
                      qn_value *out, qn_err *err)
 {
@@ -173,6 +192,7 @@ static int key_value(const key_row *row, const char *name, const json_t *v,
             return QN_OK;
         QN_TRY(key_number(row, name, v, &out->num, err));
         break;
+    case KEY_L: QN_TRY(key_numbers(row, name, v, &out->num, err)); break;
     case KEY_I:
     case KEY_F: QN_TRY(key_number(row, name, v, &out->num, err)); break;
     case KEY_B:
@@ -191,17 +211,30 @@ static int key_value(const key_row *row, const char *name, const json_t *v,
     return QN_OK;
 }
 
+static bool key_equal(const json_t *a, const json_t *b)
+{
+    if (json_is_number(a) && json_is_number(b))
+        return json_number_value(a) == json_number_value(b);
+    return json_equal(a, b);
+}
+
 /* Does it say what the family's mathematics are anyway? */
 static bool key_expected(const qn_family *fam, const char *name,
                          const json_t *v)
 {
-    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-    qn_str s;
-    qn_str_init(&s);
-    qn_str_addf(&s, "%s=%s", name, text ? text : "");
-    free(text);
-    bool found = word_index(fam->expects, s.p) >= 0;
-    qn_str_deinit(&s);
+    size_t n = strlen(name);
+    bool found = false;
+    for (const char *p = fam->expects; p && *p && !found;) {
+        size_t m = strcspn(p, " ");
+        if (m > n + 1 && memcmp(p, name, n) == 0 && p[n] == '=') {
+            json_t *want = json_loadb(p + n + 1, m - n - 1, JSON_DECODE_ANY,
+                                      NULL);
+            found = key_equal(want, v);
+            json_decref(want);
+        }
+        p += m;
+        p += strspn(p, " ");
+    }
     return found;
 }
 
@@ -266,11 +299,18 @@ int qn_keys_read(qn_keys *k, const json_t *config, const qn_family *fam,
         out->set = true;
         out->num = fam->defaults[i].num;
     }
+    if (fam->rope_default && !k->v[QN_K_ROPE_NEW].set &&
+        !k->v[QN_K_ROPE_OLD].set) {
+        k->own = json_loads(fam->rope_default, 0, NULL);
+        k->v[QN_K_ROPE_NEW].set = true;
+        k->v[QN_K_ROPE_NEW].json = k->own;
+    }
     return QN_OK;
 }
 
 void qn_keys_deinit(qn_keys *k)
 {
+    json_decref(k->own);
     qn_str_deinit(&k->unknown);
 }
 

@@ -191,6 +191,8 @@ static int load_vector(qn_net *net, const qn_ckpt *ck, const qn_slot *s,
         v[i] += 1.0f;
     float *dst = net->vectors + s->vec_at / sizeof(float);
     net->be->api->write(net->be, dst, v, n * sizeof *v);
+    if (s->role == QN_R_LAYER_SCALE)
+        net->layer_scale[s->layer] = v[0];
     qn_parts *parts = s->layer < 0 ? &net->top : &net->layer[s->layer];
     if (s->bias)
         parts->p[s->role].b = dst;
@@ -217,6 +219,29 @@ static void load_slopes(qn_net *net)
     free(v);
 }
 
+/* Positions as fairseq counts them: sines of all frequencies, then cosines;
+ * the row of the padding token is empty. */
+static int load_sinusoids(qn_net *net, qn_err *err)
+{
+    const qn_hparams *hp = &net->hp;
+    int n = hp->d_model / 2;
+    qn_weight_desc d = net->pos_table;
+    float *row = qn_xcalloc((size_t)hp->d_model, sizeof *row);
+    int rc = net->be->api->weight_new(net->be, &d, &net->pos_weight, err);
+    for (int64_t i = 0; i < d.n_out && rc == QN_OK; i++) {
+        for (int j = 0; j < n; j++) {
+            float f = expf((float)j * (float)(-log(10000.0) / (n - 1)));
+            float a = (float)i * f;
+            row[j] = i == hp->pos_empty ? 0 : sinf(a);
+            row[n + j] = i == hp->pos_empty ? 0 : cosf(a);
+        }
+        net->be->api->weight_put(net->pos_weight, i, 1, row);
+    }
+    net->top.p[QN_R_POS_EMBED].w = net->pos_weight;
+    free(row);
+    return rc;
+}
+
 static int load_vectors(qn_net *net, const qn_ckpt *ck, qn_err *err)
 {
     load_buf raw = {0}, f32 = {0};
@@ -239,9 +264,9 @@ static void put_weight(qn_net *net, const qn_slot *s)
         parts->p[s->role].w = s->w;
         return;
     }
-    qn_weight ***e = &parts->exp[s->role - QN_R_EXP_GATE];
+    qn_weight ***e = &parts->exp[qn_role_stack(s->role)];
     if (!*e)
-        *e = qn_xcalloc((size_t)net->hp.n_exp, sizeof **e);
+        *e = qn_xcalloc((size_t)qn_role_count(&net->hp, s->role), sizeof **e);
     (*e)[s->expert] = s->w;
 }
 
@@ -385,9 +410,10 @@ static int load_matrices(qn_net *net, const qn_ckpt *ck,
     else
         load_thread(&job, 0, 1);
     pthread_mutex_destroy(&job.lock);
-    if (job.rc == QN_OK && params->progress)
-        params->progress(params->progress_user, net->file_bytes,
-                         net->file_bytes);
+    if (job.rc == QN_OK && params->progress &&
+        !params->progress(params->progress_user, net->file_bytes,
+                          net->file_bytes))
+        job.rc = qn_fail(err, QN_ECANCEL, "loading was interrupted");
 out:
     qn_vec_deinit(&job.tasks);
     return job.rc;
@@ -402,6 +428,8 @@ int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
     net->vectors = v;
     if (net->hp.pos == QN_POS_ALIBI)
         load_slopes(net);
+    if (net->hp.pos == QN_POS_SINUS)
+        QN_TRY(load_sinusoids(net, err));
     QN_TRY(load_vectors(net, ck, err));
     return load_matrices(net, ck, params, err);
 }

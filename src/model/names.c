@@ -463,6 +463,149 @@ static const qn_name bitnet_rows[] = {
 };
 const qn_names qn_names_bitnet = {&qn_names_llama, NULL, TABLE(bitnet_rows)};
 
+/* The experts as blocks of 4-bit floats, or expanded. */
+static const qn_name gpt_oss_rows[] = {
+    {R(SINKS), "self_attn.sinks", 0, QN_NAME_BARE},
+    {R(ROUTER), "mlp.router", 0, 0},
+    {R(EXP_GATE), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP_MIX,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+    {R(EXP_GATE), "mlp.experts.gate_up_proj_blocks", QN_CUT_GATE_UP_MIX,
+     QN_NAME_BARE},
+    {R(EXP_UP), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP_MIX,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+    {R(EXP_UP), "mlp.experts.gate_up_proj_blocks", QN_CUT_GATE_UP_MIX,
+     QN_NAME_BARE},
+    {R(EXP_DOWN), "mlp.experts.down_proj", 0,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+    {R(EXP_DOWN), "mlp.experts.down_proj_blocks", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_gpt_oss = {&qn_names_llama, NULL, TABLE(gpt_oss_rows)};
+
+static const qn_name llama4_rows[] = {
+    {R(GATE), "feed_forward.gate_proj", 0, 0},
+    {R(UP), "feed_forward.up_proj", 0, 0},
+    {R(DOWN), "feed_forward.down_proj", 0, 0},
+    {R(ROUTER), "feed_forward.router", 0, 0},
+    {R(EXP_GATE), "feed_forward.experts.gate_up_proj", QN_CUT_GATE_UP,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+    {R(EXP_UP), "feed_forward.experts.gate_up_proj", QN_CUT_GATE_UP,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+    {R(EXP_DOWN), "feed_forward.experts.down_proj", 0,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+    {R(SHARED_GATE), "feed_forward.shared_expert.gate_proj", 0, 0},
+    {R(SHARED_UP), "feed_forward.shared_expert.up_proj", 0, 0},
+    {R(SHARED_DOWN), "feed_forward.shared_expert.down_proj", 0, 0},
+};
+const qn_names qn_names_llama4 = {&qn_names_llama, NULL, TABLE(llama4_rows)};
+
+static const qn_name apertus_rows[] = {
+    {R(ATTN_NORM), "attention_layernorm", 0, 0},
+    {R(MLP_NORM), "feedforward_layernorm", 0, 0},
+    {R(XIELU_P), "mlp.act_fn.alpha_p", 0, QN_NAME_BARE},
+    {R(XIELU_N), "mlp.act_fn.alpha_n", 0, QN_NAME_BARE},
+    {R(XIELU_BETA), "mlp.act_fn.beta", 0, QN_NAME_BARE},
+    {R(XIELU_EPS), "mlp.act_fn.eps", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_apertus = {&qn_names_llama, NULL, TABLE(apertus_rows)};
+
+static const qn_name dbrx_rows[] = {
+    {R(ATTN_NORM), "norm_attn_norm.norm_1", 0, 0},
+    {R(Q), "norm_attn_norm.attn.Wqkv", QN_CUT_QKV, 0},
+    {R(K), "norm_attn_norm.attn.Wqkv", QN_CUT_QKV, 0},
+    {R(V), "norm_attn_norm.attn.Wqkv", QN_CUT_QKV, 0},
+    {R(O), "norm_attn_norm.attn.out_proj", 0, 0},
+    {R(MLP_NORM), "norm_attn_norm.norm_2", 0, 0},
+    {R(ROUTER), "ffn.router.layer", 0, 0},
+    {R(EXP_GATE), "ffn.experts.mlp.w1", 0, QN_NAME_BARE | QN_NAME_FLAT},
+    {R(EXP_UP), "ffn.experts.mlp.v1", 0, QN_NAME_BARE | QN_NAME_FLAT},
+    {R(EXP_DOWN), "ffn.experts.mlp.w2", 0,
+     QN_NAME_BARE | QN_NAME_FLAT | QN_NAME_TRANSPOSED},
+};
+const qn_names qn_names_dbrx = {&qn_names_mpt, NULL, TABLE(dbrx_rows)};
+
+static const qn_name phimoe_rows[] = {
+    {R(ROUTER), "block_sparse_moe.gate", 0, 0},
+    {R(ROUTER), "mlp.router", 0, 0},
+};
+const qn_names qn_names_phimoe = {&qn_names_mixtral, NULL, TABLE(phimoe_rows)};
+
+static const qn_name xglm_rows[] = {
+    {R(FINAL_NORM), "layer_norm", 0, 0},
+};
+const qn_names qn_names_xglm = {&qn_names_opt, NULL, TABLE(xglm_rows)};
+
+/* DeepSeek's attention with its experts */
+static const qn_name mla_rows[] = {
+    {R(Q_A), "self_attn.q_a_proj", 0, 0},
+    {R(Q_A_NORM), "self_attn.q_a_layernorm", 0, 0},
+    {R(KV_A), "self_attn.kv_a_proj_with_mqa", 0, 0},
+    {R(KV_A_NORM), "self_attn.kv_a_layernorm", 0, 0},
+    {R(Q), "self_attn.q_proj", 0, 0},
+    {R(Q), "self_attn.q_b_proj", 0, 0},
+    {R(K), "self_attn.kv_b_proj", QN_CUT_KV_HEADS, 0},
+    {R(V), "self_attn.kv_b_proj", QN_CUT_KV_HEADS, 0},
+};
+const qn_names qn_names_mla = {&qn_names_deepseek, NULL, TABLE(mla_rows)};
+
+static const qn_name diffllama_rows[] = {
+    {R(DIFF_Q1), "self_attn.lambda_q1", 0, QN_NAME_BARE},
+    {R(DIFF_K1), "self_attn.lambda_k1", 0, QN_NAME_BARE},
+    {R(DIFF_Q2), "self_attn.lambda_q2", 0, QN_NAME_BARE},
+    {R(DIFF_K2), "self_attn.lambda_k2", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_diffllama = {&qn_names_llama, NULL,
+                                     TABLE(diffllama_rows)};
+
+static const qn_name jetmoe_rows[] = {
+    {R(K), "self_attention.kv_proj", QN_CUT_KV, 0},
+    {R(V), "self_attention.kv_proj", QN_CUT_KV, 0},
+    {R(ATTN_ROUTER), "self_attention.experts.router.layer", 0, 0},
+    {R(EXP_Q), "self_attention.experts.input_linear", 0, 0},
+    {R(EXP_O), "self_attention.experts.output_linear", 0, 0},
+    {R(ATTN_MOE_BIAS), "self_attention.experts.bias", 0, QN_NAME_BARE},
+    {R(ROUTER), "mlp.router.layer", 0, 0},
+    {R(EXP_GATE), "mlp.input_linear", QN_CUT_GATE_UP, 0},
+    {R(EXP_UP), "mlp.input_linear", QN_CUT_GATE_UP, 0},
+    {R(EXP_DOWN), "mlp.output_linear", 0, 0},
+    {R(MOE_BIAS), "mlp.bias", 0, QN_NAME_BARE},
+};
+const qn_names qn_names_jetmoe = {&qn_names_llama, NULL, TABLE(jetmoe_rows)};
+
+/* Gemma 3n and 4: inputs of each layer */
+static const qn_name gemma3n_rows[] = {
+    {R(PLE_EMBED), "embed_tokens_per_layer", 0, 0},
+    {R(PLE_PROJ), "per_layer_model_projection", 0, 0},
+    {R(PLE_NORM), "per_layer_projection_norm", 0, 0},
+    {R(PLE_GATE), "per_layer_input_gate", 0, 0},
+    {R(PLE_OUT), "per_layer_projection", 0, 0},
+    {R(PLE_POST_NORM), "post_per_layer_input_norm", 0, 0},
+    {R(ALT_PROJ), "altup_projections.%d", 0, 0},
+    {R(ALT_UNPROJ), "altup_unembed_projections.%d", 0, 0},
+    {R(ALT_ROUTER), "altup.modality_router", 0, 0},
+    {R(ALT_ROUTER_NORM), "altup.router_norm", 0, 0},
+    {R(ALT_PREDICT), "altup.prediction_coefs", 0, 0},
+    {R(ALT_CORRECT), "altup.correction_coefs", 0, 0},
+    {R(ALT_SCALE), "altup.correct_output_scale", 0, QN_NAME_BARE},
+    {R(LAUREL_LEFT), "laurel.linear_left", 0, 0},
+    {R(LAUREL_RIGHT), "laurel.linear_right", 0, 0},
+    {R(LAUREL_NORM), "laurel.post_laurel_norm", 0, 0},
+};
+const qn_names qn_names_gemma3n = {&qn_names_gemma2, NULL, TABLE(gemma3n_rows)};
+
+static const qn_name gemma4_rows[] = {
+    {R(LAYER_SCALE), "layer_scalar", 0, QN_NAME_BARE},
+    {R(ROUTER), "router.proj", 0, 0},
+    {R(ROUTER_NORM), "router.scale", 0, QN_NAME_BARE},
+    {R(EXP_SCALE), "router.per_expert_scale", 0, QN_NAME_BARE},
+    {R(EXP_GATE), "experts.gate_up_proj", QN_CUT_GATE_UP, QN_NAME_BARE},
+    {R(EXP_UP), "experts.gate_up_proj", QN_CUT_GATE_UP, QN_NAME_BARE},
+    {R(EXP_DOWN), "experts.down_proj", 0, QN_NAME_BARE},
+    {R(MLP_OWN_NORM), "post_feedforward_layernorm_1", 0, 0},
+    {R(EXP_NORM), "pre_feedforward_layernorm_2", 0, 0},
+    {R(EXP_POST_NORM), "post_feedforward_layernorm_2", 0, 0},
+};
+const qn_names qn_names_gemma4 = {&qn_names_gemma3n, NULL, TABLE(gemma4_rows)};
+
 /* ---- GGUF -------------------------------------------------------------- */
 
 /* Converters turn fused tensors of any order into q, k, v one after the
@@ -474,15 +617,23 @@ static const qn_name gguf_rows[] = {
     {R(FINAL_NORM), "output_norm", 0, 0},
     {R(HEAD), "output", 0, 0},
     {R(ATTN_NORM), "attn_norm", 0, 0},
+    {R(Q_A), "attn_q_a", 0, 0},
+    {R(Q_A_NORM), "attn_q_a_norm", 0, 0},
+    {R(KV_A), "attn_kv_a_mqa", 0, 0},
+    {R(KV_A_NORM), "attn_kv_a_norm", 0, 0},
     {R(Q), "attn_q", 0, 0},
+    {R(Q), "attn_q_b", 0, 0},
     {R(Q), "attn_qkv", QN_CUT_QKV, 0},
     {R(K), "attn_k", 0, 0},
     {R(K), "attn_qkv", QN_CUT_QKV, 0},
+    {R(K), "attn_kv_b", QN_CUT_KV_HEADS, 0},
     {R(V), "attn_v", 0, 0},
     {R(V), "attn_qkv", QN_CUT_QKV, 0},
+    {R(V), "attn_kv_b", QN_CUT_KV_HEADS, 0},
     {R(O), "attn_output", 0, 0},
     {R(ATTN_GATE), "attn_gate", 0, 0},
     {R(O_NORM), "attn_sub_norm", 0, 0},
+    {R(SINKS), "attn_sinks", 0, 0},
     {R(Q_NORM), "attn_q_norm", 0, 0},
     {R(K_NORM), "attn_k_norm", 0, 0},
     {R(ATTN_POST_NORM), "post_attention_norm", 0, 0},
@@ -554,15 +705,47 @@ const char *qn_role_name(qn_role role)
         [R(EMBED_NORM)] = "embedding norm",
         [R(PROJ_IN)] = "input projection",
         [R(PROJ_OUT)] = "output projection",
+        [R(PLE_EMBED)] = "embedding of layer inputs",
+        [R(PLE_PROJ)] = "projection to layer inputs",
+        [R(PLE_NORM)] = "norm of layer inputs",
+        [R(ALT_PROJ)] = "projection to a stream",
+        [R(ALT_UNPROJ)] = "projection from a stream",
+        [R(ROUTER_NORM)] = "router norm",
+        [R(EXP_SCALE)] = "factor of an expert",
+        [R(MLP_OWN_NORM)] = "norm of the dense feed-forward",
+        [R(EXP_NORM)] = "norm before experts",
+        [R(EXP_POST_NORM)] = "norm after experts",
+        [R(PLE_GATE)] = "gate of a layer's input",
+        [R(PLE_OUT)] = "output of a layer's input",
+        [R(PLE_POST_NORM)] = "norm after a layer's input",
+        [R(LAYER_SCALE)] = "factor of a layer",
+        [R(ALT_ROUTER)] = "router of streams",
+        [R(ALT_ROUTER_NORM)] = "norm before the router of streams",
+        [R(ALT_PREDICT)] = "mixing of streams",
+        [R(ALT_CORRECT)] = "correction of streams",
+        [R(ALT_SCALE)] = "factors of the active stream",
+        [R(LAUREL_LEFT)] = "low-rank path in",
+        [R(LAUREL_RIGHT)] = "low-rank path out",
+        [R(LAUREL_NORM)] = "norm of the low-rank path",
         [R(FINAL_NORM)] = "final norm",
         [R(HEAD)] = "head",
         [R(ATTN_NORM)] = "attention norm",
+        [R(Q_A)] = "latent query",
+        [R(Q_A_NORM)] = "latent query norm",
+        [R(KV_A)] = "latent key and value",
+        [R(KV_A_NORM)] = "latent key and value norm",
         [R(Q)] = "query",
         [R(K)] = "key",
         [R(V)] = "value",
         [R(O)] = "attention output",
+        [R(DIFF_Q1)] = "lambda q1",
+        [R(DIFF_K1)] = "lambda k1",
+        [R(DIFF_Q2)] = "lambda q2",
+        [R(DIFF_K2)] = "lambda k2",
+        [R(ATTN_ROUTER)] = "attention router",
         [R(ATTN_GATE)] = "attention gate",
         [R(O_NORM)] = "norm of attention output",
+        [R(SINKS)] = "attention sinks",
         [R(Q_NORM)] = "query norm",
         [R(K_NORM)] = "key norm",
         [R(ATTN_POST_NORM)] = "norm after attention",
@@ -588,6 +771,10 @@ const char *qn_role_name(qn_role role)
         [R(GATE)] = "gate",
         [R(UP)] = "up",
         [R(DOWN)] = "down",
+        [R(XIELU_P)] = "xIELU alpha_p",
+        [R(XIELU_N)] = "xIELU alpha_n",
+        [R(XIELU_BETA)] = "xIELU beta",
+        [R(XIELU_EPS)] = "xIELU eps",
         [R(DOWN_NORM)] = "norm before down",
         [R(MLP_POST_NORM)] = "norm after feed-forward",
         [R(ROUTER)] = "router",
@@ -595,6 +782,10 @@ const char *qn_role_name(qn_role role)
         [R(EXP_GATE)] = "expert gate",
         [R(EXP_UP)] = "expert up",
         [R(EXP_DOWN)] = "expert down",
+        [R(EXP_Q)] = "expert query",
+        [R(EXP_O)] = "expert attention output",
+        [R(MOE_BIAS)] = "bias of the experts' sum",
+        [R(ATTN_MOE_BIAS)] = "bias of the attention experts' sum",
         [R(SHARED_ROUTER)] = "shared expert router",
         [R(SHARED_GATE)] = "shared expert gate",
         [R(SHARED_UP)] = "shared expert up",

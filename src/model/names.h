@@ -21,15 +21,30 @@ typedef enum qn_role {
     QN_R_PROJ_OUT,
     QN_R_FINAL_NORM,
     QN_R_HEAD,
+    QN_R_PLE_EMBED, /* inputs of each layer */
+    QN_R_PLE_PROJ,
+    QN_R_PLE_NORM,
+    QN_R_ALT_PROJ, /* one per stream but the first */
+    QN_R_ALT_UNPROJ,
     QN_R_GLOBAL_N,
     /* of a layer */
     QN_R_ATTN_NORM = QN_R_GLOBAL_N,
+    QN_R_Q_A, /* latent vectors */
+    QN_R_Q_A_NORM,
+    QN_R_KV_A,
+    QN_R_KV_A_NORM,
     QN_R_Q,
     QN_R_K,
     QN_R_V,
     QN_R_O,
+    QN_R_DIFF_Q1, /* lambda of differential attention */
+    QN_R_DIFF_K1,
+    QN_R_DIFF_Q2,
+    QN_R_DIFF_K2,
+    QN_R_ATTN_ROUTER,
     QN_R_ATTN_GATE,
     QN_R_O_NORM, /* of the heads' outputs */
+    QN_R_SINKS,
     QN_R_Q_NORM,
     QN_R_K_NORM,
     QN_R_ATTN_POST_NORM,
@@ -54,6 +69,10 @@ typedef enum qn_role {
     QN_R_MLP_NORM,
     QN_R_GATE,
     QN_R_UP,
+    QN_R_XIELU_P, /* parameters of the activation */
+    QN_R_XIELU_N,
+    QN_R_XIELU_BETA,
+    QN_R_XIELU_EPS,
     QN_R_DOWN,
     QN_R_DOWN_NORM, /* of what goes into it */
     QN_R_MLP_POST_NORM,
@@ -62,6 +81,27 @@ typedef enum qn_role {
     QN_R_EXP_GATE,   /* one per expert */
     QN_R_EXP_UP,
     QN_R_EXP_DOWN,
+    QN_R_EXP_Q, /* experts of attention */
+    QN_R_EXP_O,
+    QN_R_MOE_BIAS,
+    QN_R_ROUTER_NORM, /* experts beside a dense feed-forward */
+    QN_R_EXP_SCALE,
+    QN_R_MLP_OWN_NORM,
+    QN_R_EXP_NORM,
+    QN_R_EXP_POST_NORM,
+    QN_R_PLE_GATE,
+    QN_R_PLE_OUT,
+    QN_R_PLE_POST_NORM,
+    QN_R_LAYER_SCALE,
+    QN_R_ALT_ROUTER, /* alternating updates */
+    QN_R_ALT_ROUTER_NORM,
+    QN_R_ALT_PREDICT,
+    QN_R_ALT_CORRECT,
+    QN_R_ALT_SCALE,
+    QN_R_LAUREL_LEFT,
+    QN_R_LAUREL_RIGHT,
+    QN_R_LAUREL_NORM,
+    QN_R_ATTN_MOE_BIAS,
     QN_R_SHARED_ROUTER, /* the expert that every row visits */
     QN_R_SHARED_GATE,
     QN_R_SHARED_UP,
@@ -74,6 +114,8 @@ typedef enum qn_cut {
     QN_CUT_WHOLE,
     QN_CUT_QKV,         /* all q, all k, all v                            */
     QN_CUT_QKV_HEADS,   /* per kv head: its q heads, its k, its v         */
+    QN_CUT_KV,          /* all k, all v                                   */
+    QN_CUT_KV_HEADS,    /* per head its k, its v                          */
     QN_CUT_QVK_4,       /* in four parts, each all its q, v, k (CodeGen)  */
     QN_CUT_GATE_UP,     /* all gate, all up                               */
     QN_CUT_GATE_UP_MIX, /* gate and up by turns                           */
@@ -85,7 +127,8 @@ typedef enum qn_cut {
 
 enum {
     QN_NAME_TRANSPOSED = 1, /* stored [n_in, n_out]                      */
-    QN_NAME_BARE = 2        /* without ".weight" behind                  */
+    QN_NAME_BARE = 2,       /* without ".weight" behind                  */
+    QN_NAME_FLAT = 4        /* experts stacked in the rows: [n_exp * n, m] */
 };
 
 typedef struct qn_name {
@@ -110,7 +153,9 @@ extern const qn_names qn_names_llama, qn_names_opt, qn_names_gpt2,
     qn_names_vaultgemma, qn_names_hunyuan, qn_names_qwen_moe,
     qn_names_granite_moe, qn_names_deepseek, qn_names_ernie_moe,
     qn_names_flex_olmo, qn_names_minimax, qn_names_hunyuan_moe, qn_names_afmoe,
-    qn_names_bitnet;
+    qn_names_bitnet, qn_names_gpt_oss, qn_names_llama4, qn_names_apertus,
+    qn_names_gemma3n, qn_names_gemma4, qn_names_mla, qn_names_diffllama,
+    qn_names_jetmoe, qn_names_dbrx, qn_names_phimoe, qn_names_xglm;
 
 /* Recurrent layers. */
 extern const qn_names qn_names_mamba, qn_names_jamba, qn_names_granite_hybrid,

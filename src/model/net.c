@@ -30,13 +30,19 @@ static int check_memory(const qn_net *net, const qn_ckpt *ck,
                                         : "end other programs");
 }
 
+/* How many positions back a layer may look, itself included; 0: all. */
+static int64_t layer_reach(const qn_layer_hp *l)
+{
+    return l->window > 0 ? l->window : l->chunk;
+}
+
 /* Layers that slide share one table of pages, the others another. */
 void qn_net_group_layers(qn_net *net)
 {
     const qn_hparams *hp = &net->hp;
     int n_slide = 0, n_attn = 0;
     for (int i = 0; i < hp->n_layer; i++) {
-        n_slide += hp->layer[i].attn && hp->layer[i].window > 0;
+        n_slide += hp->layer[i].attn && layer_reach(&hp->layer[i]) > 0;
         n_attn += hp->layer[i].attn;
     }
     net->n_groups = n_slide > 0 && n_slide < n_attn ? 2 : n_attn > 0;
@@ -49,10 +55,10 @@ void qn_net_group_layers(qn_net *net)
         net->group[i] = -1;
         if (!hp->layer[i].attn)
             continue;
-        int g = net->n_groups > 1 && hp->layer[i].window > 0;
+        int64_t reach = layer_reach(&hp->layer[i]);
+        int g = net->n_groups > 1 && reach > 0;
         net->group[i] = (int8_t)g;
-        if (hp->layer[i].window > net->window[g])
-            net->window[g] = hp->layer[i].window;
+        net->window[g] = QN_MAX(net->window[g], reach);
     }
 }
 
@@ -76,6 +82,8 @@ static int net_open(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
             net->hp.rope[i].interleaved = true;
     }
     net->layer = qn_xcalloc((size_t)net->hp.n_layer, sizeof *net->layer);
+    net->layer_scale = qn_xcalloc((size_t)net->hp.n_layer,
+                                  sizeof *net->layer_scale);
     qn_net_group_layers(net);
     QN_TRY(qn_bind(net, ck, err));
     if (params->no_weights)
@@ -111,14 +119,19 @@ void qn_net_close(qn_net *net)
             net->be->api->weight_free(net->be, net->slots.v[i].w);
         qn_free(net->slots.v[i].name);
     }
+    if (net->pos_weight)
+        net->be->api->weight_free(net->be, net->pos_weight);
     if (net->vectors)
         net->be->api->buf_free(net->be, net->vectors, net->vector_bytes,
                                QN_MEM_WEIGHTS);
+    for (int e = 0; e < 5; e++)
+        free(net->top.exp[e]);
     for (int i = 0; net->layer && i < net->hp.n_layer; i++) {
-        for (int e = 0; e < 3; e++)
+        for (int e = 0; e < 5; e++)
             free(net->layer[i].exp[e]);
     }
     free(net->layer);
+    free(net->layer_scale);
     free(net->group);
     free(net->state_at);
     json_decref(net->ignored);
@@ -135,6 +148,11 @@ const qn_hparams *qn_net_hparams(const qn_net *net)
 qn_backend *qn_net_backend(const qn_net *net)
 {
     return net->be;
+}
+
+bool qn_net_has_kv(const qn_net *net, int layer)
+{
+    return net->group[layer] >= 0 && net->hp.layer[layer].kv_from == layer;
 }
 
 int qn_net_n_kv_groups(const qn_net *net)
@@ -163,7 +181,8 @@ int64_t qn_net_kv_valid_until(const qn_net *net)
 
 int64_t qn_net_max_positions(const qn_net *net)
 {
-    return net->hp.pos == QN_POS_LEARNED ? net->hp.n_ctx_train : INT64_MAX;
+    bool table = net->hp.pos == QN_POS_LEARNED || net->hp.pos == QN_POS_SINUS;
+    return table ? net->hp.n_ctx_train : INT64_MAX;
 }
 
 bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out)

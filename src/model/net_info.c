@@ -8,9 +8,11 @@
 
 static const char *const place_names[] = {"pre", "post", "sandwich",
                                           "post_branch"};
-static const char *const pos_names[] = {"none", "rope", "learned", "alibi"};
-static const char *const scaling_names[] = {"none",   "linear", "dynamic",
-                                            "llama3", "yarn",   "longrope"};
+static const char *const pos_names[] = {"none", "rope", "learned", "sinusoidal",
+                                        "alibi"};
+static const char *const scaling_names[] = {"none",        "linear", "dynamic",
+                                            "llama3",      "yarn",   "longrope",
+                                            "proportional"};
 
 static const char *const rec_names[] = {"none", "convolution", "mamba",
                                         "mamba2", "delta"};

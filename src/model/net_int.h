@@ -23,7 +23,7 @@ typedef struct qn_part {
 
 typedef struct qn_parts {
     qn_part p[QN_R_N];
-    qn_weight **exp[3]; /* gate, up, down: [n_exp] each, or NULL */
+    qn_weight **exp[5]; /* gate, up, down, q, o: [n_exp] each, or NULL */
 } qn_parts;
 
 typedef struct qn_slot {
@@ -65,9 +65,12 @@ struct qn_net {
     float *vectors; /* all norms and biases, backend memory */
     float *slopes;  /* ALiBi [n_head], backend memory, or NULL */
     uint64_t vector_bytes;
-    uint64_t slopes_at; /* place of the slopes in them */
+    uint64_t slopes_at;       /* place of the slopes in them */
+    qn_weight_desc pos_table; /* of computed positions */
+    qn_weight *pos_weight;
     qn_parts top;
-    qn_parts *layer; /* [n_layer] */
+    qn_parts *layer;    /* [n_layer] */
+    float *layer_scale; /* [n_layer], host memory */
 
     /* KV groups */
     int n_groups;
@@ -93,6 +96,9 @@ bool qn_codes_of(const qn_qmat *m, qn_weight_codes *c);
 /* Decodes or recodes all rows of a slot into its weight. */
 int qn_load_quantized(const qn_net *net, const qn_ckpt *ck, const qn_slot *s,
                       qn_err *err);
+
+/* Does the layer keep keys and values of its own? */
+bool qn_net_has_kv(const qn_net *net, int layer);
 
 /* Which layers share page tables, and where states lie. */
 void qn_net_group_layers(qn_net *net);

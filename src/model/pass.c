@@ -10,6 +10,7 @@
 #include "model/rope.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,21 @@ static float *carve_f(char *base, uint64_t *at, uint64_t rows, int dim)
     return carve(base, at, rows * (uint64_t)dim, sizeof(float));
 }
 
+/* The largest of each that any layer has. */
+static qn_layer_hp widest(const qn_hparams *hp)
+{
+    qn_layer_hp w = {0};
+    for (int i = 0; i < hp->n_layer; i++) {
+        const qn_layer_hp *l = &hp->layer[i];
+        w.n_kv = QN_MAX(w.n_kv, l->n_kv);
+        w.d_head = QN_MAX(w.d_head, l->d_head);
+        w.d_v = QN_MAX(w.d_v, l->d_v);
+        w.d_ff = QN_MAX(w.d_ff, l->d_ff);
+        w.act_cut = fmaxf(w.act_cut, fabsf(l->act_cut));
+    }
+    return w;
+}
+
 static uint64_t pass_layout(qn_pass *p, const qn_net *net,
                             const qn_pass_params *par, char *base)
 {
@@ -40,20 +56,46 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
     p->x_out = carve_f(base, &at, outs, hp->d_model);
     if (hp->d_embed != hp->d_model)
         p->embed = carve_f(base, &at, rows, hp->d_embed);
-    if (hp->parallel || hp->attn_in_scale != 1 || hp->rec.in_scale != 1)
+    if (hp->parallel || hp->moe_beside || hp->attn_in_scale != 1 ||
+        hp->rec.in_scale != 1)
         p->x2 = carve_f(base, &at, rows, hp->d_model);
     if (hp->norm_place == QN_NORM_SANDWICH ||
         hp->norm_place == QN_NORM_POST_BRANCH)
         p->branch = carve_f(base, &at, rows, hp->d_model);
-    p->q = carve_f(base, &at, rows, hp->n_head * hp->d_head);
-    p->k = carve_f(base, &at, rows, hp->n_kv * hp->d_head);
-    p->v = carve_f(base, &at, rows, hp->n_kv * hp->d_v);
-    p->attn = carve_f(base, &at, rows, hp->n_head * hp->d_v);
+    qn_layer_hp w = widest(hp);
+    p->q = carve_f(base, &at, rows, hp->n_head * w.d_head);
+    p->k = carve_f(base, &at, rows, w.n_kv * w.d_head);
+    p->v = carve_f(base, &at, rows, w.n_kv * w.d_v);
+    p->attn = carve_f(base, &at, rows, hp->n_head * w.d_v);
+    const qn_mla_hp *m = &hp->mla;
+    if (m->q_rank)
+        p->lat_q = carve_f(base, &at, rows, m->q_rank);
+    if (m->kv_rank)
+        p->lat_kv = carve_f(base, &at, rows, m->kv_rank + m->d_rope);
+    if (m->kv_rank)
+        p->part = carve_f(base, &at, rows, hp->n_kv * m->d_nope);
+    else if (hp->diff)
+        p->part = carve_f(base, &at, rows, hp->n_kv * hp->d_head);
+    else if (hp->attn_experts)
+        p->part = carve_f(base, &at, rows, hp->n_head * hp->d_head);
     if (hp->attn_gate)
         p->gate = carve_f(base, &at, rows, hp->n_head * hp->d_v);
-    if (hp->ff_gate_scale != 1)
-        p->ff2 = carve_f(base, &at, rows, QN_MAX(hp->d_ff, hp->d_ff_shared));
-    p->ff = carve_f(base, &at, rows, QN_MAX(hp->d_ff, hp->d_ff_shared));
+    int d_ff = QN_MAX(QN_MAX(w.d_ff, hp->d_ff_shared), hp->laurel_rank);
+    p->ff = carve_f(base, &at, rows, d_ff);
+    if (w.act_cut != 0 || hp->ff_gate_scale != 1)
+        p->ff2 = carve_f(base, &at, rows, d_ff);
+    if (hp->d_ple) {
+        p->ple = carve_f(base, &at, rows, hp->n_layer * hp->d_ple);
+        p->ple2 = carve_f(base, &at, rows, hp->n_layer * hp->d_ple);
+        p->ple_out = carve_f(base, &at, outs, hp->d_ple);
+    }
+    if (hp->n_alt) {
+        p->stream_size = (int64_t)rows * hp->d_model;
+        p->streams = carve_f(base, &at, rows * (uint64_t)hp->n_alt,
+                             hp->d_model);
+        p->alt_m = carve_f(base, &at, rows, hp->n_alt);
+        p->alt_c = carve_f(base, &at, rows, hp->n_alt * hp->n_alt);
+    }
 
     if (net->n_state) {
         const qn_rec_hp *r = &hp->rec;
@@ -81,9 +123,10 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
         p->route_weights = carve_f(base, &at, rows, hp->n_exp_used);
         p->route_ids = carve(base, &at, rows * (uint64_t)hp->n_exp_used,
                              sizeof(int32_t));
+        bool apart = hp->exp_limit > 0 || hp->exp_up_offset != 0;
         uint64_t n = api->experts_scratch(net->be, par->max_rows,
                                           hp->n_exp_used, hp->d_model,
-                                          hp->d_ff_exp);
+                                          hp->d_ff_exp * (apart ? 2 : 1));
         uint64_t one = api->experts_scratch(net->be, par->max_rows, 1,
                                             hp->d_model, hp->d_ff_shared);
         p->exp_scratch = carve(base, &at, QN_MAX(n, one), 1);
@@ -92,14 +135,15 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
 }
 
 static qn_kv_desc kv_desc(const qn_net *net, const qn_pass_params *par,
-                          int group)
+                          int layer)
 {
+    const qn_layer_hp *l = &net->hp.layer[layer];
     return (qn_kv_desc){
-        .n_kv = net->hp.n_kv,
-        .d_k = net->hp.d_head,
-        .d_v = net->hp.d_v,
+        .n_kv = l->n_kv,
+        .d_k = l->d_head,
+        .d_v = l->d_v,
         .dtype = par->kv_dtype,
-        .n_pages = par->n_pages[group],
+        .n_pages = par->n_pages[net->group[layer]],
     };
 }
 
@@ -112,10 +156,10 @@ void qn_net_plan(const qn_net *net, const qn_pass_params *par, qn_plan *plan)
     memset(plan, 0, sizeof *plan);
     plan->weights = net->weight_bytes;
     for (int i = 0; i < net->hp.n_layer; i++) {
-        if (net->group[i] < 0)
+        if (!qn_net_has_kv(net, i))
             continue;
-        qn_kv_desc d = kv_desc(net, par, net->group[i]);
-        qn_kv_desc d1 = kv_desc(net, &one, net->group[i]);
+        qn_kv_desc d = kv_desc(net, par, i);
+        qn_kv_desc d1 = kv_desc(net, &one, i);
         plan->kv += api->kv_bytes(net->be, &d);
         plan->kv_per_token += api->kv_bytes(net->be, &d1);
     }
@@ -190,9 +234,9 @@ static int pass_memory(qn_pass *p, const qn_plan *plan, qn_err *err)
         p->state_bytes = plan->state;
     }
     for (int i = 0; i < net->hp.n_layer; i++) {
-        if (net->group[i] < 0)
+        if (!qn_net_has_kv(net, i))
             continue;
-        qn_kv_desc d = kv_desc(net, &p->par, net->group[i]);
+        qn_kv_desc d = kv_desc(net, &p->par, i);
         QN_TRY(api->kv_new(net->be, &d, &p->kv[i], err));
     }
     return QN_OK;
@@ -238,6 +282,9 @@ int qn_pass_new(qn_pass **out, qn_net *net, const qn_pass_params *par,
     p->max_ops = n_layer * QN_OPS_PER_LAYER + QN_OPS_ENDS;
     p->ops = qn_xcalloc((size_t)p->max_ops, sizeof *p->ops);
     p->pos_ids = qn_xcalloc((size_t)par->max_rows, sizeof *p->pos_ids);
+    p->ple_ids = qn_xcalloc((size_t)par->max_rows, sizeof *p->ple_ids);
+    p->q_scale = qn_xcalloc((size_t)par->max_rows, sizeof *p->q_scale);
+    p->q_scale_out = qn_xcalloc((size_t)par->max_out, sizeof *p->q_scale_out);
     p->out_spans = qn_xcalloc((size_t)par->max_out, sizeof *p->out_spans);
     p->host_freqs = qn_xcalloc((size_t)par->max_spans * (size_t)n_freq,
                                sizeof *p->host_freqs);
@@ -270,6 +317,9 @@ void qn_pass_free(qn_pass *p)
     free(p->kv);
     free(p->ops);
     free(p->pos_ids);
+    free(p->ple_ids);
+    free(p->q_scale);
+    free(p->q_scale_out);
     free(p->out_spans);
     free(p->host_freqs);
     free(p);
@@ -279,7 +329,7 @@ void qn_pass_copy_page(qn_pass *p, int group, int32_t dst, int32_t src)
 {
     qn_backend *be = p->net->be;
     for (int i = 0; i < p->net->hp.n_layer; i++) {
-        if (p->net->group[i] == group)
+        if (p->net->group[i] == group && p->kv[i])
             be->api->kv_copy_page(be, p->kv[i], dst, src);
     }
 }
@@ -335,14 +385,27 @@ static void step_freqs(qn_pass *p, const qn_batch *b)
     }
 }
 
+static float query_scale(const qn_hparams *hp, int64_t pos)
+{
+    if (hp->q_beta == 0)
+        return 1;
+    int64_t n = (pos + hp->q_shift) / hp->q_floor;
+    return 1 + hp->q_beta * log1pf((float)n);
+}
+
 int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
                     qn_err *err)
 {
     qn_backend *be = p->net->be;
     QN_TRY(check_batch(p, batch, err));
     step_freqs(p, batch);
-    for (int i = 0; i < batch->n_row; i++)
+    for (int i = 0; i < batch->n_row; i++) {
         p->pos_ids[i] = batch->pos[i] + p->net->hp.pos_offset;
+        p->ple_ids[i] = batch->tokens[i] < p->net->hp.ple_vocab
+                            ? batch->tokens[i]
+                            : 0;
+        p->q_scale[i] = query_scale(&p->net->hp, batch->pos[i]);
+    }
     int n = qn_forward_build(p, batch);
     be->api->exec(be, p->ops, n);
     if (!p->host_logits) {

@@ -16,17 +16,25 @@ struct qn_pass {
     /* workspace: backend memory, R = max_rows, O = max_out */
     void *ws;
     uint64_t ws_bytes;
-    float *embed;     /* [R, d_embed], if projected                    */
-    float *h, *h_out; /* [R, d_model], [O, d_model] residual stream    */
-    float *x, *x_out; /* [R, d_model], [O, d_model] input of a block   */
-    float *x2;        /* [R, d_model] second one, parallel blocks and
-                         scaled inputs                                 */
-    float *branch;    /* [R, d_model] result of a block before a norm  */
-    float *q, *k, *v; /* [R, n_head * d_head], [R, n_kv * d_head], ... */
-    float *attn;      /* [R, n_head * d_v]                             */
-    float *gate;      /* [R, n_head * d_v], if heads are gated         */
-    float *ff2;       /* [R, d_ff], if gates are scaled                */
-    float *ff;        /* [R, the widest feed-forward of a row]         */
+    float *embed;         /* [R, d_embed], if projected                    */
+    float *h, *h_out;     /* [R, d_model], [O, d_model] residual stream    */
+    float *x, *x_out;     /* [R, d_model], [O, d_model] input of a block   */
+    float *x2;            /* [R, d_model] second one: parallel blocks, scaled
+                              inputs, experts beside */
+    float *branch;        /* [R, d_model] result of a block before a norm  */
+    float *q, *k, *v;     /* [R, n_head * d_head], [R, n_kv * d_head], ... */
+    float *attn;          /* [R, n_head * d_v]                             */
+    float *lat_q;         /* [R, q_rank], latent vectors                    */
+    float *lat_kv;        /* [R, kv_rank + d_rope]                          */
+    float *part;          /* [R, ...] keys, values or heads not yet in place */
+    float *ple, *ple2;    /* [R, n_layer * d_ple] inputs of layers       */
+    float *ple_out;       /* [O, d_ple] of the last                      */
+    float *streams;       /* [n_alt][R, d_model]                         */
+    int64_t stream_size;  /* floats of one                               */
+    float *alt_m, *alt_c; /* [R, n_alt], [R, n_alt^2]                   */
+    float *ff2;           /* [R, d_ff], where gate and up are apart      */
+    float *gate;          /* [R, n_head * d_v], if heads are gated         */
+    float *ff;            /* [R, the widest feed-forward of a row]         */
     float *table[QN_ROPE_KINDS];     /* [R, 2 n_freq] cos, sin          */
     float *table_out[QN_ROPE_KINDS]; /* [O, 2 n_freq]                   */
     float *freqs[QN_ROPE_KINDS];     /* [max_spans or 1, n_freq]        */
@@ -49,6 +57,9 @@ struct qn_pass {
     qn_op *ops;
     int max_ops;
     int32_t *pos_ids;   /* [R] */
+    int32_t *ple_ids;   /* [R] */
+    float *q_scale;     /* [R] by position */
+    float *q_scale_out; /* [O] */
     qn_span *out_spans; /* [O] */
     qn_batch out;       /* the wanted rows; read while the list runs */
     float *host_freqs;  /* [max_spans, n_freq] */
@@ -64,7 +75,9 @@ typedef struct qn_fwd {
     const qn_batch *batch; /* the rows of now */
     int n_row;
     float *h, *x;
+    float eps; /* of norms */
     float *const *table;
+    const float *q_scale;
     qn_batch *out; /* the wanted rows alone: pass->out */
 } qn_fwd;
 
@@ -102,6 +115,14 @@ void qn_emit_residual(qn_fwd *f, const qn_parts *layer, qn_role role,
 /* The norms that follow once the branch is in p->branch, or was added to h. */
 void qn_emit_post(qn_fwd *f, const qn_parts *layer, qn_role norm,
                   qn_role post_norm);
+/* Rotates heads of d_head elements, at x + r * ldx + h * d_head. */
+void qn_emit_rope(qn_fwd *f, int layer, float *x, int64_t ldx, int n_head,
+                  int d_head);
+/* y[r][g] = x[r][g]: backend.h, qn_op_copy. */
+void qn_emit_copy(qn_fwd *f, qn_op_copy how);
+/* Logits of experts, and the choice. */
+void qn_emit_route(qn_fwd *f, const qn_part *router, const float *bias,
+                   const float *x);
 /* Does a block write to p->branch (true), or add to h? */
 bool qn_emit_to_branch(const qn_fwd *f);
 
@@ -110,6 +131,10 @@ bool qn_emit_to_branch(const qn_fwd *f);
 /* Of x up to the heads' outputs in p->attn. With only_wanted, from then on f
  * has the rows whose logits are wanted, and no others. */
 void qn_blk_attn(qn_fwd *f, int layer, float *x, bool only_wanted);
+/* Multi-head latent attention: queries and keys, values of x, before and in
+ * their places. */
+void qn_blk_mla_queries(qn_fwd *f, int layer, const float *x);
+void qn_blk_mla_keys(qn_fwd *f, int layer, const float *x);
 void qn_blk_attn_out(qn_fwd *f, int layer);
 /* Of x up to the gated outputs in p->rec_y, of all rows. */
 void qn_blk_rec(qn_fwd *f, int layer, const float *x);
@@ -118,6 +143,19 @@ void qn_blk_rec_out(qn_fwd *f, int layer, bool narrowed);
 void qn_blk_mlp(qn_fwd *f, int layer, const float *x);
 /* Adds the expert that every row visits with weight 1. */
 void qn_blk_shared_expert(qn_fwd *f, int layer, const float *x);
+/* Into p->branch, without a residual. */
+void qn_blk_mlp_branch(qn_fwd *f, int layer, const float *x);
+void qn_blk_moe_beside(qn_fwd *f, int layer, const float *x);
+/* Inputs of all layers; one layer's mixed with x, into p->branch. */
+void qn_blk_ple_inputs(qn_fwd *f);
+void qn_blk_ple_mix(qn_fwd *f, int layer, const float *x);
+/* Streams: out of h; mixed, the active one in h; corrected by h; into h. */
+void qn_blk_alt_split(qn_fwd *f);
+void qn_blk_alt_predict(qn_fwd *f, int layer);
+void qn_blk_alt_correct(qn_fwd *f, int layer);
+void qn_blk_alt_join(qn_fwd *f);
+/* h and the low-rank path of x. */
+void qn_blk_laurel(qn_fwd *f, int layer);
 void qn_blk_moe(qn_fwd *f, int layer, const float *x);
 
 /* Builds the list for a batch; returns the number of operations. */

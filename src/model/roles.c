@@ -9,9 +9,9 @@ static qn_role_shape matrix(int n_out, int n_in, bool bias)
     return (qn_role_shape){QN_MATRIX, n_out, n_in, 1, bias, 0};
 }
 
-static qn_role_shape experts(int n_out, int n_in)
+static qn_role_shape experts(int n_out, int n_in, bool bias)
 {
-    return (qn_role_shape){QN_EXPERTS, n_out, n_in, 1, false, 0};
+    return (qn_role_shape){QN_EXPERTS, n_out, n_in, 1, bias, 0};
 }
 
 static qn_role_shape norm(int n, bool bias)
@@ -19,14 +19,14 @@ static qn_role_shape norm(int n, bool bias)
     return (qn_role_shape){QN_VECTOR, n, 1, 1, bias, 0};
 }
 
-static qn_role_shape qk_norm(const qn_hparams *hp, int n_head)
+static qn_role_shape qk_norm(const qn_hparams *hp, int d_head, int n_head)
 {
     switch (hp->qk_norm) {
     case QN_QK_HEADS:
-        return (qn_role_shape){QN_VECTOR, n_head * hp->d_head, 1,
-                               n_head,    hp->norm_bias,       0};
-    case QN_QK_ROW: return norm(n_head * hp->d_head, hp->norm_bias);
-    default: return norm(hp->d_head, hp->norm_bias);
+        return (qn_role_shape){QN_VECTOR, n_head * d_head, 1,
+                               n_head,    hp->norm_bias,   0};
+    case QN_QK_ROW: return norm(n_head * d_head, hp->norm_bias);
+    default: return norm(d_head, hp->norm_bias);
     }
 }
 
@@ -51,6 +51,17 @@ static bool global_shape(const qn_hparams *hp, qn_role role, qn_role_shape *out)
     case QN_R_FINAL_NORM:
         *out = norm(hp->d_model, hp->norm_bias);
         return hp->final_norm;
+    case QN_R_PLE_EMBED:
+        *out = matrix(hp->ple_vocab, hp->n_layer * hp->d_ple, false);
+        return hp->d_ple > 0;
+    case QN_R_PLE_PROJ:
+        *out = matrix(hp->n_layer * hp->d_ple, hp->d_model, false);
+        return hp->d_ple > 0;
+    case QN_R_PLE_NORM: *out = norm(hp->d_ple, false); return hp->d_ple > 0;
+    case QN_R_ALT_PROJ:
+    case QN_R_ALT_UNPROJ:
+        *out = experts(hp->d_model, hp->d_model, false);
+        return hp->n_alt > 1;
     case QN_R_HEAD:
         *out = matrix(hp->n_vocab, hp->d_embed, hp->head_bias);
         return !hp->tied || hp->head_bias;
@@ -59,62 +70,117 @@ static bool global_shape(const qn_hparams *hp, qn_role role, qn_role_shape *out)
     return true;
 }
 
-static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
-                        qn_role_shape *out)
+/* ---- attention --------------------------------------------------------- */
+
+static bool latent_shape(const qn_hparams *hp, qn_role role, qn_role_shape *out)
 {
-    int d = hp->d_model, d_q = hp->n_head * hp->d_head;
-    bool moe = hp->layer[layer].moe;
-    bool pre = hp->norm_place == QN_NORM_PRE;
-    bool branch = hp->norm_place == QN_NORM_POST_BRANCH;
-    bool sandwich = hp->norm_place == QN_NORM_SANDWICH;
+    const qn_mla_hp *mla = &hp->mla;
+    int d = hp->d_model;
     switch (role) {
-    case QN_R_ATTN_NORM: *out = norm(d, hp->norm_bias); return !branch;
-    case QN_R_Q: *out = matrix(d_q, d, hp->qkv_bias); return true;
+    case QN_R_Q_A:
+        *out = matrix(mla->q_rank, d, hp->qkv_bias);
+        return mla->q_rank > 0;
+    case QN_R_Q_A_NORM: *out = norm(mla->q_rank, false); return mla->q_rank > 0;
+    case QN_R_KV_A:
+        *out = matrix(mla->kv_rank + mla->d_rope, d, hp->qkv_bias);
+        return mla->kv_rank > 0;
+    case QN_R_KV_A_NORM:
+        *out = norm(mla->kv_rank, false);
+        return mla->kv_rank > 0;
+    default: return false;
+    }
+}
+
+static bool attn_shape(const qn_hparams *hp, qn_role role, int layer,
+                       qn_role_shape *out)
+{
+    const qn_mla_hp *mla = &hp->mla;
+    const qn_layer_hp *l = &hp->layer[layer];
+    int d = hp->d_model, d_q = hp->n_head * l->d_head;
+    int d_v = hp->diff ? l->d_v / 2 : l->d_v;
+    bool own_kv = l->kv_from == layer;
+    switch (role) {
+    case QN_R_Q:
+        *out = matrix(d_q, mla->q_rank ? mla->q_rank : d,
+                      hp->qkv_bias && !mla->kv_rank);
+        return !hp->attn_experts;
     case QN_R_K:
-        *out = matrix(hp->n_kv * hp->d_head, d, hp->qkv_bias);
-        return true;
+        *out = mla->kv_rank
+                   ? matrix(hp->n_kv * mla->d_nope, mla->kv_rank, false)
+                   : matrix(l->n_kv * l->d_head, d, hp->qkv_bias);
+        return own_kv;
     case QN_R_V:
-        *out = matrix(hp->n_kv * hp->d_v, d, hp->qkv_bias);
-        return true;
+        *out = mla->kv_rank ? matrix(hp->n_kv * hp->d_v, mla->kv_rank, false)
+                            : matrix(l->n_kv * d_v, d, hp->qkv_bias);
+        return own_kv && !l->k_is_v;
     case QN_R_O:
-        *out = matrix(d, hp->n_head * hp->d_v, hp->o_bias);
-        return true;
+        *out = matrix(d, hp->n_head * d_v, hp->o_bias);
+        return !hp->attn_experts;
+    case QN_R_DIFF_Q1:
+    case QN_R_DIFF_K1:
+    case QN_R_DIFF_Q2:
+    case QN_R_DIFF_K2: *out = norm(hp->d_head, false); return hp->diff;
+    case QN_R_ATTN_ROUTER:
+        *out = matrix(hp->n_exp, d, false);
+        return hp->attn_experts;
+    case QN_R_EXP_Q:
+        *out = experts(hp->n_kv * hp->d_head, d, false);
+        return hp->attn_experts;
+    case QN_R_EXP_O:
+        *out = experts(d, hp->n_kv * hp->d_v, false);
+        return hp->attn_experts;
+    case QN_R_ATTN_MOE_BIAS: *out = norm(d, false); return hp->attn_experts;
     case QN_R_ATTN_GATE:
-        *out = matrix(hp->n_head * hp->d_v, d, hp->gate_in_q && hp->qkv_bias);
+        *out = matrix(hp->n_head * l->d_v, d, hp->gate_in_q && hp->qkv_bias);
         return hp->attn_gate;
+    case QN_R_SINKS: *out = norm(hp->n_head, false); return hp->sinks;
     case QN_R_O_NORM:
-        *out = norm(hp->n_head * hp->d_v, hp->norm_bias);
+        *out = norm(hp->n_head * l->d_v, hp->norm_bias);
         return hp->sub_norm;
     case QN_R_Q_NORM:
-        *out = qk_norm(hp, hp->n_head);
-        return hp->qk_norm != QN_QK_NONE;
+        *out = qk_norm(hp, l->d_head, hp->n_head);
+        return l->qk_norm && !hp->qk_norm_bare;
     case QN_R_K_NORM:
-        *out = qk_norm(hp, hp->n_kv);
-        return hp->qk_norm != QN_QK_NONE;
-    case QN_R_ATTN_POST_NORM:
-    case QN_R_MLP_POST_NORM:
-        *out = norm(d, hp->norm_bias);
-        return branch || sandwich;
-    case QN_R_MLP_NORM:
-        *out = norm(d, hp->norm_bias);
-        return !branch && !(pre && hp->parallel && hp->shared_norm);
+        *out = qk_norm(hp, l->d_head, l->n_kv);
+        return own_kv && l->qk_norm && !hp->qk_norm_bare;
+    default: return latent_shape(hp, role, out);
+    }
+}
+
+/* ---- feed-forward ------------------------------------------------------ */
+
+static bool ff_shape(const qn_hparams *hp, qn_role role, int layer,
+                     qn_role_shape *out)
+{
+    const qn_layer_hp *l = &hp->layer[layer];
+    int d = hp->d_model;
+    bool moe = l->moe, dense = !moe || hp->moe_beside;
+    bool beside = moe && hp->moe_beside;
+    switch (role) {
+    case QN_R_XIELU_P:
+    case QN_R_XIELU_N:
+    case QN_R_XIELU_BETA:
+    case QN_R_XIELU_EPS: *out = norm(1, false); return dense && hp->xielu;
+    case QN_R_MOE_BIAS: *out = norm(d, false); return moe && hp->moe_bias;
     case QN_R_GATE:
-        *out = matrix(hp->d_ff, d, hp->mlp_bias);
-        return !moe && hp->gated;
-    case QN_R_UP: *out = matrix(hp->d_ff, d, hp->mlp_bias); return !moe;
-    case QN_R_DOWN: *out = matrix(d, hp->d_ff, hp->mlp_bias); return !moe;
+        *out = matrix(l->d_ff, d, hp->mlp_bias);
+        return dense && hp->gated;
+    case QN_R_UP: *out = matrix(l->d_ff, d, hp->mlp_bias); return dense;
+    case QN_R_DOWN: *out = matrix(d, l->d_ff, hp->mlp_bias); return dense;
     case QN_R_DOWN_NORM:
-        *out = norm(hp->d_ff, hp->norm_bias);
-        return !moe && hp->sub_norm;
+        *out = norm(l->d_ff, hp->norm_bias);
+        return dense && hp->sub_norm;
     case QN_R_ROUTE_BIAS:
         *out = norm(hp->n_exp, false);
         return moe && hp->route_bias;
-    case QN_R_ROUTER: *out = matrix(hp->n_exp, d, false); return moe;
+    case QN_R_ROUTER: *out = matrix(hp->n_exp, d, hp->router_bias); return moe;
     case QN_R_EXP_GATE:
-        *out = experts(hp->d_ff_exp, d);
+        *out = experts(hp->d_ff_exp, d, hp->exp_bias);
         return moe && hp->gated;
-    case QN_R_EXP_UP: *out = experts(hp->d_ff_exp, d); return moe;
-    case QN_R_EXP_DOWN: *out = experts(d, hp->d_ff_exp); return moe;
+    case QN_R_EXP_UP: *out = experts(hp->d_ff_exp, d, hp->exp_bias); return moe;
+    case QN_R_EXP_DOWN:
+        *out = experts(d, hp->d_ff_exp, hp->exp_bias);
+        return moe;
     case QN_R_SHARED_ROUTER:
         *out = matrix(1, d, false);
         return moe && hp->d_ff_shared && hp->shared_gated;
@@ -127,7 +193,58 @@ static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
     case QN_R_SHARED_DOWN:
         *out = matrix(d, hp->d_ff_shared, hp->mlp_bias);
         return moe && hp->d_ff_shared;
+    case QN_R_ROUTER_NORM: *out = norm(d, false); return beside;
+    case QN_R_EXP_SCALE: *out = norm(hp->n_exp, false); return beside;
+    case QN_R_MLP_OWN_NORM:
+    case QN_R_EXP_NORM:
+    case QN_R_EXP_POST_NORM: *out = norm(d, false); return beside;
     default: return false;
+    }
+}
+
+/* ---- round them -------------------------------------------------------- */
+
+static bool stream_shape(const qn_hparams *hp, qn_role role, qn_role_shape *out)
+{
+    int d = hp->d_model, n = hp->n_alt, rank = hp->laurel_rank;
+    switch (role) {
+    case QN_R_ALT_ROUTER: *out = matrix(n, d, false); return n > 0;
+    case QN_R_ALT_ROUTER_NORM: *out = norm(d, false); return n > 0;
+    case QN_R_ALT_PREDICT: *out = matrix(n * n, n, false); return n > 0;
+    case QN_R_ALT_CORRECT: *out = matrix(n, n, false); return n > 0;
+    case QN_R_ALT_SCALE: *out = norm(d, false); return n > 0 && hp->alt_scale;
+    case QN_R_LAUREL_LEFT: *out = matrix(rank, d, false); return rank > 0;
+    case QN_R_LAUREL_RIGHT: *out = matrix(d, rank, false); return rank > 0;
+    case QN_R_LAUREL_NORM: *out = norm(d, false); return rank > 0;
+    default: return false;
+    }
+}
+
+static bool layer_shape(const qn_hparams *hp, qn_role role, int layer,
+                        qn_role_shape *out)
+{
+    int d = hp->d_model;
+    bool pre = hp->norm_place == QN_NORM_PRE;
+    bool branch = hp->norm_place == QN_NORM_POST_BRANCH;
+    bool sandwich = hp->norm_place == QN_NORM_SANDWICH;
+    switch (role) {
+    case QN_R_ATTN_NORM: *out = norm(d, hp->norm_bias); return !branch;
+    case QN_R_ATTN_POST_NORM:
+    case QN_R_MLP_POST_NORM:
+        *out = norm(d, hp->norm_bias);
+        return branch || sandwich;
+    case QN_R_MLP_NORM:
+        *out = norm(d, hp->norm_bias);
+        return !branch && !(pre && hp->parallel && hp->shared_norm);
+    case QN_R_PLE_GATE:
+        *out = matrix(hp->d_ple, d, false);
+        return hp->d_ple > 0;
+    case QN_R_PLE_OUT: *out = matrix(d, hp->d_ple, false); return hp->d_ple > 0;
+    case QN_R_PLE_POST_NORM: *out = norm(d, false); return hp->d_ple > 0;
+    case QN_R_LAYER_SCALE: *out = norm(1, false); return hp->layer_scale;
+    default:
+        return attn_shape(hp, role, layer, out) ||
+               ff_shape(hp, role, layer, out) || stream_shape(hp, role, out);
     }
 }
 
@@ -159,12 +276,25 @@ bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
     return there && !(hp->norm_bare && qn_role_is_norm(role));
 }
 
+int qn_role_count(const qn_hparams *hp, qn_role role)
+{
+    return role < QN_R_GLOBAL_N ? hp->n_alt - 1 : hp->n_exp;
+}
+
+int qn_role_stack(qn_role role)
+{
+    return role < QN_R_GLOBAL_N ? (int)role - QN_R_ALT_PROJ
+                                : (int)role - QN_R_EXP_GATE;
+}
+
 bool qn_role_is_norm(qn_role role)
 {
     switch (role) {
     case QN_R_EMBED_NORM:
     case QN_R_FINAL_NORM:
     case QN_R_ATTN_NORM:
+    case QN_R_Q_A_NORM:
+    case QN_R_KV_A_NORM:
     case QN_R_O_NORM:
     case QN_R_Q_NORM:
     case QN_R_K_NORM:
@@ -199,6 +329,12 @@ qn_row_map qn_role_rows(const qn_hparams *hp, qn_role role, qn_cut cut,
         if (role == QN_R_K)
             return (qn_row_map){hp->d_head, unit, group, q + k + v};
         return (qn_row_map){hp->d_v, unit, group + hp->d_head, q + k + v};
+    case QN_CUT_KV:
+        return (qn_row_map){n_out, 0, role == QN_R_K ? 0 : k, k + v};
+    case QN_CUT_KV_HEADS:
+        k = hp->mla.d_nope;
+        return (qn_row_map){role == QN_R_K ? k : hp->d_v, k + hp->d_v,
+                            role == QN_R_K ? 0 : k, (k + hp->d_v) * hp->n_kv};
     case QN_CUT_QVK_4:
         return (qn_row_map){q / 4, 3 * q / 4,
                             role == QN_R_Q   ? 0

@@ -24,6 +24,11 @@ typedef struct qn_role_shape {
 bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
                       qn_role_shape *out);
 
+/* How many matrices a role of the kind QN_EXPERTS has, and where they stand in
+ * qn_parts.exp. */
+int qn_role_count(const qn_hparams *hp, qn_role role);
+int qn_role_stack(qn_role role);
+
 /* A norm's weight, unlike other vectors. */
 bool qn_role_is_norm(qn_role role);
 

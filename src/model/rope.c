@@ -97,6 +97,8 @@ void qn_rope_freqs(const qn_rope_hp *r, int64_t len, float *out)
             f /= (float)r->factor;
         if (r->scaling == QN_ROPE_LLAMA3)
             f = rope_llama3(r, f);
+        if (r->scaling == QN_ROPE_PROPORTIONAL)
+            f = i < r->n_turn ? f / (float)r->factor : 0;
         out[i] = r->divisors ? f / r->divisors[i] : f;
     }
 }
@@ -112,14 +114,14 @@ static const struct {
     {"default", QN_ROPE_PLAIN},   {"linear", QN_ROPE_LINEAR},
     {"dynamic", QN_ROPE_DYNAMIC}, {"llama3", QN_ROPE_LLAMA3},
     {"yarn", QN_ROPE_YARN},       {"longrope", QN_ROPE_LONGROPE},
-    {"su", QN_ROPE_LONGROPE},
+    {"su", QN_ROPE_LONGROPE},     {"proportional", QN_ROPE_PROPORTIONAL},
 };
 
 static const char rope_known[] =
     "rope_type type rope_theta factor low_freq_factor high_freq_factor "
     "original_max_position_embeddings beta_fast beta_slow attention_factor "
     "mscale mscale_all_dim truncate short_factor long_factor "
-    "partial_rotary_factor "
+    "partial_rotary_factor llama_4_scaling_beta short_mscale long_mscale "
     /* of images and videos; all axes are the same in text */
     "mrope_section mrope_interleaved "
     "finetuned"; /* yarn: how the weights came to be */
@@ -186,10 +188,19 @@ static double rope_mscale(double factor, double mscale)
 /* What cos and sin are multiplied by, so that attention keeps its entropy. */
 static int rope_table_scale(qn_rope_hp *r, const json_t *o, qn_err *err)
 {
-    double given = 0, m = 0, m_all = 0, s = 1;
+    double given = 0, m = 0, m_all = 0, s = 1, m_long = 0;
+    QN_TRY(rope_num(o, "short_mscale", 0, 1e6, &given, err));
+    QN_TRY(rope_num(o, "long_mscale", 0, 1e6, &m_long, err));
+    if (given != m_long)
+        return qn_fail(err, QN_EUNSUP,
+                       ROPE_DOC ": short_mscale %g and long_mscale %g that "
+                                "differ are not supported",
+                       given, m_long);
     QN_TRY(rope_num(o, "attention_factor", 1e-6, 1e6, &given, err));
     QN_TRY(rope_num(o, "mscale", 0, 1e6, &m, err));
     QN_TRY(rope_num(o, "mscale_all_dim", 0, 1e6, &m_all, err));
+    if (m_all != 0)
+        r->mscale_all = (float)rope_mscale(r->factor, m_all);
     if (r->scaling == QN_ROPE_YARN)
         s = m != 0 && m_all != 0
                 ? rope_mscale(r->factor, m) / rope_mscale(r->factor, m_all)
@@ -216,7 +227,7 @@ static int rope_scaling(qn_rope_hp *r, const json_t *o, const qn_hparams *hp,
         return qn_fail(err, QN_EFORMAT,
                        ROPE_DOC ": a scaled context of %g positions", orig);
     r->orig_ctx = (int64_t)orig;
-    r->factor = 0;
+    r->factor = r->scaling == QN_ROPE_PROPORTIONAL ? 1 : 0;
     QN_TRY(rope_num(o, "factor", 1e-3, 1e6, &r->factor, err));
     if (r->factor == 0) {
         if (r->scaling != QN_ROPE_YARN && r->scaling != QN_ROPE_LONGROPE)
@@ -251,13 +262,14 @@ static int rope_scaling(qn_rope_hp *r, const json_t *o, const qn_hparams *hp,
 /* One kind. `o` is its object, or NULL; theta and partial are what the
  * top level says. */
 static int rope_kind(qn_rope_hp *r, const json_t *o, double theta,
-                     double partial, const qn_hparams *hp, qn_keys *k,
-                     qn_err *err)
+                     double partial, const qn_hparams *hp, int d_head,
+                     qn_keys *k, qn_err *err)
 {
     bool interleaved = r->interleaved; /* the family's */
     memset(r, 0, sizeof *r);
     r->interleaved = interleaved;
     r->table_scale = 1;
+    r->mscale_all = 1;
     r->theta = theta;
     if (o) {
         const char *name;
@@ -275,12 +287,16 @@ static int rope_kind(qn_rope_hp *r, const json_t *o, double theta,
         return qn_fail(err, QN_EFORMAT,
                        ROPE_DOC ": rope_theta should be above 1, is %g",
                        r->theta);
-    int n_rot = qn_key_int(k, QN_K_ROPE_DIM, (int)(hp->d_head * partial));
-    if (n_rot < 2 || n_rot % 2 || n_rot > hp->d_head)
+    if (r->scaling == QN_ROPE_PROPORTIONAL) {
+        r->n_turn = (int)(partial * d_head / 2);
+        partial = 1;
+    }
+    int n_rot = qn_key_int(k, QN_K_ROPE_DIM, (int)(d_head * partial));
+    if (n_rot < 2 || n_rot % 2 || n_rot > d_head)
         return qn_fail(err, QN_EFORMAT,
                        ROPE_DOC ": %d of the %d elements of a head would be "
                                 "rotated; it must be an even number of them",
-                       n_rot, hp->d_head);
+                       n_rot, d_head);
     r->n_freq = n_rot / 2;
     if (r->scaling != QN_ROPE_PLAIN)
         QN_TRY(rope_scaling(r, o, hp, k, err));
@@ -298,6 +314,18 @@ static int rope_object(const qn_keys *k, qn_key key, const json_t **out,
     return QN_OK;
 }
 
+/* Width of the heads that full layers rotate, or sliding ones. */
+static int rope_width(const qn_hparams *hp, bool sliding)
+{
+    if (hp->mla.kv_rank)
+        return hp->mla.d_rope;
+    for (int i = 0; i < hp->n_layer; i++) {
+        if ((hp->layer[i].window > 0) == sliding)
+            return hp->layer[i].d_head;
+    }
+    return hp->d_head;
+}
+
 int qn_rope_read(qn_hparams *hp, qn_keys *k, qn_err *err)
 {
     const json_t *o, *old, *full, *sliding;
@@ -307,6 +335,8 @@ int qn_rope_read(qn_hparams *hp, qn_keys *k, qn_err *err)
     double partial = qn_key_num(k, QN_K_ROPE_PARTIAL, 1);
     double local = qn_key_num(k, QN_K_ROPE_LOCAL, 0);
 
+    if (!qn_key_true(k, QN_K_ROPE_MIXED, true))
+        hp->rope[0].interleaved = false;
     hp->rope[1].interleaved = hp->rope[0].interleaved;
     full = json_object_get(o, "full_attention");
     sliding = json_object_get(o, "sliding_attention");
@@ -320,14 +350,21 @@ int qn_rope_read(qn_hparams *hp, qn_keys *k, qn_err *err)
         }
         hp->n_rope = 2;
         QN_TRY(rope_kind(&hp->rope[0], json_is_object(full) ? full : NULL,
-                         theta, partial, hp, k, err));
+                         theta, partial, hp, rope_width(hp, false), k, err));
         return rope_kind(&hp->rope[1], json_is_object(sliding) ? sliding : NULL,
-                         local != 0 ? local : theta, partial, hp, k, err);
+                         local != 0 ? local : theta, partial, hp,
+                         rope_width(hp, true), k, err);
     }
     hp->n_rope = local != 0 ? 2 : 1;
-    QN_TRY(rope_kind(&hp->rope[0], o ? o : old, theta, partial, hp, k, err));
+    QN_TRY(rope_kind(&hp->rope[0], o ? o : old, theta, partial, hp,
+                     rope_width(hp, false), k, err));
     if (local != 0) /* never scaled */
-        QN_TRY(rope_kind(&hp->rope[1], NULL, local, partial, hp, k, err));
+        QN_TRY(rope_kind(&hp->rope[1], NULL, local, partial, hp,
+                         rope_width(hp, true), k, err));
+    double beta = 0; /* queries that grow with their position */
+    QN_TRY(rope_num(o ? o : old, "llama_4_scaling_beta", 0, 1e6, &beta, err));
+    hp->q_beta = (float)beta;
+    hp->q_floor = QN_MAX(hp->rope[0].orig_ctx, 1);
     return QN_OK;
 }
 

@@ -19,7 +19,7 @@ typedef struct attn_case {
     qn_kv_dtype cell;
     float softcap;
     int64_t window, chunk;
-    bool alibi, sinks;
+    bool alibi, sinks, q_scale;
 } attn_case;
 
 static float cell(qn_kv_dtype t, float x)
@@ -37,6 +37,12 @@ typedef struct seq {
     mat q, k, v, out;
     int32_t pages[2][PAGE_ROOM];
 } seq;
+
+/* A factor on the query at position i. */
+static float q_factor(const attn_case *c, int i)
+{
+    return c->q_scale ? 0.5f + 0.01f * (float)(i % 70) : 1;
+}
 
 static seq seq_new(const attn_case *c, int n, int32_t *next_page)
 {
@@ -69,6 +75,7 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
     qn_span spans[4];
     int n_row = 0, n_span = 0;
     mat q, k, v, out;
+    float *factor = calloc(1024, sizeof *factor);
     qn_op ops[2] = {{.kind = QN_OP_KV_APPEND}, {.kind = QN_OP_ATTN}};
 
     for (int i = 0; i < n_s; i++)
@@ -88,6 +95,7 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
                                     .pages = {NULL, s[i].pages[1]}};
         for (int r = 0; r < n; r++) {
             size_t f = sizeof(float);
+            factor[n_row + r] = q_factor(c, from[i] + r);
             memcpy(mat_row(&q, n_row + r), mat_row(&s[i].q, from[i] + r),
                    (size_t)q.n_col * f);
             memcpy(mat_row(&k, n_row + r), mat_row(&s[i].k, from[i] + r),
@@ -118,7 +126,8 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
                                  .window = c->window,
                                  .chunk = c->chunk,
                                  .slopes = slopes,
-                                 .sinks = sinks};
+                                 .sinks = sinks,
+                                 .q_scale = c->q_scale ? factor : NULL};
     be->api->exec(be, ops, 2);
     mat_check(&out, "attention output");
     n_row = 0;
@@ -126,6 +135,7 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
         for (int r = from[i]; r < to[i]; r++)
             memcpy(mat_row(&s[i].out, r), mat_row(&out, n_row++),
                    (size_t)out.n_col * sizeof(float));
+    free(factor);
     mat_free(&q);
     mat_free(&k);
     mat_free(&v);
@@ -152,7 +162,7 @@ static double expect(const attn_case *c, const seq *s, int i, int h,
             x += p;
             abs_sum += fabs(p);
         }
-        x *= (double)0.3f;
+        x *= (double)0.3f * (double)q_factor(c, i);
         worst = fmax(worst, qn_test_dot_bound((size_t)c->d_k + 4, EPS32,
                                               0.3 * abs_sum));
         if (c->softcap > 0)
@@ -294,6 +304,7 @@ static void all_cases(qn_isa isa)
          .d_v = 32,
          .sinks = true,
          .window = 100},
+        {.n_head = 4, .n_kv = 2, .d_k = 32, .d_v = 24, .q_scale = true},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(cases); i++)

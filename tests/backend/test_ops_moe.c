@@ -49,7 +49,8 @@ static void expect_route(const qn_op_route *op, const float *logits, int *ids,
                                 (op->bias ? (double)op->bias[i * size + e] : 0),
                             i * size + e};
         qsort(r, (size_t)size, sizeof *r, by_key);
-        g[i] = (ranked){r[0].key + (size > 1 ? r[1].key : 0), i};
+        g[i] = (ranked){r[0].key + (size > 1 && !op->group_max ? r[1].key : 0),
+                        i};
     }
     if (op->n_group)
         qsort(g, (size_t)op->n_group, sizeof *g, by_key);
@@ -66,12 +67,17 @@ static void expect_route(const qn_op_route *op, const float *logits, int *ids,
         weights[j] = op->kind == QN_ROUTE_TOPK_SOFTMAX
                          ? exp(score[r[j].id] - score[r[0].id])
                          : score[r[j].id];
-        sum += weights[j];
+        sum += op->renorm_p > 0 ? pow(weights[j], (double)op->renorm_p)
+                                : weights[j];
     }
+    if (op->renorm_p > 0)
+        sum = pow(sum, 1 / (double)op->renorm_p);
     for (int j = 0; j < op->k; j++) {
         if (op->renormalize || op->kind == QN_ROUTE_TOPK_SOFTMAX)
             weights[j] /= sum;
         weights[j] *= (double)op->scale;
+        if (op->expert_scale)
+            weights[j] *= (double)op->expert_scale[ids[j]];
     }
 }
 
@@ -80,13 +86,15 @@ static void routes(qn_isa isa)
     qn_backend *be = open_cpu(isa, 2, false);
 
     for (int kind = 0; kind < 3; kind++)
-        for (int opt = 0; opt < 8; opt++) {
+        for (int opt = 0; opt < 16; opt++) {
             enum {
                 ROWS = 11,
                 K = 4
             };
+            bool plain = kind != QN_ROUTE_TOPK_SOFTMAX;
             mat logits = mat_new(ROWS, EXPERTS, 1, 1, 3);
             mat bias = mat_new(1, EXPERTS, 0, 0, 0.3f);
+            mat scale = mat_new(1, EXPERTS, 0, 0, 1);
             int32_t ids[ROWS * K];
             float weights[ROWS * K];
             qn_op op = {.kind = QN_OP_ROUTE};
@@ -102,10 +110,13 @@ static void routes(qn_isa isa)
                                        .k = K,
                                        .kind = (qn_route)kind,
                                        .renormalize = opt & 1,
+                                       .expert_scale = opt & 1 ? scale.p : NULL,
                                        .scale = 1.5f,
                                        .bias = opt & 2 ? bias.p : NULL,
                                        .n_group = opt & 4 ? 4 : 0,
                                        .k_group = 2,
+                                       .group_max = opt & 8,
+                                       .renorm_p = plain && opt & 8 ? 2 : 0,
                                        .ids = ids,
                                        .weights = weights};
             be->api->exec(be, &op, 1);
@@ -118,18 +129,76 @@ static void routes(qn_isa isa)
                     /* exp to 1 ulp, a sum of 12, a few roundings; the
                      * argument of exp is off by eps * 8 */
                     check_at("route weight", r, j, weights[r * K + j], ww[j],
-                             40 * EPS32 * ww[j]);
+                             40 * EPS32 * fabs(ww[j]));
                 }
             }
             mat_free(&logits);
             mat_free(&bias);
+            mat_free(&scale);
         }
+    qn_backend_close(be);
+}
+
+/* SparseMixer by its definition: of the best, the softmax over those within
+ * 2 jitter of it, relative to the larger of |x| and the best. */
+static void sparsemix(qn_isa isa)
+{
+    enum {
+        ROWS = 9,
+        K = 2
+    };
+    const double jitter = (double)0.1f;
+    qn_backend *be = open_cpu(isa, 2, false);
+    mat logits = mat_new(ROWS, EXPERTS, 1, 1, 1);
+    int32_t ids[ROWS * K];
+    float weights[ROWS * K];
+    qn_op op = {.kind = QN_OP_ROUTE};
+
+    for (int e = 0; e < EXPERTS; e++) /* all below zero; all close */
+        mat_row(&logits, 1)[e] = -1 - 0.5f * mat_row(&logits, 1)[e];
+    for (int e = 0; e < EXPERTS; e++)
+        mat_row(&logits, 2)[e] = 3 + 0.05f * mat_row(&logits, 2)[e];
+    op.u.route = (qn_op_route){.logits = logits.p,
+                               .ldl = logits.ld,
+                               .n_row = ROWS,
+                               .n_exp = EXPERTS,
+                               .k = K,
+                               .kind = QN_ROUTE_SPARSEMIX,
+                               .jitter = 0.1f,
+                               .scale = 1,
+                               .ids = ids,
+                               .weights = weights};
+    be->api->exec(be, &op, 1);
+    for (int r = 0; r < ROWS; r++) {
+        const float *x = mat_row(&logits, r);
+        bool used[EXPERTS] = {false};
+        for (int j = 0; j < K; j++) {
+            int best = -1;
+            double sum = 0;
+            for (int e = 0; e < EXPERTS; e++)
+                if (!used[e] && (best < 0 || x[e] > x[best]))
+                    best = e;
+            for (int e = 0; e < EXPERTS; e++) {
+                double top = (double)x[best], v = (double)x[e];
+                if (!used[e] && (top - v) / fmax(fabs(v), top) <= 2 * jitter)
+                    sum += exp(v - top);
+            }
+            used[best] = true;
+            assert_int_equal(ids[r * K + j], best);
+            check_at("sparsemix", r, j, weights[r * K + j], 1 / sum,
+                     40 * EPS32);
+        }
+    }
+    mat_free(&logits);
     qn_backend_close(be);
 }
 
 typedef struct moe {
     wmat gate[EXPERTS], up[EXPERTS], down[EXPERTS];
     const qn_weight *g[EXPERTS], *u[EXPERTS], *d[EXPERTS];
+    mat gate_bias, up_bias, down_bias; /* [EXPERTS, ...] */
+    bool biased, x_weighted;
+    float limit, up_offset;
 } moe;
 
 static void moe_new(qn_backend *be, moe *m, qn_dtype gate, qn_dtype rest)
@@ -142,6 +211,9 @@ static void moe_new(qn_backend *be, moe *m, qn_dtype gate, qn_dtype rest)
         m->u[e] = m->up[e].q;
         m->d[e] = m->down[e].q;
     }
+    m->gate_bias = mat_new(EXPERTS, FF, 0, 1, 1);
+    m->up_bias = mat_new(EXPERTS, FF, 0, 1, 1);
+    m->down_bias = mat_new(EXPERTS, MODEL, 0, 1, 1);
 }
 
 static void moe_free(qn_backend *be, moe *m)
@@ -151,6 +223,9 @@ static void moe_free(qn_backend *be, moe *m)
         wmat_free(be, &m->up[e]);
         wmat_free(be, &m->down[e]);
     }
+    mat_free(&m->gate_bias);
+    mat_free(&m->up_bias);
+    mat_free(&m->down_bias);
 }
 
 static double dot(const float *w, const double *x, int n, double *abs_sum)
@@ -172,17 +247,33 @@ static void expect_experts(const moe *m, bool gated, const float *x,
 {
     double xd[MODEL], h[FF], ht[FF], a, s;
 
-    for (int i = 0; i < MODEL; i++)
-        xd[i] = (double)x[i];
     for (int j = 0; j < k; j++) {
+        double weight = m->x_weighted ? 1 : (double)weights[j];
+        for (int i = 0; i < MODEL; i++) {
+            float f = m->x_weighted ? x[i] * weights[j] : x[i];
+            xd[i] = (double)f;
+        }
         for (int f = 0; f < FF; f++) {
             double u = dot(m->up[ids[j]].w + f * MODEL, xd, MODEL, &a);
             double ut = qn_test_dot_bound(MODEL + 4, EPS32, a);
-            double g = u, gt = ut;
+            double g, gt;
+            if (m->biased)
+                u += (double)mat_row(&m->up_bias, ids[j])[f];
+            g = u;
+            gt = ut;
             if (gated) {
                 g = dot(m->gate[ids[j]].w + f * MODEL, xd, MODEL, &a);
                 gt = qn_test_dot_bound(MODEL + 4, EPS32, a);
+                if (m->biased)
+                    g += (double)mat_row(&m->gate_bias, ids[j])[f];
             }
+            if (m->limit > 0) {
+                g = fmin(g, (double)m->limit);
+                u = fmin(fmax(u, -(double)m->limit), (double)m->limit);
+            }
+            u += (double)m->up_offset;
+            ut += 4 * EPS32 * (1 + fabs(u));
+            gt += 4 * EPS32 * fabs(g);
             s = g / (1 + exp(-g));
             h[f] = gated ? s * u : s;
             ht[f] = 1.1 * gt * (gated ? fabs(u) + ut : 1) +
@@ -194,14 +285,18 @@ static void expect_experts(const moe *m, bool gated, const float *x,
             double t = qn_test_dot_bound(FF + 8, EPS32, a);
             for (int f = 0; f < FF; f++)
                 t += fabs((double)w[f]) * ht[f];
-            y[i] += (double)weights[j] * d;
-            tol[i] += fabs((double)weights[j]) * t + 8 * EPS32 * fabs(y[i]);
+            if (m->biased)
+                d += (double)mat_row(&m->down_bias, ids[j])[i];
+            y[i] += weight * d;
+            tol[i] += fabs(weight) * (t + EPS32 * fabs(d)) +
+                      8 * EPS32 * fabs(y[i]);
         }
     }
 }
 
+/* Of `how`: biases, limit and offset, weights on x. */
 static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
-                         bool gated, bool add)
+                         bool gated, bool add, const moe *how)
 {
     enum {
         ROWS = 23,
@@ -213,8 +308,8 @@ static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
     int32_t ids[ROWS * K];
     float weights[ROWS * K];
     qn_op op = {.kind = QN_OP_EXPERTS};
-    uint64_t n = be->api->experts_scratch(be, ROWS, K, MODEL, FF);
-    moe m;
+    uint64_t n = be->api->experts_scratch(be, ROWS, K, MODEL, 2 * FF);
+    moe m = *how;
     void *scratch;
     qn_err err;
 
@@ -238,6 +333,13 @@ static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
                                    .gate = gated ? m.g : NULL,
                                    .up = m.u,
                                    .down = m.d,
+                                   .gate_bias = m.biased ? m.gate_bias.p : NULL,
+                                   .up_bias = m.biased ? m.up_bias.p : NULL,
+                                   .down_bias = m.biased ? m.down_bias.p : NULL,
+                                   .bias = m.biased ? m.down_bias.p : NULL,
+                                   .limit = m.limit,
+                                   .up_offset = m.up_offset,
+                                   .x_weighted = m.x_weighted,
                                    .act = QN_ACT_SILU,
                                    .add = add,
                                    .scratch = scratch};
@@ -247,6 +349,7 @@ static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
         double want[MODEL], tol[MODEL];
         for (int i = 0; i < MODEL; i++) {
             want[i] = add ? (double)mat_row(&was, r)[i] : 0;
+            want[i] += m.biased ? (double)m.down_bias.p[i] : 0;
             tol[i] = 2 * EPS32;
         }
         expect_experts(&m, gated, mat_row(&x, r), ids + r * K, weights + r * K,
@@ -278,17 +381,31 @@ static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
 
 static void experts(qn_isa isa)
 {
-    experts_case(isa, QN_F32, QN_F32, true, false);
-    experts_case(isa, QN_F32, QN_F32, false, true);
-    experts_case(isa, QN_BF16, QN_BF16, true, true);
-    experts_case(isa, QN_Q8_0, QN_Q8_0, true, false);
-    experts_case(isa, QN_F16, QN_Q4_0, true, false);
+    const moe plain = {0}, biased = {.biased = true};
+    const moe oss = {.biased = true, .limit = 1.5f, .up_offset = 1};
+    const moe on_x = {.x_weighted = true};
+
+    experts_case(isa, QN_F32, QN_F32, true, false, &plain);
+    experts_case(isa, QN_F32, QN_F32, false, true, &plain);
+    experts_case(isa, QN_BF16, QN_BF16, true, true, &plain);
+    experts_case(isa, QN_Q8_0, QN_Q8_0, true, false, &plain);
+    experts_case(isa, QN_F16, QN_Q4_0, true, false, &plain);
+    experts_case(isa, QN_F32, QN_F32, true, true, &biased);
+    experts_case(isa, QN_F32, QN_F32, false, true, &biased);
+    experts_case(isa, QN_F32, QN_F32, true, false, &oss);
+    experts_case(isa, QN_F32, QN_F32, true, false, &on_x);
 }
 
 static void test_routes(void **state)
 {
     (void)state;
     each_isa(routes);
+}
+
+static void test_sparsemix(void **state)
+{
+    (void)state;
+    each_isa(sparsemix);
 }
 
 static void test_experts(void **state)
@@ -301,6 +418,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_sparsemix),
         cmocka_unit_test(test_experts),
     };
 

@@ -609,6 +609,35 @@ static void test_rows(void **state)
     }
 }
 
+/* docs/models.md names every family once, and no other. */
+static void test_documented(void **state)
+{
+    (void)state;
+    size_t n;
+    char *doc = qn_test_read_file(qn_test_data("../../docs/models.md"), &n);
+    int seen = 0;
+    for (char *line = strtok(doc, "\n"); line; line = strtok(NULL, "\n")) {
+        char *end = strchr(line + 1, '|');
+        if (strncmp(line, "| `", 3) != 0 || !end)
+            continue;
+        *end = 0;
+        for (char *p = line; (p = strchr(p, '`'));) {
+            char *close = strchr(p + 1, '`');
+            assert_non_null(close);
+            *close = 0;
+            if (!qn_family_find(p + 1))
+                fail_msg("docs/models.md: %s has no row", p + 1);
+            seen++;
+            p = close + 1;
+        }
+    }
+    int rows = 0;
+    while (qn_family_name(rows))
+        rows++;
+    assert_int_equal(seen, rows);
+    free(doc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -629,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_falcon_heads),
         cmocka_unit_test(test_dynamic),
         cmocka_unit_test(test_yarn_scale),
+        cmocka_unit_test(test_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,5 +151,13 @@ void qn_op_experts_run(const qn_op_experts *op, qn_worker *w);
 void qn_op_conv_run(const qn_op_conv *op, qn_worker *w);
 void qn_op_scan_run(const qn_op_scan *op, qn_worker *w);
 void qn_op_delta_run(const qn_op_delta *op, qn_worker *w);
+void qn_op_curve_run(const qn_op_curve *op, qn_worker *w);
+void qn_op_copy_run(const qn_op_copy *op, qn_worker *w);
+void qn_op_diff_run(const qn_op_diff *op, qn_worker *w);
+void qn_op_pick_need(const qn_cpu_backend *be, const qn_op_pick *op,
+                     qn_need *need);
+void qn_op_pick_run(const qn_op_pick *op, qn_worker *w);
+void qn_op_streams_run(const qn_op_streams *op, qn_worker *w);
+void qn_op_match_run(const qn_op_match *op, qn_worker *w);
 
 #endif

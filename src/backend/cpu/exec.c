@@ -35,6 +35,8 @@ static void need_of(const qn_cpu_backend *be, const qn_op *op, qn_need *need)
         qn_op_route_need(be, &op->u.route, need);
     else if (op->kind == QN_OP_EXPERTS)
         qn_op_experts_need(be, &op->u.experts, need);
+    else if (op->kind == QN_OP_PICK)
+        qn_op_pick_need(be, &op->u.pick, need);
 }
 
 static void run_op(const qn_op *op, qn_worker *w)
@@ -54,6 +56,12 @@ static void run_op(const qn_op *op, qn_worker *w)
     case QN_OP_CONV: qn_op_conv_run(&op->u.conv, w); break;
     case QN_OP_SCAN: qn_op_scan_run(&op->u.scan, w); break;
     case QN_OP_DELTA: qn_op_delta_run(&op->u.delta, w); break;
+    case QN_OP_CURVE: qn_op_curve_run(&op->u.curve, w); break;
+    case QN_OP_COPY: qn_op_copy_run(&op->u.copy, w); break;
+    case QN_OP_DIFF: qn_op_diff_run(&op->u.diff, w); break;
+    case QN_OP_PICK: qn_op_pick_run(&op->u.pick, w); break;
+    case QN_OP_STREAMS: qn_op_streams_run(&op->u.streams, w); break;
+    case QN_OP_MATCH: qn_op_match_run(&op->u.match, w); break;
     case QN_OP_N: break;
     }
 }

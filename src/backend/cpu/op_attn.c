@@ -70,7 +70,7 @@ static void range_of(const qn_op_attn *op, int64_t i, int64_t *lo, int64_t *hi)
     *hi = i + 1;
 }
 
-static void load_queries(attn_tile *t)
+static void load_queries(const qn_kernels *k, attn_tile *t)
 {
     const qn_op_attn *op = t->op;
     int d = op->kv->desc.d_k, n = 0;
@@ -81,6 +81,9 @@ static void load_queries(attn_tile *t)
         for (int h = 0; h < t->n_head; h++, n++) {
             memcpy(t->q + n * t->q_tok, row + (int64_t)(t->head0 + h) * d,
                    (size_t)d * sizeof(float));
+            if (op->q_scale)
+                k->scale.fn(t->q + n * t->q_tok, d,
+                            op->q_scale[t->span->row0 + t->row0 + r]);
             memset(t->o + n * t->o_tok, 0, (size_t)t->o_tok * sizeof(float));
             t->m[n] = -INFINITY;
             t->l[n] = 0;
@@ -197,7 +200,7 @@ static void run_tile(const qn_kernels *k, attn_tile *t)
 {
     int64_t first = t->span->pos0 + t->row0, lo, hi;
 
-    load_queries(t);
+    load_queries(k, t);
     range_of(t->op, first, &lo, &hi);
     for (int64_t page = lo / QN_PAGE; page <= (first + t->n_row - 1) / QN_PAGE;
          page++)

@@ -36,6 +36,7 @@ static void score(const route_row *r)
         float x = r->logits[e];
         switch (op->kind) {
         case QN_ROUTE_SOFTMAX: r->score[e] = expf(x - top); break;
+        case QN_ROUTE_SPARSEMIX:
         case QN_ROUTE_TOPK_SOFTMAX: r->score[e] = x; break;
         case QN_ROUTE_SIGMOID: r->score[e] = 1 / (1 + expf(-x)); break;
         }
@@ -123,21 +124,56 @@ static void choose(const route_row *r, int32_t *ids)
     }
 }
 
+/* The best of those that are left, k times; its weight is its softmax among
+ * those left that are close to it. */
+static void sparsemix(const route_row *r, int32_t *ids, float *weights)
+{
+    const qn_op_route *op = r->op;
+
+    for (int j = 0; j < op->k; j++) {
+        int best = -1;
+        float top, sum = 0;
+        for (int e = 0; e < op->n_exp; e++)
+            if (!is_chosen(ids, j, e) &&
+                (best < 0 || r->logits[e] > r->logits[best]))
+                best = e;
+        top = r->logits[best];
+        for (int e = 0; e < op->n_exp; e++) {
+            float x = r->logits[e], size = QN_MAX(fabsf(x), top);
+            if (!is_chosen(ids, j, e) && !((top - x) / size > 2 * op->jitter))
+                sum += expf(x - top);
+        }
+        ids[j] = best;
+        weights[j] = op->scale / sum;
+    }
+}
+
+/* p-norm of the chosen weights. */
+static float norm_of(const qn_op_route *op, const float *weights)
+{
+    float p = op->renorm_p, sum = 0;
+
+    for (int j = 0; j < op->k; j++)
+        sum += p > 0 && p != 1 ? powf(weights[j], p) : weights[j];
+    return p > 0 && p != 1 ? powf(sum, 1 / p) : sum;
+}
+
 static void weigh(const route_row *r, const int32_t *ids, float *weights)
 {
     const qn_op_route *op = r->op;
-    float sum = 0, top = r->logits[ids[0]];
+    float sum, top = r->logits[ids[0]];
 
-    for (int j = 0; j < op->k; j++) {
+    for (int j = 0; j < op->k; j++)
         weights[j] = op->kind == QN_ROUTE_TOPK_SOFTMAX
                          ? expf(r->logits[ids[j]] - top)
                          : r->score[ids[j]];
-        sum += weights[j];
-    }
+    sum = norm_of(op, weights);
     for (int j = 0; j < op->k; j++) {
         if (op->renormalize || op->kind == QN_ROUTE_TOPK_SOFTMAX)
             weights[j] /= sum;
         weights[j] *= op->scale;
+        if (op->expert_scale)
+            weights[j] *= op->expert_scale[ids[j]];
     }
 }
 
@@ -150,6 +186,10 @@ void qn_op_route_run(const qn_op_route *op, qn_worker *w)
     qn_pool_split(op->n_row, 1, w->thread, w->n_threads, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         r.logits = op->logits + i * op->ldl;
+        if (op->kind == QN_ROUTE_SPARSEMIX) {
+            sparsemix(&r, op->ids + i * op->k, op->weights + i * op->k);
+            continue;
+        }
         score(&r);
         choose(&r, op->ids + i * op->k);
         weigh(&r, op->ids + i * op->k, op->weights + i * op->k);
@@ -158,12 +198,18 @@ void qn_op_route_run(const qn_op_route *op, qn_worker *w)
 
 /* ---- experts ------------------------------------------------------------- */
 
+/* Is gate(x) * up(x) more than the products' epilogue can do? */
+static bool glu_apart(const qn_op_experts *op)
+{
+    return op->limit > 0 || op->up_offset != 0;
+}
+
 /* The op's scratch. A slot is a (row, j) pair; slots are in expert order. */
 typedef struct experts_mem {
     int32_t *slot_of; /* [n_row * k] slot of pair (row, j)        */
     int32_t *pair_of; /* [n_row * k] the other way                */
     uint8_t *x;       /* [n_slot] prepared rows, for the up and the down step */
-    float *h;         /* [n_slot][d_ff]                           */
+    float *h;         /* [n_slot][d_ff], twice if gate and up are kept apart */
     float *out;       /* [n_slot][d_model]                        */
 } experts_mem;
 
@@ -257,12 +303,16 @@ static void expert_product(const qn_op_experts *op, const qn_cpu_backend *be,
     const qn_weight *gate = op->gate ? op->gate[e] : NULL;
     const qn_weight *w = down ? op->down[e] : gate ? gate : op->up[e];
     int64_t n_in = w->n_in;
-    bool glu = !down && gate;
+    bool glu = !down && gate, apart = glu && glu_apart(op);
+    const float *bias[2] = {down   ? op->down_bias
+                            : gate ? op->gate_bias
+                                   : op->up_bias,
+                            op->up_bias};
 
     *p = (qn_product){.n_row = n,
                       .n_part = glu ? 2 : 1,
-                      .epi = glu ? QN_EPI_GLU : QN_EPI_STORE,
-                      .act = down ? QN_ACT_NONE : op->act,
+                      .epi = glu && !apart ? QN_EPI_GLU : QN_EPI_STORE,
+                      .act = down || apart ? QN_ACT_NONE : op->act,
                       .scale = 1};
     p->part[0].w = w;
     p->part[1].w = glu ? op->up[e] : w;
@@ -273,9 +323,46 @@ static void expert_product(const qn_op_experts *op, const qn_cpu_backend *be,
         p->part[i].x_tok = qn_product_stride(f, n_in);
         p->part[i].x = m->x + (uint64_t)first * x_stride(n_in);
         p->part[i].y = (down ? m->out : m->h) + (int64_t)first * w->n_out;
+        if (apart && i == 1)
+            p->part[i].y += (int64_t)op->n_row * op->k * w->n_out;
         p->part[i].ldy = w->n_out;
+        p->part[i].bias = bias[i] ? bias[i] + e * w->n_out : NULL;
     }
     qn_product_plan(be, p);
+}
+
+/* h = act(min(gate, limit)) * (clip(up) + offset), where the epilogue left
+ * them apart. */
+static void join_glu(const qn_op_experts *op, qn_worker *w,
+                     const experts_mem *m, int64_t slot)
+{
+    float *g = m->h + slot * op->d_ff;
+    float *u = g + (int64_t)op->n_row * op->k * op->d_ff;
+
+    for (int i = 0; i < op->d_ff; i++) {
+        if (op->limit > 0) {
+            g[i] = fminf(g[i], op->limit);
+            u[i] = fminf(fmaxf(u[i], -op->limit), op->limit);
+        }
+        u[i] += op->up_offset;
+    }
+    w->kern->map.fn(&(qn_map_args){
+        .x = g, .mul = u, .y = g, .n = op->d_ff, .act = op->act, .scale = 1});
+}
+
+/* What the slot's expert reads: a row of x, maybe times its weight. */
+static const float *slot_input(const qn_op_experts *op, const experts_mem *m,
+                               int64_t slot)
+{
+    int pair = m->pair_of[slot], n_in = (int)op->up[0]->n_in;
+    const float *x = op->x + pair / op->k * op->ldx;
+    float *y = m->out + slot * n_in; /* free until the down products */
+
+    if (!op->x_weighted)
+        return x;
+    for (int i = 0; i < n_in; i++)
+        y[i] = x[i] * op->weights[pair];
+    return y;
 }
 
 /* Prepares this thread's slots for the weights of their expert. */
@@ -295,8 +382,9 @@ static void prepare_slots(const qn_op_experts *op, qn_worker *w,
             e++;
         wt = down ? op->down[e] : op->up[e];
         f = expert_kernel(op, w->be, e, down, wt)->xform;
-        x = down ? m->h + slot * wt->n_in
-                 : op->x + m->pair_of[slot] / op->k * op->ldx;
+        if (down && op->gate && glu_apart(op))
+            join_glu(op, w, m, slot);
+        x = down ? m->h + slot * wt->n_in : slot_input(op, m, slot);
         w->kern->prep[f].fn(x, (int)wt->n_in,
                             m->x + (uint64_t)start[e] * x_stride(wt->n_in) +
                                 (slot - start[e]) *
@@ -344,11 +432,12 @@ static void combine(const qn_op_experts *op, qn_worker *w, const experts_mem *m)
         float *y = op->y + r * op->ldy;
         if (!op->add)
             memset(y, 0, (size_t)d_model * sizeof *y);
+        if (op->bias)
+            w->kern->axpy.fn(y, op->bias, d_model, 1);
         for (int j = 0; j < op->k; j++)
-            w->kern->axpy.fn(y,
-                             m->out +
-                                 (int64_t)m->slot_of[r * op->k + j] * d_model,
-                             d_model, op->weights[r * op->k + j]);
+            w->kern->axpy.fn(
+                y, m->out + (int64_t)m->slot_of[r * op->k + j] * d_model,
+                d_model, op->x_weighted ? 1 : op->weights[r * op->k + j]);
     }
 }
 
@@ -360,8 +449,9 @@ void qn_op_experts_run(const qn_op_experts *op, qn_worker *w)
     if (op->n_row <= 0)
         return;
     layout_scratch((uint64_t)op->n_row * (uint64_t)op->k,
-                   (uint64_t)op->down[0]->n_out, (uint64_t)op->d_ff,
-                   op->scratch, &m);
+                   (uint64_t)op->down[0]->n_out,
+                   (uint64_t)op->d_ff * (glu_apart(op) ? 2 : 1), op->scratch,
+                   &m);
     if (w->thread == 0)
         sort_pairs(op, &m, start);
     qn_worker_barrier(w);
