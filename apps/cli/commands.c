@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One on each line, so that additions merge. */
+/* clang-format off */
 const qn_command *const qn_commands[] = {
     &qn_cmd_run,
     &qn_cmd_serve,
@@ -28,8 +30,10 @@ const qn_command *const qn_commands[] = {
     &qn_cmd_detokenize,
     &qn_cmd_template,
     &qn_cmd_logits,
+    &qn_cmd_pull,
     NULL,
 };
+/* clang-format on */
 
 enum {
     STATUS_OK = 0,
