@@ -6,7 +6,7 @@
  * the text of both, best score first, and blanks are spelled U+2581. */
 #include "base/json.h"
 #include "base/utf8.h"
-#include "text/tok_int.h"
+#include "text/tok_spm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,18 +251,6 @@ static int gguf_read_gpt2(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
 
 /* ---- llama -------------------------------------------------------------- */
 
-/* Scores as ranks: the best score is the lowest rank, equal stay equal. */
-static uint32_t gguf_rank(float score)
-{
-    uint32_t bits;
-    memcpy(&bits, &score, sizeof bits);
-    uint32_t ascending = bits & UINT32_C(0x80000000)
-                             ? ~bits
-                             : bits | UINT32_C(0x80000000);
-    uint32_t rank = ~ascending;
-    return rank == UINT32_MAX ? rank - 1 : rank;
-}
-
 static int gguf_spm_pipeline(qn_tok_draft *d, bool prefix, qn_err *err)
 {
     static const char *const norm =
@@ -304,7 +292,7 @@ static int gguf_read_llama(qn_tok_draft *d, const qn_tok_gguf *g,
     QN_TRY(gguf_vocab(d, g, err));
     QN_TRY(gguf_added(d, g, err));
     for (size_t k = 0; k < g->n_tokens; k++)
-        ranks[k] = gguf_rank(g->scores ? g->scores[k] : 0);
+        ranks[k] = qn_spm_rank(g->scores ? g->scores[k] : 0);
     d->ranks = ranks;
     gguf_roles(d->t, g, true);
     d->o.by_text = d->o.byte_fallback = d->o.late_unknown = true;

@@ -30,6 +30,7 @@ typedef struct unigram {
     double unk_score;
     int32_t unk; /* -1 none */
     bool byte_fallback;
+    bool single; /* sums are rounded to float, as in SentencePiece */
     int32_t hex_id[256];
     unigram_edge *edges;
     uint32_t mask, n_nodes;
@@ -77,6 +78,8 @@ static void unigram_fill_trie(unigram *m)
     for (uint32_t id = 0; id < v->n_ids; id++) {
         qn_view text = qn_vocab_text(v, id);
         uint32_t node = 0;
+        if (m->scores[id] == -INFINITY)
+            continue;
         for (size_t i = 0; i < text.n; i++) {
             unigram_edge *e = unigram_slot(m, node, (uint8_t)text.p[i]);
             if (!e->to) {
@@ -92,9 +95,11 @@ static void unigram_fill_trie(unigram *m)
 
 /* ---- encoding ------------------------------------------------------------ */
 
-static inline void unigram_offer(unigram_best *to, double score, size_t from,
-                                 int32_t id)
+static inline void unigram_offer(const unigram *m, unigram_best *to,
+                                 double score, size_t from, int32_t id)
 {
+    if (m->single)
+        score = (double)(float)score;
     if (to->from == UINT32_MAX || score > to->score)
         *to = (unigram_best){score, (uint32_t)from, id};
 }
@@ -116,7 +121,7 @@ static int unigram_search(const unigram *m, qn_tok_work *w, unigram_best *best,
             int32_t id = m->token[node];
             if (id < 0)
                 continue;
-            unigram_offer(&best[e], here + m->scores[id], b, id);
+            unigram_offer(m, &best[e], here + m->scores[id], b, id);
             single |= e == next;
         }
         if (single)
@@ -125,7 +130,7 @@ static int unigram_search(const unigram *m, qn_tok_work *w, unigram_best *best,
             return qn_fail(w->err, QN_EFORMAT,
                            "the text has a character that the vocabulary "
                            "lacks, and the model names no unknown token");
-        unigram_offer(&best[next], here + m->unk_score, b, m->unk);
+        unigram_offer(m, &best[next], here + m->unk_score, b, m->unk);
     }
     return QN_OK;
 }
@@ -286,7 +291,9 @@ static void *unigram_build(qn_tok_draft *d)
     m->scores = d->scores.v;
     double worst = INFINITY;
     for (size_t k = 0; k < d->scores.n; k++)
-        worst = QN_MIN(worst, d->scores.v[k]);
+        if (d->scores.v[k] != -INFINITY)
+            worst = QN_MIN(worst, d->scores.v[k]);
+    m->single = d->float_scores;
     m->unk_score = worst - UNIGRAM_PENALTY;
     memset(&d->scores, 0, sizeof d->scores);
     for (int k = 0; k < 256; k++) {

@@ -29,8 +29,10 @@ typedef struct qn_tok qn_tok;
 /* ---- opening --------------------------------------------------------- */
 
 /* From a model folder: tokenizer.json if it is there, else vocab.json +
- * merges.txt; with tokenizer_config.json, special_tokens_map.json and
- * added_tokens.json when present. QN_ENOENT when the folder has none. */
+ * merges.txt, else tokenizer.model (SentencePiece, or ranks as Llama 3's are),
+ * else its one .tiktoken file; with tokenizer_config.json,
+ * special_tokens_map.json and added_tokens.json when present. QN_ENOENT when
+ * the folder has none. */
 int qn_tok_open_dir(qn_tok **out, const char *dir, qn_err *err);
 
 /* A tokenizer.json text. `config` is the parsed tokenizer_config.json or NULL:
@@ -80,6 +82,12 @@ typedef struct qn_tok_special {
 int qn_tok_open_tiktoken(qn_tok **out, qn_view ranks, const char *pattern,
                          const qn_tok_special *special, size_t n_special,
                          const char *name, qn_err *err);
+
+/* A SentencePiece model (tokenizer.model). `config` is tokenizer_config.json:
+ * what surrounds the text is then that of its tokenizer_class and flags, and
+ * control tokens in a text can be asked for; NULL: as SentencePiece itself. */
+int qn_tok_open_spm(qn_tok **out, qn_view model, const json_t *config,
+                    const char *name, qn_err *err);
 
 /* NULL is fine. */
 void qn_tok_close(qn_tok *t);
