@@ -57,7 +57,7 @@ int qn_tok_open_bpe(qn_tok **out, const qn_tok_bpe_files *f, qn_err *err);
  * -1 (each model then has its own default), arrays that it lacks are NULL. */
 typedef struct qn_tok_gguf {
     const char *name;  /* for messages                               */
-    const char *model; /* "gpt2", "llama"                            */
+    const char *model; /* "gpt2", "llama", "bert", "t5"              */
     const char *pre;   /* "llama-bpe", "qwen2", ...; NULL if absent  */
     size_t n_tokens;
     const qn_view *tokens; /* [n_tokens]                                 */
@@ -66,7 +66,7 @@ typedef struct qn_tok_gguf {
                               4 user defined 5 unused 6 byte, or NULL    */
     size_t n_merges;
     const qn_view *merges; /* [n_merges] "left right"                    */
-    int32_t bos, eos, unk, pad, eot;
+    int32_t bos, eos, unk, pad, eot; /* bert: bos is [CLS], eos is [SEP] */
     int add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
     qn_view charsmap; /* precompiled_charsmap, empty if absent      */
 } qn_tok_gguf;
