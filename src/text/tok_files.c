@@ -349,16 +349,15 @@ static int files_open_pair(qn_tok **out, const char *dir, json_t **config,
     return rc;
 }
 
-static int files_open_json(qn_tok **out, const char *dir, const json_t *config,
+static int files_open_json(qn_tok **out, const char *path, const json_t *config,
                            qn_err *err)
 {
-    char *text = NULL, *path = qn_path_join(dir, "tokenizer.json");
+    char *text = NULL;
     size_t n = 0;
     int rc = qn_file_slurp(&text, &n, path, FILES_MAX_BYTES, err);
     if (rc == 0)
         rc = qn_tok_open_json(out, qn_view_of(text, n), config, path, err);
     free(text);
-    free(path);
     return rc;
 }
 
@@ -419,15 +418,34 @@ static int files_open_other(qn_tok **out, const char *dir, const json_t *config,
     return rc;
 }
 
+int qn_tok_open_file(qn_tok **out, const char *path, qn_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    char *dir = slash ? qn_xstrndup(path, QN_MAX((size_t)(slash - path), 1))
+                      : qn_xstrdup(".");
+    json_t *config = NULL;
+    int rc = files_json(&config, dir, "tokenizer_config.json", err);
+    if (rc == 0)
+        rc = qn_ends(name, ".json")
+                 ? files_open_json(out, path, config, err)
+                 : files_open_spm(out, dir, name, config, err);
+    json_decref(config);
+    free(dir);
+    return rc;
+}
+
 int qn_tok_open_dir(qn_tok **out, const char *dir, qn_err *err)
 {
     bool pair = files_has(dir, "vocab.json") && files_has(dir, "merges.txt");
+    char *whole = qn_path_join(dir, "tokenizer.json");
     json_t *config = NULL;
-    QN_TRY(files_json(&config, dir, "tokenizer_config.json", err));
-    int rc = files_has(dir, "tokenizer.json")
-                 ? files_open_json(out, dir, config, err)
-             : pair ? files_open_pair(out, dir, &config, err)
-                    : files_open_other(out, dir, config, err);
+    int rc = files_json(&config, dir, "tokenizer_config.json", err);
+    if (rc == 0)
+        rc = qn_path_is_file(whole) ? files_open_json(out, whole, config, err)
+             : pair                 ? files_open_pair(out, dir, &config, err)
+                                    : files_open_other(out, dir, config, err);
+    free(whole);
     json_decref(config);
     return rc;
 }

@@ -34,6 +34,9 @@ typedef struct qn_tok qn_tok;
  * special_tokens_map.json and added_tokens.json when present. QN_ENOENT when
  * the folder has none. */
 int qn_tok_open_dir(qn_tok **out, const char *dir, qn_err *err);
+/* One file of such a folder: .json, .model or .tiktoken, with the
+ * tokenizer_config.json beside it. */
+int qn_tok_open_file(qn_tok **out, const char *path, qn_err *err);
 
 /* A tokenizer.json text. `config` is the parsed tokenizer_config.json or NULL:
  * it names bos/eos/unk/pad and may add tokens (added_tokens_decoder); the

@@ -179,6 +179,10 @@ static void test_rank_folder(void **state)
     assert_int_equal(ids.v[2], 1917);
     qn_vec_deinit(&ids);
     qn_tok_close(t);
+    /* The same by the name of the file. */
+    assert_int_equal(qn_tok_open_file(&t, shared, &err), 0);
+    assert_int_equal(qn_tok_role_id(t, QN_TOK_EOS), 100257);
+    qn_tok_close(t);
 }
 
 /* ---- hostile files ------------------------------------------------------- */
