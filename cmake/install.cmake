@@ -6,6 +6,8 @@ if(TARGET quern_shared AND EXISTS ${PROJECT_SOURCE_DIR}/include/quern.h)
   # Relative to itself, so that an installation can be moved.
   file(RELATIVE_PATH pc_to_prefix
     ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+  install(FILES python/quern.py
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/quern/python)
   configure_file(cmake/quern.pc.in ${CMAKE_BINARY_DIR}/quern.pc @ONLY)
   install(FILES ${CMAKE_BINARY_DIR}/quern.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -15,7 +15,7 @@ packages_build='gcc libc6-dev cmake ninja-build pkg-config
     libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev
     libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev nettle-dev
     libmicrohttpd-dev libgnutls28-dev'
-packages_test='libcmocka-dev'
+packages_test='libcmocka-dev python3'
 
 log_dir=build/log
 mkdir -p "$log_dir"

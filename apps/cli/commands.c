@@ -30,6 +30,7 @@ const qn_command *const qn_commands[] = {
     &qn_cmd_detokenize,
     &qn_cmd_template,
     &qn_cmd_logits,
+    &qn_cmd_pull,
     NULL,
 };
 /* clang-format on */

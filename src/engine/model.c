@@ -61,11 +61,13 @@ static void find_ends(qn_model *m)
     }
 }
 
-/* From the checkpoint, or (ck NULL) from a folder. */
+/* From the checkpoint, or (ck NULL) from a folder or one file in it. */
 static void open_text(qn_model *m, const qn_ckpt *ck, const char *dir)
 {
     int rc = ck ? qn_vocab_open(&m->tok, ck, &m->tok_err)
-                : qn_tok_open_dir(&m->tok, dir, &m->tok_err);
+             : qn_path_is_file(m->path)
+                 ? qn_tok_open_file(&m->tok, m->path, &m->tok_err)
+                 : qn_tok_open_dir(&m->tok, dir, &m->tok_err);
     if (rc < 0) {
         m->tok = NULL;
         qn_log(1, "no tokenizer: %s", m->tok_err.msg);

@@ -54,6 +54,13 @@ static char *text_of(const qn_ckpt *ck, const char *key)
     return qn_ckpt_gguf_str(ck, key, &v) ? qn_xstrndup(v.p, v.n) : NULL;
 }
 
+/* The first of two keys that is there. */
+static int32_t id_of_either(const qn_ckpt *ck, const char *a, const char *b)
+{
+    int32_t id = id_of(ck, a);
+    return id >= 0 ? id : id_of(ck, b);
+}
+
 #define KEY(name) "tokenizer.ggml." name
 
 static int open_gguf(qn_tok **out, const qn_ckpt *ck, qn_err *err)
@@ -85,8 +92,9 @@ static int open_gguf(qn_tok **out, const qn_ckpt *ck, qn_err *err)
         .types = kinds,
         .n_merges = merges ? (size_t)merges->n : 0,
         .merges = merges ? merges->v.strs : NULL,
-        .bos = id_of(ck, KEY("bos_token_id")),
-        .eos = id_of(ck, KEY("eos_token_id")),
+        .bos = id_of_either(ck, KEY("bos_token_id"), KEY("cls_token_id")),
+        .eos = id_of_either(ck, KEY("eos_token_id"),
+                            KEY("seperator_token_id")), /* so spelled */
         .unk = id_of(ck, KEY("unknown_token_id")),
         .pad = id_of(ck, KEY("padding_token_id")),
         .eot = id_of(ck, KEY("eot_token_id")),

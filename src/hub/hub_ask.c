@@ -111,13 +111,18 @@ int qn_hub_again(qn_hub_ctx *c, int rc, const qn_http_reply *r,
 {
     uint64_t ms = (uint64_t)c->tuning.retry_ms << QN_MIN(tries, 6);
     const char *file = *what ? what : c->name;
+    int max = c->tuning.max_tries;
+    char why[sizeof c->note];
 
     if (rc < 0 && rc != QN_EIO)
         return rc;
     if (rc == 0 && r->status >= 300 && r->status != 408 && r->status != 429 &&
         r->status < 500)
         return explain(c, r, what, err);
-    if (tries + 1 >= c->tuning.max_tries) {
+    if (rc < 0 && !*what) /* maybe there is no network at all */
+        max = QN_MIN(max, 3);
+    snprintf(why, sizeof why, "%.200s", rc < 0 && err ? err->msg : file);
+    if (tries + 1 >= max) {
         if (rc < 0)
             return qn_err_prefix(err, rc, "gave up after %d attempts",
                                  tries + 1);
@@ -137,10 +142,8 @@ int qn_hub_again(qn_hub_ctx *c, int rc, const qn_http_reply *r,
                            "command again then",
                            file, r->wait_s, r->status);
         qn_hub_note(c, "the hub asks to wait %ld s", r->wait_s);
-    } else if (rc < 0) {
-        qn_hub_note(c, "connection lost, trying again: %.120s", file);
     } else {
-        qn_hub_note(c, "trying again: %.120s", file);
+        qn_hub_note(c, "trying again: %s", why);
     }
     rc = qn_hub_sleep(c, ms, err);
     qn_hub_note(c, NULL);

@@ -29,7 +29,7 @@ static uint32_t trie_new(qn_tok_trie *t, uint8_t byte)
     return t->n++;
 }
 
-static void trie_add(qn_tok_trie *t, qn_view text, uint32_t token)
+void qn_tok_trie_add(qn_tok_trie *t, qn_view text, uint32_t token)
 {
     uint8_t first = (uint8_t)text.p[0];
     if (!t->root[first])
@@ -65,7 +65,7 @@ static void trie_ready(qn_tok_trie *t)
 }
 
 /* The longest token that begins at p[i]: its end and index, or 0. */
-static size_t trie_match(const qn_tok_trie *t, const char *p, size_t n,
+size_t qn_tok_trie_match(const qn_tok_trie *t, const char *p, size_t n,
                          size_t i, uint32_t *token)
 {
     size_t end = 0;
@@ -97,7 +97,7 @@ static bool trie_next(const qn_tok_trie *t, const char *p, size_t n, size_t i,
         } else if (!t->root[(uint8_t)p[i]]) {
             continue;
         }
-        *e = trie_match(t, p, n, i, token);
+        *e = qn_tok_trie_match(t, p, n, i, token);
         if (*e > 0) {
             *b = i;
             return true;
@@ -172,9 +172,9 @@ void qn_tok_added_ready(qn_tok_added *a)
         const qn_tok_added_token *tok = &a->v.v[k];
         a->by_id[tok->id] = (uint32_t)k + 1;
         qn_view form = tok->form.p ? tok->form : tok->content;
-        if (form.n > 0)
-            trie_add(tok->normalized ? &a->normalized : &a->plain, form,
-                     (uint32_t)k);
+        if (form.n > 0 && !tok->hidden)
+            qn_tok_trie_add(tok->normalized ? &a->normalized : &a->plain, form,
+                            (uint32_t)k);
     }
     trie_ready(&a->plain);
     trie_ready(&a->normalized);

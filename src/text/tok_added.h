@@ -16,6 +16,7 @@ typedef struct qn_tok_added_token {
     qn_view form;    /* as normalized, owned; p NULL: same as content */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
+    bool hidden; /* never found in a text */
 } qn_tok_added_token;
 
 struct qn_tok_trie_node;
@@ -25,6 +26,12 @@ typedef struct qn_tok_trie {
     uint32_t root[256]; /* first node by first byte, 0: none */
     int only;           /* the one first byte there is, or -1 */
 } qn_tok_trie;
+
+/* For other sets of words; text is not empty. */
+void qn_tok_trie_add(qn_tok_trie *t, qn_view text, uint32_t token);
+/* The longest word that begins at p[i]: its end, and its token; 0: none. */
+size_t qn_tok_trie_match(const qn_tok_trie *t, const char *p, size_t n,
+                         size_t i, uint32_t *token);
 
 typedef struct qn_tok_added {
     QN_VEC(qn_tok_added_token) v;

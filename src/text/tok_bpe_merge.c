@@ -219,8 +219,15 @@ static void bpe_emit_unknown(const qn_bpe *b, qn_tok_work *w, const char *p,
         spelled = b->hex_id[(uint8_t)p[s->pos + k]] >= 0;
     for (uint32_t k = 0; k < s->len && spelled; k++)
         qn_tok_emit(w, b->hex_id[(uint8_t)p[s->pos + k]], 1);
-    if (!spelled && b->o.unk >= 0)
-        qn_tok_emit(w, b->o.unk, s->len);
+    if (spelled || b->o.unk < 0)
+        return;
+    if (b->o.fuse_unk && w->at > 0 && w->ids.v[w->ids.n - 1] == b->o.unk) {
+        w->at += s->len;
+        if (w->spans)
+            w->ranges.v[w->ranges.n - 1].e = w->at;
+        return;
+    }
+    qn_tok_emit(w, b->o.unk, s->len);
 }
 
 static void bpe_emit(const qn_bpe *b, qn_tok_work *w, const char *p,

@@ -22,6 +22,7 @@ void qn_tok_draft_deinit(qn_tok_draft *d)
     qn_tok_close(d->t);
     qn_vec_deinit(&d->merges);
     qn_vec_deinit(&d->scores);
+    free(d->own_ranks);
 }
 
 int qn_tok_read_vocab(qn_vocab *v, qn_scan *s, const char *name, qn_err *err)

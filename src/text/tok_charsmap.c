@@ -50,33 +50,50 @@ static size_t charsmap_offset(uint32_t unit)
     return (size_t)(unit >> 10) << ((unit & (1u << 9)) >> 6);
 }
 
-/* What the shortest key that begins p[n] stands for; p NULL: there is none. */
-static qn_view charsmap_find(const qn_tok_step *s, const char *p, size_t n)
+/* The string that a value unit leads to; p NULL: damaged. */
+static qn_view charsmap_text(const qn_tok_step *s, uint32_t unit)
 {
-    const qn_view none = {NULL, 0};
+    size_t begin = s->stop + (unit & 0x7FFFFFFF);
+    if (begin >= s->text_n || ((uint8_t)s->text[begin] & 0xC0) == 0x80)
+        return (qn_view){NULL, 0};
+    const char *end = memchr(s->text + begin, '\0', s->text_n - begin);
+    size_t e = end ? (size_t)(end - s->text) : s->text_n;
+    return qn_view_of(s->text + begin, e - begin);
+}
+
+/* What the shortest or longest key that begins p[n] stands for, and its
+ * length; p NULL: there is none. */
+static qn_view charsmap_find(const qn_tok_step *s, const char *p, size_t n,
+                             bool longest, size_t *used)
+{
+    qn_view found = {NULL, 0};
     uint32_t unit;
     if (!charsmap_unit(s, 0, &unit))
-        return none;
+        return found;
     size_t at = charsmap_offset(unit);
     for (size_t i = 0; i < n && p[i]; i++) {
         uint8_t c = (uint8_t)p[i];
         at ^= c;
         if (!charsmap_unit(s, at, &unit) ||
             (unit & (UINT32_C(1) << 31 | 0xFF)) != c)
-            return none;
+            break;
         at ^= charsmap_offset(unit);
         if (!(unit >> 8 & 1))
             continue;
         if (!charsmap_unit(s, at, &unit))
-            return none;
-        size_t begin = s->stop + (unit & 0x7FFFFFFF);
-        if (begin >= s->text_n || ((uint8_t)s->text[begin] & 0xC0) == 0x80)
-            return none;
-        const char *end = memchr(s->text + begin, '\0', s->text_n - begin);
-        size_t e = end ? (size_t)(end - s->text) : s->text_n;
-        return qn_view_of(s->text + begin, e - begin);
+            break;
+        found = charsmap_text(s, unit);
+        *used = i + 1;
+        if (!longest || !found.p)
+            break;
     }
-    return none;
+    return found;
+}
+
+qn_view qn_tok_charsmap_longest(const qn_tok_step *s, const char *p, size_t n,
+                                size_t *used)
+{
+    return charsmap_find(s, p, n, true, used);
 }
 
 /* ---- rewriting ----------------------------------------------------------- */
@@ -115,8 +132,9 @@ static size_t charsmap_grapheme(const char *p, size_t n, size_t i)
 static bool charsmap_chunk(const qn_tok_step *s, const char *p, size_t n,
                            charsmap_list *out)
 {
+    size_t used;
     if (n < CHARSMAP_GRAPHEME) {
-        qn_view new = charsmap_find(s, p, n);
+        qn_view new = charsmap_find(s, p, n, false, &used);
         if (new.p) {
             charsmap_replace(out, qn_utf8_count(p, n), new);
             return true;
@@ -126,7 +144,7 @@ static bool charsmap_chunk(const qn_tok_step *s, const char *p, size_t n,
     for (size_t i = 0, e; i < n; i = e) {
         e = i;
         uint32_t cp = qn_uni_next(p, &e);
-        qn_view new = charsmap_find(s, p + i, e - i);
+        qn_view new = charsmap_find(s, p + i, e - i, false, &used);
         if (new.p)
             charsmap_replace(out, 1, new);
         else

@@ -10,6 +10,10 @@ int qn_tok_charsmap_parse(qn_tok_step *s, const json_t *o, const char *doc,
 /* The same from the bytes themselves (GGUF, SentencePiece); none: no map. */
 int qn_tok_charsmap_set(qn_tok_step *s, qn_view blob, const char *doc,
                         qn_err *err);
+/* What the longest key that begins p[n] stands for, and its length, as
+ * SentencePiece looks it up; p NULL: there is none. */
+qn_view qn_tok_charsmap_longest(const qn_tok_step *s, const char *p, size_t n,
+                                size_t *used);
 int qn_tok_charsmap_run(const qn_tok_step *s, qn_tok_work *w);
 
 #endif

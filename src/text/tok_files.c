@@ -10,6 +10,7 @@
 #include "text/tok_int.h"
 #include "text/tok_scan.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -348,32 +349,103 @@ static int files_open_pair(qn_tok **out, const char *dir, json_t **config,
     return rc;
 }
 
-static int files_open_json(qn_tok **out, const char *dir, const json_t *config,
+static int files_open_json(qn_tok **out, const char *path, const json_t *config,
                            qn_err *err)
 {
-    char *text = NULL, *path = qn_path_join(dir, "tokenizer.json");
+    char *text = NULL;
     size_t n = 0;
     int rc = qn_file_slurp(&text, &n, path, FILES_MAX_BYTES, err);
     if (rc == 0)
         rc = qn_tok_open_json(out, qn_view_of(text, n), config, path, err);
     free(text);
+    return rc;
+}
+
+/* ---- which of them ------------------------------------------------------- */
+
+static int files_open_spm(qn_tok **out, const char *dir, const char *file,
+                          const json_t *config, qn_err *err)
+{
+    char *text = NULL, *path = qn_path_join(dir, file);
+    size_t n = 0;
+    int rc = qn_file_slurp(&text, &n, path, FILES_MAX_BYTES, err);
+    if (rc == 0)
+        rc = qn_tok_is_tiktoken(qn_view_of(text, n))
+                 ? qn_tok_open_ranks(out, qn_view_of(text, n), path, config,
+                                     err)
+                 : qn_tok_open_spm(out, qn_view_of(text, n), config, path, err);
+    free(text);
     free(path);
+    return rc;
+}
+
+/* The only *.tiktoken of the folder, or NULL. */
+static char *files_find_ranks(const char *dir)
+{
+    DIR *d = opendir(dir);
+    char *found = NULL;
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        if (!qn_ends(e->d_name, ".tiktoken"))
+            continue;
+        bool second = found != NULL;
+        free(found);
+        found = second ? NULL : qn_xstrdup(e->d_name);
+        if (second)
+            break;
+    }
+    if (d)
+        closedir(d);
+    return found;
+}
+
+static int files_open_other(qn_tok **out, const char *dir, const json_t *config,
+                            qn_err *err)
+{
+    static const char *const models[] = {"tokenizer.model", "spiece.model",
+                                         "tiktoken.model"};
+    for (size_t k = 0; k < QN_COUNTOF(models); k++)
+        if (files_has(dir, models[k]))
+            return files_open_spm(out, dir, models[k], config, err);
+    char *ranks = files_find_ranks(dir);
+    int rc = ranks ? files_open_spm(out, dir, ranks, config, err)
+                   : qn_fail(err, QN_ENOENT,
+                             "%s: no tokenizer here: neither tokenizer.json "
+                             "nor vocab.json with merges.txt nor "
+                             "tokenizer.model nor a .tiktoken file",
+                             dir);
+    free(ranks);
+    return rc;
+}
+
+int qn_tok_open_file(qn_tok **out, const char *path, qn_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    char *dir = slash ? qn_xstrndup(path, QN_MAX((size_t)(slash - path), 1))
+                      : qn_xstrdup(".");
+    json_t *config = NULL;
+    int rc = files_json(&config, dir, "tokenizer_config.json", err);
+    if (rc == 0)
+        rc = qn_ends(name, ".json")
+                 ? files_open_json(out, path, config, err)
+                 : files_open_spm(out, dir, name, config, err);
+    json_decref(config);
+    free(dir);
     return rc;
 }
 
 int qn_tok_open_dir(qn_tok **out, const char *dir, qn_err *err)
 {
-    bool whole = files_has(dir, "tokenizer.json");
-    if (!whole &&
-        !(files_has(dir, "vocab.json") && files_has(dir, "merges.txt")))
-        return qn_fail(err, QN_ENOENT,
-                       "%s: no tokenizer here: neither tokenizer.json nor "
-                       "vocab.json with merges.txt",
-                       dir);
+    bool pair = files_has(dir, "vocab.json") && files_has(dir, "merges.txt");
+    char *whole = qn_path_join(dir, "tokenizer.json");
     json_t *config = NULL;
-    QN_TRY(files_json(&config, dir, "tokenizer_config.json", err));
-    int rc = whole ? files_open_json(out, dir, config, err)
-                   : files_open_pair(out, dir, &config, err);
+    int rc = files_json(&config, dir, "tokenizer_config.json", err);
+    if (rc == 0)
+        rc = qn_path_is_file(whole) ? files_open_json(out, whole, config, err)
+             : pair                 ? files_open_pair(out, dir, &config, err)
+                                    : files_open_other(out, dir, config, err);
+    free(whole);
     json_decref(config);
     return rc;
 }

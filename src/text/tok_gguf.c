@@ -1,12 +1,13 @@
 /* tok_gguf.c - the vocabulary inside a GGUF file.
  *
- * Two kinds. "gpt2": byte-level BPE with merges; how words are divided is a
+ * Four kinds. "gpt2": byte-level BPE with merges; how words are divided is a
  * name ("pre"), and a table here says what the name means. "llama":
  * SentencePiece's BPE, where a pair of symbols may become the token that has
- * the text of both, best score first, and blanks are spelled U+2581. */
+ * the text of both, best score first, and blanks are spelled U+2581. "t5": SentencePiece's
+ * Unigram. "bert": WordPiece. */
 #include "base/json.h"
 #include "base/utf8.h"
-#include "text/tok_int.h"
+#include "text/tok_spm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,18 +252,6 @@ static int gguf_read_gpt2(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
 
 /* ---- llama -------------------------------------------------------------- */
 
-/* Scores as ranks: the best score is the lowest rank, equal stay equal. */
-static uint32_t gguf_rank(float score)
-{
-    uint32_t bits;
-    memcpy(&bits, &score, sizeof bits);
-    uint32_t ascending = bits & UINT32_C(0x80000000)
-                             ? ~bits
-                             : bits | UINT32_C(0x80000000);
-    uint32_t rank = ~ascending;
-    return rank == UINT32_MAX ? rank - 1 : rank;
-}
-
 static int gguf_spm_pipeline(qn_tok_draft *d, bool prefix, qn_err *err)
 {
     static const char *const norm =
@@ -297,41 +286,146 @@ static int gguf_spm_pipeline(qn_tok_draft *d, bool prefix, qn_err *err)
     return QN_OK;
 }
 
-static int gguf_read_llama(qn_tok_draft *d, const qn_tok_gguf *g,
-                           uint32_t *ranks, qn_err *err)
+static int gguf_read_llama(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
 {
     QN_TRY(gguf_spm_pipeline(d, g->add_space_prefix != 0, err));
     QN_TRY(gguf_vocab(d, g, err));
     QN_TRY(gguf_added(d, g, err));
+    d->own_ranks = qn_xreallocarray(NULL, g->n_tokens + 1,
+                                    sizeof *d->own_ranks);
     for (size_t k = 0; k < g->n_tokens; k++)
-        ranks[k] = gguf_rank(g->scores ? g->scores[k] : 0);
-    d->ranks = ranks;
+        d->own_ranks[k] = qn_spm_rank(g->scores ? g->scores[k] : 0);
+    d->ranks = d->own_ranks;
     gguf_roles(d->t, g, true);
     d->o.by_text = d->o.byte_fallback = d->o.late_unknown = true;
     d->o.unk = d->t->role[QN_TOK_UNK];
     return gguf_post(d, g, d->t->role[QN_TOK_BOS] >= 0, err);
 }
 
+/* ---- bert ---------------------------------------------------------------
+ *
+ * WordPiece, but spelled the other way round: the beginning of a word has
+ * U+2581 in front, what continues one has nothing. */
+
+static int gguf_stage(qn_tok_steps *steps, const qn_tok_stage *stage,
+                      const char *json, const char *name, qn_err *err)
+{
+    json_t *o = NULL;
+    QN_TRY(qn_json_parse(&o, json, strlen(json), name, err));
+    int rc = qn_tok_steps_parse(steps, stage, o, name, err);
+    json_decref(o);
+    return rc;
+}
+
+static int gguf_bert_vocab(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
+{
+    qn_tok_gguf respelled = *g;
+    qn_view *tokens = qn_xcalloc(g->n_tokens + 1, sizeof *tokens);
+    qn_str all;
+    qn_str_init(&all);
+    for (size_t k = 0; k < g->n_tokens; k++) {
+        qn_view t = g->tokens[k];
+        bool normal = !g->types || g->types[k] == 1;
+        size_t before = all.n;
+        if (normal && t.n > 3 && memcmp(t.p, "\xE2\x96\x81", 3) == 0)
+            t = qn_view_of(t.p + 3, t.n - 3);
+        else if (normal)
+            qn_str_adds(&all, "##");
+        qn_str_addv(&all, t);
+        tokens[k].n = all.n - before;
+    }
+    for (size_t k = 0, at = 0; k < g->n_tokens; at += tokens[k++].n)
+        tokens[k].p = all.p + at;
+    respelled.tokens = tokens;
+    int rc = gguf_vocab(d, &respelled, err);
+    if (rc == 0)
+        rc = gguf_added(d, &respelled, err);
+    qn_str_deinit(&all);
+    free(tokens);
+    return rc;
+}
+
+static int gguf_read_bert(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
+{
+    qn_tok *t = d->t;
+    QN_TRY(gguf_stage(&t->norm, &qn_tok_normalizers,
+                      "{\"type\": \"BertNormalizer\"}", d->name, err));
+    QN_TRY(gguf_stage(&t->pre, &qn_tok_pre_tokenizers,
+                      "{\"type\": \"BertPreTokenizer\"}", d->name, err));
+    QN_TRY(gguf_stage(&t->dec, &qn_tok_decoders,
+                      "{\"type\": \"WordPiece\", \"prefix\": \"##\", "
+                      "\"cleanup\": true}",
+                      d->name, err));
+    if (g->n_tokens > QN_VOCAB_MAX_ID || !g->tokens)
+        return gguf_vocab(d, g, err);
+    QN_TRY(gguf_bert_vocab(d, g, err));
+    d->model = &qn_tok_model_wordpiece;
+    d->o.prefix = qn_view_cstr("##");
+    d->max_chars = 100;
+    gguf_roles(t, g, false);
+    d->o.unk = t->role[QN_TOK_UNK];
+    if (t->role[QN_TOK_BOS] >= 0 || t->role[QN_TOK_EOS] >= 0)
+        qn_tok_add_template(t, t->role[QN_TOK_BOS], t->role[QN_TOK_EOS]);
+    return QN_OK;
+}
+
+/* ---- t5 ----------------------------------------------------------------- */
+
+static int gguf_read_t5(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
+{
+    if (!g->scores || !g->types)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: a t5 vocabulary without scores or types", d->name);
+    qn_spm m = {.kind = QN_SPM_UNIGRAM,
+                .n = g->n_tokens,
+                .pieces = g->tokens,
+                .scores = g->scores,
+                .types = g->types,
+                .charsmap = g->charsmap,
+                .dummy_prefix = g->add_space_prefix != 0,
+                .drop_extra = g->remove_extra_whitespaces != 0,
+                .escape = true,
+                .unk_surface = qn_view_cstr(" \xE2\x81\x87 "),
+                .parse_control = true};
+    QN_TRY(qn_spm_fill(d, &m, err));
+    gguf_roles(d->t, g, false);
+    d->t->role[QN_TOK_UNK] = d->o.unk;
+    bool eos = g->add_eos != 0 && d->t->role[QN_TOK_EOS] >= 0;
+    bool bos = g->add_bos > 0 && d->t->role[QN_TOK_BOS] >= 0;
+    if (bos || eos)
+        qn_tok_add_template(d->t, bos ? d->t->role[QN_TOK_BOS] : -1,
+                            eos ? d->t->role[QN_TOK_EOS] : -1);
+    return QN_OK;
+}
+
+/* ---- which -------------------------------------------------------------- */
+
+static const struct {
+    const char *model;
+    int (*read)(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err);
+} gguf_models[] = {
+    {"gpt2", gguf_read_gpt2},
+    {"llama", gguf_read_llama},
+    {"bert", gguf_read_bert},
+    {"t5", gguf_read_t5},
+};
+
 int qn_tok_open_gguf(qn_tok **out, const qn_tok_gguf *g, qn_err *err)
 {
-    bool llama = g->model && strcmp(g->model, "llama") == 0;
-    if (!llama && !(g->model && strcmp(g->model, "gpt2") == 0))
+    size_t k = 0;
+    while (k < QN_COUNTOF(gguf_models) &&
+           !(g->model && strcmp(g->model, gguf_models[k].model) == 0))
+        k++;
+    if (k == QN_COUNTOF(gguf_models))
         return qn_fail(err, QN_EUNSUP,
                        "%s: tokenizer.ggml.model \"%.40s\" is not supported "
-                       "(supported: gpt2, llama)",
+                       "(supported: gpt2, llama, bert, t5)",
                        g->name, g->model ? g->model : "(none)");
     qn_tok_draft d;
     qn_tok_draft_init(&d, g->name);
-    uint32_t *ranks = qn_alloc(g->n_tokens + 1, sizeof *ranks);
-    int rc = ranks ? QN_OK
-                   : qn_fail(err, QN_ENOMEM, "%s: %zu tokens", g->name,
-                             g->n_tokens);
-    if (rc == 0)
-        rc = llama ? gguf_read_llama(&d, g, ranks, err)
-                   : gguf_read_gpt2(&d, g, err);
+    int rc = gguf_models[k].read(&d, g, err);
     if (rc == 0)
         rc = qn_tok_build(&d, out, err);
     qn_tok_draft_deinit(&d);
-    free(ranks);
     return rc;
 }

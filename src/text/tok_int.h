@@ -35,11 +35,13 @@ typedef struct qn_tok_draft {
     const char *name;
     const qn_tok_model *model;
     qn_bpe_options o;            /* but for vocab and bytes */
-    QN_VEC(double) scores;       /* Unigram: by id */
+    QN_VEC(double) scores;       /* Unigram: by id; -INFINITY: never used */
+    bool float_scores;           /* Unigram: sums are rounded to float     */
     size_t max_chars;            /* WordPiece: of a word */
     QN_VEC(qn_tok_merge) merges; /* by rank */
     bool keep_first;             /* of equal pairs; else the last counts  */
     const uint32_t *ranks;       /* by_text: [vocab.n_ids]                */
+    uint32_t *own_ranks;         /* the same when the draft owns it       */
     const json_t *added;         /* list of added tokens as in
                                     tokenizer.json, or NULL               */
 } qn_tok_draft;
@@ -69,6 +71,13 @@ int qn_tok_read_decoder_tokens(qn_tok_draft *d, const json_t *config,
                                qn_err *err);
 /* TemplateProcessing by hand: bos (-1 none), text, eos (-1 none). */
 void qn_tok_add_template(qn_tok *t, int32_t bos, int32_t eos);
+
+/* Whether a text begins as a rank file does. */
+bool qn_tok_is_tiktoken(qn_view text);
+/* A rank file by its name or by how many ranks it has: the pattern and the
+ * special tokens of the encodings that are known. QN_EUNSUP for others. */
+int qn_tok_open_ranks(qn_tok **out, qn_view ranks, const char *path,
+                      const json_t *config, qn_err *err);
 
 /* vocab.json's object at the reader's place. */
 struct qn_scan;

@@ -1,4 +1,5 @@
 /* tok_step.c - reading lists of steps, and what the stages share. */
+#include "text/tok_added.h"
 #include "text/tok_step.h"
 
 #include "base/json.h"
@@ -38,6 +39,9 @@ void qn_tok_steps_deinit(qn_tok_steps *steps)
         qn_tok_pattern_deinit(&steps->v[k].pattern);
         free(steps->v[k].text);
         free(steps->v[k].ids);
+        if (steps->v[k].trie)
+            free(steps->v[k].trie->nodes);
+        free(steps->v[k].trie);
     }
     qn_vec_deinit(steps);
 }

@@ -34,13 +34,14 @@ struct qn_tok_step {
     qn_tok_behavior behavior;
     char *text; /* content, prefix or replacement, owned */
     size_t text_n;
-    uint32_t cp;          /* a character                                  */
-    unsigned form;        /* normalization form                           */
-    size_t start, stop;   /* counts                                       */
-    bool on, left, right; /* switches                                     */
-    bool raw;             /* ByteLevel: the model reads bytes as they are */
-    int scheme;           /* Metaspace: enum qn_tok_scheme                */
-    int32_t *ids;         /* post-processors, owned                       */
+    uint32_t cp;              /* a character                                  */
+    unsigned form;            /* normalization form                           */
+    size_t start, stop;       /* counts                                       */
+    bool on, left, right;     /* switches                                     */
+    bool raw;                 /* ByteLevel: the model reads bytes as they are */
+    int scheme;               /* Metaspace: enum qn_tok_scheme                */
+    struct qn_tok_trie *trie; /* words to leave alone, owned, or NULL     */
+    int32_t *ids;             /* post-processors, owned                       */
     size_t n_ids;
 };
 

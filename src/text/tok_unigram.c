@@ -5,9 +5,9 @@
  * score there is minus a penalty; neighbouring unknown characters are one
  * unknown token, or the tokens of their bytes.
  *
- * The tokens are a trie whose edges are one hash table: (node, byte) -> node. */
+ * The tokens are a trie in breadth-first order: the children of a node lie side
+ * by side, in order of the bytes that lead to them, and so do those bytes. */
 #include "base/json.h"
-#include "base/map.h"
 #include "text/tok_int.h"
 #include "text/tok_scan.h"
 #include "text/unicode.h"
@@ -19,10 +19,11 @@
 
 #define UNIGRAM_PENALTY 10.0
 
-typedef struct unigram_edge {
-    uint32_t from, to; /* to 0: empty */
-    uint8_t byte;
-} unigram_edge;
+typedef struct unigram_node {
+    uint32_t first; /* child */
+    int32_t token;  /* that ends here, or -1 */
+    uint32_t n;     /* children */
+} unigram_node;
 
 typedef struct unigram {
     const qn_vocab *vocab;
@@ -30,11 +31,11 @@ typedef struct unigram {
     double unk_score;
     int32_t unk; /* -1 none */
     bool byte_fallback;
+    bool single; /* sums are rounded to float, as in SentencePiece */
     int32_t hex_id[256];
-    unigram_edge *edges;
-    uint32_t mask, n_nodes;
-    int32_t *token; /* by node, -1 none */
-    uint64_t seed;
+    unigram_node *nodes;
+    uint8_t *label;     /* by node: the byte that leads to it */
+    uint32_t root[256]; /* child of the root by byte, 0: none */
 } unigram;
 
 /* The best way to write the word up to here. */
@@ -51,50 +52,102 @@ typedef struct unigram_scratch {
 
 /* ---- the trie ------------------------------------------------------------ */
 
-static inline unigram_edge *unigram_slot(const unigram *m, uint32_t from,
-                                         uint8_t byte)
+#define UNIGRAM_FEW 8 /* children that are looked through one by one */
+
+/* The child that byte leads to, or 0. */
+static inline uint32_t unigram_child(const unigram *m, uint32_t node,
+                                     uint8_t byte)
 {
-    uint64_t key = (uint64_t)from << 8 | byte;
-    uint64_t h = (key ^ m->seed) * UINT64_C(0x9E3779B97F4A7C15);
-    uint32_t at = (uint32_t)(h >> 32) & m->mask;
-    while (m->edges[at].to &&
-           (m->edges[at].from != from || m->edges[at].byte != byte))
-        at = (at + 1) & m->mask;
-    return &m->edges[at];
+    const unigram_node *x = &m->nodes[node];
+    const uint8_t *label = m->label + x->first;
+    uint32_t at = 0, n = x->n;
+    if (node == 0)
+        return m->root[byte];
+    if (n <= UNIGRAM_FEW) {
+        for (; at < n; at++)
+            if (label[at] == byte)
+                return x->first + at;
+        return 0;
+    }
+    while (n > 1) {
+        uint32_t half = n / 2;
+        at += label[at + half - 1] < byte ? half : 0;
+        n -= half;
+    }
+    return label[at] == byte ? x->first + at : 0;
+}
+
+typedef struct unigram_word {
+    qn_view text;
+    int32_t id;
+} unigram_word;
+
+static int unigram_cmp(const void *a, const void *b)
+{
+    const unigram_word *x = a, *y = b;
+    int c = memcmp(x->text.p, y->text.p, QN_MIN(x->text.n, y->text.n));
+    return c ? c : (x->text.n > y->text.n) - (x->text.n < y->text.n);
+}
+
+/* The words, sorted, that a node stands before. */
+typedef struct unigram_range {
+    size_t lo, hi, depth;
+} unigram_range;
+
+typedef QN_VEC(unigram_range) unigram_ranges;
+
+/* Appends the children of node k, whose words are `r`. */
+static void unigram_grow(unigram *m, uint32_t k, unigram_range r,
+                         const unigram_word *w, unigram_ranges *ranges)
+{
+    unigram_node *x = &m->nodes[k];
+    *x = (unigram_node){(uint32_t)ranges->n, -1, 0};
+    while (r.lo < r.hi && w[r.lo].text.n == r.depth)
+        x->token = w[r.lo++].id;
+    for (size_t lo = r.lo, hi; lo < r.hi; lo = hi) {
+        uint8_t byte = (uint8_t)w[lo].text.p[r.depth];
+        for (hi = lo + 1; hi < r.hi; hi++)
+            if ((uint8_t)w[hi].text.p[r.depth] != byte)
+                break;
+        m->label[ranges->n] = byte;
+        if (k == 0)
+            m->root[byte] = (uint32_t)ranges->n;
+        x->n++;
+        qn_vec_push(ranges, ((unigram_range){lo, hi, r.depth + 1}));
+    }
 }
 
 static void unigram_fill_trie(unigram *m)
 {
     const qn_vocab *v = m->vocab;
-    size_t slots = 256;
-    while (slots < 2 * v->text.n)
-        slots *= 2;
-    m->mask = (uint32_t)(slots - 1);
-    m->edges = qn_xcalloc(slots, sizeof *m->edges);
-    m->token = qn_xmalloc((v->text.n + 1) * sizeof *m->token);
-    m->token[0] = -1;
-    m->n_nodes = 1;
+    unigram_word *words = qn_xmalloc((v->n_ids + 1) * sizeof *words);
+    unigram_ranges ranges = {0};
+    size_t n = 0, bytes = 1;
     for (uint32_t id = 0; id < v->n_ids; id++) {
         qn_view text = qn_vocab_text(v, id);
-        uint32_t node = 0;
-        for (size_t i = 0; i < text.n; i++) {
-            unigram_edge *e = unigram_slot(m, node, (uint8_t)text.p[i]);
-            if (!e->to) {
-                *e = (unigram_edge){node, m->n_nodes, (uint8_t)text.p[i]};
-                m->token[m->n_nodes++] = -1;
-            }
-            node = e->to;
-        }
-        if (node)
-            m->token[node] = qn_vocab_find(v, text.p, text.n);
+        if (!text.p || text.n == 0 || m->scores[id] == -INFINITY)
+            continue;
+        words[n++] = (unigram_word){text, qn_vocab_find(v, text.p, text.n)};
+        bytes += text.n;
     }
+    qsort(words, n, sizeof *words, unigram_cmp);
+    m->nodes = qn_xmalloc(bytes * sizeof *m->nodes);
+    m->label = qn_xmalloc(bytes + 1);
+    qn_vec_push(&ranges, ((unigram_range){0, n, 0}));
+    for (size_t k = 0; k < ranges.n; k++)
+        unigram_grow(m, (uint32_t)k, ranges.v[k], words, &ranges);
+    m->nodes = qn_xreallocarray(m->nodes, ranges.n, sizeof *m->nodes);
+    qn_vec_deinit(&ranges);
+    free(words);
 }
 
 /* ---- encoding ------------------------------------------------------------ */
 
-static inline void unigram_offer(unigram_best *to, double score, size_t from,
-                                 int32_t id)
+static inline void unigram_offer(const unigram *m, unigram_best *to,
+                                 double score, size_t from, int32_t id)
 {
+    if (m->single)
+        score = (double)(float)score;
     if (to->from == UINT32_MAX || score > to->score)
         *to = (unigram_best){score, (uint32_t)from, id};
 }
@@ -110,13 +163,13 @@ static int unigram_search(const unigram *m, qn_tok_work *w, unigram_best *best,
         uint32_t node = 0;
         next = b + qn_uni_len(p[b]);
         for (size_t e = b; e < n;) {
-            node = unigram_slot(m, node, (uint8_t)p[e++])->to;
+            node = unigram_child(m, node, (uint8_t)p[e++]);
             if (!node)
                 break;
-            int32_t id = m->token[node];
+            int32_t id = m->nodes[node].token;
             if (id < 0)
                 continue;
-            unigram_offer(&best[e], here + m->scores[id], b, id);
+            unigram_offer(m, &best[e], here + m->scores[id], b, id);
             single |= e == next;
         }
         if (single)
@@ -125,7 +178,7 @@ static int unigram_search(const unigram *m, qn_tok_work *w, unigram_best *best,
             return qn_fail(w->err, QN_EFORMAT,
                            "the text has a character that the vocabulary "
                            "lacks, and the model names no unknown token");
-        unigram_offer(&best[next], here + m->unk_score, b, m->unk);
+        unigram_offer(m, &best[next], here + m->unk_score, b, m->unk);
     }
     return QN_OK;
 }
@@ -282,11 +335,12 @@ static void *unigram_build(qn_tok_draft *d)
     m->vocab = &d->t->vocab;
     m->unk = d->o.unk;
     m->byte_fallback = d->o.byte_fallback;
-    m->seed = qn_hash(&m, sizeof m);
     m->scores = d->scores.v;
     double worst = INFINITY;
     for (size_t k = 0; k < d->scores.n; k++)
-        worst = QN_MIN(worst, d->scores.v[k]);
+        if (d->scores.v[k] != -INFINITY)
+            worst = QN_MIN(worst, d->scores.v[k]);
+    m->single = d->float_scores;
     m->unk_score = worst - UNIGRAM_PENALTY;
     memset(&d->scores, 0, sizeof d->scores);
     for (int k = 0; k < 256; k++) {
@@ -302,8 +356,8 @@ static void unigram_free(void *impl)
 {
     unigram *m = impl;
     free(m->scores);
-    free(m->edges);
-    free(m->token);
+    free(m->nodes);
+    free(m->label);
     free(m);
 }
 

@@ -29,9 +29,14 @@ typedef struct qn_tok qn_tok;
 /* ---- opening --------------------------------------------------------- */
 
 /* From a model folder: tokenizer.json if it is there, else vocab.json +
- * merges.txt; with tokenizer_config.json, special_tokens_map.json and
- * added_tokens.json when present. QN_ENOENT when the folder has none. */
+ * merges.txt, else tokenizer.model (SentencePiece, or ranks as Llama 3's are),
+ * else its one .tiktoken file; with tokenizer_config.json,
+ * special_tokens_map.json and added_tokens.json when present. QN_ENOENT when
+ * the folder has none. */
 int qn_tok_open_dir(qn_tok **out, const char *dir, qn_err *err);
+/* One file of such a folder: .json, .model or .tiktoken, with the
+ * tokenizer_config.json beside it. */
+int qn_tok_open_file(qn_tok **out, const char *path, qn_err *err);
 
 /* A tokenizer.json text. `config` is the parsed tokenizer_config.json or NULL:
  * it names bos/eos/unk/pad and may add tokens (added_tokens_decoder); the
@@ -55,7 +60,7 @@ int qn_tok_open_bpe(qn_tok **out, const qn_tok_bpe_files *f, qn_err *err);
  * -1 (each model then has its own default), arrays that it lacks are NULL. */
 typedef struct qn_tok_gguf {
     const char *name;  /* for messages                               */
-    const char *model; /* "gpt2", "llama"                            */
+    const char *model; /* "gpt2", "llama", "bert", "t5"              */
     const char *pre;   /* "llama-bpe", "qwen2", ...; NULL if absent  */
     size_t n_tokens;
     const qn_view *tokens; /* [n_tokens]                                 */
@@ -64,7 +69,7 @@ typedef struct qn_tok_gguf {
                               4 user defined 5 unused 6 byte, or NULL    */
     size_t n_merges;
     const qn_view *merges; /* [n_merges] "left right"                    */
-    int32_t bos, eos, unk, pad, eot;
+    int32_t bos, eos, unk, pad, eot; /* bert: bos is [CLS], eos is [SEP] */
     int add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
     qn_view charsmap; /* precompiled_charsmap, empty if absent      */
 } qn_tok_gguf;
@@ -80,6 +85,12 @@ typedef struct qn_tok_special {
 int qn_tok_open_tiktoken(qn_tok **out, qn_view ranks, const char *pattern,
                          const qn_tok_special *special, size_t n_special,
                          const char *name, qn_err *err);
+
+/* A SentencePiece model (tokenizer.model). `config` is tokenizer_config.json:
+ * what surrounds the text is then that of its tokenizer_class and flags, and
+ * control tokens in a text can be asked for; NULL: as SentencePiece itself. */
+int qn_tok_open_spm(qn_tok **out, qn_view model, const json_t *config,
+                    const char *name, qn_err *err);
 
 /* NULL is fine. */
 void qn_tok_close(qn_tok *t);

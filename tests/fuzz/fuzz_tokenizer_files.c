@@ -48,11 +48,12 @@ static void use_gguf(qn_view tokens, qn_view merges, uint8_t how)
 {
     static const char *const pres[] = {NULL,     "llama-bpe",   "qwen2",
                                        "falcon", "deepseek-v3", "strange"};
+    static const char *const models[] = {"gpt2", "llama", "bert", "t5"};
     qn_view token[MAX_LINES], merge[MAX_LINES];
     float scores[MAX_LINES];
     int32_t types[MAX_LINES];
     qn_tok_gguf g = {.name = "fuzz",
-                     .model = how & 1 ? "llama" : "gpt2",
+                     .model = models[(how & 1) | (how >> 5 & 2)],
                      .pre = pres[(how >> 1) % 6],
                      .tokens = token,
                      .scores = scores,

@@ -86,9 +86,9 @@ static qn_tok *open_gguf(const char *path)
 }
 
 /* One case of a .inp/.out pair: text, and ids separated by blanks. Decoding
- * must lead back to the text. */
+ * must lead back to the text, unless `lossy`. */
 static void gguf_case(tok_score *s, const qn_tok *t, const char *text, size_t n,
-                      const char *line)
+                      const char *line, bool lossy)
 {
     qn_err err = {0};
     qn_tok_ids ids = {0}, want = {0};
@@ -104,10 +104,11 @@ static void gguf_case(tok_score *s, const qn_tok *t, const char *text, size_t n,
     qn_str back;
     qn_str_init(&back);
     rc = qn_tok_decode(t, ids.v, ids.n, false, &back, &err);
-    tok_score_add(s,
-                  rc == 0 && back.n == n &&
-                      memcmp(back.n ? back.p : "", text, n) == 0,
-                  "the way back", text);
+    if (!lossy)
+        tok_score_add(s,
+                      rc == 0 && back.n == n &&
+                          memcmp(back.n ? back.p : "", text, n) == 0,
+                      "the way back", text);
     qn_str_deinit(&back);
     qn_vec_deinit(&ids);
     qn_vec_deinit(&want);
@@ -136,10 +137,11 @@ static void test_gguf(void **state)
         char *line_end = strchr(line, '\n');
         assert_non_null(line_end);
         *next = *line_end = '\0';
-        gguf_case(&s, t, p, (size_t)(next - p), line);
+        gguf_case(&s, t, p, (size_t)(next - p), line,
+                  strncmp(name, "bert", 4) == 0);
         line = line_end + 1;
     }
-    assert_true(s.total > 80);
+    assert_true(s.total > 40);
     free(in);
     free(out);
     qn_tok_close(t);
@@ -321,6 +323,7 @@ int main(void)
         WITH(test_gguf, "gpt-2"),
         WITH(test_gguf, "llama-spm"),
         WITH(test_gguf, "falcon"),
+        WITH(test_gguf, "bert-bge"),
         WITH(test_ranks, "cl100k"),
         WITH(test_ranks, "r50k"),
         cmocka_unit_test(test_gpt2_files),
