@@ -30,6 +30,8 @@ const qn_command *const qn_commands[] = {
     &qn_cmd_detokenize,
     &qn_cmd_template,
     &qn_cmd_logits,
+    &qn_cmd_synth,
+    &qn_cmd_bench,
     NULL,
 };
 /* clang-format on */
