@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct kept {
@@ -134,6 +135,39 @@ void qn_test_write_file(const char *path, const void *data, size_t len)
     if (!f)
         fail_msg("%s: %s", path, strerror(errno));
     if (fwrite(data, 1, len, f) != len || fclose(f) != 0)
+        fail_msg("%s: %s", path, strerror(errno));
+}
+
+static void write_field(FILE *f, const char *text, char end)
+{
+    for (; *text; text++)
+        fputc((unsigned char)*text < ' ' || *text == '|' ? ' ' : *text, f);
+    fputc(end, f);
+}
+
+void qn_test_result(const char *group, const char *name, size_t passed,
+                    size_t total, const char *notes)
+{
+    static bool begun;
+    char path[PATH_MAX + 64], self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (n < 0)
+        fail_msg("/proc/self/exe: %s", strerror(errno));
+    self[n] = 0;
+    snprintf(path, sizeof path, "%s/conformance", qn_test_build_dir());
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/conformance/%s.tsv", qn_test_build_dir(),
+             strrchr(self, '/') + 1);
+    FILE *f = fopen(path, begun ? "a" : "w");
+    if (!f)
+        fail_msg("%s: %s", path, strerror(errno));
+    begun = true;
+    write_field(f, group, '\t');
+    write_field(f, name, '\t');
+    fprintf(f, "%zu\t%zu\t", passed, total);
+    write_field(f, notes, '\n');
+    if (fclose(f) != 0)
         fail_msg("%s: %s", path, strerror(errno));
 }
 

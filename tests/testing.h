@@ -58,6 +58,13 @@ char *qn_test_read_file(const char *path, size_t *len);
 /* Writes a file, replacing it. */
 void qn_test_write_file(const char *path, const void *data, size_t len);
 
+/* One row of docs/conformance.md: what came of comparing with references that
+ * we did not make, all of them there (from the shared data). Goes to
+ * <build>/conformance/<program>.tsv, which tools/conformance makes the page
+ * of. `group` is a heading, `notes` may be empty. */
+void qn_test_result(const char *group, const char *name, size_t passed,
+                    size_t total, const char *notes);
+
 /* A bound on the rounding error of a dot product of n terms that is summed in
  * any order in precision `eps` (half a unit in the last place: 2^-24 for f32):
  *

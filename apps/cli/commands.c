@@ -31,6 +31,8 @@ const qn_command *const qn_commands[] = {
     &qn_cmd_template,
     &qn_cmd_logits,
     &qn_cmd_pull,
+    &qn_cmd_synth,
+    &qn_cmd_bench,
     NULL,
 };
 /* clang-format on */

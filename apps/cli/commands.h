@@ -17,6 +17,8 @@ extern const qn_command qn_cmd_detokenize;
 extern const qn_command qn_cmd_template;
 extern const qn_command qn_cmd_logits;
 extern const qn_command qn_cmd_pull;
+extern const qn_command qn_cmd_synth;
+extern const qn_command qn_cmd_bench;
 
 /* The whole program: returns its exit status. */
 int qn_cli_main(int argc, char **argv);

@@ -9,7 +9,7 @@
  */
 #include "backend/ops.h"
 
-#include "backend/probe.h"
+#include "backend/cpu/probe.h"
 
 enum {
     REPEATS = 7,
@@ -48,7 +48,7 @@ static qn_weight *weight(qn_backend *be, qn_dtype t, int64_t n_out,
 }
 
 static void bench_case(qn_backend *be, qn_dtype type, int n_out, int n_in,
-                       int n_row, probe_kind kind)
+                       int n_row, qn_probe *probe, qn_probe_kind kind)
 {
     qn_weight_desc d = {n_out, n_in, type, NULL};
     double bytes = (double)be->api->weight_bytes(be, &d);
@@ -71,13 +71,13 @@ static void bench_case(qn_backend *be, qn_dtype type, int n_out, int n_in,
         ops[i].u.linear.part[0].ldy = y.ld;
     }
     for (int r = 0; r < REPEATS; r++) {
-        qn_pool *pool = be->api->pool(be);
-        double b0 = few ? probe_read(pool) : probe_peak(pool, kind), t, b1;
+        double b0 = few ? qn_probe_read(probe) : qn_probe_peak(probe, kind);
+        double t, b1;
         be->api->exec(be, ops, 1);
-        t = probe_now();
+        t = qn_probe_now(probe);
         be->api->exec(be, ops, n_copy);
-        t = (probe_now() - t) / n_copy;
-        b1 = few ? probe_read(pool) : probe_peak(pool, kind);
+        t = (qn_probe_now(probe) - t) / n_copy;
+        b1 = few ? qn_probe_read(probe) : qn_probe_peak(probe, kind);
         bound = fmax(b0, b1);
         s[r] = (few ? bytes : flops) / t;
         f[r] = bound > 0 ? s[r] / bound : 0;
@@ -103,22 +103,24 @@ void bench_linear(int argc, char **argv)
         {2048, 2048}, {8192, 2048}, {2048, 8192}, {128256, 2048}};
     static const struct {
         qn_dtype t;
-        probe_kind kind;
-    } types[] = {{QN_BF16, PROBE_BF16},
-                 {QN_Q8_0, PROBE_I8},
-                 {QN_Q4_0, PROBE_I8},
-                 {QN_F16, PROBE_F32},
-                 {QN_F32, PROBE_F32}};
+        qn_probe_kind kind;
+    } types[] = {{QN_BF16, QN_PROBE_BF16},
+                 {QN_Q8_0, QN_PROBE_I8},
+                 {QN_Q4_0, QN_PROBE_I8},
+                 {QN_F16, QN_PROBE_F32},
+                 {QN_F32, QN_PROBE_F32}};
     const char *threads = getenv("BENCH_THREADS");
     qn_backend *be = open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
-    qn_pool *pool = be->api->pool(be);
+    qn_probe *probe;
 
-    probe_cpu_time = be->api->n_threads(be) == 1;
+    if (qn_probe_new(&probe, be->api->pool(be), be->api->n_threads(be) == 1,
+                     NULL) < 0)
+        fail_msg("no memory to probe with");
     printf("threads %d  read %.1f GB/s  f32 %.0f  bf16 %.0f  int8 %.0f G/s\n",
-           be->api->n_threads(be), probe_read(pool) * 1e-9,
-           probe_peak(pool, PROBE_F32) * 1e-9,
-           probe_peak(pool, PROBE_BF16) * 1e-9,
-           probe_peak(pool, PROBE_I8) * 1e-9);
+           be->api->n_threads(be), qn_probe_read(probe) * 1e-9,
+           qn_probe_peak(probe, QN_PROBE_F32) * 1e-9,
+           qn_probe_peak(probe, QN_PROBE_BF16) * 1e-9,
+           qn_probe_peak(probe, QN_PROBE_I8) * 1e-9);
     for (size_t t = 0; t < QN_COUNTOF(types); t++) {
         bool wanted = argc == 0;
         for (int i = 0; i < argc; i++)
@@ -127,7 +129,8 @@ void bench_linear(int argc, char **argv)
             for (int n_row = 1; n_row <= 512; n_row *= 8)
                 if (shapes[s][0] < 100000 || n_row <= 8)
                     bench_case(be, types[t].t, shapes[s][0], shapes[s][1],
-                               n_row, types[t].kind);
+                               n_row, probe, types[t].kind);
     }
+    qn_probe_free(probe);
     qn_backend_close(be);
 }

@@ -59,6 +59,9 @@ static void test_suite(void **state)
     closedir(d);
     print_message("%d accepted, %d refused, %d either\n", n[0], n[1], n[2]);
     assert_true(n[0] >= 90 && n[1] >= 180);
+    qn_test_result("Files", "JSONTestSuite: y_ and n_", (size_t)(n[0] + n[1]),
+                   (size_t)(n[0] + n[1]),
+                   "but duplicate keys, which are refused by choice");
 }
 
 int main(void)

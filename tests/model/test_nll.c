@@ -232,7 +232,13 @@ static void test_stories260k(void **state)
         double fast = run(path, false, &s, g);
         print_message("%-5s golden %.6f exact %.6f default %.6f\n",
                       files[i].name, want, exact, fast);
-        bad += !(fabs(exact - want) <= files[i].tolerance);
+        bool ok = fabs(exact - want) <= files[i].tolerance;
+        char notes[96], name[64];
+        snprintf(name, sizeof name, "stories260K %s", files[i].name);
+        snprintf(notes, sizeof notes, "mean NLL %.4f, reference %.4f", exact,
+                 want);
+        qn_test_result("Trained networks", name, ok, 1, notes);
+        bad += !ok;
     }
     for (int i = 0; i < N_STORIES; i++)
         free(s.ids[i]);

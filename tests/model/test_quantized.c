@@ -26,7 +26,7 @@ static void run_one(golden *g)
 }
 
 /* The number of directories under root that fail. */
-static int run_all(const char *root)
+static int run_all(const char *root, bool report)
 {
     int failed = 0, seen = 0;
     DIR *dir = opendir(root);
@@ -42,6 +42,9 @@ static int run_all(const char *root)
                           g.notes);
             failed += !g.unsupported;
         }
+        if (report)
+            qn_test_result("Quantized checkpoints", e->d_name, (size_t)g.passed,
+                           (size_t)g.total, g.notes);
         golden_close(&g);
     }
     closedir(dir);
@@ -53,7 +56,7 @@ static int run_all(const char *root)
 static void test_own(void **state)
 {
     (void)state;
-    assert_int_equal(run_all(qn_test_data("models_quant")), 0);
+    assert_int_equal(run_all(qn_test_data("models_quant"), false), 0);
 }
 
 static void test_shared(void **state)
@@ -62,7 +65,7 @@ static void test_shared(void **state)
     const char *root = qn_test_shared("goldens/quant");
     if (!root)
         QN_SKIP("no shared data");
-    assert_int_equal(run_all(root), 0);
+    assert_int_equal(run_all(root, true), 0);
 }
 
 int main(void)

@@ -1,18 +1,11 @@
 /* test_jinja_goldens.c - every recorded template of the shared data.
- *
- * QN_CONFORMANCE_DIR: writes templates.json there. */
+ */
 #include "jinja_cases.h"
-
-static json_t *summary; /* rows {group, name, passed, total, notes} */
 
 static void report(const char *name, jinja_score s, const char *notes)
 {
     print_message("%s: %zu / %zu\n", name, s.passed, s.total);
-    json_array_append_new(summary,
-                          json_pack("{s:s, s:s, s:I, s:I, s:s}", "group",
-                                    "templates", "name", name, "passed",
-                                    (json_int_t)s.passed, "total",
-                                    (json_int_t)s.total, "notes", notes));
+    qn_test_result("Chat templates", name, s.passed, s.total, notes);
 }
 
 static void test_chat_templates(void **state)
@@ -276,21 +269,6 @@ static void test_llamacpp(void **state)
     assert_int_equal(s.passed, s.total);
 }
 
-static int write_summary(void **state)
-{
-    const char *dir = getenv("QN_CONFORMANCE_DIR");
-    char path[4096];
-
-    (void)state;
-    if (dir && json_array_size(summary)) {
-        snprintf(path, sizeof path, "%s/templates.json", dir);
-        if (json_dump_file(summary, path, JSON_INDENT(1)) < 0)
-            print_message("cannot write %s\n", path);
-    }
-    json_decref(summary);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +278,5 @@ int main(void)
         cmocka_unit_test(test_minja),
         cmocka_unit_test(test_llamacpp),
     };
-    summary = json_array();
-    return cmocka_run_group_tests(tests, NULL, write_summary);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,7 +145,7 @@ static void test_gguf(void **state)
     free(in);
     free(out);
     qn_tok_close(t);
-    tok_score_end(&s, "");
+    tok_score_end(&s, "ids");
 }
 
 /* ---- transformers.js ---------------------------------------------------- */
@@ -311,7 +311,7 @@ static void test_ranks(void **state)
     if (strcmp(name, "cl100k") == 0)
         run_vectors(&s, t, "Xenova/gpt-4");
     qn_tok_close(t);
-    tok_score_end(&s, "");
+    tok_score_end(&s, "ids");
 }
 
 #define WITH(test, name) \

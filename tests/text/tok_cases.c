@@ -19,17 +19,8 @@ void tok_score_add(tok_score *s, bool ok, const char *what, const char *text)
 void tok_score_end(const tok_score *s, const char *notes)
 {
     print_message("%s: %zu of %zu\n", s->name, s->passed, s->total);
-    const char *dir = getenv("QN_CONFORMANCE_DIR");
-    if (dir) {
-        char path[4096];
-        json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:s}", "group",
-                              "tokenizers", "name", s->name, "passed",
-                              (json_int_t)s->passed, "total",
-                              (json_int_t)s->total, "notes", notes);
-        snprintf(path, sizeof path, "%s/tokenizers-%s.json", dir, s->name);
-        assert_int_equal(json_dump_file(o, path, 0), 0);
-        json_decref(o);
-    }
+    if (notes)
+        qn_test_result("Tokenizers", s->name, s->passed, s->total, notes);
     assert_int_equal(s->passed, s->total);
 }
 

@@ -14,8 +14,8 @@ typedef struct tok_score {
 
 /* One comparison: counts it, and prints the first few that fail. */
 void tok_score_add(tok_score *s, bool ok, const char *what, const char *text);
-/* Fails the test unless all passed. Writes the figures to
- * $QN_CONFORMANCE_DIR/tokenizers-<name>.json when that is set. */
+/* Fails the test unless all passed. A row of the conformance page, unless
+ * notes is NULL. */
 void tok_score_end(const tok_score *s, const char *notes);
 
 /* Everything in a reference.json: encode cases (ids with and without special

@@ -1,0 +1,246 @@
+/* probe.c - see probe.h. The loops are compiled for their instructions by
+ * function attributes: they are no kernels, and no file of flags has them. */
+#include "backend/cpu/probe.h"
+
+#include "base/compiler.h"
+#include "base/cpu.h"
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define BYTES ((size_t)256 << 20)
+
+struct qn_probe {
+    qn_pool *pool;
+    void *data;
+    bool cpu_time;
+};
+
+double qn_probe_now(const qn_probe *p)
+{
+    struct timespec t;
+
+    clock_gettime(p->cpu_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef double (*peak_fn)(void);
+
+/* Chains of dependent operations, enough to hide their latency. */
+enum {
+    CHAINS = 12,
+    ROUNDS = 2000000
+};
+
+typedef struct peak_row {
+    qn_probe_kind kind;
+    qn_isa isa;
+    double ops; /* of one instruction of each chain */
+    peak_fn fn;
+} peak_row;
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+__attribute__((target("avx2"))) static double read_part(const uint8_t *p,
+                                                        int64_t n)
+{
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+
+    for (int64_t i = 0; i + 128 <= n; i += 128) {
+        const __m256i *v = (const __m256i *)(const void *)(p + i);
+        a = _mm256_xor_si256(a, _mm256_loadu_si256(v));
+        b = _mm256_xor_si256(b, _mm256_loadu_si256(v + 1));
+        c = _mm256_xor_si256(c, _mm256_loadu_si256(v + 2));
+        d = _mm256_xor_si256(d, _mm256_loadu_si256(v + 3));
+    }
+    a = _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
+    return (double)_mm256_extract_epi32(a, 0);
+}
+
+__attribute__((target("avx2,fma"))) static double peak_f32_avx2(void)
+{
+    __m256 a[CHAINS], x = _mm256_set1_ps(1e-9f), y = _mm256_set1_ps(0.5f);
+
+    for (int j = 0; j < CHAINS; j++)
+        a[j] = _mm256_set1_ps((float)j);
+    for (int i = 0; i < ROUNDS; i++)
+#pragma GCC unroll 12
+        for (int j = 0; j < CHAINS; j++)
+            a[j] = _mm256_fmadd_ps(x, y, a[j]);
+    for (int j = 1; j < CHAINS; j++)
+        a[0] = _mm256_add_ps(a[0], a[j]);
+    return (double)_mm256_cvtss_f32(a[0]);
+}
+
+/* Two instructions and an addition for what vpdpbusd does in one. */
+__attribute__((target("avx2"))) static double peak_i8_avx2(void)
+{
+    __m256i a[CHAINS], x = _mm256_set1_epi8(3), one = _mm256_set1_epi16(1);
+
+    for (int j = 0; j < CHAINS; j++)
+        a[j] = _mm256_set1_epi32(j);
+    for (int i = 0; i < ROUNDS; i++)
+#pragma GCC unroll 12
+        for (int j = 0; j < CHAINS; j++) {
+            __m256i p = _mm256_maddubs_epi16(x, a[j]);
+            a[j] = _mm256_add_epi32(a[j], _mm256_madd_epi16(p, one));
+        }
+    for (int j = 1; j < CHAINS; j++)
+        a[0] = _mm256_add_epi32(a[0], a[j]);
+    return (double)_mm256_extract_epi32(a[0], 0);
+}
+
+__attribute__((target("avx512f"))) static double peak_f32_avx512(void)
+{
+    __m512 a[CHAINS], x = _mm512_set1_ps(1e-9f), y = _mm512_set1_ps(0.5f);
+
+    for (int j = 0; j < CHAINS; j++)
+        a[j] = _mm512_set1_ps((float)j);
+    for (int i = 0; i < ROUNDS; i++)
+#pragma GCC unroll 12
+        for (int j = 0; j < CHAINS; j++)
+            a[j] = _mm512_fmadd_ps(x, y, a[j]);
+    for (int j = 1; j < CHAINS; j++)
+        a[0] = _mm512_add_ps(a[0], a[j]);
+    return (double)_mm512_reduce_add_ps(a[0]);
+}
+
+__attribute__((target("avx512f,avx512bf16"))) static double peak_bf16(void)
+{
+    __m512 a[CHAINS];
+    __m512bh x = (__m512bh)_mm512_set1_epi32(0x3c003c00), y = x;
+
+    for (int j = 0; j < CHAINS; j++)
+        a[j] = _mm512_set1_ps((float)j);
+    for (int i = 0; i < ROUNDS; i++)
+#pragma GCC unroll 12
+        for (int j = 0; j < CHAINS; j++)
+            a[j] = _mm512_dpbf16_ps(a[j], x, y);
+    for (int j = 1; j < CHAINS; j++)
+        a[0] = _mm512_add_ps(a[0], a[j]);
+    return (double)_mm512_reduce_add_ps(a[0]);
+}
+
+__attribute__((target("avx512f,avx512vnni"))) static double peak_i8_vnni(void)
+{
+    __m512i a[CHAINS], x = _mm512_set1_epi8(3), y = _mm512_set1_epi8(1);
+
+    for (int j = 0; j < CHAINS; j++)
+        a[j] = _mm512_set1_epi32(j);
+    for (int i = 0; i < ROUNDS; i++)
+#pragma GCC unroll 12
+        for (int j = 0; j < CHAINS; j++)
+            a[j] = _mm512_dpbusd_epi32(a[j], x, y);
+    for (int j = 1; j < CHAINS; j++)
+        a[0] = _mm512_add_epi32(a[0], a[j]);
+    return (double)_mm512_reduce_add_epi32(a[0]);
+}
+
+static const peak_row peaks[] = {
+    /* the best first */
+    {QN_PROBE_F32, QN_ISA_AVX512, 2 * 16, peak_f32_avx512},
+    {QN_PROBE_F32, QN_ISA_AVX2, 2 * 8, peak_f32_avx2},
+    {QN_PROBE_BF16, QN_ISA_AVX512BF16, 4 * 16, peak_bf16},
+    {QN_PROBE_I8, QN_ISA_AVX512VNNI, 8 * 16, peak_i8_vnni},
+    {QN_PROBE_I8, QN_ISA_AVX2, 8 * 8, peak_i8_avx2},
+};
+#else
+static double read_part(const uint8_t *p, int64_t n)
+{
+    const uint64_t *v = (const uint64_t *)(const void *)p;
+    uint64_t a = 0;
+
+    for (int64_t i = 0; i < n / 8; i++)
+        a ^= v[i];
+    return (double)a;
+}
+
+static const peak_row peaks[] = {{QN_PROBE_N, QN_ISA_N, 0, NULL}};
+#endif
+
+typedef struct probe_job {
+    peak_fn fn;
+    const uint8_t *data;
+    volatile double sink;
+} probe_job;
+
+static void peak_run(void *arg, int thread, int n_threads)
+{
+    probe_job *j = arg;
+    double v = j->fn();
+    (void)n_threads;
+    if (thread == 0)
+        j->sink = v;
+}
+
+double qn_probe_peak(qn_probe *p, qn_probe_kind kind)
+{
+    for (size_t i = 0; i < QN_COUNTOF(peaks); i++) {
+        const peak_row *r = &peaks[i];
+        if (r->kind != kind || qn_cpu_get()->isa_detected < r->isa)
+            continue;
+        probe_job j = {.fn = r->fn};
+        double t = qn_probe_now(p);
+        qn_pool_run(p->pool, peak_run, &j);
+        t = qn_probe_now(p) - t;
+        return r->ops * CHAINS * ROUNDS * qn_pool_n_threads(p->pool) / t;
+    }
+    return 0;
+}
+
+static void read_run(void *arg, int thread, int n_threads)
+{
+    probe_job *j = arg;
+    int64_t begin, end;
+
+    qn_pool_split((int64_t)BYTES, 4096, thread, n_threads, &begin, &end);
+    double v = read_part(j->data + begin, end - begin);
+    if (thread == 0)
+        j->sink = v;
+}
+
+static void touch_run(void *arg, int thread, int n_threads)
+{
+    probe_job *j = arg;
+    int64_t begin, end;
+
+    qn_pool_split((int64_t)BYTES, 4096, thread, n_threads, &begin, &end);
+    for (int64_t i = begin; i < end; i += 4096)
+        ((volatile uint8_t *)(uintptr_t)j->data)[i] = 1;
+}
+
+int qn_probe_new(qn_probe **out, qn_pool *pool, bool cpu_time, qn_err *err)
+{
+    void *data;
+    QN_TRY(qn_big_alloc(&data, BYTES, QN_MEM_OTHER, err));
+    qn_probe *p = qn_xcalloc(1, sizeof *p);
+    *p = (qn_probe){.pool = pool, .data = data, .cpu_time = cpu_time};
+    probe_job j = {.data = data};
+    qn_pool_run(pool, touch_run, &j);
+    *out = p;
+    return 0;
+}
+
+void qn_probe_free(qn_probe *p)
+{
+    if (!p)
+        return;
+    qn_big_free(p->data, BYTES, QN_MEM_OTHER);
+    free(p);
+}
+
+double qn_probe_read(qn_probe *p)
+{
+    probe_job j = {.data = p->data};
+    double best = 0;
+    for (int i = 0; i < 2; i++) {
+        double t = qn_probe_now(p);
+        qn_pool_run(p->pool, read_run, &j);
+        t = qn_probe_now(p) - t;
+        best = QN_MAX(best, (double)BYTES / t);
+    }
+    return best;
+}
