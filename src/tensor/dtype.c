@@ -17,7 +17,11 @@ enum {
     NO_ID = -1
 };
 
-/* {ours, safetensors, gguf, ggml id, elements, bytes, decode, encode} */
+/* The functions of a format whose encoder weighs its choices. */
+#define SEARCHED(f) qn_##f##_decode, qn_##f##_encode, qn_##f##_encode_weighted
+
+/* {ours, safetensors, gguf, ggml id, elements, bytes, decode, encode,
+ * encode_weighted} */
 static const qn_dtype_row dtype_rows[QN_DTYPE_N] = {
     /* clang-format off */
     [QN_F32]  = {"f32",  "F32",  "F32",  0, 1, 4, qn_f32_decode,  qn_f32_encode},
@@ -49,11 +53,11 @@ static const qn_dtype_row dtype_rows[QN_DTYPE_N] = {
     [QN_Q5_1] = {"q5_1", NULL, "Q5_1", 7,   32,  24, qn_q5_1_decode, qn_q5_1_encode},
     [QN_Q8_0] = {"q8_0", NULL, "Q8_0", 8,   32,  34, qn_q8_0_decode, qn_q8_0_encode},
     [QN_Q8_1] = {"q8_1", NULL, "Q8_1", 9,   32,  36, qn_q8_1_decode, NULL},
-    [QN_Q2_K] = {"q2_k", NULL, "Q2_K", 10, 256,  84, qn_q2_k_decode, NULL},
-    [QN_Q3_K] = {"q3_k", NULL, "Q3_K", 11, 256, 110, qn_q3_k_decode, NULL},
-    [QN_Q4_K] = {"q4_k", NULL, "Q4_K", 12, 256, 144, qn_q4_k_decode, NULL},
-    [QN_Q5_K] = {"q5_k", NULL, "Q5_K", 13, 256, 176, qn_q5_k_decode, NULL},
-    [QN_Q6_K] = {"q6_k", NULL, "Q6_K", 14, 256, 210, qn_q6_k_decode, NULL},
+    [QN_Q2_K] = {"q2_k", NULL, "Q2_K", 10, 256,  84, SEARCHED(q2_k)},
+    [QN_Q3_K] = {"q3_k", NULL, "Q3_K", 11, 256, 110, SEARCHED(q3_k)},
+    [QN_Q4_K] = {"q4_k", NULL, "Q4_K", 12, 256, 144, SEARCHED(q4_k)},
+    [QN_Q5_K] = {"q5_k", NULL, "Q5_K", 13, 256, 176, SEARCHED(q5_k)},
+    [QN_Q6_K] = {"q6_k", NULL, "Q6_K", 14, 256, 210, SEARCHED(q6_k)},
     [QN_Q8_K] = {"q8_k", NULL, "Q8_K", 15, 256, 292, qn_q8_k_decode, NULL},
     [QN_IQ1_S]   = {"iq1_s",   NULL, "IQ1_S",   19, 256,  50, qn_iq1_s_decode, NULL},
     [QN_IQ1_M]   = {"iq1_m",   NULL, "IQ1_M",   29, 256,  56, qn_iq1_m_decode, NULL},
@@ -62,8 +66,8 @@ static const qn_dtype_row dtype_rows[QN_DTYPE_N] = {
     [QN_IQ2_S]   = {"iq2_s",   NULL, "IQ2_S",   22, 256,  82, qn_iq2_s_decode, NULL},
     [QN_IQ3_XXS] = {"iq3_xxs", NULL, "IQ3_XXS", 18, 256,  98, qn_iq3_xxs_decode, NULL},
     [QN_IQ3_S]   = {"iq3_s",   NULL, "IQ3_S",   21, 256, 110, qn_iq3_s_decode, NULL},
-    [QN_IQ4_NL]  = {"iq4_nl",  NULL, "IQ4_NL",  20,  32,  18, qn_iq4_nl_decode, NULL},
-    [QN_IQ4_XS]  = {"iq4_xs",  NULL, "IQ4_XS",  23, 256, 136, qn_iq4_xs_decode, NULL},
+    [QN_IQ4_NL]  = {"iq4_nl",  NULL, "IQ4_NL",  20,  32,  18, SEARCHED(iq4_nl)},
+    [QN_IQ4_XS]  = {"iq4_xs",  NULL, "IQ4_XS",  23, 256, 136, SEARCHED(iq4_xs)},
     [QN_TQ1_0]   = {"tq1_0",   NULL, "TQ1_0",   34, 256,  54, qn_tq1_0_decode, NULL},
     [QN_TQ2_0]   = {"tq2_0",   NULL, "TQ2_0",   35, 256,  66, qn_tq2_0_decode, NULL},
     [QN_MXFP4]   = {"mxfp4",   NULL, "MXFP4",   39,  32,  17, qn_mxfp4_decode, qn_mxfp4_encode},
@@ -71,6 +75,8 @@ static const qn_dtype_row dtype_rows[QN_DTYPE_N] = {
     [QN_Q1_0]    = {"q1_0",    NULL, "Q1_0",    41, 128,  18, qn_q1_0_decode, NULL},
     /* clang-format on */
 };
+
+#undef SEARCHED
 
 const qn_dtype_row *qn_dtype_get(qn_dtype t)
 {
@@ -148,5 +154,16 @@ int qn_dtype_encode(qn_dtype t, const float *src, void *dst, size_t n,
     const qn_dtype_row *row = qn_dtype_get(t);
     QN_TRY(dtype_check(row, row->encode, "encoded", n, err));
     row->encode(src, dst, n);
+    return QN_OK;
+}
+
+int qn_dtype_encode_weighted(qn_dtype t, const float *src, const float *weight,
+                             void *dst, size_t n, qn_err *err)
+{
+    const qn_dtype_row *row = qn_dtype_get(t);
+    if (!weight || !row->encode_weighted)
+        return qn_dtype_encode(t, src, dst, n, err);
+    QN_TRY(dtype_check(row, row->encode, "encoded", n, err));
+    row->encode_weighted(src, weight, dst, n);
     return QN_OK;
 }
