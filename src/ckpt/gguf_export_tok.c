@@ -41,7 +41,9 @@ typedef struct draft {
     int32_t *types;  /* [n] */
     float *scores;   /* [n] */
     qn_arena arena;
-    qn_map ids; /* text -> id */
+    qn_map ids;       /* text -> id */
+    int64_t bos, eos; /* -1: none */
+    bool add_bos, add_eos;
 } draft;
 
 static int refuse(const draft *d, const char *what)
@@ -392,44 +394,62 @@ static int64_t role_id(const draft *d, const char *name, const char *id_name)
                : -1;
 }
 
-static int put_ids(draft *d)
+/* The id of a template's piece when it is a special token, else -1. */
+static int64_t template_id(const draft *d, const json_t *piece)
 {
-    static const char *const rows[][3] = {
-        {"bos_token", "bos_token_id", "tokenizer.ggml.bos_token_id"},
-        {"eos_token", "eos_token_id", "tokenizer.ggml.eos_token_id"},
-        {"unk_token", NULL, "tokenizer.ggml.unknown_token_id"},
-        {"pad_token", "pad_token_id", "tokenizer.ggml.padding_token_id"},
-    };
+    const json_t *name = json_object_get(json_object_get(piece, "SpecialToken"),
+                                         "id");
+    uint64_t id;
 
-    for (size_t i = 0; i < QN_COUNTOF(rows); i++) {
-        int64_t id = role_id(d, rows[i][0], rows[i][1]);
-        if (id >= 0)
-            QN_TRY(qn_gguf_put_u32(d->w, rows[i][2], (uint32_t)id, d->err));
-    }
-    return 0;
+    if (!json_is_string(name) || !qn_map_get(&d->ids, json_string_value(name),
+                                             json_string_length(name), &id))
+        return -1;
+    return (int64_t)id;
 }
 
-/* Whether the template of one text begins or ends with a token of its own. */
-static int put_flags(draft *d)
+/* Whether the template of one text begins or ends with a token of its own; it
+ * is then the bos or eos token, whatever else is said. */
+static void read_template(draft *d)
 {
     const json_t *post = json_object_get(d->root, "post_processor"), *o;
-    const json_t *said = json_object_get(d->config, "add_bos_token");
-    bool bos = json_is_true(said), eos = false;
+
+    d->add_bos = json_is_true(json_object_get(d->config, "add_bos_token"));
+    d->bos = role_id(d, "bos_token", "bos_token_id");
+    d->eos = role_id(d, "eos_token", "eos_token_id");
 
     for (size_t i = 0; (o = step_at(post, "processors", i)); i++) {
         const json_t *single = json_object_get(o, "single");
         size_t n = json_array_size(single);
         if (strcmp(type_of(o), "TemplateProcessing") != 0 || n == 0)
             continue;
-        bos = json_object_get(json_array_get(single, 0), "SpecialToken");
-        eos = json_object_get(json_array_get(single, n - 1), "SpecialToken");
+        d->add_bos = n > 1 && template_id(d, json_array_get(single, 0)) >= 0;
+        d->add_eos = template_id(d, json_array_get(single, n - 1)) >= 0;
+        if (d->add_bos)
+            d->bos = template_id(d, json_array_get(single, 0));
+        if (d->add_eos)
+            d->eos = template_id(d, json_array_get(single, n - 1));
     }
-    if (bos && role_id(d, "bos_token", "bos_token_id") < 0)
-        bos = false;
-    if (eos && role_id(d, "eos_token", "eos_token_id") < 0)
-        eos = false;
-    QN_TRY(qn_gguf_put_bool(d->w, "tokenizer.ggml.add_bos_token", bos, d->err));
-    return qn_gguf_put_bool(d->w, "tokenizer.ggml.add_eos_token", eos, d->err);
+    d->add_bos = d->add_bos && d->bos >= 0;
+}
+
+static int put_id(draft *d, const char *key, int64_t id)
+{
+    return id < 0 ? 0 : qn_gguf_put_u32(d->w, key, (uint32_t)id, d->err);
+}
+
+static int put_ids(draft *d)
+{
+    read_template(d);
+    QN_TRY(put_id(d, "tokenizer.ggml.bos_token_id", d->bos));
+    QN_TRY(put_id(d, "tokenizer.ggml.eos_token_id", d->eos));
+    QN_TRY(put_id(d, "tokenizer.ggml.unknown_token_id",
+                  role_id(d, "unk_token", NULL)));
+    QN_TRY(put_id(d, "tokenizer.ggml.padding_token_id",
+                  role_id(d, "pad_token", "pad_token_id")));
+    QN_TRY(qn_gguf_put_bool(d->w, "tokenizer.ggml.add_bos_token", d->add_bos,
+                            d->err));
+    return qn_gguf_put_bool(d->w, "tokenizer.ggml.add_eos_token", d->add_eos,
+                            d->err);
 }
 
 /* One template, or the one named "default" of several. */
@@ -500,7 +520,6 @@ static int put_all(draft *d)
         return refuse(d, type_of(d->model));
     QN_TRY(spm ? put_llama(d, prefix) : put_gpt2(d));
     QN_TRY(put_ids(d));
-    QN_TRY(put_flags(d));
     return put_template(d);
 }
 

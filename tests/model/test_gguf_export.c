@@ -107,7 +107,8 @@ static void test_shared(void **state)
         "qwen2",        "qwen3",        "gemma",        "gemma3_text",
         "mistral",      "phi",          "phi3_partial", "gpt_neox",
         "llama_llama3", "llama_linear", "llama_yarn",   "starcoder2",
-        "llama_mha",
+        "llama_mha",    "llama",        "gpt2",         "gemma2",
+        "mixtral",      "phi3",
     };
     (void)state;
     for (size_t i = 0; i < QN_COUNTOF(names); i++) {
