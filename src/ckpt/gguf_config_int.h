@@ -10,7 +10,7 @@
 typedef struct qn_gguf_key_row {
     const char *gguf;
     const char *hf;
-    bool drop_zero; /* 0 means that there is none */
+    bool drop_zero;    /* 0 means that there is none */
     qn_gguf_type type; /* to write: F32, BOOL, or 0 for a count (U32) */
 } qn_gguf_key_row;
 
