@@ -306,7 +306,7 @@ static void test_tensors(void **state)
     }
 }
 
-/* Cut anywhere, and with any byte turned, a file is refused in words or gives
+/* Cut at some 500 places, and with a byte turned there, a file is refused in words or gives
  * tensors that lie inside it. */
 static void damage(const char *name, bool cut)
 {
@@ -315,7 +315,7 @@ static void damage(const char *name, bool cut)
     size_t n;
     char *all = qn_test_read_file(path, &n);
 
-    for (size_t at = 0; at < n; at++) {
+    for (size_t at = 0; at < n; at += 1 + n / 500) {
         qn_ckpt *ck = NULL;
         qn_err err = {0};
         char keep = all[at];
