@@ -3,7 +3,7 @@
  *
  * A pickle is a program that builds objects and may call any function of any
  * module. Here it is read as data: numbers, texts, tuples, lists, dicts, and
- * calls of five functions whose results are tensors or dicts, which are
+ * calls of six functions whose results are tensors or dicts, which are
  * computed here. Whatever else it asks for (another function, another opcode)
  * is an error that names it. Nothing recurses; memory is bounded by the length
  * of the pickle and by QN_PICKLE_VALUES_MAX.

@@ -9,6 +9,7 @@
  *   _rebuild_tensor_v3(storage, offset, size, stride, requires_grad, hooks,
  *                      dtype, [metadata])
  *   _rebuild_parameter(tensor, requires_grad, hooks)
+ *   _rebuild_parameter_with_state(tensor, requires_grad, hooks, state)
  * A persistent id is ("storage", class, key, location, numel), in files from
  * before zip archives with a sixth: None or (view key, offset, size). */
 #include "ckpt/pickle_int.h"
@@ -34,6 +35,7 @@ static const qn_pickle_global globals[] = {
     {UTILS, "_rebuild_tensor_v2", QN_PK_TENSOR_V2, QN_DTYPE_N},
     {UTILS, "_rebuild_tensor_v3", QN_PK_TENSOR_V3, QN_DTYPE_N},
     {UTILS, "_rebuild_parameter", QN_PK_PARAMETER, QN_DTYPE_N},
+    {UTILS, "_rebuild_parameter_with_state", QN_PK_PARAMETER, QN_DTYPE_N},
     STORAGE("Float", QN_F32),
     STORAGE("Half", QN_F16),
     STORAGE("BFloat16", QN_BF16),
@@ -277,7 +279,7 @@ int qn_pickle_reduce(qn_pickle *p, const qn_pickle_value *callee,
         return rebuild(p, args, 7, 8, n > 6 ? args->u.list.v[6] : NULL, out,
                        err);
     case QN_PK_PARAMETER:
-        if (n != 3 || args->u.list.v[0]->kind != QN_PK_TENSOR)
+        if (n < 3 || n > 4 || args->u.list.v[0]->kind != QN_PK_TENSOR)
             return wrong(p, "a parameter that is no tensor", err);
         *out = args->u.list.v[0];
         return 0;

@@ -111,7 +111,8 @@ static void test_archive(void **state)
 
 static void test_values(void **state)
 {
-    static const char *const names[] = {"archive.bin", "stream.bin"};
+    static const char *const names[] = {"archive.bin", "protocol4.bin",
+                                        "stream.bin"};
 
     (void)state;
     for (size_t i = 0; i < QN_COUNTOF(names); i++) {

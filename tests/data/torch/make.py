@@ -25,7 +25,8 @@ SIZES = {"Float": 4, "Half": 2, "BFloat16": 2, "Double": 8, "Long": 8, "Int": 4,
 for kind in SIZES:
     name = kind + "Storage"
     setattr(torch, name, type(name, (), {"__module__": "torch"}))
-for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter"):
+for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter",
+             "_rebuild_parameter_with_state"):
     def function(*args):
         pass
     function.__module__, function.__qualname__ = "torch._utils", name
@@ -48,13 +49,15 @@ class Tensor:
         hooks = collections.OrderedDict()
         if self.parameter:
             inner = Tensor(*self.args)
+            if self.parameter == "state":
+                return utils._rebuild_parameter_with_state, (inner, True, hooks, {"k": 1})
             return utils._rebuild_parameter, (inner, True, hooks)
         return utils._rebuild_tensor_v2, (*self.args, False, hooks)
 
 
 class Pickler(pickle._Pickler):
-    def __init__(self, out, legacy):
-        super().__init__(out, protocol=2)
+    def __init__(self, out, legacy, protocol=2):
+        super().__init__(out, protocol=protocol)
         self.storages, self.legacy = [], legacy
 
     def persistent_id(self, obj):
@@ -68,9 +71,9 @@ class Pickler(pickle._Pickler):
         return pid + (None,) if self.legacy else pid
 
 
-def save_archive(path, obj, prefix="pytorch_model", byteorder=b"little"):
+def save_archive(path, obj, prefix="pytorch_model", byteorder=b"little", protocol=2):
     out = io.BytesIO()
-    pickler = Pickler(out, False)
+    pickler = Pickler(out, False, protocol)
     pickler.dump(obj)
     entries = [("data.pkl", out.getvalue())]
     if byteorder:
@@ -110,7 +113,7 @@ def model():
     d["a"] = shared
     d["again"] = shared                            # one object, by the memo
     d["same"] = Tensor(a, 0, (2, 3), (3, 1), True)  # one storage
-    d["row"] = Tensor(a, 3, (3,), (1,))
+    d["row"] = Tensor(a, 3, (3,), (1,), "state")
     d["turned"] = Tensor(a, 0, (3, 2), (1, 3))
     d["column"] = Tensor(a, 1, (2,), (3,))
     d["spread"] = Tensor(a, 4, (2, 2), (0, 1))
@@ -137,6 +140,7 @@ def floats(*v):
 def right():
     save_archive("archive.bin", model())
     save_archive("no_byteorder.bin", {"x": floats(1)}, "archive", None)
+    save_archive("protocol4.bin", model(), protocol=4)
     save_stream("stream.bin", model())
     os.makedirs("sharded", exist_ok=True)
     one, two = ("pytorch_model-0000%d-of-00002.bin" % i for i in (1, 2))
