@@ -166,8 +166,10 @@ static void weights(json_t *o, const char *key, const char *title)
     {
         qn_fmt_count(count, sizeof count, qn_report_number(w, "parameters"));
         qn_report_bytes(size, sizeof size, w, "bytes");
-        qn_table_row(name, "%5.0f tensors  %9s parameters  %10s",
-                     qn_report_number(w, "tensors"), count, size);
+        const char *as = json_string_value(json_object_get(w, "decoded_to"));
+        qn_table_row(name, "%5.0f tensors  %9s parameters  %10s%s%s",
+                     qn_report_number(w, "tensors"), count, size,
+                     as ? "  in memory as " : "", as ? as : "");
     }
 }
 

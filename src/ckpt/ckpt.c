@@ -6,7 +6,8 @@
  *
  * Invariants after open
  *   1. tensors are sorted by (file, offset); by_name indexes all of them
- *   2. offset + n_bytes <= size of the file at the time of opening
+ *   2. offset + n_bytes <= size of the file at the time of opening; of a view
+ *      with strides, offset + span
  *   3. nothing changes any more: every function may run on any thread
  */
 #include "ckpt/ckpt_int.h"
@@ -56,7 +57,8 @@ static int open_by_kind(qn_ckpt *ck, const char *path, qn_err *err)
     QN_TRY(qn_ckpt_sniff(path, &kind, err));
     switch (kind) {
     case QN_SNIFF_GGUF: return qn_gguf_open(ck, path, err);
-    case QN_SNIFF_SAFETENSORS: return qn_hf_open_file(ck, path, err);
+    case QN_SNIFF_TORCH:
+    case QN_SNIFF_SAFETENSORS: return qn_hf_open_file(ck, path, kind, err);
     case QN_SNIFF_OTHER: break;
     }
     return qn_fail(err, QN_EFORMAT,
@@ -239,6 +241,10 @@ int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                        "%s: tensor %s: bytes %llu + %zu asked for, it has %llu",
                        f->path, t->name, (unsigned long long)offset, n,
                        (unsigned long long)t->n_bytes);
+    if (t->strided) {
+        rc = qn_strided_read(ck, t, offset, dst, n, err);
+        return rc < 0 ? qn_err_prefix(err, rc, "tensor %s", t->name) : rc;
+    }
     if (n >= ADVISE_MIN)
         posix_fadvise(f->fd, (off_t)(t->offset + offset), (off_t)n,
                       POSIX_FADV_WILLNEED);
@@ -251,7 +257,7 @@ const void *qn_ckpt_view(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
 {
     const uint8_t *p = ck->views.v[t->file];
 
-    if (!p || t->dtype == QN_DTYPE_N || offset > t->n_bytes ||
+    if (!p || t->dtype == QN_DTYPE_N || t->strided || offset > t->n_bytes ||
         n > t->n_bytes - offset)
         return NULL;
     p += t->offset + offset;

@@ -1,7 +1,7 @@
 /* ckpt.h - a checkpoint, whatever the container: named tensors + metadata.
  *
- * One interface over HF directories (safetensors, sharded or not) and GGUF
- * files, so that nothing above knows which it was. Reading the metadata never
+ * One interface over HF directories (safetensors or torch .bin, sharded or not)
+ * and GGUF files, so that nothing above knows which it was. Reading the metadata never
  * touches tensor data; tensor bytes are read by position, from any thread.
  *
  * Ownership: everything borrowed from a qn_ckpt lives until qn_ckpt_close.
@@ -46,12 +46,15 @@ typedef struct qn_tensor {
      * n_bytes are those of its main part. dtype is QN_DTYPE_N: read it with
      * qn_ckpt_quant_open. NULL: an ordinary tensor. */
     const struct qn_ckpt_quant *quant;
+    /* NULL: back to back from there on. Else a view of a larger array, as
+     * torch.save may write one; qn_ckpt_read gathers its elements. */
+    const struct qn_strided *strided;
 } qn_tensor;
 
 typedef struct qn_ckpt qn_ckpt;
 
 /* `path`: an HF directory, a .gguf file (of a split one any part), or one
- * .safetensors file (then the directory it lies in provides config.json and
+ * .safetensors or torch .bin file (then the directory it lies in provides config.json and
  * the tokenizer). A model folder of the hub's cache stands for its current
  * snapshot; a directory whose only weights are one GGUF stands for that. What
  * is no path but has the form org/name[@revision] is looked for in the hub's

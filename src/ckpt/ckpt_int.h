@@ -52,6 +52,26 @@ int qn_ckpt_measure(qn_tensor *t, const char *file, qn_err *err);
 /* For qsort: by file, offset, length, name. */
 int qn_ckpt_cmp_offset(const void *a, const void *b);
 
+/* ---- strided.c --------------------------------------------------------- */
+
+/* How a view lies: strides in bytes, and the bytes from its first element to
+ * the end of its last. */
+typedef struct qn_strided {
+    uint64_t stride[QN_MAX_DIMS], span;
+} qn_strided;
+
+/* n bytes from byte `offset` of the elements in their order. */
+int qn_strided_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
+                    void *dst, size_t n, qn_err *err);
+
+/* What a file is, by its first bytes. */
+typedef enum qn_sniff {
+    QN_SNIFF_SAFETENSORS,
+    QN_SNIFF_GGUF,
+    QN_SNIFF_TORCH,
+    QN_SNIFF_OTHER
+} qn_sniff;
+
 /* ---- containers -------------------------------------------------------- */
 
 /* Adds a safetensors file. When `weight_map` is not NULL (the index of a
@@ -59,6 +79,9 @@ int qn_ckpt_cmp_offset(const void *a, const void *b);
  * left out. */
 int qn_safetensors_add(qn_ckpt *ck, const char *path, const json_t *weight_map,
                        const char *shard, qn_err *err);
+/* The same of a file that torch.save made. */
+int qn_torch_add(qn_ckpt *ck, const char *path, const json_t *weight_map,
+                 const char *shard, qn_err *err);
 /* Fills ck from a GGUF file (all parts of a split one). */
 int qn_gguf_open(qn_ckpt *ck, const char *path, qn_err *err);
 /* ck->config from ck->kv and the tensors. */
@@ -74,16 +97,10 @@ void qn_gguf_kv_free(qn_gguf_kv *kv, size_t n);
 int qn_ckpt_join_quantized(qn_ckpt *ck, qn_err *err);
 /* Fills ck from an HF directory. */
 int qn_hf_open_dir(qn_ckpt *ck, const char *dir, qn_err *err);
-/* The same from one .safetensors file of such a directory. */
-int qn_hf_open_file(qn_ckpt *ck, const char *path, qn_err *err);
+/* The same from one .safetensors or .bin file of such a directory. */
+int qn_hf_open_file(qn_ckpt *ck, const char *path, qn_sniff kind, qn_err *err);
 
 /* ---- recognizing things (sniff.c) -------------------------------------- */
-
-typedef enum qn_sniff {
-    QN_SNIFF_SAFETENSORS,
-    QN_SNIFF_GGUF,
-    QN_SNIFF_OTHER
-} qn_sniff;
 
 /* By content. */
 int qn_ckpt_sniff(const char *path, qn_sniff *kind, qn_err *err);

@@ -10,43 +10,43 @@
 #include "ckpt/gguf_config_int.h"
 
 const qn_gguf_key_row qn_gguf_common_keys[] = {
-    {"block_count", "num_hidden_layers", false},
-    {"context_length", "max_position_embeddings", false},
-    {"embedding_length", "hidden_size", false},
-    {"feed_forward_length", "intermediate_size", true},
-    {"attention.head_count", "num_attention_heads", false},
-    {"attention.head_count_kv", "num_key_value_heads", false},
-    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", false},
-    {"attention.layer_norm_epsilon", "layer_norm_eps", false},
-    {"attention.sliding_window", "sliding_window", true},
-    {"attention.sliding_window_pattern", "sliding_window_pattern", false},
-    {"attn_logit_softcapping", "attn_logit_softcapping", true},
-    {"final_logit_softcapping", "final_logit_softcapping", true},
-    {"rope.freq_base", "rope_theta", false},
-    {"expert_count", "num_local_experts", true},
-    {"expert_used_count", "num_experts_per_tok", true},
-    {"expert_feed_forward_length", "moe_intermediate_size", true},
+    {"block_count", "num_hidden_layers", false, 0},
+    {"context_length", "max_position_embeddings", false, 0},
+    {"embedding_length", "hidden_size", false, 0},
+    {"feed_forward_length", "intermediate_size", true, 0},
+    {"attention.head_count", "num_attention_heads", false, 0},
+    {"attention.head_count_kv", "num_key_value_heads", false, 0},
+    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", false, QN_GGUF_F32},
+    {"attention.layer_norm_epsilon", "layer_norm_eps", false, QN_GGUF_F32},
+    {"attention.sliding_window", "sliding_window", true, 0},
+    {"attention.sliding_window_pattern", "sliding_window_pattern", false, 0},
+    {"attn_logit_softcapping", "attn_logit_softcapping", true, QN_GGUF_F32},
+    {"final_logit_softcapping", "final_logit_softcapping", true, QN_GGUF_F32},
+    {"rope.freq_base", "rope_theta", false, QN_GGUF_F32},
+    {"expert_count", "num_local_experts", true, 0},
+    {"expert_used_count", "num_experts_per_tok", true, 0},
+    {"expert_feed_forward_length", "moe_intermediate_size", true, 0},
     {"expert_shared_feed_forward_length", "shared_expert_intermediate_size",
-     true},
-    {"use_parallel_residual", "use_parallel_residual", false},
+     true, 0},
+    {"use_parallel_residual", "use_parallel_residual", false, QN_GGUF_BOOL},
     /* made into something else by gguf_config.c and gguf_rope.c */
-    {"vocab_size", NULL, false},
-    {"attention.key_length", NULL, false},
-    {"attention.value_length", NULL, false},
-    {"rope.dimension_count", NULL, false},
-    {"rope.scale_linear", NULL, false},
-    {"rope.scaling.type", NULL, false},
-    {"rope.scaling.factor", NULL, false},
-    {"rope.scaling.original_context_length", NULL, false},
-    {"rope.scaling.attn_factor", NULL, false},
-    {"rope.scaling.yarn_ext_factor", NULL, false},
-    {"rope.scaling.yarn_attn_factor", NULL, false},
-    {"rope.scaling.yarn_beta_fast", NULL, false},
-    {"rope.scaling.yarn_beta_slow", NULL, false},
+    {"vocab_size", NULL, false, 0},
+    {"attention.key_length", NULL, false, 0},
+    {"attention.value_length", NULL, false, 0},
+    {"rope.dimension_count", NULL, false, 0},
+    {"rope.scale_linear", NULL, false, 0},
+    {"rope.scaling.type", NULL, false, 0},
+    {"rope.scaling.factor", NULL, false, 0},
+    {"rope.scaling.original_context_length", NULL, false, 0},
+    {"rope.scaling.attn_factor", NULL, false, 0},
+    {"rope.scaling.yarn_ext_factor", NULL, false, 0},
+    {"rope.scaling.yarn_attn_factor", NULL, false, 0},
+    {"rope.scaling.yarn_beta_fast", NULL, false, 0},
+    {"rope.scaling.yarn_beta_slow", NULL, false, 0},
     /* about the file or its making, not the network */
-    {"rope.scaling.finetuned", NULL, false},
-    {"tensor_data_layout", NULL, false},
-    {NULL, NULL, false},
+    {"rope.scaling.finetuned", NULL, false, 0},
+    {"tensor_data_layout", NULL, false, 0},
+    {NULL, NULL, false, 0},
 };
 
 #define SILU "{\"hidden_act\": \"silu\"}"
@@ -79,7 +79,7 @@ static const qn_gguf_arch_row arch_rows[] = {
      .model_type = "qwen2_moe",
      .class_name = "Qwen2MoeForCausalLM",
      .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false}",
-     .keys = {{"expert_count", "num_experts", false}}},
+     .keys = {{"expert_count", "num_experts", false, 0}}},
     {.arch = "qwen3",
      .model_type = "qwen3",
      .class_name = "Qwen3ForCausalLM",
@@ -90,7 +90,7 @@ static const qn_gguf_arch_row arch_rows[] = {
      .model_type = "qwen3_moe",
      .class_name = "Qwen3MoeForCausalLM",
      .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": true}",
-     .keys = {{"expert_count", "num_experts", false}},
+     .keys = {{"expert_count", "num_experts", false, 0}},
      .tensors = {ATTN_BIAS},
      .say_head_dim = true},
     {.arch = "gemma",
@@ -113,7 +113,8 @@ static const qn_gguf_arch_row arch_rows[] = {
      .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\","
               " \"sliding_window_pattern\": 6,"
               " \"rope_theta\": 1000000.0, \"rope_local_base_freq\": 10000.0}",
-     .keys = {{"rope.freq_base_swa", "rope_local_base_freq", false}},
+     .keys = {{"rope.freq_base_swa", "rope_local_base_freq", false,
+               QN_GGUF_F32}},
      .say_head_dim = true,
      .has_qpas = true,
      .odd_layers = 62},
@@ -130,26 +131,27 @@ static const qn_gguf_arch_row arch_rows[] = {
      .model_type = "gpt_neox",
      .class_name = "GPTNeoXForCausalLM",
      .fixed = "{\"hidden_act\": \"gelu\"}",
-     .keys = {{"rope.freq_base", "rotary_emb_base", false},
-              {"attention.head_count_kv", NULL, false}},
+     .keys = {{"rope.freq_base", "rotary_emb_base", false, QN_GGUF_F32},
+              {"attention.head_count_kv", NULL, false, 0}},
      .tensors = {{"blk.0.attn_qkv.bias", "attention_bias", true}},
      .rotary = "rotary_pct"},
     {.arch = "gpt2",
      .model_type = "gpt2",
      .class_name = "GPT2LMHeadModel",
      .fixed = "{\"activation_function\": \"gelu_new\"}",
-     .keys = {{"block_count", "n_layer", false},
-              {"context_length", "n_positions", false},
-              {"embedding_length", "n_embd", false},
-              {"feed_forward_length", "n_inner", false},
-              {"attention.head_count", "n_head", false},
-              {"attention.layer_norm_epsilon", "layer_norm_epsilon", false}}},
+     .keys = {{"block_count", "n_layer", false, 0},
+              {"context_length", "n_positions", false, 0},
+              {"embedding_length", "n_embd", false, 0},
+              {"feed_forward_length", "n_inner", false, 0},
+              {"attention.head_count", "n_head", false, 0},
+              {"attention.layer_norm_epsilon", "layer_norm_epsilon", false,
+               QN_GGUF_F32}}},
     {.arch = "stablelm",
      .model_type = "stablelm",
      .class_name = "StableLmForCausalLM",
      .fixed = SILU,
      /* the converters write true where config.json said nothing */
-     .keys = {{"use_parallel_residual", NULL, false}},
+     .keys = {{"use_parallel_residual", NULL, false, 0}},
      .tensors = {{"blk.0.attn_q.bias", "use_qkv_bias", true},
                  {"blk.0.attn_q_norm.weight", "qk_layernorm", true},
                  {"blk.0.ffn_norm.weight", "use_parallel_residual", false}},
@@ -158,7 +160,8 @@ static const qn_gguf_arch_row arch_rows[] = {
      .model_type = "starcoder2",
      .class_name = "Starcoder2ForCausalLM",
      .fixed = "{\"hidden_act\": \"gelu_pytorch_tanh\"}",
-     .keys = {{"attention.layer_norm_epsilon", "norm_epsilon", false}},
+     .keys = {{"attention.layer_norm_epsilon", "norm_epsilon", false,
+               QN_GGUF_F32}},
      .tensors = {{"blk.0.attn_q.bias", "use_bias", true}}},
 };
 
@@ -172,5 +175,13 @@ const qn_gguf_arch_row *qn_gguf_arch_find(const qn_ckpt *ck, qn_view arch)
         if (!row->when || (qn_gguf_arch_u64(ck, row->when, &v) && v > 0))
             return row;
     }
+    return NULL;
+}
+
+const qn_gguf_arch_row *qn_gguf_arch_of(const char *model_type)
+{
+    for (size_t i = 0; i < QN_COUNTOF(arch_rows); i++)
+        if (strcmp(arch_rows[i].model_type, model_type) == 0)
+            return &arch_rows[i];
     return NULL;
 }

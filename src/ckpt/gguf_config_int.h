@@ -10,7 +10,8 @@
 typedef struct qn_gguf_key_row {
     const char *gguf;
     const char *hf;
-    bool drop_zero; /* 0 means that there is none */
+    bool drop_zero;    /* 0 means that there is none */
+    qn_gguf_type type; /* to write: F32, BOOL, or 0 for a count (U32) */
 } qn_gguf_key_row;
 
 /* hf = (there is such a tensor) == value_if_there. */
@@ -40,6 +41,8 @@ extern const qn_gguf_key_row qn_gguf_common_keys[];
 
 /* The first row that fits, or NULL. */
 const qn_gguf_arch_row *qn_gguf_arch_find(const qn_ckpt *ck, qn_view arch);
+/* The row of a model_type, or NULL. */
+const qn_gguf_arch_row *qn_gguf_arch_of(const char *model_type);
 
 /* "{arch}.{key}" of a checkpoint, or NULL. */
 const qn_gguf_kv *qn_gguf_arch_kv(const qn_ckpt *ck, const char *key);

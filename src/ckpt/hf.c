@@ -1,6 +1,7 @@
 /* hf.c: a model as the Hugging Face hub lays it out.
  *
- * config.json says what the network is, .safetensors files hold the weights;
+ * config.json says what the network is, .safetensors files (or, from before
+ * them, pytorch_model.bin) hold the weights;
  * generation_config.json and the tokenizer's files lie beside them. A sharded
  * set has an index, {"weight_map": {tensor: file}}.
  *
@@ -92,7 +93,9 @@ static int add_by_name(qn_ckpt *ck, const char *name, const json_t *map,
                        qn_err *err)
 {
     char *path = qn_path_join(ck->dir, name);
-    int rc = qn_safetensors_add(ck, path, map, name, err);
+    int rc = qn_ends(name, ".safetensors")
+                 ? qn_safetensors_add(ck, path, map, name, err)
+                 : qn_torch_add(ck, path, map, name, err);
 
     qn_free(path);
     return rc;
@@ -233,7 +236,7 @@ int qn_hf_open_dir(qn_ckpt *ck, const char *dir, qn_err *err)
     return rc;
 }
 
-int qn_hf_open_file(qn_ckpt *ck, const char *path, qn_err *err)
+int qn_hf_open_file(qn_ckpt *ck, const char *path, qn_sniff kind, qn_err *err)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
@@ -245,10 +248,15 @@ int qn_hf_open_file(qn_ckpt *ck, const char *path, qn_err *err)
         ck->dir = qn_xstrdup(".");
     else
         ck->dir = qn_xstrndup(path, slash == path ? 1 : (size_t)(slash - path));
-    if (qn_hf_part_name(name, ".safetensors", &stem, &part, &n) && n > 1)
+    if ((qn_hf_part_name(name, ".safetensors", &stem, &part, &n) ||
+         qn_hf_part_name(name, ".bin", &stem, &part, &n)) &&
+        n > 1)
         return qn_fail(err, QN_EINVAL,
                        "%s is part %d of %d of a model; give the directory %s",
                        path, part, n, ck->dir);
-    QN_TRY(qn_safetensors_add(ck, path, NULL, NULL, err));
+    if (kind == QN_SNIFF_TORCH)
+        QN_TRY(qn_torch_add(ck, path, NULL, NULL, err));
+    else
+        QN_TRY(qn_safetensors_add(ck, path, NULL, NULL, err));
     return load_configs(ck, err);
 }

@@ -3,8 +3,8 @@
  * The choice, first match wins (the first two are what transformers does):
  *   model.safetensors | model.safetensors.index.json | the only other
  *   *.safetensors.index.json | the only other set of .safetensors (a file, or
- *   x-00001-of-0000N.safetensors to x-0000N-of-0000N) | the only GGUF, split
- *   or not.
+ *   x-00001-of-0000N.safetensors to x-0000N-of-0000N) | pytorch_model.bin |
+ *   pytorch_model.bin.index.json | the only GGUF, split or not.
  * Two candidates of one rank are an error: a guess could load the wrong model.
  * When there is nothing, the names tell what the directory is instead.
  */
@@ -17,6 +17,7 @@
 #define ST_EXT ".safetensors"
 #define INDEX_EXT ".safetensors.index.json"
 #define GGUF_EXT ".gguf"
+#define TORCH "pytorch_model.bin"
 
 typedef QN_VEC(char *) name_list;
 
@@ -181,21 +182,15 @@ static const struct {
      "its base model first"},
     {"model_index.json", QN_EUNSUP,
      "is a diffusion pipeline (model_index.json), not a language model"},
-    {"pytorch_model.bin", QN_EUNSUP,
-     "has its weights in pytorch_model.bin, which is not supported yet; use "
-     "the safetensors revision of the model"},
-    {"pytorch_model.bin.index.json", QN_EUNSUP,
-     "has its weights in pytorch_model-*.bin, which is not supported yet; use "
-     "the safetensors revision of the model"},
     {".bin", QN_EUNSUP,
-     "has its weights in .bin files, which are not supported yet; use the "
-     "safetensors revision of the model"},
+     "has .bin files, but none that is named pytorch_model.bin; name the one "
+     "to use"},
     {".pth", QN_EUNSUP,
-     "has its weights in .pth files, which are not supported yet; use the "
-     "safetensors revision of the model (for Meta's: the one with -hf)"},
+     "has its weights in .pth files, not in the hub's layout; use the revision "
+     "of the model that has it (for Meta's: the one with -hf)"},
     {".pt", QN_EUNSUP,
-     "has its weights in .pt files, which are not supported yet; use the "
-     "safetensors revision of the model"},
+     "has its weights in .pt files, not in the hub's layout; name the one to "
+     "use"},
     {".h5", QN_EUNSUP,
      "has TensorFlow weights alone; use the safetensors revision of the model"},
     {".msgpack", QN_EUNSUP,
@@ -218,7 +213,7 @@ static int explain_dir(const char *dir, const name_list *l, qn_err *err)
     }
     return qn_fail(err, QN_ENOENT,
                    "%s is not a model directory: it has neither config.json "
-                   "with .safetensors weights nor a .gguf file",
+                   "with .safetensors or .bin weights nor a .gguf file",
                    dir);
 }
 
@@ -259,6 +254,14 @@ static int choose(const char *dir, const name_list *l, qn_hf_found *found,
                      err);
     if (sets.n)
         goto out;
+    if (has(l, TORCH)) {
+        take_one(found, QN_HF_SINGLE, TORCH);
+        goto out;
+    }
+    if (has(l, TORCH ".index.json")) {
+        take_one(found, QN_HF_INDEX, TORCH ".index.json");
+        goto out;
+    }
     find_sets(l, GGUF_EXT, &sets);
     if (sets.n == 1)
         take_one(found, QN_HF_GGUF, sets.v[0]);

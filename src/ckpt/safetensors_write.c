@@ -5,31 +5,23 @@
  * The header is made while tensors are declared and written with the first
  * data (or at the end, when there is none). It says {"format": "pt"}, without
  * which transformers refuses the file, and is padded with blanks so that the
- * data begins on a multiple of 8.
- *
- * The file has its name only when it is whole: until then it is path.tmp.PID.
- */
+ * data begins on a multiple of 8. */
 #include "ckpt/safetensors_write.h"
 
+#include "base/arena.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/arena.h"
+#include "ckpt/outfile.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define HEADER_MAX 100000000u
-#define BUFFER_SIZE ((size_t)1 << 20)
 
 struct qn_st_writer {
-    char *path, *tmp;
-    FILE *f; /* NULL once finished */
+    qn_outfile out;
     qn_str header;
     qn_map names;
     qn_arena arena;    /* of the names */
@@ -38,38 +30,21 @@ struct qn_st_writer {
     bool begun; /* the header is written */
 };
 
-static int failed(const qn_st_writer *w, const char *what, qn_err *err)
-{
-    return qn_fail(err, QN_EIO, "%s: cannot %s: %s", w->path, what,
-                   strerror(errno));
-}
-
 int qn_st_writer_new(qn_st_writer **out, const char *path, qn_err *err)
 {
     qn_st_writer *w = qn_xcalloc(1, sizeof *w);
-    qn_str tmp;
-    int fd, rc;
+    int rc;
 
-    qn_str_init(&tmp);
-    qn_str_addf(&tmp, "%s.tmp.%ld", path, (long)getpid());
-    w->path = qn_xstrdup(path);
-    w->tmp = qn_str_take(&tmp, NULL);
     qn_map_init(&w->names, 0);
     qn_arena_init(&w->arena);
     qn_str_init(&w->header);
     qn_str_adds(&w->header, "{\"__metadata__\":{\"format\":\"pt\"}");
-    fd = open(w->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    w->f = fd < 0 ? NULL : fdopen(fd, "wb");
-    if (!w->f) {
-        rc = failed(w, "create it", err);
-        if (fd >= 0)
-            close(fd);
+    rc = qn_outfile_open(&w->out, path, err);
+    if (rc < 0)
         qn_st_writer_free(w);
-        return rc;
-    }
-    setvbuf(w->f, NULL, _IOFBF, BUFFER_SIZE);
-    *out = w;
-    return 0;
+    else
+        *out = w;
+    return rc;
 }
 
 static int add_entry(qn_st_writer *w, const char *name, const char *dtype,
@@ -82,7 +57,7 @@ static int add_entry(qn_st_writer *w, const char *name, const char *dtype,
     json_decref(s);
     if (!quoted)
         return qn_fail(err, QN_EINVAL, "%s: tensor name %s is not UTF-8",
-                       w->path, name);
+                       w->out.path, name);
     qn_str_addf(&w->header, ",%s:{\"dtype\":\"%s\",\"shape\":[", quoted, dtype);
     free(quoted);
     for (int i = 0; i < n_dims; i++)
@@ -102,29 +77,29 @@ int qn_st_writer_declare(qn_st_writer *w, const char *name, qn_dtype dtype,
     if (w->begun)
         return qn_fail(err, QN_EINVAL,
                        "%s: tensor %s is declared after the first data",
-                       w->path, name);
+                       w->out.path, name);
     if (!row->safetensors)
         return qn_fail(err, QN_EUNSUP,
                        "%s: tensor %s: safetensors has no format for %s",
-                       w->path, name, row->name);
+                       w->out.path, name, row->name);
     for (int i = 0; i < n_dims; i++)
         if (shape[i] < 0 || !qn_mul_u64(n, (uint64_t)shape[i], &n))
             return qn_fail(err, QN_EINVAL, "%s: tensor %s: impossible shape",
-                           w->path, name);
+                           w->out.path, name);
     QN_TRY(qn_dtype_bytes(dtype, n, &bytes, err));
     if (!qn_add_u64(w->promised, bytes, &end) || end > INT64_MAX)
-        return qn_fail(err, QN_ELIMIT, "%s: more than 2^63 bytes", w->path);
+        return qn_fail(err, QN_ELIMIT, "%s: more than 2^63 bytes", w->out.path);
     own = qn_arena_strndup(&w->arena, name, strlen(name));
     if (strcmp(name, "__metadata__") == 0 ||
         !qn_map_add(&w->names, own, strlen(own), 0))
-        return qn_fail(err, QN_EINVAL, "%s: tensor name %s is taken", w->path,
-                       name);
+        return qn_fail(err, QN_EINVAL, "%s: tensor name %s is taken",
+                       w->out.path, name);
     QN_TRY(add_entry(w, name, row->safetensors, n_dims, shape, end, err));
     w->promised = end;
     if (w->header.n > HEADER_MAX - 16)
         return qn_fail(err, QN_ELIMIT,
                        "%s: a header of more than %u bytes; use several files",
-                       w->path, HEADER_MAX);
+                       w->out.path, HEADER_MAX);
     return 0;
 }
 
@@ -140,10 +115,8 @@ static int begin(qn_st_writer *w, qn_err *err)
         qn_str_addc(&w->header, ' ');
     for (int i = 0; i < 8; i++)
         len[i] = (unsigned char)((uint64_t)w->header.n >> (8 * i));
-    if (fwrite(len, 1, sizeof len, w->f) != sizeof len ||
-        fwrite(w->header.p, 1, w->header.n, w->f) != w->header.n)
-        return failed(w, "write", err);
-    return 0;
+    QN_TRY(qn_outfile_write(&w->out, len, sizeof len, err));
+    return qn_outfile_write(&w->out, w->header.p, w->header.n, err);
 }
 
 int qn_st_writer_data(qn_st_writer *w, const void *p, size_t n, qn_err *err)
@@ -151,49 +124,31 @@ int qn_st_writer_data(qn_st_writer *w, const void *p, size_t n, qn_err *err)
     if (n > w->promised - w->given)
         return qn_fail(err, QN_EINVAL,
                        "%s: more data than the %" PRIu64 " bytes declared",
-                       w->path, w->promised);
+                       w->out.path, w->promised);
     QN_TRY(begin(w, err));
-    if (n && fwrite(p, 1, n, w->f) != n)
-        return failed(w, "write", err);
+    QN_TRY(qn_outfile_write(&w->out, p, n, err));
     w->given += n;
     return 0;
 }
 
 int qn_st_writer_finish(qn_st_writer *w, qn_err *err)
 {
-    bool ok;
-
     if (w->given != w->promised)
         return qn_fail(err, QN_EINVAL,
                        "%s: %" PRIu64 " bytes of data given, %" PRIu64
                        " declared",
-                       w->path, w->given, w->promised);
+                       w->out.path, w->given, w->promised);
     QN_TRY(begin(w, err));
-    ok = fflush(w->f) == 0 && fsync(fileno(w->f)) == 0;
-    if (!ok)
-        return failed(w, "write", err);
-    ok = fclose(w->f) == 0;
-    w->f = NULL;
-    if (!ok || rename(w->tmp, w->path) != 0) {
-        int rc = failed(w, "put it in place", err);
-        unlink(w->tmp);
-        return rc;
-    }
-    return 0;
+    return qn_outfile_finish(&w->out, err);
 }
 
 void qn_st_writer_free(qn_st_writer *w)
 {
     if (!w)
         return;
-    if (w->f) {
-        fclose(w->f);
-        unlink(w->tmp);
-    }
     qn_map_deinit(&w->names);
     qn_arena_deinit(&w->arena);
     qn_str_deinit(&w->header);
-    qn_free(w->path);
-    qn_free(w->tmp);
+    qn_outfile_deinit(&w->out);
     free(w);
 }

@@ -17,9 +17,9 @@ static const struct magic {
 } magics[] = {
     {"GGUF", 4, "a GGUF file", "give it a name that ends in .gguf"},
     {"PK\3\4", 4, "a zip archive, as torch.save writes it",
-     "PyTorch .bin files are not supported yet; use the safetensors revision"},
+     "give it a name that ends in .bin"},
     {"\x80\2", 2, "a Python pickle, as torch.save wrote it",
-     "PyTorch .bin files are not supported yet; use the safetensors revision"},
+     "give it a name that ends in .bin"},
     {"lmgg", 4, "a GGML file from before GGUF", "use a GGUF version of it"},
     {"fmgg", 4, "a GGML file from before GGUF", "use a GGUF version of it"},
     {"tjgg", 4, "a GGML file from before GGUF", "use a GGUF version of it"},
@@ -107,6 +107,9 @@ int qn_ckpt_sniff(const char *path, qn_sniff *kind, qn_err *err)
             *kind = QN_SNIFF_SAFETENSORS;
         else if (qn_ends(path, ".gguf"))
             *kind = QN_SNIFF_GGUF;
+        else if (n >= 4 &&
+                 (!memcmp(head, "PK\3\4", 4) || !memcmp(head, "\x80\2", 2)))
+            *kind = QN_SNIFF_TORCH;
         else {
             *kind = QN_SNIFF_OTHER;
             rc = qn_ckpt_explain(&f, "a model", err);

@@ -51,10 +51,25 @@ void qn_q5_1_encode(const float *src, void *dst, size_t n);
 void qn_q8_1_decode(const void *src, float *dst, size_t n);
 void qn_q8_k_decode(const void *src, float *dst, size_t n);
 void qn_q2_k_decode(const void *src, float *dst, size_t n);
+void qn_q2_k_encode(const float *src, void *dst, size_t n);
+void qn_q2_k_encode_weighted(const float *src, const float *weight, void *dst,
+                             size_t n);
 void qn_q3_k_decode(const void *src, float *dst, size_t n);
+void qn_q3_k_encode(const float *src, void *dst, size_t n);
+void qn_q3_k_encode_weighted(const float *src, const float *weight, void *dst,
+                             size_t n);
 void qn_q4_k_decode(const void *src, float *dst, size_t n);
+void qn_q4_k_encode(const float *src, void *dst, size_t n);
+void qn_q4_k_encode_weighted(const float *src, const float *weight, void *dst,
+                             size_t n);
 void qn_q5_k_decode(const void *src, float *dst, size_t n);
+void qn_q5_k_encode(const float *src, void *dst, size_t n);
+void qn_q5_k_encode_weighted(const float *src, const float *weight, void *dst,
+                             size_t n);
 void qn_q6_k_decode(const void *src, float *dst, size_t n);
+void qn_q6_k_encode(const float *src, void *dst, size_t n);
+void qn_q6_k_encode_weighted(const float *src, const float *weight, void *dst,
+                             size_t n);
 void qn_iq1_s_decode(const void *src, float *dst, size_t n);
 void qn_iq1_m_decode(const void *src, float *dst, size_t n);
 void qn_iq2_xxs_decode(const void *src, float *dst, size_t n);
@@ -63,7 +78,13 @@ void qn_iq2_s_decode(const void *src, float *dst, size_t n);
 void qn_iq3_xxs_decode(const void *src, float *dst, size_t n);
 void qn_iq3_s_decode(const void *src, float *dst, size_t n);
 void qn_iq4_nl_decode(const void *src, float *dst, size_t n);
+void qn_iq4_nl_encode(const float *src, void *dst, size_t n);
+void qn_iq4_nl_encode_weighted(const float *src, const float *weight, void *dst,
+                               size_t n);
 void qn_iq4_xs_decode(const void *src, float *dst, size_t n);
+void qn_iq4_xs_encode(const float *src, void *dst, size_t n);
+void qn_iq4_xs_encode_weighted(const float *src, const float *weight, void *dst,
+                               size_t n);
 void qn_tq1_0_decode(const void *src, float *dst, size_t n);
 void qn_tq2_0_decode(const void *src, float *dst, size_t n);
 void qn_mxfp4_decode(const void *src, float *dst, size_t n);

@@ -77,6 +77,9 @@ typedef struct qn_dtype_row {
      * at any address. NULL: known by name and size, but not decodable. */
     void (*decode)(const void *src, float *dst, size_t n);
     void (*encode)(const float *src, void *dst, size_t n);
+    /* The same where elements matter unequally; weight [n], >= 0, or NULL. */
+    void (*encode_weighted)(const float *src, const float *weight, void *dst,
+                            size_t n);
 } qn_dtype_row;
 
 /* t < QN_DTYPE_N. */
@@ -93,5 +96,10 @@ int qn_dtype_decode(qn_dtype t, const void *src, float *dst, size_t n,
                     qn_err *err);
 int qn_dtype_encode(qn_dtype t, const float *src, void *dst, size_t n,
                     qn_err *err);
+/* The same, keeping sum weight[i] * error[i]^2 small; weight: [n], the mean
+ * square of the activations that an element meets (an importance matrix). A
+ * format that has no choice to make, and NULL, encode plainly. */
+int qn_dtype_encode_weighted(qn_dtype t, const float *src, const float *weight,
+                             void *dst, size_t n, qn_err *err);
 
 #endif

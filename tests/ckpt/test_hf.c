@@ -314,11 +314,8 @@ static void test_wrong_kind(void **state)
         const char *words[3];
     } kinds[] = {
         {"adapter_config.json", {"adapter", "base model"}},
-        {"pytorch_model.bin",
-         {"pytorch_model.bin", "not supported yet", "safetensors revision"}},
-        {"pytorch_model.bin.index.json",
-         {"pytorch_model-*.bin", "not supported yet", "safetensors revision"}},
-        {"consolidated.00.pth", {".pth", "safetensors revision", "-hf"}},
+        {"training_args.bin", {".bin files", "pytorch_model.bin"}},
+        {"consolidated.00.pth", {".pth", "hub's layout", "-hf"}},
         {"model.onnx", {"ONNX", "safetensors revision"}},
         {"tf_model.h5", {"TensorFlow", "safetensors revision"}},
         {"flax_model.msgpack", {"Flax", "safetensors revision"}},

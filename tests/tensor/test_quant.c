@@ -63,8 +63,7 @@ static void test_values(void **state)
         if (!is_quant((qn_dtype)i))
             continue;
         assert_non_null(r->decode);
-        if (i == QN_Q8_1 || i == QN_Q8_K || i == QN_Q1_0 || i == QN_NVFP4 ||
-            i == QN_IQ1_M || i == QN_MXFP4)
+        if (i == QN_Q8_1 || i == QN_Q8_K)
             continue; /* test_by_definition */
         check_values((qn_dtype)i, load("quant/%s_blocks.bin", r->name, false),
                      load("quant/%s_values.bin", r->name, false));
@@ -175,6 +174,46 @@ static void test_bytes(void **state)
     ggml_bytes(QN_Q4_1);
     ggml_bytes(QN_Q5_0);
     ggml_bytes(QN_Q5_1);
+    ggml_bytes(QN_IQ4_NL);
+}
+
+static double square_error(const float *x, const float *y, const float *w,
+                           size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (w ? (double)w[i] : 1) * ((double)x[i] - (double)y[i]) *
+               ((double)x[i] - (double)y[i]);
+    return sum;
+}
+
+/* Where the encoder searches: no worse than the reference quantizer, which
+ * weighs errors by the magnitude of the element, in plain square error. */
+static void test_not_worse(void **state)
+{
+    (void)state;
+    static const qn_dtype types[] = {QN_IQ4_NL, QN_Q2_K, QN_Q3_K,
+                                     QN_Q4_K,   QN_Q5_K, QN_Q6_K};
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        const char *name = qn_dtype_get(types[k])->name;
+        blob in = load("quant/%s_input.bin", name, false);
+        blob theirs = load("quant/%s_dequant.bin", name, false);
+        size_t n = in.n / sizeof(float);
+        const float *x = (const float *)(void *)in.p;
+        float *y = malloc(in.n);
+        unsigned char *b = malloc(in.n);
+        assert_int_equal(qn_dtype_encode(types[k], x, b, n, NULL), QN_OK);
+        assert_int_equal(qn_dtype_decode(types[k], b, y, n, NULL), QN_OK);
+        double ours = square_error(x, y, NULL, n);
+        double ref = square_error(x, (const float *)(void *)theirs.p, NULL, n);
+        print_message("%s: rms error %.5f, the reference's %.5f\n", name,
+                      sqrt(ours / (double)n), sqrt(ref / (double)n));
+        assert_true(ours <= ref);
+        free(b);
+        free(y);
+        free(in.p);
+        free(theirs.p);
+    }
 }
 
 static bool can_encode(qn_dtype t)
@@ -272,6 +311,35 @@ static void test_odd_inputs(void **state)
     }
 }
 
+/* Importance is heeded: where some elements count a hundred times as much, the
+ * weighted error is smaller than without saying so. */
+static void test_weighted(void **state)
+{
+    (void)state;
+    for (int t = 0; t < QN_DTYPE_N; t++) {
+        if (!qn_dtype_get((qn_dtype)t)->encode_weighted)
+            continue;
+        double plain = 0, weighted = 0;
+        for (uint64_t r = 0; r < 20; r++) {
+            float x[ELEMS], w[ELEMS], y[ELEMS];
+            unsigned char b[ROOM];
+            for (uint64_t i = 0; i < ELEMS; i++) {
+                x[i] = (float)qn_rng_normal(5, r, i);
+                w[i] = i % 5 == 0 ? 100 : 1;
+            }
+            there_and_back((qn_dtype)t, x, y, ELEMS);
+            plain += square_error(x, y, w, ELEMS);
+            assert_int_equal(qn_dtype_encode_weighted((qn_dtype)t, x, w, b,
+                                                      ELEMS, NULL),
+                             QN_OK);
+            assert_int_equal(qn_dtype_decode((qn_dtype)t, b, y, ELEMS, NULL),
+                             QN_OK);
+            weighted += square_error(x, y, w, ELEMS);
+        }
+        assert_true(weighted < 0.95 * plain);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,8 +347,10 @@ int main(void)
         cmocka_unit_test(test_more_values),
         cmocka_unit_test(test_by_definition),
         cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_not_worse),
         cmocka_unit_test(test_error_bounds),
         cmocka_unit_test(test_mxfp4_error),
+        cmocka_unit_test(test_weighted),
         cmocka_unit_test(test_odd_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

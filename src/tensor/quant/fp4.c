@@ -63,13 +63,13 @@ static void nvfp4_values(const nvfp4_block *b, float *x)
 #define BLOCK_TYPE mxfp4_block
 #define BLOCK_ELEMS 32
 #define BLOCK_DECODE mxfp4_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 #define BLOCK_NAME qn_nvfp4_decode
 #define BLOCK_TYPE nvfp4_block
 #define BLOCK_ELEMS 64
 #define BLOCK_DECODE nvfp4_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 static uint8_t fp4_nearest(float x, float half)
 {

@@ -65,10 +65,10 @@ static void iq1_m_values(const iq1_m_block *b, float *x)
 #define BLOCK_TYPE iq1_s_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE iq1_s_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 #define BLOCK_NAME qn_iq1_m_decode
 #define BLOCK_TYPE iq1_m_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE iq1_m_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"

@@ -89,16 +89,16 @@ static void iq2_s_values(const iq2_s_block *b, float *x)
 #define BLOCK_TYPE iq2_xxs_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE iq2_xxs_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 #define BLOCK_NAME qn_iq2_xs_decode
 #define BLOCK_TYPE iq2_xs_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE iq2_xs_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 #define BLOCK_NAME qn_iq2_s_decode
 #define BLOCK_TYPE iq2_s_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE iq2_s_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"

@@ -74,10 +74,10 @@ static void iq3_s_values(const iq3_s_block *b, float *x)
 #define BLOCK_TYPE iq3_xxs_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE iq3_xxs_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 #define BLOCK_NAME qn_iq3_s_decode
 #define BLOCK_TYPE iq3_s_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE iq3_s_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"

@@ -26,4 +26,4 @@ static void q1_0_values(const q1_0_block *b, float *x)
 #define BLOCK_TYPE q1_0_block
 #define BLOCK_ELEMS 128
 #define BLOCK_DECODE q1_0_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"

@@ -36,7 +36,7 @@ static void q5_0_values(const q5_0_block *b, float *x)
 #define BLOCK_TYPE q5_0_block
 #define BLOCK_ELEMS 32
 #define BLOCK_DECODE q5_0_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 void qn_q5_0_encode(const float *src, void *dst, size_t n)
 {

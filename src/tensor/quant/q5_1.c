@@ -35,7 +35,7 @@ static void q5_1_values(const q5_1_block *b, float *x)
 #define BLOCK_TYPE q5_1_block
 #define BLOCK_ELEMS 32
 #define BLOCK_DECODE q5_1_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 void qn_q5_1_encode(const float *src, void *dst, size_t n)
 {

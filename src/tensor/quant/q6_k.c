@@ -5,10 +5,14 @@
  *   at column c = i % 32:
  *     low four bits:  l[64 f + 32 (p % 2) + c] >> 4 (p / 2)
  *     high two bits:  h[32 f + c] >> 2 p
- *     x = d * s[i / 16] * (v - 32) */
+ *     x = d * s[i / 16] * (v - 32)
+ *
+ * Encoding: fit.h, with the numbers -32 to 31 and signed scales of eight
+ * bits. */
 #include "tensor/codec.h"
 
 #include "tensor/half.h"
+#include "tensor/quant/fit.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -37,4 +41,27 @@ static void q6_k_values(const q6_k_block *b, float *x)
 #define BLOCK_TYPE q6_k_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE q6_k_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
+
+static void q6_k_choose(const float *x, const float *w, q6_k_block *b)
+{
+    static const qn_fit_book book = {64, -32, NULL};
+    qn_fit_scaled f;
+    qn_fit_scaled_super(x, w, 16, &book, 128, &f);
+    b->d = f.d;
+    memcpy(b->s, f.scale, sizeof b->s);
+    for (int i = 0; i < 256; i++) {
+        int half = i / 128, line = i % 128 / 32, column = i % 32;
+        uint8_t *l = &b->l[half * 64 + line % 2 * 32 + column];
+        uint8_t *h = &b->h[half * 32 + column];
+        *l = (uint8_t)(*l | (f.q[i] & 15) << line / 2 * 4);
+        *h = (uint8_t)(*h | (f.q[i] >> 4) << line * 2);
+    }
+}
+
+#define BLOCK_NAME qn_q6_k_encode
+#define BLOCK_WEIGHTED qn_q6_k_encode_weighted
+#define BLOCK_TYPE q6_k_block
+#define BLOCK_ELEMS 256
+#define BLOCK_ENCODE q6_k_choose
+#include "tensor/encode_block_tmpl.h"

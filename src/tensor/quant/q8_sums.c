@@ -41,10 +41,10 @@ static void q8_k_values(const q8_k_block *b, float *x)
 #define BLOCK_TYPE q8_1_block
 #define BLOCK_ELEMS 32
 #define BLOCK_DECODE q8_1_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 #define BLOCK_NAME qn_q8_k_decode
 #define BLOCK_TYPE q8_k_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE q8_k_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"

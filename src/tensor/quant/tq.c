@@ -62,10 +62,10 @@ static void tq2_0_values(const tq2_0_block *b, float *x)
 #define BLOCK_TYPE tq1_0_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE tq1_0_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"
 
 #define BLOCK_NAME qn_tq2_0_decode
 #define BLOCK_TYPE tq2_0_block
 #define BLOCK_ELEMS 256
 #define BLOCK_DECODE tq2_0_values
-#include "tensor/block_tmpl.h"
+#include "tensor/decode_block_tmpl.h"

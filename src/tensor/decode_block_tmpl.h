@@ -1,4 +1,4 @@
-/* block_tmpl.h - body of one decoder that goes block by block. The includer
+/* decode_block_tmpl.h - body of one decoder that goes block by block. The includer
  * defines
  *   BLOCK_NAME     the function
  *   BLOCK_TYPE     the block as it lies in the file
