@@ -8,6 +8,8 @@
  */
 #include "backend/ops.h"
 
+#include "base/clock.h"
+
 enum {
     N_A = 23, /* rows of two sequences */
     N_B = 9,
@@ -396,6 +398,117 @@ static void deltas(qn_isa isa)
     delta_case(isa, 2, 1, 32, 64);
 }
 
+/* ---- --bench ----------------------------------------------------------- */
+
+/* Best time per row of an op over one sequence, in its several shapes. The
+ * state of a decoding layer comes from memory: as many slots as fit no cache
+ * take turns. */
+static void bench_op(qn_isa isa, const char *what, qn_op *op, int64_t n_state,
+                     qn_state *state, int n_row)
+{
+    enum {
+        TURNS = 40
+    };
+    int n_slot = n_row > 1 ? 1 : (int)QN_MIN(64, 1 + (64 << 20) / n_state / 4);
+    qn_backend *be = open_cpu(isa, 1, false);
+    qn_span span = {.n_row = n_row, .pos0 = 1};
+    qn_batch b = {.n_row = n_row, .n_span = 1, .spans = &span};
+    float *memory = calloc((size_t)(n_slot * n_state), sizeof *memory);
+    double best = 1e30;
+
+    *state = (qn_state){memory, n_state};
+    from_row(op, 0, &b);
+    for (int i = 0; i < TURNS * n_slot; i++) {
+        span.state_slot = i % n_slot;
+        uint64_t t0 = qn_now_ns();
+        be->api->exec(be, op, 1);
+        best = fmin(best, (double)(qn_now_ns() - t0) / n_row);
+    }
+    print_message("%-8s %-26s %4d rows: %8.2f us a row, %6.2f GB/s of state\n",
+                  qn_isa_name(isa), what, n_row, best / 1000,
+                  8.0 * (double)n_state / best);
+    free(memory);
+    qn_backend_close(be);
+}
+
+static void bench(qn_isa isa)
+{
+    enum {
+        N = 256,
+        W = 8192
+    };
+    mat x = mat_new(N, W, 0, 0, 1), y = mat_new(N, W, 0, 0, 1);
+    mat a = mat_new(64, W, 0, 0, 0.5f), w = mat_new(4, W, 0, 0, 1);
+
+    for (int i = 0; i < 64 * W; i++)
+        a.p[i] = -fabsf(a.p[i]);
+    for (int n_row = 1; n_row <= N; n_row *= N) {
+        qn_op op = {.kind = QN_OP_CONV};
+        op.u.conv = (qn_op_conv){.dim = 4096,
+                                 .n_tap = 4,
+                                 .x = x.p,
+                                 .y = y.p,
+                                 .ldx = W,
+                                 .ldy = W,
+                                 .w = w.p,
+                                 .act = QN_ACT_SILU};
+        bench_op(isa, "conv 4096 x 4", &op, 3 * 4096, &op.u.conv.state, n_row);
+        op = (qn_op){.kind = QN_OP_SCAN};
+        op.u.scan = (qn_op_scan){.by_channel = true,
+                                 .n_head = 4096,
+                                 .d_head = 1,
+                                 .n_group = 1,
+                                 .d_state = 16,
+                                 .x = x.p,
+                                 .dt = x.p,
+                                 .B = x.p,
+                                 .C = x.p,
+                                 .y = y.p,
+                                 .ldx = W,
+                                 .lddt = W,
+                                 .ldb = W,
+                                 .ldc = W,
+                                 .ldy = W,
+                                 .a = a.p,
+                                 .d = a.p,
+                                 .dt_bias = a.p,
+                                 .dt_max = 9};
+        bench_op(isa, "scan 4096 channels x 16", &op, 4096 * 16,
+                 &op.u.scan.state, n_row);
+        op.u.scan.by_channel = false;
+        op.u.scan.n_head = 64;
+        op.u.scan.d_head = 64;
+        op.u.scan.d_state = 128;
+        bench_op(isa, "scan 64 heads x 64 x 128", &op, 4096 * 128,
+                 &op.u.scan.state, n_row);
+        op = (qn_op){.kind = QN_OP_DELTA};
+        op.u.delta = (qn_op_delta){.n_head = 32,
+                                   .n_group = 16,
+                                   .d_k = 128,
+                                   .d_v = 128,
+                                   .q = x.p,
+                                   .k = x.p,
+                                   .v = x.p,
+                                   .dt = x.p,
+                                   .beta = x.p,
+                                   .y = y.p,
+                                   .ldq = W,
+                                   .ldk = W,
+                                   .ldv = W,
+                                   .lddt = W,
+                                   .ldbeta = W,
+                                   .ldy = W,
+                                   .a = a.p,
+                                   .dt_bias = a.p};
+        bench_op(isa, "delta 32 heads x 128 x 128", &op, 32 * 128 * 128,
+                 &op.u.delta.state, n_row);
+    }
+    mat_free(&x);
+    mat_free(&y);
+    mat_free(&a);
+    mat_free(&w);
+}
+
 #define EACH(name)                        \
     static void test_##name(void **state) \
     {                                     \
@@ -406,7 +519,7 @@ EACH(convs)
 EACH(scans)
 EACH(deltas)
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_convs),
@@ -414,5 +527,9 @@ int main(void)
         cmocka_unit_test(test_deltas),
     };
 
+    if (argc > 1 && !strcmp(argv[1], "--bench")) {
+        each_isa(bench);
+        return 0;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 void qn_x86_elem_avx2(qn_kernels *k);
 void qn_x86_elem_avx512(qn_kernels *k);
 void qn_x86_pack_avx2(qn_kernels *k);
+void qn_x86_rec_avx2(qn_kernels *k);
+void qn_x86_rec_avx512(qn_kernels *k);
 void qn_x86_linear_avx2(qn_kernels *k);
 void qn_x86_linear_q_avx2(qn_kernels *k);
 void qn_x86_linear_avx512(qn_kernels *k);

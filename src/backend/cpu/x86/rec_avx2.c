@@ -1,0 +1,5 @@
+/* rec_avx2.c - rec_tmpl.h in avx2. */
+#include "backend/cpu/x86/x86.h"
+#include "backend/cpu/x86/v_avx2.h"
+
+#include "backend/cpu/x86/rec_tmpl.h"
