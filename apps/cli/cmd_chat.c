@@ -50,7 +50,8 @@ typedef struct chat_command {
     int (*run)(chat *c, const char *arg, qn_err *err);
 } chat_command;
 
-extern const chat_command chat_commands[];
+/* The i-th command; one without a name ends. */
+static const chat_command *command_at(size_t i);
 
 static void show_stats(const chat *c)
 {
@@ -75,7 +76,8 @@ static int run_help(chat *c, const char *arg, qn_err *err)
     (void)c;
     (void)arg;
     (void)err;
-    for (const chat_command *k = chat_commands; k->name; k++)
+    const chat_command *k;
+    for (size_t i = 0; (k = command_at(i))->name; i++)
         printf("  /%-8s %-12s %s\n", k->name, k->arg, k->help);
     printf("  A line that ends with \\ goes on in the next one; \"\"\" begins "
            "and ends several lines.\n"
@@ -207,7 +209,7 @@ static int run_stats(chat *c, const char *arg, qn_err *err)
     return 0;
 }
 
-const chat_command chat_commands[] = {
+static const chat_command commands[] = {
     {"help", "", "this list", run_help},
     {"clear", "", "begin a new conversation", run_clear},
     {"undo", "", "forget the last question and its answer", run_undo},
@@ -223,10 +225,15 @@ const chat_command chat_commands[] = {
     {0},
 };
 
+static const chat_command *command_at(size_t i)
+{
+    return &commands[i];
+}
+
 static const char *offer(void *user, size_t i)
 {
     (void)user;
-    return chat_commands[i].name;
+    return commands[i].name;
 }
 
 static int run_command(chat *c, const char *line, qn_err *err)
@@ -235,7 +242,7 @@ static int run_command(chat *c, const char *line, qn_err *err)
     const char *arg = line + n + strspn(line + n, " ");
     char *name = qn_xstrndup(line, n);
     int rc = -1;
-    const chat_command *k = chat_commands;
+    const chat_command *k = commands;
     if (strcmp(name, "exit") == 0 || strcmp(name, "bye") == 0) {
         free(name);
         return run_quit(c, arg, err);

@@ -96,6 +96,7 @@ typedef struct run_state {
     qn_err why; /* the last failure */
     double load_ms;
     uint64_t t_start, t0; /* of the program, of the first job */
+    qn_prefill prefill;   /* of a single prompt */
     int64_t n_prompt, n_new;
     qn_request_stats stats; /* of the last job */
     uint64_t seed;
@@ -130,6 +131,7 @@ static void on_text(void *user, int index, const char *text, size_t n)
     run_state *r = user;
     if (index != 0 || n == 0)
         return;
+    qn_prefill_end(&r->prefill);
     if (!r->begun && !qn_args_flag(r->args, "chat"))
         blank_between(r);
     r->begun = true;
@@ -160,6 +162,7 @@ static void print_text(run_state *r, const qn_job *job)
 
 static void give_out(run_state *r, qn_job *job)
 {
+    qn_prefill_end(&r->prefill);
     if (job->failed.code) {
         r->n_failed++;
         r->why = job->failed;
@@ -220,6 +223,23 @@ static void statistics(const run_state *r, bool batch)
             seed);
 }
 
+/* A person who asked a question without --chat got a sequel. */
+static void hint(const run_state *r)
+{
+    char *text = NULL;
+    size_t n;
+    if (r->json || qn_args_flag(r->args, "chat") ||
+        qn_args_flag(r->args, "quiet") || !qn_is_terminal(stderr) ||
+        !qn_prompts_is_question(r->source))
+        return;
+    if (qn_chat_render(r->model, "[{\"role\":\"user\",\"content\":\"\"}]", NULL,
+                       true, NULL, &text, &n, NULL) < 0)
+        return;
+    qn_free(text);
+    qn_note("The prompt was continued as it stands; --chat asks it as a "
+            "question.");
+}
+
 /* ---- running ------------------------------------------------------------- */
 
 /* Room in flight: with more the engine's queue would only hold memory. */
@@ -246,6 +266,7 @@ static int need_engine(run_state *r, const qn_job *job,
     }
     QN_TRY(qn_engine_new(&r->engine, r->model, &ep, err));
     r->load_ms = qn_ms_since(r->t_start);
+    qn_prefill_begin(&r->prefill, r->args);
     r->t0 = qn_now_ns();
     return 0;
 }
@@ -343,6 +364,8 @@ static int loop(run_state *r, qn_err *err)
                              : qn_fail(err, QN_ECANCEL, "interrupted");
         if (r->engine)
             QN_TRY(qn_engine_step(r->engine, err));
+        if (!qn_prompts_is_batch(r->source) && r->jobs.n)
+            qn_prefill_step(&r->prefill, r->jobs.v[0]);
         pump(r);
     }
 }
@@ -371,8 +394,11 @@ static int run(qn_args *a, qn_err *err)
     QN_TRY_OUT(check(a, &r, err));
     QN_TRY_OUT(qn_open_model(&r.model, a, NULL, false, err));
     rc = loop(&r, err);
+    qn_prefill_end(&r.prefill);
     if (r.first > 0)
         statistics(&r, batch);
+    if (rc == 0)
+        hint(&r);
     if (rc == 0 && r.n_failed && !batch) {
         *err = r.why;
         rc = err->code;

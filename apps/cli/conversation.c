@@ -159,12 +159,14 @@ void qn_talk_close(qn_talk *t)
 
 typedef struct answer {
     char last; /* byte written */
+    qn_prefill prefill;
 } answer;
 
 static void on_text(void *user, int index, const char *text, size_t n)
 {
     answer *w = user;
     (void)index;
+    qn_prefill_end(&w->prefill);
     qn_put_text(stdout, text, n);
     fflush(stdout);
     w->last = text[n - 1];
@@ -172,16 +174,19 @@ static void on_text(void *user, int index, const char *text, size_t n)
 
 static int stream(qn_talk *t, qn_job *job, bool *cut, qn_err *err)
 {
-    answer w = {'\n'};
+    answer w = {.last = '\n'};
     int rc = 0;
+    qn_prefill_begin(&w.prefill, t->args);
     while (rc == 0 && !qn_job_finished(job)) {
         if (qn_interrupted() && job->req) {
             *cut = true;
             qn_request_cancel(job->req);
         }
         rc = qn_engine_step(t->engine, err) < 0 ? err->code : 0;
+        qn_prefill_step(&w.prefill, job);
         qn_job_pump(job, on_text, &w);
     }
+    qn_prefill_end(&w.prefill);
     if (w.last != '\n')
         putchar('\n');
     fflush(stdout);

@@ -166,6 +166,30 @@ void qn_job_fail(qn_job *job, const qn_err *err)
     end_request(job);
 }
 
+#define DEFAULT_CHUNK 512 /* the engine's, quern.h */
+
+void qn_prefill_begin(qn_prefill *f, const qn_args *a)
+{
+    int64_t chunk = qn_args_int(a, "chunk-size");
+    *f = (qn_prefill){.chunk = chunk ? chunk : DEFAULT_CHUNK};
+    qn_progress_begin(&f->bar, "Reading the prompt", false,
+                      qn_args_flag(a, "quiet"));
+}
+
+void qn_prefill_step(qn_prefill *f, const qn_job *job)
+{
+    uint64_t n = job->prompt.n;
+    if (job->n == 0 || job->out[0].ids.n > 0)
+        return;
+    f->done += f->chunk;
+    qn_progress_show(&f->bar, QN_MIN((uint64_t)f->done, n), n);
+}
+
+void qn_prefill_end(qn_prefill *f)
+{
+    qn_progress_end(&f->bar);
+}
+
 /* ---- results ------------------------------------------------------------- */
 
 const char *qn_finish_name(qn_finish why)

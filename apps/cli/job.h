@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/option.h"
+#include "cli/terminal.h"
 
 typedef struct qn_completion {
     QN_VEC(int32_t) ids;
@@ -53,6 +54,16 @@ void qn_job_pump(qn_job *job, qn_job_text_fn text, void *user);
 bool qn_job_finished(const qn_job *job);
 /* The job cannot run; its result is the error. */
 void qn_job_fail(qn_job *job, const qn_err *err);
+
+/* A bar while a long prompt is read, on a terminal: `step` behind every step of
+ * the engine, `end` before anything else is written. */
+typedef struct qn_prefill {
+    qn_progress bar;
+    int64_t chunk, done;
+} qn_prefill;
+void qn_prefill_begin(qn_prefill *f, const qn_args *a);
+void qn_prefill_step(qn_prefill *f, const qn_job *job);
+void qn_prefill_end(qn_prefill *f);
 
 /* One line of JSON for each completion, to f. `index`: the job's number in a
  * batch, or -1. */

@@ -167,6 +167,11 @@ bool qn_prompts_is_batch(const qn_prompts *p)
     return p->is_batch;
 }
 
+bool qn_prompts_is_question(const qn_prompts *p)
+{
+    return p->text && p->n_text && p->text[p->n_text - 1] == '?';
+}
+
 /* ---- a prompt ------------------------------------------------------------ */
 
 /* What is no UTF-8 becomes U+FFFD, as tokenizers read it. */

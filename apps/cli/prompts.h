@@ -13,6 +13,9 @@ int qn_prompts_open(qn_prompts **out, const qn_args *a, qn_err *err);
 void qn_prompts_close(qn_prompts *p); /* NULL is fine */
 bool qn_prompts_is_batch(const qn_prompts *p);
 
+/* A single prompt that ends with a question mark. */
+bool qn_prompts_is_question(const qn_prompts *p);
+
 /* The next prompt as a job, not yet submitted: QN_READ_LINE; QN_READ_END; or,
  * without `wait`, QN_READ_LATER (line_reader.h). A line of a
  * batch that is wrong is a failed job; *own are the options of such a line (to

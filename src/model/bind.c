@@ -429,8 +429,10 @@ static int plan_positions(bind_ctx *b)
     const qn_hparams *hp = &net->hp;
     if (hp->pos != QN_POS_SINUS)
         return QN_OK;
-    net->pos_table = (qn_weight_desc){hp->n_ctx_train + hp->pos_offset,
-                                      hp->d_model, QN_F32};
+    net->pos_table =
+        (qn_weight_desc){.n_out = hp->n_ctx_train + hp->pos_offset,
+                         .n_in = hp->d_model,
+                         .dtype = QN_F32};
     uint64_t n = net->be->api->weight_bytes(net->be, &net->pos_table);
     if (!qn_add_u64(net->weight_bytes, n, &net->weight_bytes))
         return qn_fail(b->err, QN_ENOMEM, "%s does not fit into any memory",

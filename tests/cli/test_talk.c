@@ -208,6 +208,51 @@ static void test_nothing_to_do(void **state)
     assert_int_equal(qn_pty_close(&t), 2);
 }
 
+/* Who asks a question without --chat is told of it; a script is not. */
+static void test_question_hint(void **state)
+{
+    qn_pty t;
+    qn_proc p;
+    (void)state;
+    PTY(&t, "run", "-n", "2", "Why?");
+    qn_pty_expect(&t, "--chat asks it as a question");
+    assert_int_equal(qn_pty_close(&t), 0);
+    quern(&p, NULL, "run", "-n", "2", "Why?");
+    assert_null(strstr(p.err, "--chat"));
+    qn_proc_free(&p);
+}
+
+/* What a terminal would obey does not reach it, but a file gets every byte. */
+static void test_control_characters(void **state)
+{
+    qn_pty t;
+    qn_proc p;
+    (void)state;
+    PTY(&t, "run", "-n", "1", "--echo", "a\033[2Jb");
+    qn_pty_expect(&t, "a?[2Jb");
+    assert_int_equal(qn_pty_close(&t), 0);
+    quern(&p, NULL, "run", "-q", "-n", "1", "--echo", "a\033[2Jb");
+    qn_proc_has_out(&p, "a\033[2Jb");
+    qn_proc_free(&p);
+}
+
+/* A long prompt, in small steps: a bar, which Ctrl-C ends and wipes. */
+static void test_prefill_bar(void **state)
+{
+    qn_pty t;
+    char ids[4096] = "40";
+    (void)state;
+    for (int i = 0; i < 900; i++)
+        strcat(ids, ",40");
+    PTY(&t, "run", "-n", "1", "--chunk-size", "1", "-t", "1", "--token-ids",
+        ids);
+    qn_pty_expect(&t, "Reading the prompt [");
+    qn_pty_expect(&t, "of 901");
+    qn_pty_send(&t, "\003");
+    qn_pty_expect(&t, "\r\033[K");
+    assert_int_equal(qn_pty_close(&t), 130);
+}
+
 static void test_no_template(void **state)
 {
     qn_proc p;
@@ -232,6 +277,9 @@ int main(void)
         cmocka_unit_test(test_terminate),
         cmocka_unit_test(test_colour),
         cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_question_hint),
+        cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_prefill_bar),
         cmocka_unit_test(test_no_template),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
