@@ -351,6 +351,7 @@ int qn_gguf_make_config(qn_ckpt *ck, qn_err *err)
     QN_TRY(map_keys(ck, row, arch, ck->config, err));
     map_heads(ck, row, ck->config);
     map_layer_types(ck, ck->config);
+    QN_TRY(qn_gguf_map_layers(ck, ck->config, err));
     map_vocab(ck, ck->config);
     return qn_gguf_map_rope(ck, ck->config, err);
 }

@@ -28,13 +28,17 @@ typedef struct qn_gguf_arch_row {
     const char *model_type;
     const char *class_name;  /* architectures[0] */
     const char *fixed;       /* a JSON object that keys of the file override */
-    qn_gguf_key_row keys[6]; /* before the common ones; ends at gguf NULL */
+    qn_gguf_key_row keys[8]; /* before the common ones; ends at gguf NULL */
     qn_gguf_tensor_row tensors[3];
     const char *rotary; /* this family's partial rotary factor, always said */
     bool say_head_dim;  /* config's default is not hidden_size / heads      */
     int64_t odd_layers; /* the size whose query_pre_attn_scalar is not
                             head_dim but hidden_size / heads (Gemma 27B)     */
     bool has_qpas;
+    bool one_block;       /* layers attend, or feed forward, or recur        */
+    bool mixed;           /* some layers attend, others recur                */
+    bool router_tells;    /* layers with a router are mixtures of experts    */
+    bool finetuned_turns; /* rope.scaling.finetuned: whether it rotates    */
 } qn_gguf_arch_row;
 
 extern const qn_gguf_key_row qn_gguf_common_keys[];
@@ -51,6 +55,10 @@ bool qn_gguf_arch_f64(const qn_ckpt *ck, const char *key, double *out);
 
 /* A finite number as the shortest decimal that reads back as this float. */
 json_t *qn_gguf_json_f32(double f32);
+
+/* Layers that differ: per-layer numbers of kv heads and feed-forward widths
+ * (0: the layer has none), and layers without a router. */
+int qn_gguf_map_layers(const qn_ckpt *ck, json_t *config, qn_err *err);
 
 /* rope_scaling from rope.scaling.* and the rope_factors tensors. */
 int qn_gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err);

@@ -215,7 +215,12 @@ static int check_tensor(const bind_ctx *b, const qn_slot *s,
     int n = 0;
     if (stacked && !flat)
         want[n++] = n_exp;
-    if (s->kind == QN_VECTOR) {
+    if (s->role == QN_R_REC_NORM && s->t->n_dims == 2 &&
+        s->t->shape[0] == b->net->hp.rec.n_group) {
+        /* GGUF writes it group by group */
+        want[n++] = s->t->shape[0];
+        want[n++] = s->rows.total / s->t->shape[0];
+    } else if (s->kind == QN_VECTOR) {
         int64_t n_rows = !s->bias                    ? shape->n_rows
                          : shape->kind == QN_EXPERTS ? n_exp
                                                      : 1;
@@ -429,10 +434,9 @@ static int plan_positions(bind_ctx *b)
     const qn_hparams *hp = &net->hp;
     if (hp->pos != QN_POS_SINUS)
         return QN_OK;
-    net->pos_table =
-        (qn_weight_desc){.n_out = hp->n_ctx_train + hp->pos_offset,
-                         .n_in = hp->d_model,
-                         .dtype = QN_F32};
+    net->pos_table = (qn_weight_desc){.n_out = hp->n_ctx_train + hp->pos_offset,
+                                      .n_in = hp->d_model,
+                                      .dtype = QN_F32};
     uint64_t n = net->be->api->weight_bytes(net->be, &net->pos_table);
     if (!qn_add_u64(net->weight_bytes, n, &net->weight_bytes))
         return qn_fail(b->err, QN_ENOMEM, "%s does not fit into any memory",

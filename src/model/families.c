@@ -485,8 +485,9 @@ static const qn_family families[] = {
 
     /* Gu and Dao 2023. Their length has no end; a round number stands for it */
     {.type = "mamba",
-     .keys = "mamba_d_state mamba_d_conv mamba_expand mamba_dt_rank use_bias "
-             "mamba_conv_bias",
+     .keys =
+         "mamba_d_state mamba_d_ssm mamba_d_conv mamba_expand mamba_dt_rank use_bias "
+         "mamba_conv_bias",
      .ignores = MAMBA_IGNORES,
      .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 16), SET(REC_TAPS, 4),
                   SET(REC_EXPAND, 2), SET(REC_CONV_BIAS, 1)},
@@ -502,8 +503,9 @@ static const qn_family families[] = {
 
     /* Dao and Gu 2024 */
     {.type = "mamba2",
-     .keys = "mamba_d_state mamba_d_conv mamba_expand mamba_n_groups use_bias "
-             "mamba_conv_bias time_step_limit",
+     .keys =
+         "mamba_d_state mamba_d_ssm mamba_d_conv mamba_expand mamba_n_groups use_bias "
+         "mamba_conv_bias time_step_limit",
      .ignores = MAMBA_IGNORES "time_step_rank rms_norm",
      .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 128), SET(REC_TAPS, 4),
                   SET(REC_EXPAND, 2), SET(REC_GROUPS, 8), SET(N_HEAD, 128),
@@ -520,10 +522,12 @@ static const qn_family families[] = {
 
     /* Lieber et al. 2024 */
     {.type = "jamba",
-     .keys = "mamba_d_state mamba_d_conv mamba_expand mamba_dt_rank use_bias "
-             "mamba_conv_bias full_attention_interval attn_layer_offset "
-             "expert_layer_period expert_layer_offset num_local_experts "
-             "num_experts_per_tok layer_types",
+     .keys =
+         "mamba_d_state mamba_d_ssm mamba_d_conv mamba_expand mamba_dt_rank "
+         "use_bias full_attn_idxs mlp_only_layers "
+         "mamba_conv_bias full_attention_interval attn_layer_offset "
+         "expert_layer_period expert_layer_offset num_local_experts "
+         "num_experts_per_tok layer_types",
      .ignores = MAMBA_IGNORES,
      .defaults = {SET(N_CTX, 262144), SET(N_KV, 8), SET(REC_STATE, 16),
                   SET(REC_TAPS, 4), SET(REC_EXPAND, 2), SET(REC_CONV_BIAS, 1),
@@ -558,12 +562,13 @@ static const qn_family families[] = {
      .hp = {LLAMA_LIKE, .rec = {QN_REC_MAMBA2}}},
 
     {.type = "granitemoehybrid",
-     .keys = "attention_bias attention_multiplier embedding_multiplier "
-             "residual_multiplier logits_scaling num_local_experts "
-             "num_experts_per_tok shared_expert_intermediate_size "
-             "position_embedding_type layer_types mamba_d_state mamba_d_conv "
-             "mamba_expand mamba_n_heads mamba_d_head mamba_n_groups use_bias "
-             "mamba_conv_bias time_step_limit",
+     .keys =
+         "attention_bias mamba_d_ssm full_attn_idxs attention_multiplier embedding_multiplier "
+         "residual_multiplier logits_scaling num_local_experts "
+         "num_experts_per_tok shared_expert_intermediate_size "
+         "position_embedding_type layer_types mamba_d_state mamba_d_conv "
+         "mamba_expand mamba_n_heads mamba_d_head mamba_n_groups use_bias "
+         "mamba_conv_bias time_step_limit",
      .ignores = MAMBA_IGNORES "init_method normalization_function",
      .defaults = {SET(ATTN_SCALE, 1), SET(N_EXP, 8), SET(N_EXP_USED, 2),
                   SET(D_FF_SHARED, 1024), SET(REC_STATE, 256), SET(REC_TAPS, 4),
@@ -579,13 +584,14 @@ static const qn_family families[] = {
 
     /* Every layer is one block. */
     {.type = "nemotron_h",
-     .keys = "attention_bias mlp_bias layer_types hybrid_override_pattern "
-             "mamba_d_state mamba_d_conv mamba_expand mamba_n_heads "
-             "mamba_d_head mamba_n_groups use_bias mamba_conv_bias "
-             "mamba_hidden_act time_step_limit time_step_min num_local_experts "
-             "num_experts_per_tok moe_intermediate_size "
-             "shared_expert_intermediate_size norm_topk_prob n_group "
-             "topk_group routed_scaling_factor",
+     .keys =
+         "attention_bias mamba_d_ssm mlp_bias layer_types hybrid_override_pattern "
+         "mamba_d_state mamba_d_conv mamba_expand mamba_n_heads "
+         "mamba_d_head mamba_n_groups use_bias mamba_conv_bias "
+         "mamba_hidden_act time_step_limit time_step_min num_local_experts "
+         "num_experts_per_tok moe_intermediate_size "
+         "shared_expert_intermediate_size norm_topk_prob n_group "
+         "topk_group routed_scaling_factor",
      .ignores = MAMBA_IGNORES "n_shared_experts moe_shared_expert_overlap "
                               "mtp_* num_nextn_predict_layers",
      .defaults = {SET(N_CTX, 4096), SET(N_KV, 8), SET(D_HEAD, 128),
@@ -596,6 +602,7 @@ static const qn_family families[] = {
                   SET(D_FF_SHARED, 7688), SET(ROUTE_RENORM, 1)},
      .one_block = true,
      .names = &qn_names_nemotron_h,
+     .gguf = &qn_names_gguf_one_block,
      .hp = {.rms = true,
             .final_norm = true,
             .norm_eps = 1e-5f,

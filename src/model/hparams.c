@@ -544,7 +544,7 @@ static bool hp_is_moe(const qn_hparams *hp, const qn_keys *k,
     const char *type = json_string_value(json_array_get(types, (size_t)i));
     if (type)
         return hp->n_exp > 0 && strcmp(type, "sparse") == 0;
-    if (k->v[QN_K_MOE_PERIOD].set)
+    if (k->v[QN_K_MOE_PERIOD].set && !k->v[QN_K_MLP_ONLY].given)
         return hp->n_exp > 1 && i % qn_key_int(k, QN_K_MOE_PERIOD, 1) ==
                                     qn_key_int(k, QN_K_MOE_OFFSET, 0);
     int last = qn_key_int(k, QN_K_MOE_LAST, -1);

@@ -655,6 +655,26 @@ static const qn_name gguf_rows[] = {
     {R(SHARED_GATE), "ffn_gate_shexp", 0, 0},
     {R(SHARED_UP), "ffn_up_shexp", 0, 0},
     {R(SHARED_DOWN), "ffn_down_shexp", 0, 0},
+    {R(FINAL_NORM), "token_embd_norm", 0, 0}, /* LFM2 */
+    {R(REC_X), "ssm_in", QN_CUT_REC, 0},
+    {R(REC_X), "shortconv.in_proj", QN_CUT_REC, 0},
+    {R(REC_Z), "ssm_in", QN_CUT_REC, 0},
+    {R(REC_Z), "shortconv.in_proj", QN_CUT_REC, 0},
+    {R(REC_B), "shortconv.in_proj", QN_CUT_REC, 0},
+    {R(REC_DT), "ssm_in", QN_CUT_REC, 0},
+    {R(REC_CONV), "ssm_conv1d", 0, 0},
+    {R(REC_CONV), "shortconv.conv", 0, 0},
+    {R(REC_PARAMS), "ssm_x", 0, 0},
+    {R(REC_DT_UP), "ssm_dt", 0, 0},
+    {R(REC_DT_BIAS), "ssm_dt.bias", 0, QN_NAME_BARE},
+    {R(REC_A), "ssm_a", 0, QN_NAME_BARE},
+    {R(REC_D), "ssm_d", 0, QN_NAME_BARE},
+    {R(REC_DT_NORM), "ssm_dt_norm", 0, 0},
+    {R(REC_B_NORM), "ssm_b_norm", 0, 0},
+    {R(REC_C_NORM), "ssm_c_norm", 0, 0},
+    {R(REC_NORM), "ssm_norm", 0, 0},
+    {R(REC_OUT), "ssm_out", 0, 0},
+    {R(REC_OUT), "shortconv.out_proj", 0, 0},
 };
 const qn_names qn_names_gguf = {NULL, "blk.%d.", TABLE(gguf_rows)};
 
@@ -665,6 +685,13 @@ static const qn_name gguf_gate_up_rows[] = {
 };
 const qn_names qn_names_gguf_gate_up = {&qn_names_gguf, NULL,
                                         TABLE(gguf_gate_up_rows)};
+
+/* A layer is one block and has one norm. */
+static const qn_name gguf_one_block_rows[] = {
+    {R(MLP_NORM), "attn_norm", 0, 0},
+};
+const qn_names qn_names_gguf_one_block = {&qn_names_gguf, NULL,
+                                          TABLE(gguf_one_block_rows)};
 
 /* ---- lookup ------------------------------------------------------------ */
 

@@ -162,7 +162,8 @@ extern const qn_names qn_names_mamba, qn_names_jamba, qn_names_granite_hybrid,
     qn_names_nemotron_h, qn_names_lfm2, qn_names_qwen_next;
 
 /* GGUF has one set of names for all families, or nearly. */
-extern const qn_names qn_names_gguf, qn_names_gguf_gate_up;
+extern const qn_names qn_names_gguf, qn_names_gguf_one_block,
+    qn_names_gguf_gate_up;
 
 /* The at-th row of a role (0, 1, ...), NULL behind the last. */
 const qn_name *qn_names_row(const qn_names *t, qn_role role, int at);

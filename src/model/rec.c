@@ -111,6 +111,10 @@ static int rec_width(qn_hparams *hp, const qn_keys *k, bool no_attn,
         width = qn_key_int(k, QN_K_D_HEAD, width);
     }
     r->d_inner = qn_key_int(k, QN_K_REC_D_INNER, 0);
+    /* channels that the file says count for more than a family's usual width */
+    qn_key w = no_attn ? QN_K_D_HEAD : QN_K_REC_D_HEAD;
+    if (k->v[QN_K_REC_D_INNER].given && r->d_inner && !k->v[w].given)
+        width = 0;
     if (r->d_inner == 0 && r->kind == QN_REC_MAMBA && no_attn)
         r->d_inner = qn_key_int(k, QN_K_D_FF, 0);
     if (r->d_inner == 0)

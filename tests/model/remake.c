@@ -155,7 +155,13 @@ static void put_meta(qn_str *s, const json_t *v)
     float f = (float)json_real_value(v);
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
-    if (json_is_string(v)) {
+    if (json_is_array(v)) { /* of u32 */
+        put(s, QN_GGUF_ARR, 4);
+        put(s, QN_GGUF_U32, 4);
+        put(s, json_array_size(v), 8);
+        for (size_t i = 0; i < json_array_size(v); i++)
+            put(s, (uint64_t)json_integer_value(json_array_get(v, i)), 4);
+    } else if (json_is_string(v)) {
         put(s, QN_GGUF_STR, 4);
         put_str(s, json_string_value(v));
     } else if (json_is_boolean(v)) {

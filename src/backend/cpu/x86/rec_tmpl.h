@@ -168,9 +168,9 @@ QN_INLINE void FN(scan_row)(const qn_scan_args *a, int r, int i, vf t, vf decay,
     }
     for (int k = 0; k < FLIGHT; k++)
         FN(store)
-        (a->y + r * a->ldy + i + k * VL,
-         v_fma(v_set1(a->d[0]), FN(load)(x + k * VL, m[k], full), y[k]), m[k],
-         full);
+    (a->y + r * a->ldy + i + k * VL,
+     v_fma(v_set1(a->d[0]), FN(load)(x + k * VL, m[k], full), y[k]), m[k],
+     full);
 }
 
 static void FN(scan_head)(const qn_scan_args *a)
