@@ -94,7 +94,8 @@ class _Sampling(c.Structure):
 class _EngineParams(c.Structure):
     _name_ = "qn_engine_params"
     _fields_ = [("n_ctx", c.c_int64), ("max_seqs", c.c_int),
-                ("max_batch", c.c_int), ("kv_type", c.c_int)]
+                ("max_batch", c.c_int), ("kv_type", c.c_int),
+                ("prefix_cache", c.c_bool)]
 
 
 class _RequestParams(c.Structure):
@@ -106,7 +107,9 @@ class _RequestParams(c.Structure):
                 ("n_stop", c.c_size_t), ("n", c.c_int), ("n_beams", c.c_int),
                 ("length_penalty", c.c_float), ("early_stopping", c.c_bool),
                 ("n_logprobs", c.c_int), ("prompt_logits", c.c_bool),
-                ("skip_special", c.c_bool), ("sampling", _Sampling)]
+                ("skip_special", c.c_bool), ("priority", c.c_int),
+                ("tenant", c.c_uint32), ("cache_salt", c.c_uint64),
+                ("sampling", _Sampling)]
 
 
 class _TopLogprob(c.Structure):
@@ -328,7 +331,8 @@ class _Request:
               "banned_ids": "n_banned"}
     _direct = {"max_new_tokens", "min_new_tokens", "ignore_eos", "n",
                "n_beams", "length_penalty", "early_stopping", "n_logprobs",
-               "prompt_logits", "skip_special"}
+               "prompt_logits", "skip_special", "priority", "tenant",
+               "cache_salt"}
     _knobs = {f[0] for f in _Sampling._fields_}
 
     def __init__(self, model, engine, ids, options):
@@ -400,13 +404,15 @@ class Model:
     progress(done, total): bytes; returning False stops the opening.
     n_ctx, max_seqs, max_batch, kv_type ("auto", "f32", "f16", "bf16"): of the
         engine, which is made when it is first needed; 0 lets it choose.
+    prefix_cache: keep what was computed for prompts that begin alike.
 
     Use it in a `with` statement, or call close().
     """
 
     def __init__(self, path=None, threads=0, weights=True, memory_limit=0,
                  kernels=None, exact=False, progress=None, text_only=False,
-                 n_ctx=0, max_seqs=0, max_batch=0, kv_type="auto"):
+                 n_ctx=0, max_seqs=0, max_batch=0, kv_type="auto",
+                 prefix_cache=False):
         self._model = self._engine = None
         p = _ModelParams(n_threads=threads, no_weights=not weights,
                          memory_limit=memory_limit,
@@ -417,7 +423,7 @@ class Model:
                 lambda _user, done, total: progress(done, total) is not False)
         self._engine_params = _EngineParams(
             n_ctx=n_ctx, max_seqs=max_seqs, max_batch=max_batch,
-            kv_type=_KV_TYPES.index(kv_type))
+            kv_type=_KV_TYPES.index(kv_type), prefix_cache=prefix_cache)
         self._lock = threading.Lock()
         handle = c.c_void_p()
         path = path if path is not None else _builtin()
@@ -557,8 +563,8 @@ class Model:
 
         Options: max_new_tokens, min_new_tokens, ignore_eos, stop (str or list
         of str), stop_ids, n, n_beams, length_penalty, early_stopping,
-        n_logprobs (-1 none, k the chosen and the top k), skip_special, and the
-        sampling ones: temperature (0: greedy), top_k, top_p, min_p, typical_p,
+        n_logprobs (-1 none, k the chosen and the top k), skip_special,
+        priority, tenant, cache_salt, and the sampling ones: temperature (0: greedy), top_k, top_p, min_p, typical_p,
         top_n_sigma, xtc_probability, xtc_threshold, dry_multiplier, dry_base,
         dry_allowed_length, dry_range, dry_breakers, mirostat, mirostat_tau,
         mirostat_eta, repetition_penalty, presence_penalty, frequency_penalty,

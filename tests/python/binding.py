@@ -187,7 +187,7 @@ class Tiny(unittest.TestCase):
 
     def test_progress_stops(self):
         with self.assertRaises(quern.Error) as e:
-            quern.Model(TINY, progress=lambda done, total: False)
+            quern.Model(TINY, threads=1, progress=lambda d, t: False)
         self.assertEqual(e.exception.code, quern.ECANCEL)
 
     def test_pull_refuses(self):
