@@ -298,8 +298,8 @@ static void test_harmless_per_family(void **state)
         read_ok(&hp, cases[i][0], cases[i][1]);
         qn_hparams_deinit(&hp);
     }
-    read_fails("mpt", "{\"attn_config\": {\"clip_qkv\": 8}}", QN_EUNSUP,
-               "attn_config.clip_qkv");
+    read_fails("mpt", "{\"attn_config\": {\"qk_ln\": true}}", QN_EUNSUP,
+               "attn_config.qk_ln");
 }
 
 static void test_hostile(void **state)
