@@ -29,7 +29,7 @@ static const qn_opt place_opts[] = {
 static const qn_opt method_opts[] = {
     {"quantization-method", 0, QN_OPT_TEXT, .arg = "METHOD",
      .help = "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
-             "nearest) or fp8.",
+             "nearest), gptq (integers, calibrated with a text) or fp8.",
      .def = "bitsandbytes", .also = "method quant-method"},
     {"quantization-bits", 0, QN_OPT_INT, .arg = "N",
      .help = "Bits of a weight; without it, what is usual for the method.",
@@ -38,7 +38,8 @@ static const qn_opt method_opts[] = {
      .help = "bitsandbytes: the kind of number; nf4 for 4 bits, int8 for 8.",
      .also = "bnb-4bit-quant-type quantization-type"},
     {"format", 0, QN_OPT_CHOICE, .arg = "compressed-tensors|gptq|awq|int8",
-     .help = "rtn: how the checkpoint is laid out; compressed-tensors."},
+     .help = "rtn, gptq: how the checkpoint is laid out; compressed-tensors "
+             "for rtn, gptq for gptq."},
     {"group-size", 0, QN_OPT_INT, .arg = "N",
      .help = "Weights that share a scale (bitsandbytes: the block size); -1: "
              "the whole row. 64 for bitsandbytes, 128 for rtn.",
@@ -55,6 +56,18 @@ static const qn_opt method_opts[] = {
     {"compute-dtype", 0, QN_OPT_CHOICE, .arg = "float32|float16|bfloat16",
      .help = "What the configuration tells bitsandbytes to compute in.",
      .def = "bfloat16", .also = "bnb-4bit-compute-dtype"},
+    {"calibration", 0, QN_OPT_FILE, .arg = "FILE",
+     .help = "gptq: a text like what the model will read.",
+     .also = "calibration-file dataset"},
+    {"calibration-samples", 0, QN_OPT_INT, .arg = "N",
+     .help = "gptq: pieces of the text.", .def = "128",
+     .also = "num-samples nsamples", .lo = 1, .hi = 100000},
+    {"calibration-length", 0, QN_OPT_INT, .arg = "N",
+     .help = "gptq: tokens of a piece.", .def = "512",
+     .also = "calibration-seqlen seqlen", .lo = 16, .hi = 65536},
+    {"damping", 0, QN_OPT_REAL, .arg = "X",
+     .help = "gptq: part of the mean that is added to the diagonal.",
+     .def = "0.01", .also = "damp-percent", .lo = 1e-6, .hi = 10},
     {"load-in-4bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 4."},
     {"load-in-8bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 8."},
     {0},
@@ -84,6 +97,9 @@ static const qn_example examples[] = {
     {"quern optimize -m DIR -o DIR-nf4 --double-quant", "4.13 bits a weight"},
     {"quern optimize -m DIR -o DIR-w4 --method rtn --group-size 64",
      "4-bit integers"},
+    {"quern optimize -m DIR -o DIR-gptq --method gptq --group-size 64 "
+     "--calibration TEXT",
+     "4-bit integers that lose less"},
     {"quern optimize -m DIR -o DIR-fp8 --method fp8 --skip down_proj",
      "FP8, but for some modules"},
     {0},
@@ -137,6 +153,10 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
         p->group = qn_args_int(a, "group-size");
     p->double_quant = qn_args_flag(a, "double-quant");
     p->asymmetric = !qn_args_flag(a, "symmetric");
+    p->calibration = qn_args_text(a, "calibration");
+    p->n_samples = (int)qn_args_int(a, "calibration-samples");
+    p->n_context = (int)qn_args_int(a, "calibration-length");
+    p->damping = qn_args_real(a, "damping");
     p->scales = qn_args_text(a, "fp8-scales");
     p->compute_type = qn_args_text(a, "compute-dtype");
     p->head = qn_args_flag(a, "quantize-head");

@@ -67,6 +67,12 @@ void qn_pass_free(qn_pass *pass);
 int qn_pass_forward(qn_pass *pass, const qn_batch *batch, const float **logits,
                     qn_err *err);
 
+/* Calls fn before every operation of later forwards, when everything that it
+ * reads has been computed: for statistics of activations, on backends with
+ * host_memory. NULL: not any more. Slower. */
+typedef void (*qn_pass_observe_fn)(void *user, const qn_op *op);
+void qn_pass_observe(qn_pass *pass, qn_pass_observe_fn fn, void *user);
+
 /* Copies page src to dst in every layer of a group (copy on write). */
 void qn_pass_copy_page(qn_pass *pass, int group, int32_t dst, int32_t src);
 
@@ -101,6 +107,7 @@ typedef struct qn_net_matrix {
     bool linear;        /* of a linear layer inside of the network; else
                            embeddings, output head, router */
     bool head;          /* the output head */
+    const qn_weight *w; /* NULL without weights */
     bool transposed;    /* stored [n_in, n_out] */
 } qn_net_matrix;
 

@@ -200,6 +200,7 @@ bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out)
                                .expert = s->expert,
                                .linear = !other,
                                .head = s->role == QN_R_HEAD,
+                               .w = s->w,
                                .transposed = s->transposed};
         return true;
     }

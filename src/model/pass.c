@@ -393,6 +393,12 @@ static float query_scale(const qn_hparams *hp, int64_t pos)
     return 1 + hp->q_beta * log1pf((float)n);
 }
 
+void qn_pass_observe(qn_pass *pass, qn_pass_observe_fn fn, void *user)
+{
+    pass->observe = fn;
+    pass->observe_user = user;
+}
+
 int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
                     qn_err *err)
 {
@@ -407,7 +413,12 @@ int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
         p->q_scale[i] = query_scale(&p->net->hp, batch->pos[i]);
     }
     int n = qn_forward_build(p, batch);
-    be->api->exec(be, p->ops, n);
+    if (!p->observe)
+        be->api->exec(be, p->ops, n);
+    for (int i = 0; p->observe && i < n; i++) {
+        p->observe(p->observe_user, &p->ops[i]);
+        be->api->exec(be, &p->ops[i], 1);
+    }
     if (!p->host_logits) {
         *logits = p->logits;
         return QN_OK;

@@ -9,6 +9,8 @@
 #include "model/net_int.h"
 
 struct qn_pass {
+    qn_pass_observe_fn observe; /* or NULL */
+    void *observe_user;
     qn_net *net;
     qn_pass_params par;
     qn_kv **kv; /* [n_layer] */

@@ -7,6 +7,7 @@
  * so the result does not depend on the threads. */
 #include "base/compiler.h"
 #include "base/mem.h"
+#include "quantize/gptq.h"
 #include "quantize/optimize_int.h"
 
 #include <pthread.h>
@@ -34,6 +35,7 @@ typedef struct piece_buf {
     float *w;
     uint8_t *raw;
     qn_qrows rows;
+    float *error; /* gptq */
 } piece_buf;
 
 static void job_fail(matrix_job *j, int rc, const qn_err *e)
@@ -81,13 +83,16 @@ static bool buf_make(piece_buf *b, const matrix_job *j)
     b->rows.codes = qn_alloc(n, 1);
     b->rows.scales = qn_alloc(groups, sizeof(float));
     b->rows.zeros = qn_alloc(groups, sizeof(float));
-    return b->w && b->raw && b->rows.codes && b->rows.scales && b->rows.zeros;
+    b->error = qn_alloc((size_t)j->step * QN_GPTQ_BLOCK, sizeof *b->error);
+    return b->error && b->w && b->raw && b->rows.codes && b->rows.scales &&
+           b->rows.zeros;
 }
 
 static void buf_free(piece_buf *b)
 {
     qn_free(b->w);
     qn_free(b->raw);
+    qn_free(b->error);
     qn_free(b->rows.codes);
     qn_free(b->rows.scales);
     qn_free(b->rows.zeros);
@@ -112,7 +117,10 @@ static void matrix_thread(void *arg, int thread, int n_threads)
         int64_t n = QN_MIN(j->step, m->n_out - row);
         rc = read_rows(j, row, n, &b, &e);
         if (rc == QN_OK) {
-            m->scheme->quantize(m, b.w, n, &b.rows);
+            if (j->item->u)
+                qn_gptq_rows(m, j->item->u, b.w, n, b.error, &b.rows);
+            else
+                m->scheme->quantize(m, b.w, n, &b.rows);
             m->scheme->pack(m, row, n, &b.rows);
         }
     }

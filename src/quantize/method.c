@@ -23,6 +23,8 @@ static const method_row method_rows[] = {
     {"rtn", "gptq", &qn_gptq_scheme, 0, 128},
     {"rtn", "awq", &qn_awq_scheme, 4, 128},
     {"rtn", "int8", &qn_ct_int8_scheme, 8, 0},
+    {"gptq", "gptq", &qn_gptq_scheme, 0, 128},
+    {"gptq", "compressed-tensors", &qn_ct_pack_scheme, 0, 128},
     {"fp8", "channel", &qn_ct_fp8_scheme, 8, 0},
     {"fp8", "tensor", &qn_ct_fp8_scheme, 8, 0},
     {"fp8", "block", &qn_fp8_block_scheme, 8, 128},
@@ -89,7 +91,8 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
                          qn_err *err)
 {
     bool bnb4 = is_method(p, "bitsandbytes") && r->bits == 4;
-    bool affine = is_method(p, "rtn") && r->bits != 8;
+    bool gptq = is_method(p, "gptq");
+    bool affine = gptq || (is_method(p, "rtn") && r->bits != 8);
     if (p->bits && r->bits && p->bits != r->bits)
         return qn_fail(err, QN_EUNSUP, "%s %s has %d bits, not %d", r->method,
                        r->variant, r->bits, p->bits);
@@ -101,6 +104,12 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
     if (p->asymmetric && !affine)
         return qn_fail(err, QN_EUNSUP, "%s %s has no zero points", r->method,
                        r->variant);
+    if (gptq && !p->calibration)
+        return qn_fail(err, QN_EINVAL,
+                       "gptq needs a text to calibrate with (--calibration "
+                       "FILE); rtn needs none");
+    if (!gptq && p->calibration)
+        return qn_fail(err, QN_EUNSUP, "%s does not calibrate", r->method);
     if (p->group && !bnb4 && !affine && !(p->group > 0 && r->group))
         return qn_fail(err, QN_EUNSUP, "%s %s has no groups to choose",
                        r->method, r->variant);

@@ -28,6 +28,7 @@ typedef struct run_ctx {
     qn_qmat like;
     qn_opt_plan plan;
     qn_outdir out;
+    qn_calibration *cal;
     json_t *index; /* weight_map */
     uint64_t done;
     qn_err *err;
@@ -298,6 +299,8 @@ static int run(run_ctx *r)
     QN_TRY(open_source(r));
     QN_TRY(qn_pool_new(&r->pool, r->p->n_threads, r->err));
     QN_TRY(qn_outdir_open(&r->out, r->p->output_dir, r->err));
+    if (r->p->calibration)
+        QN_TRY(qn_calibrate(&r->cal, r->p, r->ck, &r->plan, r->pool, r->err));
     r->index = json_object();
     QN_TRY(write_tensors(r));
     QN_TRY(write_rest(r, t0));
@@ -315,6 +318,7 @@ int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
         *report = r.plan.report;
     qn_outdir_discard(&r.out);
     qn_plan_deinit(&r.plan);
+    qn_calibration_free(r.cal);
     json_decref(r.index);
     if (r.pool)
         qn_pool_free(r.pool);

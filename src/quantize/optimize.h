@@ -20,7 +20,7 @@ typedef bool (*qn_optimize_progress_fn)(void *user, uint64_t done,
 typedef struct qn_optimize_params {
     const char *model;      /* directory or hub name                        */
     const char *output_dir; /* must not exist, or be empty                  */
-    const char *method;     /* "bitsandbytes", "rtn", "fp8"                 */
+    const char *method;     /* "bitsandbytes", "rtn", "fp8", "gptq"         */
     int bits;               /* 0: the method's usual                        */
     const char *type;       /* bitsandbytes: "nf4", "fp4", "int8"; NULL     */
     const char *format;     /* rtn: "compressed-tensors", "gptq", "awq"     */
@@ -29,6 +29,9 @@ typedef struct qn_optimize_params {
     bool asymmetric;          /* with zero points                           */
     const char *scales;       /* fp8: "channel", "tensor", "block"          */
     const char *compute_type; /* bnb_4bit_compute_dtype, or NULL            */
+    const char *calibration;  /* gptq: a text file                          */
+    int n_samples, n_context; /* pieces of it, tokens each; 0: 128, 512     */
+    double damping;           /* gptq; 0: 0.01                              */
     bool head;                /* quantize the output head, too              */
     const char *const *skip;  /* modules to leave alone: patterns with *    */
     size_t n_skip;

@@ -26,7 +26,8 @@ json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
 typedef struct qn_opt_item {
     const qn_tensor *t;
     bool quantize, transposed;
-    qn_qmat mat; /* laid out, if it is quantized */
+    const float *u; /* gptq: see gptq.h; NULL: to nearest */
+    qn_qmat mat;    /* laid out, if it is quantized */
 } qn_opt_item;
 
 typedef struct qn_opt_plan {
@@ -50,6 +51,18 @@ size_t qn_module_len(const char *tensor);
 int qn_matrix_run(qn_opt_item *item, const qn_ckpt *ck, qn_pool *pool,
                   qn_err *err);
 void qn_matrix_free(qn_opt_item *item);
+
+/* ---- calibrate.c ------------------------------------------------------- */
+
+typedef struct qn_calibration qn_calibration;
+
+/* Runs the text through the network and gives every item of the plan that it
+ * reaches its u. Holds the network and one matrix [n_in, n_in] for each input
+ * of linear layers. */
+int qn_calibrate(qn_calibration **out, const qn_optimize_params *p,
+                 const qn_ckpt *ck, qn_opt_plan *plan, qn_pool *pool,
+                 qn_err *err);
+void qn_calibration_free(qn_calibration *c);
 
 /* ---- metadata.c -------------------------------------------------------- */
 

@@ -343,9 +343,8 @@ int64_t qn_qmat_row_unit(const qn_qmat *m)
     return m->block[0] / a;
 }
 
-/* Scale and zero of one group. */
-static void affine_fit(const qn_qmat *m, qn_dtype stored, const float *w,
-                       int64_t n, float *scale, float *zero)
+void qn_affine_fit(const qn_qmat *m, qn_dtype stored, const float *w, int64_t n,
+                   float *scale, float *zero)
 {
     float lo = 0, hi = 0, max = (float)((1 << m->bits) - 1);
     for (int64_t i = 0; i < n; i++) {
@@ -370,7 +369,7 @@ void qn_affine_quantize(const qn_qmat *m, qn_dtype stored, const float *w,
             int64_t k0 = g * m->group, n = QN_MIN(m->group, m->n_in - k0);
             uint8_t *c = out->codes + r * m->n_in + k0;
             float *s = &out->scales[r * n_group + g], zero;
-            affine_fit(m, stored, w + k0, n, s, &zero);
+            qn_affine_fit(m, stored, w + k0, n, s, &zero);
             if (m->zeros)
                 out->zeros[r * n_group + g] = zero;
             float inv = 1.0f / *s;

@@ -46,6 +46,9 @@ void qn_qpart_put(const qn_qmat *m, int part, int64_t i, float v);
  * before they are used. */
 void qn_affine_quantize(const qn_qmat *m, qn_dtype stored, const float *w,
                         int64_t n_row, qn_qrows *out);
+/* Scale and zero point of n weights of one group, as above. */
+void qn_affine_fit(const qn_qmat *m, qn_dtype stored, const float *w, int64_t n,
+                   float *scale, float *zero);
 /* v rounded to type t (f32, f16, bf16). */
 float qn_rounded(float v, qn_dtype t);
 
