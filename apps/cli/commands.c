@@ -33,6 +33,7 @@ const qn_command *const qn_commands[] = {
     &qn_cmd_pull,
     &qn_cmd_synth,
     &qn_cmd_bench,
+    &qn_cmd_bench_serve,
     NULL,
 };
 /* clang-format on */

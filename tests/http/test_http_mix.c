@@ -108,7 +108,7 @@ static void one(client *c)
         close(fd);
         return;
     }
-    web_reply r = web_read(fd, 100);
+    web_reply r = web_read(fd, 300);
     close(fd);
     char *got = NULL;
     if (r.status == 200)
@@ -139,7 +139,7 @@ static void test_mix(void **state)
         char *text = ask(&kinds[i], "");
         int fd = web_connect(port);
         web_sends(fd, text);
-        web_reply r = web_read(fd, 60);
+        web_reply r = web_read(fd, 300);
         assert_int_equal(r.status, 200);
         alone[i] = strdup(web_str(&r, kinds[i].text));
         web_free(&r);

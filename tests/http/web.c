@@ -296,7 +296,7 @@ web_reply web_ask(int port, const char *method, const char *path,
     char *text = compose(method, path, headers, body);
     web_sends(fd, text);
     free(text);
-    web_reply r = web_read(fd, 60);
+    web_reply r = web_read(fd, 300);
     close(fd);
     return r;
 }
