@@ -165,7 +165,7 @@ QN_API int qn_chat_render(const qn_model *model, const char *messages,
 
 typedef struct qn_logit_bias {
     int32_t id;
-    float bias; /* added to the logit; -INFINITY bans the token */
+    float bias; /* added to the logit, at most 1e6; -INFINITY bans it */
 } qn_logit_bias;
 
 /* One field per knob; qn_sampling_default() switches every knob off but

@@ -171,16 +171,35 @@ static void list_remove(qn_engine *e, qn_request *req)
         e->last = prev;
 }
 
+/* Room for the prompt's logits, which is refused while it is only asked for:
+ * the kernel would grant it and end the program when it is used. */
+static int new_logits(const qn_engine *e, const qn_request_params *p,
+                      void **logits, size_t *n, qn_err *err)
+{
+    char need[32], have[32];
+    uint64_t left = qn_mem_available();
+    *n = p->n_prompt * (size_t)e->n_vocab * sizeof(float);
+    *logits = NULL;
+    if (!p->prompt_logits)
+        return 0;
+    if (*n > left)
+        return qn_fail(err, QN_ENOMEM,
+                       "the logits of %zu prompt tokens need %s, %s are left: "
+                       "ask for a shorter prompt's",
+                       p->n_prompt, qn_fmt_bytes(need, sizeof need, *n),
+                       qn_fmt_bytes(have, sizeof have, left));
+    return qn_big_alloc(logits, *n, QN_MEM_LOGITS, err);
+}
+
 QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
                              qn_request **out, qn_err *err)
 {
     int max_new = 0;
     QN_TRY(check(e, p, err));
     QN_TRY(check_room(e, p, &max_new, err));
-    void *logits = NULL;
-    size_t n_logits = p->n_prompt * (size_t)e->n_vocab * sizeof(float);
-    if (p->prompt_logits)
-        QN_TRY(qn_big_alloc(&logits, n_logits, QN_MEM_LOGITS, err));
+    void *logits;
+    size_t n_logits;
+    QN_TRY(new_logits(e, p, &logits, &n_logits, err));
 
     qn_request *req = qn_xcalloc(1, sizeof *req);
     req->engine = e;

@@ -75,9 +75,11 @@ int qn_sampling_check(const qn_sampling *p, int n_vocab, qn_err *err)
                        p->dry_allowed_length);
     for (size_t i = 0; i < p->n_logit_bias; i++) {
         QN_TRY(check_ids("logit_bias", &p->logit_bias[i].id, 1, n_vocab, err));
-        if (isnan(p->logit_bias[i].bias))
-            return qn_fail(err, QN_EINVAL, "logit_bias of token %d is NaN",
-                           (int)p->logit_bias[i].id);
+        if (!(p->logit_bias[i].bias <= 1e6f))
+            return qn_fail(err, QN_EINVAL,
+                           "logit_bias of token %d is %g; use at most 1e6",
+                           (int)p->logit_bias[i].id,
+                           (double)p->logit_bias[i].bias);
     }
     QN_TRY(
         check_ids("allowed_ids", p->allowed_ids, p->n_allowed, n_vocab, err));

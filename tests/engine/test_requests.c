@@ -480,6 +480,13 @@ static void test_limits(void **state)
     p.sampling.top_p = 1.5f;
     refused(e, &p, QN_EINVAL, "top_p", "1.5");
     p = play_params(prompt, 10, 1);
+    qn_logit_bias bias = {5, INFINITY};
+    p.sampling.logit_bias = &bias;
+    p.sampling.n_logit_bias = 1;
+    refused(e, &p, QN_EINVAL, "token 5", "1e6");
+    bias.bias = NAN;
+    refused(e, &p, QN_EINVAL, "token 5", "1e6");
+    p = play_params(prompt, 10, 1);
     p.stop = &(const char *){"x"};
     p.n_stop = 1;
     refused(e, &p, QN_EINVAL, "stop", "tokenizer");
