@@ -192,23 +192,27 @@ static double square_error(const float *x, const float *y, const float *w,
 static void test_not_worse(void **state)
 {
     (void)state;
-    static const qn_dtype types[] = {QN_IQ4_NL, QN_Q2_K, QN_Q3_K,
-                                     QN_Q4_K,   QN_Q5_K, QN_Q6_K};
-    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
-        const char *name = qn_dtype_get(types[k])->name;
+    static const struct {
+        qn_dtype t;
+        double share; /* of the reference's error, measured and rounded up */
+    } rows[] = {{QN_IQ4_NL, 1.0}, {QN_Q2_K, 0.935}, {QN_Q3_K, 0.945},
+                {QN_Q4_K, 0.994}, {QN_Q5_K, 0.968}, {QN_Q6_K, 0.97}};
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        qn_dtype t = rows[k].t;
+        const char *name = qn_dtype_get(t)->name;
         blob in = load("quant/%s_input.bin", name, false);
         blob theirs = load("quant/%s_dequant.bin", name, false);
         size_t n = in.n / sizeof(float);
         const float *x = (const float *)(void *)in.p;
         float *y = malloc(in.n);
         unsigned char *b = malloc(in.n);
-        assert_int_equal(qn_dtype_encode(types[k], x, b, n, NULL), QN_OK);
-        assert_int_equal(qn_dtype_decode(types[k], b, y, n, NULL), QN_OK);
+        assert_int_equal(qn_dtype_encode(t, x, b, n, NULL), QN_OK);
+        assert_int_equal(qn_dtype_decode(t, b, y, n, NULL), QN_OK);
         double ours = square_error(x, y, NULL, n);
         double ref = square_error(x, (const float *)(void *)theirs.p, NULL, n);
         print_message("%s: rms error %.5f, the reference's %.5f\n", name,
                       sqrt(ours / (double)n), sqrt(ref / (double)n));
-        assert_true(ours <= ref);
+        assert_true(ours <= ref * rows[k].share * rows[k].share);
         free(b);
         free(y);
         free(in.p);
