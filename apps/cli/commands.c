@@ -17,23 +17,24 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A row is a line. */
+/* In the order of the help: to use a model, to have one, to measure, to look
+ * inside. A row is a line. */
 /* clang-format off */
 const qn_command *const qn_commands[] = {
     &qn_cmd_run,
     &qn_cmd_chat,
     &qn_cmd_serve,
+    &qn_cmd_pull,
     &qn_cmd_info,
     &qn_cmd_optimize,
+    &qn_cmd_synth,
+    &qn_cmd_bench,
+    &qn_cmd_bench_serve,
     &qn_cmd_doctor,
     &qn_cmd_tokenize,
     &qn_cmd_detokenize,
     &qn_cmd_template,
     &qn_cmd_logits,
-    &qn_cmd_pull,
-    &qn_cmd_synth,
-    &qn_cmd_bench,
-    &qn_cmd_bench_serve,
     NULL,
 };
 /* clang-format on */
