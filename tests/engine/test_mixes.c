@@ -6,7 +6,7 @@
 
 enum {
     N_KINDS = 14,
-    N_MIXES = 40, /* per model and thread count */
+    N_MIXES = 25, /* per model and thread count */
     MAX_PROMPT = 90
 };
 
