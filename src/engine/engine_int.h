@@ -85,7 +85,6 @@ struct qn_request {
     qn_engine *engine;
     qn_request *next; /* of the engine's list, in order of arrival */
     qn_phase phase;
-    atomic_bool cancel;
     bool paused;
 
     qn_request_params p; /* its arrays are ours */
@@ -110,6 +109,10 @@ struct qn_request {
 
     uint64_t t_submit, t_admit, t_first, t_last;
     int n_completion, n_cached;
+
+    /* Written by other threads; last, because compilers read neighbours of
+     * what they compare along with it. */
+    atomic_bool cancel;
 };
 
 struct qn_engine {
