@@ -162,7 +162,7 @@ class Tiny(unittest.TestCase):
         self.assertEqual([len(g.ids) for g in got], [4, 4, 4])
         banned = self.model.generate([1, 2, 3], temperature=0,
                                      max_new_tokens=1, ignore_eos=True,
-                                     logit_bias={5: 1e9})
+                                     logit_bias={5: 1e6})
         self.assertEqual(banned.ids, [5])
         one = self.model.generate([1, 2, 3], allowed_ids=[9], ignore_eos=True,
                                   max_new_tokens=3)
