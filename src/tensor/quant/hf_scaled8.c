@@ -155,8 +155,9 @@ static int scaled8_lay(qn_qmat *m, qn_err *err)
     m->table = is_float ? qn_e4m3_table() : NULL;
     qn_qpart_lay(m, P_WEIGHT, is_float ? QN_F8_E4M3 : QN_I8, 2, m->n_out,
                  m->n_in);
-    qn_qpart_lay(m, P_SCALE, blocks ? QN_F32 : m->round, b0 == m->n_out ? 1 : 2,
-                 b0 == m->n_out && !blocks ? 1 : n0, n1);
+    bool one = b0 == m->n_out && !blocks; /* for the whole tensor: [1] */
+    qn_qpart_lay(m, P_SCALE, blocks ? QN_F32 : m->round, one ? 1 : 2,
+                 one ? 1 : n0, n1);
     return QN_OK;
 }
 
