@@ -92,10 +92,10 @@ static int64_t need_of(const qn_engine *e, const qn_request *req, int pool)
     return qn_pages_needed(e, pool, n, left, req->n_seqs);
 }
 
-/* Of those who grow as they go, a page each is left free. */
+/* Those who grow as they go leave some pages free, one for each two. */
 static int64_t spare_of(const qn_engine *e, const qn_request *req)
 {
-    return req->yields ? e->n_live_seqs : 0;
+    return req->yields ? (e->n_live_seqs + 1) / 2 : 0;
 }
 
 static bool reserve(qn_engine *e, qn_request *req)

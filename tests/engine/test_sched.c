@@ -125,7 +125,7 @@ static void test_wave(void **state)
 static void test_shortest_first(void **state)
 {
     (void)state;
-    static const size_t len[] = {400, 150, 30};
+    static const size_t len[] = {200, 90, 30};
     play *p[3];
     int first[3] = {0};
     qn_engine *e = engine(&(qn_engine_params){.max_seqs = 4,
@@ -152,7 +152,7 @@ static void test_shortest_first(void **state)
     }
     assert_int_equal(first[2], 2);
     assert_true(first[1] > first[2] && first[0] > first[1]);
-    assert_int_equal(first[0], (400 + 150 + 30) / 20);
+    assert_int_equal(first[0], (200 + 90 + 30) / 20);
     play_run(e, busy);
     play_free(busy);
     for (int i = 0; i < 3; i++) {
@@ -282,68 +282,84 @@ static void test_deadline(void **state)
 
 /* ---- giving way -------------------------------------------------------- */
 
-/* Twelve requests whose answers would fill the cache three times over. All of
- * them run at once while they are short; the tokens are those of each alone. */
-static void give_way(bool prefix_cache)
+enum {
+    N_TIGHT = 12
+};
+
+static qn_request_params tight_params(int i)
 {
-    enum {
-        N = 12,
-        NEW = 150
-    };
-    play *p[N], *alone[N];
-    size_t most = 0;
-    qn_engine_params ep = {.max_seqs = N,
-                           .n_ctx = 768,
-                           .max_batch = 64,
-                           .prefix_cache = prefix_cache,
-                           .overcommit = true};
-    qn_engine *e = engine(&ep), *one = engine(&(qn_engine_params){0});
-    for (int i = 0; i < N; i++) {
-        size_t n = 5 + 11 * (size_t)i;
-        qn_request_params rp = play_params(prompt_of(n), n, NEW);
-        rp.sampling.temperature = i % 2 ? 0.8f : 0;
-        rp.sampling.seed = (uint64_t)i;
-        rp.n_logprobs = 0;
-        rp.priority = i % 5 == 0;
-        alone[i] = play_submit(one, &rp);
-        play_run(one, alone[i]);
+    size_t n = 5 + 11 * (size_t)i;
+    qn_request_params rp = play_params(prompt_of(n), n, 150);
+    rp.sampling.temperature = i % 2 ? 0.8f : 0;
+    rp.sampling.seed = (uint64_t)i;
+    rp.n_logprobs = 0;
+    rp.priority = i % 5 == 0;
+    return rp;
+}
+
+/* Twelve requests whose answers would fill the cache three times over: their
+ * tokens are those of each alone. */
+static void tight(play **alone, qn_engine_params ep, uint64_t *n_preempted,
+                  int *n_steps)
+{
+    play *p[N_TIGHT];
+    qn_engine_stats s;
+    int n = 0;
+    ep.max_seqs = N_TIGHT;
+    ep.n_ctx = 64;
+    ep.max_batch = 64;
+    qn_engine *e = engine(&ep);
+    for (int i = 0; i < N_TIGHT; i++) {
+        qn_request_params rp = tight_params(i);
         p[i] = play_submit(e, &rp);
     }
-    for (bool more = true; more;) {
+    *n_steps = 0;
+    for (bool more = true; more; (*n_steps)++) {
         step(e);
-        qn_engine_stats s;
-        qn_engine_get_stats(e, &s);
-        most = QN_MAX(most, (size_t)s.n_running);
         more = false;
-        for (int i = 0; i < N; i++) {
+        for (int i = 0; i < N_TIGHT; i++) {
             play_poll(p[i]);
             more |= !play_ended(p[i]);
         }
     }
-    qn_engine_stats s;
     qn_engine_get_stats(e, &s);
-    assert_true(s.n_preempted > 0);
-    assert_true(most >= 6);
-    int n = 0;
-    for (int i = 0; i < N; i++) {
+    *n_preempted = s.n_preempted;
+    for (int i = 0; i < N_TIGHT; i++) {
         qn_request_stats rs;
         qn_request_get_stats(p[i]->req, &rs);
         n += rs.n_preempted;
         play_equal(p[i], alone[i]);
         play_free(p[i]);
-        play_free(alone[i]);
     }
     assert_int_equal(n, s.n_preempted);
     play_no_pages(e);
     qn_engine_free(e);
-    qn_engine_free(one);
 }
 
 static void test_give_way(void **state)
 {
     (void)state;
-    give_way(false);
-    give_way(true);
+    play *alone[N_TIGHT];
+    uint64_t n;
+    int promised, over;
+    qn_engine *e = engine(&(qn_engine_params){0});
+    for (int i = 0; i < N_TIGHT; i++) {
+        qn_request_params rp = tight_params(i);
+        alone[i] = play_submit(e, &rp);
+        play_run(e, alone[i]);
+    }
+    tight(alone, (qn_engine_params){0}, &n, &promised);
+    assert_int_equal(n, 0);
+    tight(alone, (qn_engine_params){.overcommit = true}, &n, &over);
+    assert_true(n > 0);
+    assert_true(over < promised); /* more of them ran at once */
+    tight(alone, (qn_engine_params){.overcommit = true, .prefix_cache = true},
+          &n, &over);
+    assert_true(n > 0);
+    assert_true(over < promised);
+    for (int i = 0; i < N_TIGHT; i++)
+        play_free(alone[i]);
+    qn_engine_free(e);
 }
 
 int main(void)
