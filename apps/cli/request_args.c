@@ -45,6 +45,14 @@ const qn_opt qn_engine_opts[] = {
     {"chunk-size", 0, QN_OPT_INT, .arg = "N",
      .help = "Tokens of a prompt in one step; 0: 512.", .def = "0",
      .also = "max-batch ubatch-size", .lo = 0, .hi = 65536},
+    {"max-prompt-rows", 0, QN_OPT_INT, .arg = "N",
+     .help = "Tokens of prompts in a step while others write, who wait for "
+             "them; 0: by what a step takes.",
+     .def = "0", .also = "max-prefill-rows", .lo = 0, .hi = 65536},
+    {"overcommit", 0, QN_OPT_FLAG,
+     .help = "Begin with a prompt before all of the cache that its answer may "
+             "take is free; who came last may have to wait and is computed "
+             "again."},
     {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16",
      .help = "Format of the KV cache.", .def = "auto"},
     {0},
@@ -215,6 +223,8 @@ void qn_engine_from_args(qn_engine_params *p, const qn_args *a)
         .n_ctx = qn_args_int(a, "context"),
         .max_seqs = (int)qn_args_int(a, "batch-size"),
         .max_batch = (int)qn_args_int(a, "chunk-size"),
+        .max_prompt_rows = (int)qn_args_int(a, "max-prompt-rows"),
+        .overcommit = qn_args_flag(a, "overcommit"),
     };
     for (size_t i = 0; i < QN_COUNTOF(kinds); i++)
         if (qn_args_is(a, "kv-type", kinds[i]))

@@ -129,6 +129,7 @@ const char *qn_code_name(int code)
     case QN_ELIMIT: return "limit exceeded";
     case QN_ECANCEL: return "cancelled";
     case QN_EINTERNAL: return "internal error";
+    case QN_EBUSY: return "busy";
     default: return "unknown error";
     }
 }

@@ -141,8 +141,8 @@ static void remember_pages(qn_seq *s)
 void qn_seq_find_prefix(qn_seq *s)
 {
     qn_engine *e = s->req->engine;
-    size_t pt = (size_t)e->page_tokens, n = s->req->p.n_prompt;
-    if (!e->prefix || s->req->prompt_logits)
+    size_t pt = (size_t)e->page_tokens, n = s->tokens.n;
+    if (!e->prefix || s->req->prompt_logits || s->req->p.n_prompt_logprobs >= 0)
         return;
     size_t max = (n - 1) / pt; /* one token is left to give logits */
     qn_ids *p = &s->pages[0];
@@ -195,6 +195,15 @@ void qn_seq_renew(qn_seq *s)
         drop_pages(s, g);
     s->n_kv = 0;
     s->renewed = true;
+}
+
+void qn_seq_give_up(qn_seq *s)
+{
+    for (int g = 0; g < QN_POOLS; g++)
+        drop_pages(s, g);
+    s->n_kv = 0;
+    s->node = NULL;
+    s->n_known = 0;
 }
 
 int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,
@@ -271,6 +280,7 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
     if (s->sampler)
         qn_sampler_accept(s->sampler, id);
     req->n_completion++;
+    req->tenant->served++;
     req->t_last = qn_now_ns();
     if (!req->t_first)
         req->t_first = req->t_last;

@@ -71,7 +71,7 @@ class Layout(unittest.TestCase):
 
     def test_constants(self):
         names = ["EINVAL", "EIO", "EFORMAT", "ENOENT", "ENOMEM", "EUNSUP",
-                 "ELIMIT", "ECANCEL", "EINTERNAL"]
+                 "ELIMIT", "ECANCEL", "EINTERNAL", "EBUSY"]
         kinds = ["QN_FINISH_STOP", "QN_FINISH_LENGTH", "QN_FINISH_CANCEL",
                  "QN_FINISH_ERROR", "QN_KV_AUTO", "QN_KV_F32", "QN_KV_F16",
                  "QN_KV_BF16"]
