@@ -87,7 +87,7 @@ const qn_command qn_cmd_serve = {
     .about =
         "Serves a model to many clients at once: OpenAI's completions and chat "
         "completions, the text routes of vLLM, KServe v2, metrics for "
-        "Prometheus.\n\n"
+        "Prometheus; and a web page to chat and to watch it, at /.\n\n"
         "It listens on the loopback address unless told otherwise. SIGTERM "
         "lets running requests finish, a second one ends them; SIGHUP reads "
         "API keys and certificate again.",

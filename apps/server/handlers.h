@@ -12,6 +12,9 @@ void qn_status_metrics(qn_call *call);
 void qn_status_models(qn_call *call);
 void qn_status_model(qn_call *call);
 
+void qn_page_index(qn_call *call);
+void qn_page_part(qn_call *call);
+
 void qn_openai_completions(qn_call *call);
 void qn_openai_chat(qn_call *call);
 

@@ -28,6 +28,8 @@
       " More in QUERN_API_KEYS, separated by commas.")                      \
     X(cors_origin, "cors-origin", TEXT, 0, 0, NULL,                         \
       "Origins that web pages may ask from, separated by commas.")          \
+    X(web, "web", FLAG, 0, 0, "true",                                       \
+      "Answer / with a page to chat and to watch the server.")              \
     X(lenient_fields, "lenient-fields", FLAG, 0, 0, NULL,                   \
       "Log unknown request fields instead of refusing them.")               \
     X(access_log, "access-log", FILE, 0, 0, "-",                            \
