@@ -67,6 +67,7 @@ static const qn_example run_examples[] = {
 };
 
 static int run(qn_args *a, qn_err *err);
+static int check(qn_args *a, qn_err *err);
 
 const qn_command qn_cmd_run = {
     .name = "run",
@@ -80,6 +81,7 @@ const qn_command qn_cmd_run = {
     .examples = run_examples,
     .groups = run_groups,
     .run = run,
+    .check = check,
 };
 
 typedef struct run_state {
@@ -370,13 +372,20 @@ static int loop(run_state *r, qn_err *err)
     }
 }
 
-static int check(const qn_args *a, const run_state *r, qn_err *err)
+static bool wants_json(const qn_args *a)
 {
+    return qn_args_given(a, "prompts-file") ||
+           qn_args_is(a, "output-format", "json");
+}
+
+static int check(qn_args *a, qn_err *err)
+{
+    bool json = wants_json(a);
     if (qn_args_given(a, "system") && !qn_args_flag(a, "chat"))
         return qn_usage(err, "--system needs --chat");
-    if (qn_args_given(a, "logprobs") && !r->json)
+    if (qn_args_given(a, "logprobs") && !json)
         return qn_usage(err, "--logprobs needs --output-format json");
-    if (qn_args_flag(a, "echo") && r->json)
+    if (qn_args_flag(a, "echo") && json)
         return qn_usage(err, "--echo is for text; JSON has prompt_token_ids");
     return 0;
 }
@@ -389,9 +398,9 @@ static int run(qn_args *a, qn_err *err)
     qn_interrupt_watch();
     QN_TRY_OUT(qn_prompts_open(&r.source, a, err));
     bool batch = qn_prompts_is_batch(r.source);
-    r.json = batch || qn_args_is(a, "output-format", "json");
+    r.json = wants_json(a);
     r.chatty = !r.json;
-    QN_TRY_OUT(check(a, &r, err));
+    QN_TRY_OUT(check(a, err));
     QN_TRY_OUT(qn_open_model(&r.model, a, NULL, false, err));
     rc = loop(&r, err);
     qn_prefill_end(&r.prefill);

@@ -1,7 +1,11 @@
 /* cmd_serve.c - quern serve: the HTTP server of apps/server. */
 #include "cli/commands.h"
 #include "cli/request_args.h"
+#include "server/apidoc.h"
 #include "server/server.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #define OPT(field, nm, kind, low, high, initial, text) \
     {.name = nm,                                       \
@@ -58,6 +62,14 @@ static int take_settings(qn_settings *s, const qn_args *a, qn_err *err)
     return qn_settings_check(s, err);
 }
 
+static int check(qn_args *a, qn_err *err)
+{
+    qn_settings set = {0};
+    int rc = take_settings(&set, a, err);
+    qn_settings_deinit(&set);
+    return rc < 0 ? QN_USAGE : 0;
+}
+
 static int serve(qn_args *a, qn_err *err)
 {
     qn_settings set = {0};
@@ -79,6 +91,19 @@ static int serve(qn_args *a, qn_err *err)
     return qn_server_run(&init, err);
 }
 
+int qn_serve_api_print(const char *format, qn_err *err)
+{
+    qn_str out;
+    if (strcmp(format, "markdown") != 0)
+        return qn_usage(err, "--generate-api wants markdown");
+    qn_str_init(&out);
+    int rc = qn_apidoc_write(&out, err);
+    if (rc == 0)
+        fputs(out.p, stdout);
+    qn_str_deinit(&out);
+    return rc;
+}
+
 const qn_command qn_cmd_serve = {
     .name = "serve",
     .summary = "answer requests over HTTP",
@@ -94,4 +119,5 @@ const qn_command qn_cmd_serve = {
     .examples = examples,
     .groups = groups,
     .run = serve,
+    .check = check,
 };

@@ -10,6 +10,7 @@
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/manual.h"
+#include "cli/schema.h"
 #include "cli/terminal.h"
 
 #include <errno.h>
@@ -103,16 +104,22 @@ static int unknown_command(const char *word)
 
 /* ---- running it ---------------------------------------------------------- */
 
+/* With the code behind it, under which docs/troubleshooting.md has it. */
 static int report(const qn_command *cmd, int rc, const qn_err *err)
 {
-    char name[64];
+    char name[64], text[QN_ERR_MAX + 32];
     if (rc >= 0)
         return STATUS_OK;
     if (rc == QN_ECANCEL && qn_interrupted())
         return STATUS_INTERRUPTED;
     snprintf(name, sizeof name, "quern %s", cmd->name);
-    qn_complain(name, err->msg);
-    return rc == QN_USAGE ? STATUS_USAGE : STATUS_FAILED;
+    if (rc == QN_USAGE) {
+        qn_complain(name, err->msg);
+        return STATUS_USAGE;
+    }
+    snprintf(text, sizeof text, "%s [%s]", err->msg, qn_code_name(rc));
+    qn_complain(name, text);
+    return STATUS_FAILED;
 }
 
 /* Output that could not be written is a failure like any other. */
@@ -137,7 +144,9 @@ static int run_command(const qn_command *cmd, int argc, char **argv)
     if (rc == 0 && a.help) {
         qn_help_command(cmd);
     } else if (rc == 0 && qn_args_flag(&a, "check-config")) {
-        qn_args_print(&a);
+        rc = cmd->check ? cmd->check(&a, &err) : 0;
+        if (rc == 0)
+            qn_args_print(&a);
     } else if (rc == 0) {
         qn_show_log(qn_args_flag(&a, "verbose") ? 3 : 0);
         rc = cmd->run(&a, &err);
@@ -147,18 +156,23 @@ static int run_command(const qn_command *cmd, int argc, char **argv)
     return flush_output(cmd, status);
 }
 
-static int generate(int argc, char **argv)
+/* What is made from the tables for others to read. */
+static const struct {
+    const char *name, *wants;
+    int (*make)(const char *of, qn_err *err);
+} generators[] = {
+    {"--generate-man", "a folder", qn_manual_write},
+    {"--generate-completion", "bash or zsh", qn_completion_print},
+    {"--generate-schema", "a command", qn_schema_print},
+    {"--generate-api", "markdown", qn_serve_api_print},
+};
+
+static int generate(size_t i, const char *of)
 {
     qn_err err = {0};
-    int rc;
-    if (argc < 2)
-        rc = qn_usage(&err, "%s wants %s", argv[0],
-                      strcmp(argv[0], "--generate-man") == 0 ? "a folder"
-                                                             : "bash or zsh");
-    else if (strcmp(argv[0], "--generate-man") == 0)
-        rc = qn_manual_write(argv[1], &err);
-    else
-        rc = qn_completion_print(argv[1], &err);
+    int rc = of ? generators[i].make(of, &err)
+                : qn_usage(&err, "%s wants %s", generators[i].name,
+                           generators[i].wants);
     if (rc < 0)
         qn_complain("quern", err.msg);
     return rc == 0 ? STATUS_OK : rc == QN_USAGE ? STATUS_USAGE : STATUS_FAILED;
@@ -191,8 +205,9 @@ int qn_cli_main(int argc, char **argv)
         return flush_output(NULL, STATUS_USAGE);
     }
     const char *first = argv[1];
-    if (is_one_of(first, "--generate-man", "--generate-completion"))
-        return flush_output(NULL, generate(argc - 1, argv + 1));
+    for (size_t i = 0; i < QN_COUNTOF(generators); i++)
+        if (strcmp(first, generators[i].name) == 0)
+            return flush_output(NULL, generate(i, argv[2]));
     if (is_one_of(first, "--version", "version")) {
         printf("quern %s\n", qn_version());
         return flush_output(NULL, STATUS_OK);

@@ -21,6 +21,9 @@ extern const qn_command qn_cmd_pull;
 extern const qn_command qn_cmd_synth;
 extern const qn_command qn_cmd_bench;
 
+/* The API reference of quern serve to stdout; `format` is "markdown". */
+int qn_serve_api_print(const char *format, qn_err *err);
+
 /* The whole program: returns its exit status. */
 int qn_cli_main(int argc, char **argv);
 

@@ -369,6 +369,16 @@ static int take_words(qn_args *a, words *w, qn_err *err)
 
 /* ---- the other sources --------------------------------------------------- */
 
+/* So that it reads as the same number: 0.7, not 0.69999999999999996. */
+static void print_real(char *buf, size_t cap, double r)
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(buf, cap, "%.*g", digits, r);
+        if (strtod(buf, NULL) == r)
+            break;
+    }
+}
+
 /* A member of a file as the text that a flag would have. */
 static int set_member(qn_value *v, const json_t *m, qn_opt_source from,
                       const char *what, qn_err *err)
@@ -385,7 +395,7 @@ static int set_member(qn_value *v, const json_t *m, qn_opt_source from,
         if (json_is_integer(m))
             snprintf(buf, sizeof buf, "%lld", (long long)json_integer_value(m));
         else
-            snprintf(buf, sizeof buf, "%.17g", json_real_value(m));
+            print_real(buf, sizeof buf, json_real_value(m));
         return set_text(v, buf, from, what, err);
     }
     return qn_usage(err, "%s: expected text, a number, true or false%s", what,
@@ -444,7 +454,7 @@ static int set_any(qn_value *v, const json_t *m, qn_opt_source from,
     return 0;
 }
 
-static bool only_typed(const qn_opt *o)
+bool qn_opt_only_typed(const qn_opt *o)
 {
     static const char *const names[] = {"config", "check-config", "help"};
     for (size_t i = 0; i < QN_COUNTOF(names); i++)
@@ -468,7 +478,7 @@ int qn_args_set_json(qn_args *a, const json_t *object, const char *what,
             continue;
         snprintf(name, sizeof name, "%s: \"%.60s\"", what, key);
         qn_value *v = find_value(a, key, strlen(key));
-        if (v && only_typed(v->opt))
+        if (v && qn_opt_only_typed(v->opt))
             return qn_usage(err, "%s is for the command line only", name);
         if (v) {
             QN_TRY(set_any(v, m, from, name, err));

@@ -67,6 +67,8 @@ typedef struct qn_command {
     const qn_opt_group *groups;
     /* 0, QN_USAGE, or a QN_E* with err filled (QN_ECANCEL: interrupted). */
     int (*run)(qn_args *a, qn_err *err);
+    /* For --check-config: what the settings demand of one another. Or NULL. */
+    int (*check)(qn_args *a, qn_err *err);
 } qn_command;
 
 typedef enum qn_opt_source {

@@ -14,6 +14,9 @@ void qn_command_each(const qn_command *cmd,
                      void (*fn)(void *user, const char *title, const qn_opt *o),
                      void *user);
 
+/* Whether it has no place in a --config file: "config", "help", ... */
+bool qn_opt_only_typed(const qn_opt *o);
+
 /* What help calls the value of an option, NULL for a flag. */
 const char *qn_opt_arg(const qn_opt *o);
 /* Help, its default and its environment variable in one sentence more. */

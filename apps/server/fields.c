@@ -345,3 +345,22 @@ void qn_fields_deinit(qn_fields *f)
 {
     qn_arena_deinit(&f->mem);
 }
+
+bool qn_fields_describe(size_t i, qn_field_info *info)
+{
+    static const char *const types[] = {
+        [F32] = "number",   [INT] = "integer", [I64] = "integer",
+        [BOOL] = "boolean", [STR] = "string",  [FN] = "",
+        [VOID] = "any",     [ONLY] = "refused"};
+    if (i >= QN_COUNTOF(rows))
+        return false;
+    const qn_field *row = &rows[i];
+    *info = (qn_field_info){.name = row->name,
+                            .routes = row->routes,
+                            .type = types[row->kind],
+                            .low = row->low,
+                            .high = row->high,
+                            .refused = row->kind == ONLY ? row->help : NULL,
+                            .ignored = row->kind == VOID};
+    return true;
+}

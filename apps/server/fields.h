@@ -64,4 +64,16 @@ int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
 void qn_fields_init(qn_fields *f);
 void qn_fields_deinit(qn_fields *f);
 
+typedef struct qn_field_info { /* of a row, for the API reference */
+    const char *name;
+    unsigned routes;
+    const char *type;    /* of JSON; "": the sentence of the field says it */
+    double low, high;    /* bounds of a number                             */
+    const char *refused; /* why any value but a neutral one is refused  */
+    bool ignored;        /* taken, without effect on the text           */
+} qn_field_info;
+
+/* The i-th row; false when there are no more. */
+bool qn_fields_describe(size_t i, qn_field_info *info);
+
 #endif

@@ -119,17 +119,17 @@ void qn_err_clear(qn_err *err)
 const char *qn_code_name(int code)
 {
     switch (code) {
-    case QN_OK: return "no error";
-    case QN_EINVAL: return "invalid argument";
-    case QN_EIO: return "input/output error";
-    case QN_EFORMAT: return "malformed data";
-    case QN_ENOENT: return "no such file or object";
-    case QN_ENOMEM: return "out of memory";
-    case QN_EUNSUP: return "not supported";
-    case QN_ELIMIT: return "limit exceeded";
-    case QN_ECANCEL: return "cancelled";
-    case QN_EINTERNAL: return "internal error";
-    case QN_EBUSY: return "busy";
-    default: return "unknown error";
+    case QN_OK: return "OK";
+    case QN_EINVAL: return "EINVAL";
+    case QN_EIO: return "EIO";
+    case QN_EFORMAT: return "EFORMAT";
+    case QN_ENOENT: return "ENOENT";
+    case QN_ENOMEM: return "ENOMEM";
+    case QN_EUNSUP: return "EUNSUP";
+    case QN_ELIMIT: return "ELIMIT";
+    case QN_ECANCEL: return "ECANCEL";
+    case QN_EINTERNAL: return "EINTERNAL";
+    case QN_EBUSY: return "EBUSY";
+    default: return "E?";
     }
 }

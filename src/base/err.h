@@ -23,7 +23,7 @@ int qn_err_prefix(qn_err *err, int code, const char *fmt, ...) QN_PRINTF(3, 4);
 
 void qn_err_clear(qn_err *err);
 
-/* "invalid argument", "no such file or object", ... */
+/* "EINVAL", "ENOENT", ...: under these docs/troubleshooting.md has them. */
 const char *qn_code_name(int code);
 
 /* Forward a failure to the caller. */
