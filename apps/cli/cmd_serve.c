@@ -86,6 +86,7 @@ static int serve(qn_args *a, qn_err *err)
         qn_settings_deinit(&set);
         return rc;
     }
+    qn_model_from_args(&init.open, a);
     qn_engine_from_args(&init.engine, a);
     init.engine.prefix_cache = qn_args_flag(a, "prefix-caching");
     return qn_server_run(&init, err);

@@ -182,19 +182,25 @@ static bool on_progress(void *user, uint64_t done, uint64_t total)
     return !qn_interrupted();
 }
 
+void qn_model_from_args(qn_model_params *p, const qn_args *a)
+{
+    *p = (qn_model_params){
+        .n_threads = (int)qn_args_int(a, "threads"),
+        .memory_limit = (uint64_t)qn_args_int(a, "memory-limit"),
+        .kernels = qn_args_text(a, "isa"),
+        .exact = qn_args_flag(a, "exact"),
+    };
+}
+
 int qn_open_model(qn_model **out, const qn_args *a, const char *path,
                   bool no_weights, qn_err *err)
 {
     qn_progress bar;
-    qn_model_params p = {
-        .n_threads = (int)qn_args_int(a, "threads"),
-        .no_weights = no_weights,
-        .memory_limit = (uint64_t)qn_args_int(a, "memory-limit"),
-        .kernels = qn_args_text(a, "isa"),
-        .exact = qn_args_flag(a, "exact"),
-        .progress = on_progress,
-        .progress_user = &bar,
-    };
+    qn_model_params p;
+    qn_model_from_args(&p, a);
+    p.no_weights = no_weights;
+    p.progress = on_progress;
+    p.progress_user = &bar;
     qn_progress_begin(&bar, "Reading the weights", true,
                       qn_args_flag(a, "quiet"));
     path = path ? path : qn_args_text(a, "model");

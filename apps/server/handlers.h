@@ -32,6 +32,8 @@ void qn_kserve_generate_stream(qn_call *call);
 
 void qn_admin_status(qn_call *call);
 void qn_admin_drain(qn_call *call);
+void qn_admin_load(qn_call *call);
+void qn_admin_unload(qn_call *call);
 void qn_admin_reload(qn_call *call);
 void qn_admin_log_level(qn_call *call);
 

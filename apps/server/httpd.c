@@ -249,6 +249,15 @@ static void judge(qn_call *call, const qn_listener *l,
     }
     snprintf(call->target, sizeof call->target, "%s", url);
     take_id(call, conn);
+    if (l->tcp && !qn_auth_on(call->srv->auth) &&
+        !qn_origin_host(call->srv->set.allowed_host, !call->srv->loopback,
+                        conn)) {
+        qn_call_fail(call, 403, "host_not_allowed", NULL,
+                     "the Host header names neither localhost nor an address: "
+                     "without API keys that may be a page that wants to reach "
+                     "this server through your browser; see --allowed-host");
+        return;
+    }
     const char *why = NULL;
     switch (
         qn_origin_check(call->srv->set.cors_origin, conn, call->method, &why)) {
@@ -321,6 +330,10 @@ static bool may_generate(qn_call *call)
     if (qn_server_draining(srv)) {
         call->close = true;
         qn_call_retry(call, 503, 5, "the server is shutting down");
+        return false;
+    }
+    if (!srv->loaded) {
+        qn_call_retry(call, 503, 5, "no model is loaded at the moment");
         return false;
     }
     int64_t limit = srv->set.max_per_key;

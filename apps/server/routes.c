@@ -38,6 +38,8 @@ const qn_route qn_route_rows[] = {
     /* admin.c */
     {"GET", "/admin/status", QN_ROUTE_ADMIN | QN_ROUTE_INLINE, qn_admin_status},
     {"POST", "/admin/drain", QN_ROUTE_ADMIN | QN_ROUTE_INLINE, qn_admin_drain},
+    {"POST", "/admin/load", QN_ROUTE_ADMIN, qn_admin_load},
+    {"POST", "/admin/unload", QN_ROUTE_ADMIN, qn_admin_unload},
     {"POST", "/admin/reload", QN_ROUTE_ADMIN | QN_ROUTE_INLINE,
      qn_admin_reload},
     {"POST", "/admin/log-level", QN_ROUTE_ADMIN | QN_ROUTE_INLINE,

@@ -47,7 +47,7 @@ static void assert_idle(double seconds)
 
 /* ---- malformed requests ------------------------------------------------ */
 
-#define POST_HEAD "POST /tokenize HTTP/1.1\r\nHost: a\r\n"
+#define POST_HEAD "POST /tokenize HTTP/1.1\r\nHost: localhost\r\n"
 
 static const struct raw {
     const char *text;
@@ -73,25 +73,27 @@ static const struct raw {
      413},
     {"POST /tokenize HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
      400, 400},
-    {"GET /health HTTP/1.1\r\nHost : a\r\n\r\n", 400, 400},
+    {"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n", 400, 400},
     {"GET /health HTTP/1.1\r\n\r\n", 400, 400},
-    {"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, 400},
-    {"GET /health HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\n"
+    {"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400,
+     400},
+    {"GET /health HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\n"
      "Authorization: Bearer b\r\n\r\n",
      400, 400},
-    {"GET /health HTTP/1.1\nHost: a\n\n", 200, 400}, /* RFC 9112, 2.2: may */
-    {"GET /health HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", 400, 400},
-    {"GET /health HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 0, 400},
-    {"GET /health HTTP/1.1\r\nHost: a\r\nnocolon\r\n\r\n", 0, 400},
-    {"GET /health HTTP/9.9\r\nHost: a\r\n\r\n", 0, 505},
+    {"GET /health HTTP/1.1\nHost: localhost\n\n", 200,
+     400}, /* RFC 9112, 2.2: may */
+    {"GET /health HTTP/1.1\r\nHost: localhost\r\nX: \x01\r\n\r\n", 400, 400},
+    {"GET /health HTTP/1.1\r\nHost: localhost\r\n: b\r\n\r\n", 0, 400},
+    {"GET /health HTTP/1.1\r\nHost: localhost\r\nnocolon\r\n\r\n", 0, 400},
+    {"GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n", 0, 505},
     {"GET /health\r\n\r\n", 0, 400},
-    {"GET health HTTP/1.1\r\nHost: a\r\n\r\n", 400, 400},
-    {"GET /health%00 HTTP/1.1\r\nHost: a\r\n\r\n", 404, 404},
-    {"GET /v1/models/%00 HTTP/1.1\r\nHost: a\r\n\r\n", 404, 404},
-    {"GET /v1/models/%zz HTTP/1.1\r\nHost: a\r\n\r\n", 404, 404},
-    {"GET /../health HTTP/1.1\r\nHost: a\r\n\r\n", 400, 404},
+    {"GET health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, 400},
+    {"GET /health%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 404},
+    {"GET /v1/models/%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 404},
+    {"GET /v1/models/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 404},
+    {"GET /../health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, 404},
     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, 505},
-    {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 0, 405},
+    {"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 0, 405},
     {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 0, 400},
     {"\r\n\r\n\r\n", 0, 400},
 };
@@ -125,7 +127,7 @@ static void test_no_smuggling(void **state)
     int fd = web_connect(port);
     web_sends(fd, POST_HEAD "Content-Length: 6\r\n"
                             "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-                            "GET /version HTTP/1.1\r\nHost: a\r\n\r\n");
+                            "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n");
     web_reply r = web_read(fd, 10);
     assert_int_equal(r.status, 400);
     web_free(&r);
@@ -137,7 +139,8 @@ static void test_no_smuggling(void **state)
 static void huge_header(size_t n, bool many)
 {
     char *text = malloc(2 * n + 200);
-    char *p = text + sprintf(text, "GET /health HTTP/1.1\r\nHost: a\r\n");
+    char *p = text +
+              sprintf(text, "GET /health HTTP/1.1\r\nHost: localhost\r\n");
     if (many)
         for (size_t i = 0; i < n / 8; i++)
             p += sprintf(p, "a: b\r\n");
@@ -197,9 +200,10 @@ static int status_of(const char *path, const char *body, size_t n)
 {
     char head[256];
     int fd = web_connect(port);
-    snprintf(head, sizeof head,
-             "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", path,
-             n);
+    snprintf(
+        head, sizeof head,
+        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+        path, n);
     web_sends(fd, head);
     web_send(fd, body, n);
     web_reply r = web_read(fd, 30);
@@ -320,7 +324,7 @@ static void test_slow(void **state)
     assert_true(web_closes(fd, 2));
     close(fd);
     /* a header, byte by byte */
-    char text[600] = "GET /health HTTP/1.1\r\nHost: a\r\nX: ";
+    char text[600] = "GET /health HTTP/1.1\r\nHost: localhost\r\nX: ";
     memset(text + strlen(text), 'a', 300);
     fd = web_connect(port);
     assert_true(drip(fd, text, 3));
@@ -332,7 +336,7 @@ static void test_slow(void **state)
     close(fd);
     /* a second header on the same connection */
     fd = web_connect(port);
-    web_sends(fd, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    web_sends(fd, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_true(web_wait_for(fd, "ok", 5));
     assert_true(drip(fd, text, 3));
     close(fd);
