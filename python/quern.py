@@ -336,7 +336,8 @@ class _Request:
     _direct = {"max_new_tokens", "min_new_tokens", "ignore_eos", "n",
                "n_beams", "length_penalty", "early_stopping", "n_logprobs",
                "prompt_logits", "skip_special", "priority", "tenant",
-               "cache_salt"}
+               "cache_salt", "deadline_ms"}
+    _formats = ["text", "json", "json_object"]
     _knobs = {f[0] for f in _Sampling._fields_}
 
     def __init__(self, model, engine, ids, options):
@@ -369,6 +370,12 @@ class _Request:
             self.keep.append(array)
             s.logit_bias = c.cast(array, c.POINTER(_LogitBias))
             s.n_logit_bias = len(value)
+        elif name == "format":
+            p.format = self._formats.index(value)
+        elif name == "schema":
+            raw = _bytes(value if isinstance(value, (str, bytes))
+                         else json.dumps(value))
+            p.format, p.schema, p.n_schema = 3, raw, len(raw)
         elif name in self._lists:
             array, n = self._array(value)
             setattr(s, name, array)
@@ -568,7 +575,10 @@ class Model:
         Options: max_new_tokens, min_new_tokens, ignore_eos, stop (str or list
         of str), stop_ids, n, n_beams, length_penalty, early_stopping,
         n_logprobs (-1 none, k the chosen and the top k), skip_special,
-        priority, tenant, cache_salt, and the sampling ones: temperature (0: greedy), top_k, top_p, min_p, typical_p,
+        priority, tenant, cache_salt, deadline_ms, format ("json",
+        "json_object"), schema (a JSON schema as dict or str: the text is what
+        it describes), and the sampling ones: temperature (0: greedy), top_k,
+        top_p, min_p, typical_p,
         top_n_sigma, xtc_probability, xtc_threshold, dry_multiplier, dry_base,
         dry_allowed_length, dry_range, dry_breakers, mirostat, mirostat_tau,
         mirostat_eta, repetition_penalty, presence_penalty, frequency_penalty,

@@ -171,6 +171,13 @@ const qn_opt qn_sampling_opts[] = {
      .also = "allowed-token-ids"},
     {"banned-ids", 0, QN_OPT_IDS, .arg = "IDS", .help = "None of these tokens.",
      .also = "bad-token-ids"},
+    {"response-format", 0, QN_OPT_CHOICE, .arg = "text|json|json_object",
+     .help = "Write nothing but a JSON value, or object; it is complete unless "
+             "the length cuts it.",
+     .def = "text"},
+    {"json-schema", 0, QN_OPT_TEXT, .arg = "SCHEMA",
+     .help = "Write nothing but JSON that this schema describes.",
+     .also = "guided-json"},
     {0},
 };
 
@@ -371,6 +378,24 @@ static void set_output(qn_request_params *p, const qn_args *a)
     p->skip_special = !qn_args_flag(a, "show-special");
 }
 
+static int set_format(qn_request_params *p, const qn_args *a, qn_err *err)
+{
+    static const char *const names[] = {"text", "json", "json_object"};
+    for (size_t i = 0; i < QN_COUNTOF(names); i++)
+        if (qn_args_is(a, "response-format", names[i]))
+            p->format = (qn_format)i;
+    if (!qn_args_given(a, "json-schema"))
+        return 0;
+    if (qn_args_is(a, "response-format", "text") &&
+        qn_args_given(a, "response-format"))
+        return qn_usage(err, "--response-format text contradicts "
+                             "--json-schema");
+    p->format = QN_FORMAT_JSON_SCHEMA;
+    p->schema = qn_args_text(a, "json-schema");
+    p->n_schema = strlen(p->schema);
+    return 0;
+}
+
 int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
                          const qn_args *a, const qn_model *m, size_t n_prompt,
                          qn_err *err)
@@ -393,6 +418,7 @@ int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
     p->n_stop_ids = qn_args_ids(a, "stop-token-ids", &p->stop_ids);
     if (qn_args_has(a, "n"))
         set_output(p, a);
+    QN_TRY(set_format(p, a, err));
     return set_sampling(&p->sampling, bias, a, m, p->n_beams > 1 ? 1 : p->n,
                         err);
 }

@@ -161,6 +161,7 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
      * for all: right only where the length does not matter */
     e->overcommit = p.overcommit && !ropes_by_length(e) &&
                     qn_net_kv_valid_until(model->net) == 0;
+    e->formats = qn_formats_new(model->tok, e->n_vocab);
     size_t rows = (size_t)e->max_batch, seqs = (size_t)e->max_seqs;
     e->tokens = qn_xcalloc(rows, sizeof *e->tokens);
     e->pos = qn_xcalloc(rows, sizeof *e->pos);
@@ -181,6 +182,7 @@ QN_API void qn_engine_free(qn_engine *e)
     while (e->first)
         qn_request_end(e->first, QN_FINISH_CANCEL, NULL);
     qn_tenants_free(e);
+    qn_formats_free(e->formats);
     qn_prefix_free(e->prefix);
     for (int g = 0; g < QN_POOLS; g++)
         qn_pages_deinit(&e->pages[g]);

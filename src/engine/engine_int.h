@@ -26,6 +26,7 @@
 #define QN_ENGINE_ENGINE_INT_H
 
 #include "base/vec.h"
+#include "engine/format.h"
 #include "engine/model_int.h"
 #include "engine/pages.h"
 #include "engine/prefix.h"
@@ -59,6 +60,7 @@ typedef struct qn_seq {
     qn_prefix_node *node;        /* of its last page in the prefix cache */
     size_t n_known;              /* pages up to that one */
     qn_sampler *sampler;
+    uint32_t fmt_state; /* of req->fmt */
     qn_detok *detok;
     qn_str held;      /* text that a stop string may still swallow */
     qn_finish finish; /* NONE while it runs */
@@ -108,6 +110,7 @@ struct qn_request {
 
     qn_request_params p; /* its arrays are ours */
     qn_stops stops;
+    qn_fmt *fmt;    /* NULL: any text */
     qn_ids end_ids; /* tokens that end a completion */
     int max_new;    /* p.max_new_tokens cut to the model's context */
     int64_t reserved[QN_POOLS];
@@ -144,6 +147,7 @@ struct qn_engine {
     int64_t n_ctx;
     qn_pages pages[QN_POOLS];
     qn_prefix *prefix; /* of group 0, or NULL */
+    qn_formats *formats;
     uint64_t cache_queries, cache_hits;
     qn_request *first, *last;
     int n_live_seqs; /* sequences of admitted requests */

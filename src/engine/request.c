@@ -24,6 +24,28 @@ QN_API void qn_request_params_default(qn_request_params *p)
 #define MAX_STOPS 64
 #define MAX_STOP_LEN 4096
 
+static int check_format(const qn_engine *e, const qn_request_params *p,
+                        qn_err *err)
+{
+    if (p->format == QN_FORMAT_TEXT)
+        return 0;
+    if ((int)p->format < 0 || p->format > QN_FORMAT_JSON_SCHEMA)
+        return qn_fail(err, QN_EINVAL, "format %d is not known",
+                       (int)p->format);
+    if (p->format == QN_FORMAT_JSON_SCHEMA && !p->schema)
+        return qn_fail(err, QN_EINVAL,
+                       "the format is a schema's, but there "
+                       "is no schema");
+    if (!e->model->tok)
+        return qn_fail(err, QN_EINVAL,
+                       "a format needs a tokenizer, and the model has none");
+    if (p->n_beams > 1)
+        return qn_fail(err, QN_EUNSUP,
+                       "beam search writes no format: leave out format or "
+                       "n_beams");
+    return 0;
+}
+
 static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
 {
     if (p->n_prompt == 0)
@@ -66,9 +88,9 @@ static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
     if (!(p->deadline_ms >= 0))
         return qn_fail(err, QN_EINVAL, "deadline_ms is %g; use >= 0",
                        p->deadline_ms);
-    if (p->n_prompt_logprobs >= 0 || p->format != QN_FORMAT_TEXT)
-        return qn_fail(err, QN_EUNSUP,
-                       "n_prompt_logprobs and format are not there yet");
+    if (p->n_prompt_logprobs >= 0)
+        return qn_fail(err, QN_EUNSUP, "n_prompt_logprobs is not there yet");
+    QN_TRY(check_format(e, p, err));
     if (p->n_logprobs >= 0 && beams > 1)
         return qn_fail(err, QN_EUNSUP,
                        "beam search gives no log probabilities of tokens: "
@@ -116,6 +138,7 @@ static void copy_params(qn_request *req, const qn_request_params *p)
     req->p = *p;
     req->p.prompt = copy_of(p->prompt, p->n_prompt, sizeof *p->prompt);
     req->p.stop = NULL;
+    req->p.schema = NULL;
     req->p.stop_ids = NULL;
     req->p.n = QN_MAX(p->n, 1);
     req->p.n_beams = QN_MAX(p->n_beams, 1);
@@ -151,6 +174,7 @@ static int first_sampler(qn_request *req, qn_seq *s, qn_err *err)
         .n_end_ids = req->end_ids.n,
         .min_new = req->p.min_new_tokens,
         .max_new = req->max_new,
+        .masked = req->fmt != NULL,
     };
     return qn_sampler_new(&s->sampler, &init, err);
 }
@@ -209,13 +233,22 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
                        "%d requests wait already, as many as may: try again "
                        "later",
                        e->n_waiting);
+    qn_fmt *fmt = NULL;
     void *logits;
     size_t n_logits;
-    QN_TRY(new_logits(e, p, &logits, &n_logits, err));
+    if (p->format != QN_FORMAT_TEXT)
+        QN_TRY(qn_formats_get(e->formats, p->format, p->schema, p->n_schema,
+                              &fmt, err));
+    int rc = new_logits(e, p, &logits, &n_logits, err);
+    if (rc < 0) {
+        qn_fmt_unref(fmt);
+        return rc;
+    }
 
     qn_request *req = qn_xcalloc(1, sizeof *req);
     req->engine = e;
     req->max_new = max_new;
+    req->fmt = fmt;
     req->prompt_logits = logits;
     req->prompt_logits_bytes = n_logits;
     req->t_submit = qn_now_ns();
@@ -235,7 +268,8 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     qn_vec_reserve(&s->tokens, p->n_prompt + (size_t)max_new);
     for (size_t i = 0; i < p->n_prompt; i++)
         qn_vec_push(&s->tokens, p->prompt[i]);
-    int rc = first_sampler(req, s, err);
+    s->fmt_state = fmt ? qn_fmt_begin(fmt) : 0;
+    rc = first_sampler(req, s, err);
     list_append(e, req);
     if (rc < 0) {
         qn_request_free(req);
@@ -285,6 +319,8 @@ int qn_request_end(qn_request *req, qn_finish why, qn_err *err)
             qn_pages_unreserve(&e->pages[g], req->reserved[g]);
     }
     req->phase = QN_ENDED;
+    qn_fmt_unref(req->fmt);
+    req->fmt = NULL;
     qn_tenant_leave(e, req->tenant);
     list_remove(e, req);
     return rc;

@@ -105,13 +105,23 @@ static void add_prompts(qn_engine *e, qn_batch *b)
 
 /* ---- what becomes of it ------------------------------------------------ */
 
+/* The next token of s, by the logits of its last row. */
 static int choose(qn_seq *s, const float *row, qn_err *err)
 {
+    qn_fmt *fmt = s->req->fmt;
+    if (fmt) {
+        const uint32_t *bits;
+        bool ends;
+        QN_TRY(qn_fmt_mask(fmt, s->fmt_state, &bits, &ends, err));
+        qn_sampler_mask(s->sampler, bits, ends);
+    }
     int32_t id = qn_sampler_pick(s->sampler, row);
     if (id < 0)
         return qn_fail(err, QN_EINVAL,
-                       "no token is allowed: allowed_ids, banned_ids and "
-                       "logit_bias exclude the whole vocabulary");
+                       "no token is allowed: allowed_ids, banned_ids, "
+                       "logit_bias and min_new_tokens exclude all that the "
+                       "%s has",
+                       fmt ? "format" : "vocabulary");
     return qn_seq_take_token(s, id, row, err);
 }
 

@@ -252,6 +252,19 @@ class BuiltIn(unittest.TestCase):
                                  max_new_tokens=8)
         self.assertEqual("".join(e.text for e in pieces), answer.text)
 
+    def test_formats(self):
+        schema = {"properties": {"n": {"type": "integer", "minimum": 1,
+                                       "maximum": 9}}, "required": ["n"]}
+        out = self.model.generate("One", schema=schema, max_new_tokens=99)
+        self.assertEqual(out.finish, "stop")
+        self.assertIn(json.loads(out.text)["n"], range(1, 10))
+        out = self.model.generate("One", format="json_object",
+                                  max_new_tokens=5)
+        self.assertTrue(out.text.lstrip().startswith("{"))
+        with self.assertRaises(quern.Error) as caught:
+            self.model.generate("One", schema={"pattern": "a"})
+        self.assertEqual(caught.exception.code, quern.EUNSUP)
+
     def test_tokenizer_alone(self):
         with quern.Model(BUILTIN, weights=False) as m:
             self.assertEqual(m.tokenize("a b"), self.model.tokenize("a b"))
