@@ -79,8 +79,8 @@ static void take_event(qn_runner *r, qn_gen *g, qn_choice *c,
 {
     if (ev->id >= 0) {
         if (c->t_last)
-            qn_metrics_time(&r->srv->metrics, QN_TIMING_ITL,
-                            (double)(now - c->t_last) * 1e-9);
+            qn_metrics_sample(&r->srv->metrics, QN_SAMPLE_ITL,
+                              (double)(now - c->t_last) * 1e-9);
         c->t_last = now;
         c->n_tokens++;
         c->sum_logprob += (double)ev->logprob;
@@ -103,8 +103,8 @@ static void note_admission(qn_runner *r, qn_gen *g)
         qn_request_get_stats(g->prompts[i].req, &g->prompts[i].stats);
         g->admitted = g->prompts[i].stats.queued_ms > 0;
         if (g->admitted)
-            qn_metrics_time(&r->srv->metrics, QN_TIMING_QUEUE,
-                            (double)(qn_now_ns() - g->call->t_start) * 1e-9);
+            qn_metrics_sample(&r->srv->metrics, QN_SAMPLE_QUEUE,
+                              (double)(qn_now_ns() - g->call->t_start) * 1e-9);
     }
     if (g->admitted && g->f.stream) {
         g->streaming = true;
@@ -122,24 +122,37 @@ static bool failed(const qn_gen *g, qn_err *err)
     return false;
 }
 
+static void sample_request(qn_metrics *m, const qn_request_stats *s)
+{
+    qn_metrics_sample(m, QN_SAMPLE_PROMPT, s->n_prompt);
+    qn_metrics_sample(m, QN_SAMPLE_COMPLETION, s->n_completion);
+    qn_metrics_sample(m, QN_SAMPLE_PREFILL, s->prefill_ms * 1e-3);
+    qn_metrics_sample(m, QN_SAMPLE_DECODE, s->decode_ms * 1e-3);
+    qn_metrics_sample(m, QN_SAMPLE_RUN, (s->prefill_ms + s->decode_ms) * 1e-3);
+    if (s->n_completion > 1)
+        qn_metrics_sample(m, QN_SAMPLE_TPOT,
+                          s->decode_ms * 1e-3 / (s->n_completion - 1));
+}
+
 static void count_end(qn_runner *r, qn_gen *g)
 {
     int n_prompt = 0, n_completion = 0;
     double ttft = 0;
+    qn_metrics *m = &r->srv->metrics;
     for (int i = 0; i < g->n_prompts; i++) {
         qn_prompt *q = &g->prompts[i];
         qn_request_get_stats(q->req, &q->stats);
         n_prompt += (int)q->n;
         n_completion += q->stats.n_completion;
         ttft = QN_MAX(ttft, q->stats.ttft_ms);
+        sample_request(m, &q->stats);
     }
     double wait = (double)(g->t_submit - g->call->t_start) * 1e-9;
     double all = (double)(qn_now_ns() - g->call->t_start) * 1e-9;
-    qn_metrics *m = &r->srv->metrics;
     qn_metrics_count(m, QN_METRIC_PROMPT_TOKENS, (uint64_t)n_prompt);
     if (ttft > 0)
-        qn_metrics_time(m, QN_TIMING_TTFT, wait + ttft * 1e-3);
-    qn_metrics_time(m, QN_TIMING_E2E, all);
+        qn_metrics_sample(m, QN_SAMPLE_TTFT, wait + ttft * 1e-3);
+    qn_metrics_sample(m, QN_SAMPLE_E2E, all);
     pthread_mutex_lock(&g->call->lock);
     g->call->n_prompt = n_prompt;
     g->call->n_completion = n_completion;
@@ -318,6 +331,10 @@ static void publish(qn_runner *r, double host_ms)
     if (r->engine)
         qn_engine_get_stats(r->engine, &es);
     pthread_mutex_lock(&r->lock);
+    if (es.n_steps > r->stats.engine.n_steps)
+        qn_metrics_sample(&r->srv->metrics, QN_SAMPLE_STEP,
+                          (double)(es.n_rows - r->stats.engine.n_rows) /
+                              (double)(es.n_steps - r->stats.engine.n_steps));
     r->stats.engine = es;
     r->stats.host_ms += host_ms;
     r->n_waiting = es.n_waiting;

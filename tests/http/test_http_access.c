@@ -174,10 +174,34 @@ static void test_rebinding(void **state)
     assert_int_equal(status_of_host("rebind.example", KEY("annskey123")), 200);
 }
 
+/* ---- leniency, other names ---------------------------------------------- */
+
+static void test_lenient(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"lenient-fields", "true",
+                                          "vllm-metrics", "true", NULL};
+#define ODD "{\"prompt\":\"a\",\"max_tokens\":2,\"novelty\":{\"x\":1}}"
+    need(NULL);
+    assert_int_equal(status("POST", "/v1/completions", NULL, ODD), 400);
+    assert_true(web_metric(port, "vllm:num_requests_running") == -1);
+    stop(NULL);
+    need(options);
+    assert_int_equal(status("POST", "/v1/completions", NULL, ODD), 200);
+    assert_int_equal(status("POST", "/tokenize", NULL, ODD), 200);
+    /* what is known is still checked */
+    assert_int_equal(status("POST", "/v1/completions", NULL,
+                            "{\"prompt\":\"a\",\"temperature\":-1}"),
+                     400);
+    assert_true(web_metric(port, "vllm:num_requests_running") == 0);
+    assert_true(web_metric(port, "vllm:generation_tokens_total") == 2);
+    assert_true(web_metric(port, "vllm:request_generation_tokens_sum") == 2);
+}
+
 /* ---- queue ------------------------------------------------------------- */
 
 #define LONG_ASK                                                   \
-    "{\"prompt\":\"Once\",\"max_tokens\":900,\"ignore_eos\":true," \
+    "{\"prompt\":\"Once\",\"max_tokens\":300,\"ignore_eos\":true," \
     "\"temperature\":0}"
 
 static int send_long(void)
@@ -330,7 +354,7 @@ static void test_sockets(void **state)
     web_free(&r);
     r = web_read(fd, 60);
     assert_int_equal(r.status, 200);
-    assert_int_equal(web_int(&r, "usage.completion_tokens"), 900);
+    assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
     web_free(&r);
     close(fd);
     assert_true(qn_server_wait_idle(srv, 5));
@@ -363,7 +387,7 @@ static void test_load(void **state)
     web_free(&r);
     r = web_read(fd, 20);
     assert_int_equal(r.status, 200);
-    assert_int_equal(web_int(&r, "usage.completion_tokens"), 900);
+    assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
     web_free(&r);
     close(fd);
     assert_int_equal(status("GET", "/ready", NULL, NULL), 503);
@@ -510,6 +534,7 @@ int main(void)
         cmocka_unit_test_teardown(test_keys, stop),
         cmocka_unit_test_teardown(test_origins, stop),
         cmocka_unit_test_teardown(test_rebinding, stop),
+        cmocka_unit_test_teardown(test_lenient, stop),
         cmocka_unit_test_teardown(test_queue, stop),
         cmocka_unit_test_teardown(test_per_key, stop),
         cmocka_unit_test_teardown(test_request_timeout, stop),
