@@ -31,7 +31,8 @@ static void route(const char *line, bool admin)
     memcpy(method, line, n);
     if (!qn_guard_target(path + 1))
         return;
-    const qn_route *r = qn_routes_find(method, path + 1, admin, arg, sizeof arg,
+    unsigned kinds = admin ? QN_ROUTE_ADMIN : QN_ROUTE_PAGE;
+    const qn_route *r = qn_routes_find(method, path + 1, kinds, arg, sizeof arg,
                                        &other);
     if (r && ((r->flags & QN_ROUTE_ADMIN) != 0) != admin)
         abort();
