@@ -47,15 +47,16 @@ QN_API const char *qn_version(void);
 
 enum {
     QN_OK = 0,
-    QN_EINVAL = -1,   /* an argument or option is wrong               */
-    QN_EIO = -2,      /* the operating system refused or cut short    */
-    QN_EFORMAT = -3,  /* a file's bytes are not what they claim to be */
-    QN_ENOENT = -4,   /* a file, tensor or token is not there         */
-    QN_ENOMEM = -5,   /* does not fit into the memory there is        */
-    QN_EUNSUP = -6,   /* understood, but not supported                */
-    QN_ELIMIT = -7,   /* a stated limit would be exceeded             */
-    QN_ECANCEL = -8,  /* the caller interrupted it                    */
-    QN_EINTERNAL = -9 /* a defect of ours                             */
+    QN_EINVAL = -1,    /* an argument or option is wrong               */
+    QN_EIO = -2,       /* the operating system refused or cut short    */
+    QN_EFORMAT = -3,   /* a file's bytes are not what they claim to be */
+    QN_ENOENT = -4,    /* a file, tensor or token is not there         */
+    QN_ENOMEM = -5,    /* does not fit into the memory there is        */
+    QN_EUNSUP = -6,    /* understood, but not supported                */
+    QN_ELIMIT = -7,    /* a stated limit would be exceeded             */
+    QN_ECANCEL = -8,   /* the caller interrupted it                    */
+    QN_EINTERNAL = -9, /* a defect of ours                             */
+    QN_EBUSY = -10     /* no room in the queue now: try again later    */
 };
 
 #define QN_ERR_MAX 512
@@ -224,13 +225,32 @@ typedef struct qn_engine_params {
     int max_seqs;  /* sequences in one step; 0: 16                   */
     int max_batch; /* tokens in one step (chunk size); 0: 512        */
     qn_kv_type kv_type;
-    bool prefix_cache; /* keep KV of finished requests for later prompts that
+    bool prefix_cache;   /* keep KV of finished requests for later prompts that
                           begin with the same tokens                      */
+    int max_prompt_rows; /* prompt tokens in a step beside sequences that
+                            decode, which wait for them; 0: auto            */
+    int max_waiting;     /* requests that wait for room; 0: any number      */
+    int speculate;       /* tokens that are guessed ahead, at most, from what
+                            followed the same words before; the same tokens
+                            come out, in fewer steps. 0: none               */
+    bool overcommit;     /* admit before a request's last page is free; who
+                            came last gives way and is computed again       */
 } qn_engine_params;
 
 QN_API int qn_engine_new(qn_engine **out, qn_model *model,
                          const qn_engine_params *params, qn_err *err);
 QN_API void qn_engine_free(qn_engine *engine);
+
+/* What a completion's text has to be. It is that, whole, when it ends with
+ * QN_FINISH_STOP; the length may cut it. End tokens are allowed where it is
+ * complete. Needs a tokenizer; not with beams. */
+typedef enum qn_format {
+    QN_FORMAT_TEXT,        /* anything                                      */
+    QN_FORMAT_JSON,        /* one JSON value, nested at most 32 deep        */
+    QN_FORMAT_JSON_OBJECT, /* one JSON object                               */
+    QN_FORMAT_JSON_SCHEMA  /* a JSON value that `schema` describes; a keyword
+                              that is not supported is an error             */
+} qn_format;
 
 typedef struct qn_request_params {
     const int32_t *prompt; /* token ids, copied; n_prompt >= 1           */
@@ -242,17 +262,23 @@ typedef struct qn_request_params {
     size_t n_stop_ids;
     const char *const *stop; /* strings that end the text, not emitted     */
     size_t n_stop;
-    int n;                /* completions; 0 or 1: one                   */
-    int n_beams;          /* > 1: beam search, sampling is not used     */
-    float length_penalty; /* beam score = logprob / length^penalty      */
-    bool early_stopping;  /* beam search ends with n_beams finished     */
-    int n_logprobs;       /* -1: none, k: chosen token and the top k;
+    int n;                 /* completions; 0 or 1: one                   */
+    int n_beams;           /* > 1: beam search, sampling is not used     */
+    float length_penalty;  /* beam score = logprob / length^penalty      */
+    bool early_stopping;   /* beam search ends with n_beams finished     */
+    int n_logprobs;        /* -1: none, k: chosen token and the top k;
                              not with beams                             */
-    bool prompt_logits;   /* keep logits of every prompt position       */
-    bool skip_special;    /* leave special tokens out of the text       */
-    int priority;         /* lower is admitted earlier                  */
-    uint32_t tenant;      /* whose it is: those with less running first */
-    uint64_t cache_salt;  /* KV is shared among equal salts only        */
+    int n_prompt_logprobs; /* the same of the prompt's tokens           */
+    bool prompt_logits;    /* keep logits of every prompt position       */
+    bool skip_special;     /* leave special tokens out of the text       */
+    int priority;          /* lower is admitted earlier                  */
+    uint32_t tenant;       /* whose it is: who got fewest tokens is next */
+    uint64_t cache_salt;   /* KV is shared among equal salts only        */
+    double deadline_ms;    /* from submit, > 0: cancelled then, with the
+                             reason in qn_request_error; 0: none        */
+    qn_format format;
+    const char *schema; /* JSON text, for QN_FORMAT_JSON_SCHEMA       */
+    size_t n_schema;    /* its bytes                                  */
     qn_sampling sampling;
 } qn_request_params;
 
@@ -285,7 +311,8 @@ typedef struct qn_event {
     qn_finish finish; /* set on the completion's last event         */
 } qn_event;
 
-/* Queues a request. QN_ELIMIT when it can never fit, with both numbers. */
+/* Queues a request. QN_ELIMIT when it can never fit, with both numbers;
+ * QN_EBUSY when max_waiting requests wait already. */
 QN_API int qn_request_submit(qn_engine *engine, const qn_request_params *p,
                              qn_request **out, qn_err *err);
 /* Ends it if it still runs, and forgets it. */
@@ -304,13 +331,19 @@ QN_API int qn_engine_step(qn_engine *engine, qn_err *err);
 /* Next event of a request: 1 and *ev, or 0 when there is none yet. */
 QN_API int qn_request_next(qn_request *req, qn_event *ev);
 
-/* Why the request ended with QN_FINISH_ERROR: fills err and returns its code;
- * 0 when it did not. */
+/* Why the request ended with QN_FINISH_ERROR, or by its deadline: fills err and
+ * returns its code; 0 when it did not. */
 QN_API int qn_request_error(const qn_request *req, qn_err *err);
 
 /* Logits of the prompt, f32 [n_prompt, n_vocab], after the request has
  * finished its prefill with `prompt_logits`; else NULL. Borrowed. */
 QN_API const float *qn_request_prompt_logits(const qn_request *req);
+
+/* Of prompt token i >= 1, given those before it: id, logprob and the likeliest
+ * in *ev, borrowed as long as the request. 1, or 0 while it is not known, or
+ * n_prompt_logprobs did not ask. */
+QN_API int qn_request_prompt_logprob(const qn_request *req, size_t i,
+                                     qn_event *ev);
 
 typedef struct qn_request_stats {
     int n_prompt, n_completion;   /* tokens                                */
@@ -318,6 +351,8 @@ typedef struct qn_request_stats {
     double queued_ms, prefill_ms; /* waiting; submit-to-first-token - wait */
     double decode_ms;             /* first to last token                   */
     double ttft_ms;               /* submit to first token                 */
+    int n_guessed, n_right;       /* tokens guessed ahead; of them correct */
+    int n_preempted;              /* times it gave way                     */
 } qn_request_stats;
 
 QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s);
@@ -331,9 +366,26 @@ typedef struct qn_engine_stats {
     uint64_t cache_queries;        /* prompt tokens looked up in the cache, */
     uint64_t cache_hits;           /* and found                             */
     double step_ms, forward_ms;    /* time in steps; of it in passes        */
+    uint64_t n_guessed, n_right;   /* tokens guessed ahead; of them correct */
+    uint64_t n_preempted;          /* times that a request gave way         */
 } qn_engine_stats;
 
 QN_API void qn_engine_get_stats(const qn_engine *engine, qn_engine_stats *s);
+
+/* ---- sessions --------------------------------------------------------- */
+
+/* Saves what the engine's prefix cache holds of these tokens under `salt`, whole
+ * pages of them from the first on; *n_saved tokens (may be NULL). QN_EUNSUP
+ * without a prefix cache, QN_ENOENT when it holds none of them. */
+QN_API int qn_session_save(qn_engine *engine, const char *path,
+                           const int32_t *tokens, size_t n, uint64_t salt,
+                           size_t *n_saved, qn_err *err);
+/* Puts a saved session into the prefix cache, where prompts that begin with its
+ * tokens find it. *tokens are the caller's (qn_free), or NULL if not wanted.
+ * QN_EFORMAT for a damaged file, QN_EINVAL for one of another model, KV type or
+ * kernels, QN_ELIMIT when there is no room. */
+QN_API int qn_session_load(qn_engine *engine, const char *path, uint64_t salt,
+                           int32_t **tokens, size_t *n, qn_err *err);
 
 /* ---- the machine ----------------------------------------------------- */
 

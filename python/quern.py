@@ -30,7 +30,7 @@ __all__ = ["Completion", "Error", "Event", "Model", "doctor", "pull",
 # ---- the library ------------------------------------------------------------
 
 EINVAL, EIO, EFORMAT, ENOENT, ENOMEM = -1, -2, -3, -4, -5
-EUNSUP, ELIMIT, ECANCEL, EINTERNAL = -6, -7, -8, -9
+EUNSUP, ELIMIT, ECANCEL, EINTERNAL, EBUSY = -6, -7, -8, -9, -10
 
 _PROGRESS = c.CFUNCTYPE(c.c_bool, c.c_void_p, c.c_uint64, c.c_uint64)
 
@@ -95,7 +95,9 @@ class _EngineParams(c.Structure):
     _name_ = "qn_engine_params"
     _fields_ = [("n_ctx", c.c_int64), ("max_seqs", c.c_int),
                 ("max_batch", c.c_int), ("kv_type", c.c_int),
-                ("prefix_cache", c.c_bool)]
+                ("prefix_cache", c.c_bool), ("max_prompt_rows", c.c_int),
+                ("max_waiting", c.c_int), ("speculate", c.c_int),
+                ("overcommit", c.c_bool)]
 
 
 class _RequestParams(c.Structure):
@@ -106,10 +108,12 @@ class _RequestParams(c.Structure):
                 ("n_stop_ids", c.c_size_t), ("stop", c.POINTER(c.c_char_p)),
                 ("n_stop", c.c_size_t), ("n", c.c_int), ("n_beams", c.c_int),
                 ("length_penalty", c.c_float), ("early_stopping", c.c_bool),
-                ("n_logprobs", c.c_int), ("prompt_logits", c.c_bool),
-                ("skip_special", c.c_bool), ("priority", c.c_int),
-                ("tenant", c.c_uint32), ("cache_salt", c.c_uint64),
-                ("sampling", _Sampling)]
+                ("n_logprobs", c.c_int), ("n_prompt_logprobs", c.c_int),
+                ("prompt_logits", c.c_bool), ("skip_special", c.c_bool),
+                ("priority", c.c_int), ("tenant", c.c_uint32),
+                ("cache_salt", c.c_uint64), ("deadline_ms", c.c_double),
+                ("format", c.c_int), ("schema", c.c_char_p),
+                ("n_schema", c.c_size_t), ("sampling", _Sampling)]
 
 
 class _TopLogprob(c.Structure):
@@ -332,7 +336,8 @@ class _Request:
     _direct = {"max_new_tokens", "min_new_tokens", "ignore_eos", "n",
                "n_beams", "length_penalty", "early_stopping", "n_logprobs",
                "prompt_logits", "skip_special", "priority", "tenant",
-               "cache_salt"}
+               "cache_salt", "deadline_ms"}
+    _formats = ["text", "json", "json_object"]
     _knobs = {f[0] for f in _Sampling._fields_}
 
     def __init__(self, model, engine, ids, options):
@@ -365,6 +370,12 @@ class _Request:
             self.keep.append(array)
             s.logit_bias = c.cast(array, c.POINTER(_LogitBias))
             s.n_logit_bias = len(value)
+        elif name == "format":
+            p.format = self._formats.index(value)
+        elif name == "schema":
+            raw = _bytes(value if isinstance(value, (str, bytes))
+                         else json.dumps(value))
+            p.format, p.schema, p.n_schema = 3, raw, len(raw)
         elif name in self._lists:
             array, n = self._array(value)
             setattr(s, name, array)
@@ -564,7 +575,10 @@ class Model:
         Options: max_new_tokens, min_new_tokens, ignore_eos, stop (str or list
         of str), stop_ids, n, n_beams, length_penalty, early_stopping,
         n_logprobs (-1 none, k the chosen and the top k), skip_special,
-        priority, tenant, cache_salt, and the sampling ones: temperature (0: greedy), top_k, top_p, min_p, typical_p,
+        priority, tenant, cache_salt, deadline_ms, format ("json",
+        "json_object"), schema (a JSON schema as dict or str: the text is what
+        it describes), and the sampling ones: temperature (0: greedy), top_k,
+        top_p, min_p, typical_p,
         top_n_sigma, xtc_probability, xtc_threshold, dry_multiplier, dry_base,
         dry_allowed_length, dry_range, dry_breakers, mirostat, mirostat_tau,
         mirostat_eta, repetition_penalty, presence_penalty, frequency_penalty,

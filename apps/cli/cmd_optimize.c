@@ -12,7 +12,7 @@
 static const qn_opt place_opts[] = {
     {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
      .help = "The unquantized checkpoint: a Hugging Face folder, or its name "
-             "on the hub when it has been pulled.",
+             "on the hub when it has been pulled; for gguf also a GGUF file.",
      .also = "model-path model-name-or-path"},
     {"output-dir", 'o', QN_OPT_DIR, .arg = "DIR",
      .help = "Where the quantized checkpoint goes; must not exist, or be "
@@ -29,13 +29,18 @@ static const qn_opt place_opts[] = {
 static const qn_opt method_opts[] = {
     {"quantization-method", 0, QN_OPT_TEXT, .arg = "METHOD",
      .help = "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
-             "nearest), gptq (integers, calibrated with a text) or fp8.",
+             "nearest), gptq (integers, calibrated with a text), fp8, or gguf "
+             "(one file, model.gguf, which llama.cpp reads, too).",
      .def = "bitsandbytes", .also = "method quant-method"},
     {"quantization-bits", 0, QN_OPT_INT, .arg = "N",
      .help = "Bits of a weight; without it, what is usual for the method.",
      .also = "bits num-bits", .lo = 2, .hi = 8},
-    {"quant-type", 0, QN_OPT_CHOICE, .arg = "nf4|fp4|int8",
-     .help = "bitsandbytes: the kind of number; nf4 for 4 bits, int8 for 8.",
+    {"quant-type", 0, QN_OPT_CHOICE,
+     .arg = "nf4|fp4|int8|f32|f16|bf16|q8_0|q4_0|q4_1|q5_0|q5_1|q2_k|q3_k|"
+            "q4_k|q4_k_m|q5_k|q5_k_m|q6_k|iq4_nl|iq4_xs",
+     .help = "The kind of number. bitsandbytes: nf4 for 4 bits, int8 for 8. "
+             "gguf: the q*_k of the bits; q4_k_m and q5_k_m have q6_k where "
+             "it tells most.",
      .also = "bnb-4bit-quant-type quantization-type"},
     {"format", 0, QN_OPT_CHOICE, .arg = "compressed-tensors|gptq|awq|int8",
      .help = "rtn, gptq: how the checkpoint is laid out; compressed-tensors "
@@ -68,6 +73,17 @@ static const qn_opt method_opts[] = {
     {"damping", 0, QN_OPT_REAL, .arg = "X",
      .help = "gptq: part of the mean that is added to the diagonal.",
      .def = "0.01", .also = "damp-percent", .lo = 1e-6, .hi = 10},
+    {"head-type", 0, QN_OPT_TEXT, .arg = "TYPE",
+     .help = "gguf: format of the output head, or of the embeddings where they "
+             "are the head; q6_k, unless the others have more.",
+     .also = "output-tensor-type"},
+    {"embedding-type", 0, QN_OPT_TEXT, .arg = "TYPE",
+     .help = "gguf: format of the embeddings, where the head is apart.",
+     .also = "token-embedding-type"},
+    {"rule", 0, QN_OPT_LIST, .arg = "PATTERN=TYPE",
+     .help = "gguf: the format of modules of that name, such as "
+             "down_proj=q6_k; the first that fits counts.",
+     .also = "tensor-type"},
     {"load-in-4bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 4."},
     {"load-in-8bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 8."},
     {0},
@@ -100,6 +116,8 @@ static const qn_example examples[] = {
     {"quern optimize -m DIR -o DIR-gptq --method gptq --group-size 64 "
      "--calibration TEXT",
      "4-bit integers that lose less"},
+    {"quern optimize -m DIR -o DIR-gguf --method gguf --quant-type q4_k_m",
+     "DIR-gguf/model.gguf"},
     {"quern optimize -m DIR -o DIR-fp8 --method fp8 --skip down_proj",
      "FP8, but for some modules"},
     {0},
@@ -114,9 +132,10 @@ const qn_command qn_cmd_optimize = {
     .max_operands = 1,
     .about = "Quantizes the linear layers of a Hugging Face checkpoint and "
              "writes another checkpoint, which quern and the Python libraries "
-             "load. Everything else of the folder is copied; metadata.json "
-             "tells how it was made. The source is not changed, and one "
-             "tensor at a time is in memory.",
+             "load; everything else of the folder is copied. Method gguf "
+             "writes one file instead, with tokenizer and template inside. "
+             "metadata.json tells how it was made. The source is not changed, "
+             "and one tensor at a time is in memory.",
     .examples = examples,
     .groups = groups,
     .run = optimize,
@@ -148,6 +167,13 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     if (p->bits == 8 && p->type && strcmp(p->type, "int8") != 0 &&
         qn_args_source(a, "quant-type") == QN_FROM_FILE)
         p->type = NULL; /* a configuration names the type of 4 bits always */
+    if (!qn_optimize_has_type(p->method, p->type) &&
+        qn_args_source(a, "quant-type") <
+            qn_args_source(a, "quantization-method"))
+        p->type = NULL; /* of a configuration for another method */
+    p->head_type = qn_args_text(a, "head-type");
+    p->embed_type = qn_args_text(a, "embedding-type");
+    p->n_rules = qn_args_list(a, "rule", &p->rules);
     p->format = qn_args_text(a, "format");
     if (qn_args_given(a, "group-size"))
         p->group = qn_args_int(a, "group-size");

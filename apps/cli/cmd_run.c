@@ -61,6 +61,9 @@ static const qn_example run_examples[] = {
      "a Hugging Face folder; 50 tokens, reproducible"},
     {"quern run -m FILE.gguf --prompts-file prompts.jsonl --batch-size 8",
      "a batch; JSON lines in the order of the file"},
+    {"quern run -m DIR --chat \"Name a city\" --json-schema "
+     "'{\"properties\":{\"city\":{\"type\":\"string\"}},\"required\":[\"city\"]}'",
+     "JSON of a given form"},
     {"quern run -m DIR --token-ids 1,2,3 --ignore-eos -o json",
      "exact input, everything about the output"},
     {0},

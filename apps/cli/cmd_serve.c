@@ -86,6 +86,7 @@ static int serve(qn_args *a, qn_err *err)
         qn_settings_deinit(&set);
         return rc;
     }
+    qn_model_from_args(&init.open, a);
     qn_engine_from_args(&init.engine, a);
     init.engine.prefix_cache = qn_args_flag(a, "prefix-caching");
     return qn_server_run(&init, err);
@@ -112,7 +113,7 @@ const qn_command qn_cmd_serve = {
     .about =
         "Serves a model to many clients at once: OpenAI's completions and chat "
         "completions, the text routes of vLLM, KServe v2, metrics for "
-        "Prometheus.\n\n"
+        "Prometheus; and a web page to chat and to watch it, at /.\n\n"
         "It listens on the loopback address unless told otherwise. SIGTERM "
         "lets running requests finish, a second one ends them; SIGHUP reads "
         "API keys and certificate again.",

@@ -45,6 +45,14 @@ const qn_opt qn_engine_opts[] = {
     {"chunk-size", 0, QN_OPT_INT, .arg = "N",
      .help = "Tokens of a prompt in one step; 0: 512.", .def = "0",
      .also = "max-batch ubatch-size", .lo = 0, .hi = 65536},
+    {"max-prompt-rows", 0, QN_OPT_INT, .arg = "N",
+     .help = "Tokens of prompts in a step while others write, who wait for "
+             "them; 0: by what a step takes.",
+     .def = "0", .also = "max-prefill-rows", .lo = 0, .hi = 65536},
+    {"overcommit", 0, QN_OPT_FLAG,
+     .help = "Begin with a prompt before all of the cache that its answer may "
+             "take is free; who came last may have to wait and is computed "
+             "again."},
     {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16",
      .help = "Format of the KV cache.", .def = "auto"},
     {0},
@@ -163,6 +171,13 @@ const qn_opt qn_sampling_opts[] = {
      .also = "allowed-token-ids"},
     {"banned-ids", 0, QN_OPT_IDS, .arg = "IDS", .help = "None of these tokens.",
      .also = "bad-token-ids"},
+    {"response-format", 0, QN_OPT_CHOICE, .arg = "text|json|json_object",
+     .help = "Write nothing but a JSON value, or object; it is complete unless "
+             "the length cuts it.",
+     .def = "text"},
+    {"json-schema", 0, QN_OPT_TEXT, .arg = "SCHEMA",
+     .help = "Write nothing but JSON that this schema describes.",
+     .also = "guided-json"},
     {0},
 };
 
@@ -174,19 +189,25 @@ static bool on_progress(void *user, uint64_t done, uint64_t total)
     return !qn_interrupted();
 }
 
+void qn_model_from_args(qn_model_params *p, const qn_args *a)
+{
+    *p = (qn_model_params){
+        .n_threads = (int)qn_args_int(a, "threads"),
+        .memory_limit = (uint64_t)qn_args_int(a, "memory-limit"),
+        .kernels = qn_args_text(a, "isa"),
+        .exact = qn_args_flag(a, "exact"),
+    };
+}
+
 int qn_open_model(qn_model **out, const qn_args *a, const char *path,
                   bool no_weights, qn_err *err)
 {
     qn_progress bar;
-    qn_model_params p = {
-        .n_threads = (int)qn_args_int(a, "threads"),
-        .no_weights = no_weights,
-        .memory_limit = (uint64_t)qn_args_int(a, "memory-limit"),
-        .kernels = qn_args_text(a, "isa"),
-        .exact = qn_args_flag(a, "exact"),
-        .progress = on_progress,
-        .progress_user = &bar,
-    };
+    qn_model_params p;
+    qn_model_from_args(&p, a);
+    p.no_weights = no_weights;
+    p.progress = on_progress;
+    p.progress_user = &bar;
     qn_progress_begin(&bar, "Reading the weights", true,
                       qn_args_flag(a, "quiet"));
     path = path ? path : qn_args_text(a, "model");
@@ -215,6 +236,8 @@ void qn_engine_from_args(qn_engine_params *p, const qn_args *a)
         .n_ctx = qn_args_int(a, "context"),
         .max_seqs = (int)qn_args_int(a, "batch-size"),
         .max_batch = (int)qn_args_int(a, "chunk-size"),
+        .max_prompt_rows = (int)qn_args_int(a, "max-prompt-rows"),
+        .overcommit = qn_args_flag(a, "overcommit"),
     };
     for (size_t i = 0; i < QN_COUNTOF(kinds); i++)
         if (qn_args_is(a, "kv-type", kinds[i]))
@@ -355,6 +378,24 @@ static void set_output(qn_request_params *p, const qn_args *a)
     p->skip_special = !qn_args_flag(a, "show-special");
 }
 
+static int set_format(qn_request_params *p, const qn_args *a, qn_err *err)
+{
+    static const char *const names[] = {"text", "json", "json_object"};
+    for (size_t i = 0; i < QN_COUNTOF(names); i++)
+        if (qn_args_is(a, "response-format", names[i]))
+            p->format = (qn_format)i;
+    if (!qn_args_given(a, "json-schema"))
+        return 0;
+    if (qn_args_is(a, "response-format", "text") &&
+        qn_args_given(a, "response-format"))
+        return qn_usage(err, "--response-format text contradicts "
+                             "--json-schema");
+    p->format = QN_FORMAT_JSON_SCHEMA;
+    p->schema = qn_args_text(a, "json-schema");
+    p->n_schema = strlen(p->schema);
+    return 0;
+}
+
 int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
                          const qn_args *a, const qn_model *m, size_t n_prompt,
                          qn_err *err)
@@ -377,6 +418,7 @@ int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
     p->n_stop_ids = qn_args_ids(a, "stop-token-ids", &p->stop_ids);
     if (qn_args_has(a, "n"))
         set_output(p, a);
+    QN_TRY(set_format(p, a, err));
     return set_sampling(&p->sampling, bias, a, m, p->n_beams > 1 ? 1 : p->n,
                         err);
 }

@@ -11,6 +11,8 @@ extern const qn_opt qn_length_opts[];   /* where a completion ends        */
 extern const qn_opt qn_output_opts[];   /* n, beams, logprobs             */
 extern const qn_opt qn_sampling_opts[]; /* temperature, top-p, ...        */
 
+/* --threads, --isa, ...: how to open a model. */
+void qn_model_from_args(qn_model_params *p, const qn_args *a);
 /* Opens --model, or `path` if it is not NULL; progress on a terminal.
  * `no_weights` as in qn_model_params. */
 int qn_open_model(qn_model **out, const qn_args *a, const char *path,

@@ -92,7 +92,9 @@ typedef struct reader {
     qn_shot_result *r;
     uint64_t begin, last; /* ns; last: of the last chunk with text, 0: none */
     int cap;
-    bool done; /* [DONE] came */
+    int n_chunks; /* with text */
+    bool done;    /* [DONE] came */
+    bool late;    /* time is over */
 } reader;
 
 static int number_after(const char *line, const char *key)
@@ -127,8 +129,10 @@ static void take_line(reader *d, const char *line, uint64_t now)
         d->done = true;
         return;
     }
-    if (strstr(line, "\"choices\":[{") && !strstr(line, "\"text\":\"\""))
+    if (strstr(line, "\"choices\":[{") && !strstr(line, "\"text\":\"\"")) {
         take_text(d, now);
+        d->n_chunks++;
+    }
     int n = number_after(line, "\"completion_tokens\":");
     if (n > 0) {
         d->r->n_out = n;
@@ -143,8 +147,11 @@ static void read_answer(int fd, reader *d, double timeout)
     while (!d->done) {
         uint64_t now = qn_now_ns();
         struct pollfd pf = {.fd = fd, .events = POLLIN};
-        if (now >= end || poll(&pf, 1, (int)((end - now) / 1000000) + 1) <= 0)
+        d->late = now >= end;
+        if (d->late || poll(&pf, 1, (int)((end - now) / 1000000) + 1) < 0)
             break;
+        if (!(pf.revents & (POLLIN | POLLHUP | POLLERR)))
+            continue;
         char buf[16384];
         ssize_t k = recv(fd, buf, sizeof buf, 0);
         if (k <= 0)
@@ -165,18 +172,34 @@ static void read_answer(int fd, reader *d, double timeout)
     qn_str_deinit(&in);
 }
 
-void qn_shot_run(const qn_shot_target *t, const char *body, size_t n,
-                 double timeout, uint64_t t0, qn_shot_result *r)
+static qn_shot_end judge(const reader *d, const qn_shot *shot)
 {
-    *r = (qn_shot_result){0};
+    const qn_shot_result *r = d->r;
+    if (r->status == 429 || r->status == 503)
+        return QN_SHOT_REFUSED;
+    if (r->status != 200 && r->status != 0)
+        return QN_SHOT_STATUS;
+    if (d->late)
+        return shot->leave > 0 ? QN_SHOT_LEFT : QN_SHOT_TIMEOUT;
+    if (!d->done)
+        return QN_SHOT_CUT;
+    return r->n_out < shot->n_out ? QN_SHOT_SHORT : QN_SHOT_OK;
+}
+
+void qn_shot_run(const qn_shot_target *t, const qn_shot *shot, uint64_t t0,
+                 qn_shot_result *r)
+{
+    *r = (qn_shot_result){.end = QN_SHOT_CONNECT};
     reader d = {.r = r, .begin = qn_now_ns()};
     r->start = (double)(d.begin - t0) * 1e-9;
     int fd = dial(t);
     if (fd < 0)
         return;
-    if (send_request(fd, t, body, n))
-        read_answer(fd, &d, timeout);
+    if (send_request(fd, t, shot->body, shot->n))
+        read_answer(fd, &d, shot->leave > 0 ? shot->leave : shot->timeout);
     close(fd);
     r->e2e = (double)(qn_now_ns() - d.begin) * 1e-9;
-    r->ok = r->status == 200 && d.done;
+    if (r->n_out == 0) /* a server that tells no usage */
+        r->n_out = d.n_chunks;
+    r->end = judge(&d, shot);
 }

@@ -13,8 +13,20 @@ typedef struct qn_shot_target {
     const char *key; /* or NULL */
 } qn_shot_target;
 
+typedef enum qn_shot_end {
+    QN_SHOT_OK,
+    QN_SHOT_LEFT,    /* the client left on purpose      */
+    QN_SHOT_REFUSED, /* 429 or 503                      */
+    QN_SHOT_STATUS,  /* another status than 200         */
+    QN_SHOT_CONNECT, /* no connection                   */
+    QN_SHOT_TIMEOUT, /* no end within the time          */
+    QN_SHOT_CUT,     /* the answer ended before its end */
+    QN_SHOT_SHORT,   /* fewer tokens than were asked    */
+    QN_SHOT_ENDS
+} qn_shot_end;
+
 typedef struct qn_shot_result {
-    bool ok;
+    qn_shot_end end;
     int status;          /* HTTP; 0: the connection failed */
     int n_prompt, n_out; /* tokens, from the usage chunk   */
     double start;        /* s since the run began          */
@@ -28,7 +40,14 @@ typedef struct qn_shot_result {
 int qn_shot_parse_url(qn_shot_target *t, const char *url, qn_err *err);
 /* Sends the body and reads the answer to its end. `t0`: qn_now_ns() of the
  * run's beginning. Blocks; any number of threads at a time. */
-void qn_shot_run(const qn_shot_target *t, const char *body, size_t n,
-                 double timeout, uint64_t t0, qn_shot_result *r);
+typedef struct qn_shot {
+    const char *body;
+    size_t n;
+    double timeout; /* s */
+    double leave;   /* s after which the client leaves; 0: it stays */
+    int64_t n_out;  /* tokens that have to come */
+} qn_shot;
+void qn_shot_run(const qn_shot_target *t, const qn_shot *shot, uint64_t t0,
+                 qn_shot_result *r);
 
 #endif

@@ -14,10 +14,12 @@ void qn_admin_status(qn_call *call)
     qn_runner_get_stats(call->srv->runner, &s);
     qn_str out = {0};
     qn_str_addf(&out,
-                "{\"draining\":%s,\"connections\":%d,\"calls\":%d,"
+                "{\"loaded\":%s,\"draining\":%s,\"connections\":%d,"
+                "\"calls\":%d,"
                 "\"running\":%d,\"waiting\":%d,\"kv_pages\":%lld,"
                 "\"kv_pages_used\":%lld,\"kv_pages_cached\":%lld,"
                 "\"body_bytes\":%zu}",
+                call->srv->loaded ? "true" : "false",
                 qn_server_draining(call->srv) ? "true" : "false",
                 qn_conns_count(call->srv->conns),
                 atomic_load(&call->srv->n_calls), s.engine.n_running,
@@ -32,6 +34,36 @@ void qn_admin_drain(qn_call *call)
 {
     qn_server_drain(call->srv);
     qn_admin_status(call);
+}
+
+void qn_admin_unload(qn_call *call)
+{
+    qn_reload_unload(call->srv);
+    qn_accesslog_say(call->srv->log, 2, "the model is unloaded");
+    qn_admin_status(call);
+}
+
+void qn_admin_load(qn_call *call)
+{
+    qn_err err;
+    json_t *doc = NULL;
+    const char *path = NULL;
+    int rc = qn_json_parse(&doc, call->body.p ? call->body.p : "", call->body.n,
+                           "request", &err);
+    if (rc == 0)
+        rc = qn_json_str(doc, "model", &path, "request", &err);
+    if (rc == 0)
+        rc = qn_fail(&err, QN_EINVAL, "request: model is missing");
+    if (rc < 0) {
+        qn_call_fail(call, 400, NULL, "model", "%s", err.msg);
+    } else if (qn_reload_model(call->srv, path, &err) < 0) {
+        qn_accesslog_say(call->srv->log, 0, "nothing is loaded: %s", err.msg);
+        qn_call_fail(call, 400, "load_failed", "model", "%s", err.msg);
+    } else {
+        qn_accesslog_say(call->srv->log, 2, "%s is loaded", path);
+        qn_admin_status(call);
+    }
+    json_decref(doc);
 }
 
 void qn_admin_reload(qn_call *call)

@@ -12,6 +12,8 @@ typedef struct sentence {
 } sentence;
 
 static const sentence on_routes[] = {
+    {"/", "The web page: chat and dashboard."},
+    {"/web/{}", "Its files."},
     {"/health", "Alive: 200 as long as the process answers."},
     {"/ready", "200 when it takes requests, 503 while it drains."},
     {"/version", "The version of quern."},
@@ -32,6 +34,8 @@ static const sentence on_routes[] = {
     {"/v2/models/{}/generate_stream", "The same, as events (KServe)."},
     {"/admin/status", "Requests, connections, settings in force."},
     {"/admin/drain", "Takes no more requests; /ready says 503."},
+    {"/admin/load", "Loads a model in place of the one that was unloaded."},
+    {"/admin/unload", "Ends what runs and frees the model."},
     {"/admin/reload", "Reads API keys and certificate again."},
     {"/admin/log-level", "Changes --log-level."},
 };
@@ -44,6 +48,7 @@ static const sentence on_fields[] = {
                  "string or a list of text parts."},
     {"tools", "list: functions that the template tells the model about."},
     {"tool_choice", "string or object: whether the model may or must call."},
+    {"parallel_tool_calls", "Whether more than one call may be given; true."},
     {"chat_template_kwargs", "object: further variables of the template."},
     {"text_input", "the prompt."},
     {"add_generation_prompt",

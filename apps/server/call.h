@@ -60,6 +60,7 @@ typedef struct qn_call {
     int retry_after; /* seconds; 0: no such header */
     bool close;      /* the connection ends with this answer */
     const char *content_type;
+    const char *etag; /* of a file of the web page, else NULL; static */
     qn_str out;
     size_t taken;       /* bytes of out that MHD has */
     uint64_t t_write;   /* of the last addition to out */

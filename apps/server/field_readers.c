@@ -172,6 +172,24 @@ static int flatten(const qn_field_reader *r, json_t *message, size_t index)
     return 0;
 }
 
+/* Templates want the arguments of former calls as objects; the API has them
+ * as text. */
+static void unfold_calls(json_t *message)
+{
+    json_t *calls = json_object_get(message, "tool_calls");
+    for (size_t i = 0; i < json_array_size(calls); i++) {
+        json_t *f = json_object_get(json_array_get(calls, i), "function");
+        const json_t *text = json_object_get(f, "arguments");
+        json_t *args = json_is_string(text)
+                           ? json_loadb(json_string_value(text),
+                                        json_string_length(text), 0, NULL)
+                           : NULL;
+        if (json_is_object(args))
+            json_object_set(f, "arguments", args);
+        json_decref(args);
+    }
+}
+
 int qn_field_messages(const qn_field_reader *r, const json_t *v)
 {
     size_t n = json_array_size(v);
@@ -184,6 +202,7 @@ int qn_field_messages(const qn_field_reader *r, const json_t *v)
             return qn_field_fail(r, "messages[%zu] needs a role", i);
         const json_t *content = json_object_get(m, "content");
         bool calls = json_is_array(json_object_get(m, "tool_calls"));
+        unfold_calls(m);
         if (json_is_array(content))
             QN_TRY(flatten(r, m, i));
         else if (!json_is_string(content) && !calls)
@@ -201,9 +220,17 @@ int qn_field_tools(const qn_field_reader *r, const json_t *v)
     if (!json_is_array(v) || json_array_size(v) > MAX_TOOLS)
         return qn_field_fail(r, "must be a list of at most %d tools",
                              MAX_TOOLS);
-    for (size_t i = 0; i < json_array_size(v); i++)
-        if (!json_is_object(json_array_get(v, i)))
-            return qn_field_fail(r, "tools[%zu] is not an object", i);
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        const json_t *tool = json_array_get(v, i);
+        const char *type = json_string_value(json_object_get(tool, "type"));
+        const json_t *name = json_object_get(json_object_get(tool, "function"),
+                                             "name");
+        if (!type || strcmp(type, "function") != 0 || !json_is_string(name))
+            return qn_field_fail(r,
+                                 "tools[%zu] must have type \"function\" and "
+                                 "a function with a name",
+                                 i);
+    }
     if (json_array_size(v) > 0)
         r->f->tools = (json_t *)(uintptr_t)v;
     return 0;
@@ -212,14 +239,23 @@ int qn_field_tools(const qn_field_reader *r, const json_t *v)
 int qn_field_tool_choice(const qn_field_reader *r, const json_t *v)
 {
     const char *s = json_string_value(v);
+    const json_t *f = json_object_get(v, "function");
+    const json_t *name = json_object_get(f, "name");
+    const char *type = json_string_value(json_object_get(v, "type"));
     if (s && strcmp(s, "none") == 0) {
-        r->f->tools = NULL;
-        return 0;
+        r->f->tool_choice = QN_TOOLS_NONE;
+    } else if (s && strcmp(s, "required") == 0) {
+        r->f->tool_choice = QN_TOOLS_REQUIRED;
+    } else if (type && strcmp(type, "function") == 0 && json_is_string(name)) {
+        r->f->tool_choice = QN_TOOLS_REQUIRED;
+        r->f->tool_name = qn_arena_strndup(&r->f->mem, json_string_value(name),
+                                           json_string_length(name));
+    } else if (!s || strcmp(s, "auto") != 0) {
+        return qn_field_fail(r, "must be \"none\", \"auto\", \"required\" or "
+                                "{\"type\": \"function\", \"function\": "
+                                "{\"name\": ..}}");
     }
-    if (s && strcmp(s, "auto") == 0)
-        return 0;
-    return qn_field_fail(r, "only \"auto\" and \"none\" are supported: a call "
-                            "cannot be enforced yet");
+    return 0;
 }
 
 int qn_field_kwargs(const qn_field_reader *r, const json_t *v)

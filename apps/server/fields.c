@@ -63,6 +63,7 @@ static const qn_field rows[] = {
     FN_ROW("messages", CHAT, qn_field_messages),
     FN_ROW("tools", CHAT, qn_field_tools),
     FN_ROW("tool_choice", CHAT, qn_field_tool_choice),
+    ROW("parallel_tool_calls", CHAT, BOOL, OFF(parallel_calls), 0, 0),
     FN_ROW("chat_template_kwargs", CHAT, qn_field_kwargs),
     ROW("text_input", KSRV, STR, OFF(text_input), 0, 0),
     ROW("add_generation_prompt", CHAT, BOOL, OFF(add_generation_prompt), 0, 0),
@@ -128,7 +129,6 @@ static const qn_field rows[] = {
     VOID_ROW("prompt_cache_key", COMP | CHAT),
     VOID_ROW("prompt_cache_retention", COMP | CHAT),
     VOID_ROW("request_id", COMP | CHAT),
-    VOID_ROW("parallel_tool_calls", CHAT),
     VOID_ROW("id", KSRV),
     /* refused unless they ask for nothing */
     ONLY_ROW("suffix", COMP, NULL, "filling in the middle is not supported"),
@@ -258,9 +258,40 @@ static const qn_field *find(const char *name, unsigned route)
     return NULL;
 }
 
+static bool has_tool(const json_t *tools, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const json_t *f = json_object_get(json_array_get(tools, i), "function");
+        const char *s = json_string_value(json_object_get(f, "name"));
+        if (s && strcmp(s, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int check_tools(qn_fields *f, qn_err *err)
+{
+    f->param = "tool_choice";
+    if (f->tool_choice == QN_TOOLS_NONE)
+        f->tools = NULL;
+    if (f->tool_choice == QN_TOOLS_REQUIRED && !f->tools)
+        return qn_fail(err, QN_EINVAL,
+                       "tool_choice demands a call, but there are no tools");
+    if (f->tool_name && !has_tool(f->tools, f->tool_name))
+        return qn_fail(err, QN_EINVAL,
+                       "tool_choice: there is no tool \"%.100s\" in tools",
+                       f->tool_name);
+    if (f->tool_choice == QN_TOOLS_REQUIRED && !f->add_generation_prompt)
+        return qn_fail(err, QN_EINVAL,
+                       "tool_choice demands a call, which needs "
+                       "add_generation_prompt");
+    return 0;
+}
+
 /* What fields demand of one another. */
 static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
 {
+    QN_TRY(check_tools(f, err));
     int64_t max_n = c->set->max_n;
     int n = QN_MAX(f->n, 1), best_of = f->best_of ? f->best_of : n;
     f->param = "n";
@@ -336,7 +367,8 @@ void qn_fields_init(qn_fields *f)
                      .top_logprobs = -1,
                      .prompt_logprobs = -1,
                      .add_special = -1,
-                     .add_generation_prompt = true};
+                     .add_generation_prompt = true,
+                     .parallel_calls = true};
     qn_arena_init(&f->mem);
     qn_request_params_default(&f->rp);
 }

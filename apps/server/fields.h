@@ -35,6 +35,13 @@ typedef struct qn_fields {
     bool truncate_right;
     int add_special; /* -1: the route's default */
     bool add_generation_prompt, continue_final;
+    enum {
+        QN_TOOLS_AUTO,
+        QN_TOOLS_NONE,
+        QN_TOOLS_REQUIRED
+    } tool_choice;
+    const char *tool_name; /* the one that has to be called, or NULL */
+    bool parallel_calls;
 
     json_t *prompt, *messages, *tools, *template_kwargs;
     const char *text_input;

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "server/gen_tools.h"
 #include "server/jsonout.h"
 #include "server/server_int.h"
 
@@ -144,11 +145,17 @@ static int take_chat(prep *p)
     free(messages);
     free(tools);
     free(kwargs);
-    if (rc == 0)
-        rc = take_text(p, text, n, true);
-    else
+    if (rc < 0) {
         f->param = "messages";
+        return rc;
+    }
+    qn_str prompt = {0};
+    qn_str_add(&prompt, text, n);
     qn_free(text);
+    rc = qn_gen_tools_prepare(p->g, &prompt, p->err);
+    if (rc == 0)
+        rc = take_text(p, prompt.p ? prompt.p : "", prompt.n, true);
+    qn_str_deinit(&prompt);
     return rc;
 }
 
@@ -286,6 +293,10 @@ static int prepare(prep *p, bool stream)
 {
     qn_gen *g = p->g;
     json_t *doc = NULL;
+    if (!p->srv->model) { /* unloaded since */
+        g->f.status = 503;
+        return qn_fail(p->err, QN_ENOENT, "no model is loaded at the moment");
+    }
     qn_sampling_from_model(p->srv->model, &g->f.rp.sampling);
     g->f.rp.sampling.seed = qn_rng_entropy();
     int rc = qn_json_parse(&doc, g->call->body.p ? g->call->body.p : "",
@@ -312,6 +323,7 @@ static int prepare(prep *p, bool stream)
     QN_TRY_OUT(check_room(p));
     QN_TRY_OUT(set_params(p));
     add_choices(g);
+    qn_gen_tools_begin(g);
 out:
     json_decref(doc);
     g->f.prompt = g->f.messages = g->f.tools = g->f.template_kwargs = NULL;
@@ -355,8 +367,13 @@ void qn_gen_free(qn_gen *g)
         qn_str_deinit(&c->tops);
         qn_str_deinit(&c->offsets);
         qn_str_deinit(&c->ids);
+        qn_str_deinit(&c->calls);
+        qn_str_deinit(&c->args);
+        qn_toolcall_free(c->parser);
     }
     free(g->choices);
+    free(g->forced);
+    json_decref(g->tools);
     qn_fields_deinit(&g->f);
     free(g);
 }

@@ -11,6 +11,7 @@
 
 #include "server/fields.h"
 #include "server/call.h"
+#include "server/toolcall.h"
 
 struct qn_gen;
 struct qn_choice;
@@ -44,7 +45,10 @@ typedef struct qn_choice {
     qn_str text;
     qn_str tokens, token_lps, tops, offsets; /* parts of logprobs, JSON */
     qn_str ids;                              /* token ids, JSON */
-    size_t n_chars;                          /* of text so far, code points */
+    qn_toolcall *parser;                     /* with tools, else NULL */
+    bool begun;         /* the parser has what the prompt ends with */
+    qn_str calls, args; /* JSON of calls; arguments of the latest */
+    size_t n_chars;     /* of text so far, code points */
     int n_tokens;
     double sum_logprob;
     qn_finish finish;
@@ -60,6 +64,9 @@ typedef struct qn_gen {
     qn_choice *choices;            /* [n_prompts * n_per] */
     int n_choices, n_per, n_shown; /* n_shown of n_per are answered */
     int64_t created;               /* seconds since 1970 */
+    json_t *tools;                 /* a reference, or NULL */
+    char *forced;                  /* beginning of a call that the prompt ends
+                                      with, or NULL */
 
     /* engine thread */
     bool submitted, admitted, streaming, paused;

@@ -12,6 +12,9 @@ void qn_status_metrics(qn_call *call);
 void qn_status_models(qn_call *call);
 void qn_status_model(qn_call *call);
 
+void qn_page_index(qn_call *call);
+void qn_page_part(qn_call *call);
+
 void qn_openai_completions(qn_call *call);
 void qn_openai_chat(qn_call *call);
 
@@ -29,6 +32,8 @@ void qn_kserve_generate_stream(qn_call *call);
 
 void qn_admin_status(qn_call *call);
 void qn_admin_drain(qn_call *call);
+void qn_admin_load(qn_call *call);
+void qn_admin_unload(qn_call *call);
 void qn_admin_reload(qn_call *call);
 void qn_admin_log_level(qn_call *call);
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "server/guard.h"
 #include "server/origin.h"
+#include "server/page.h"
 #include "server/routes.h"
 #include "server/server_int.h"
 
@@ -75,7 +76,10 @@ static void add_headers(qn_call *call, struct MHD_Response *r)
     add_header(r, "X-Content-Type-Options", "nosniff");
     if (call->content_type)
         add_header(r, "Content-Type", call->content_type);
-    add_header(r, "Cache-Control", call->stream ? "no-cache" : "no-store");
+    if (call->etag)
+        qn_page_headers(r, call->etag);
+    else
+        add_header(r, "Cache-Control", call->stream ? "no-cache" : "no-store");
     if (call->stream)
         add_header(r, "X-Accel-Buffering", "no");
     if (call->retry_after > 0) {
@@ -155,7 +159,10 @@ static void take_id(qn_call *call, struct MHD_Connection *conn)
 static void find_route(qn_call *call, const char *path, bool admin)
 {
     const char *other = NULL;
-    call->route = qn_routes_find(call->method, path, admin, call->arg,
+    unsigned kinds = admin                ? QN_ROUTE_ADMIN
+                     : call->srv->set.web ? QN_ROUTE_PAGE
+                                          : 0;
+    call->route = qn_routes_find(call->method, path, kinds, call->arg,
                                  sizeof call->arg, &other);
     if (call->route)
         return;
@@ -242,6 +249,15 @@ static void judge(qn_call *call, const qn_listener *l,
     }
     snprintf(call->target, sizeof call->target, "%s", url);
     take_id(call, conn);
+    if (l->tcp && !qn_auth_on(call->srv->auth) &&
+        !qn_origin_host(call->srv->set.allowed_host, !call->srv->loopback,
+                        conn)) {
+        qn_call_fail(call, 403, "host_not_allowed", NULL,
+                     "the Host header names neither localhost nor an address: "
+                     "without API keys that may be a page that wants to reach "
+                     "this server through your browser; see --allowed-host");
+        return;
+    }
     const char *why = NULL;
     switch (
         qn_origin_check(call->srv->set.cors_origin, conn, call->method, &why)) {
@@ -314,6 +330,10 @@ static bool may_generate(qn_call *call)
     if (qn_server_draining(srv)) {
         call->close = true;
         qn_call_retry(call, 503, 5, "the server is shutting down");
+        return false;
+    }
+    if (!srv->loaded) {
+        qn_call_retry(call, 503, 5, "no model is loaded at the moment");
         return false;
     }
     int64_t limit = srv->set.max_per_key;

@@ -40,7 +40,7 @@ void qn_kserve_live(qn_call *call)
 
 void qn_kserve_ready(qn_call *call)
 {
-    bool ready = !qn_server_draining(call->srv);
+    bool ready = qn_server_ready(call->srv);
     qn_str out = {0};
     qn_str_addf(&out, "{\"ready\":%s}", ready ? "true" : "false");
     reply(call, ready ? 200 : 503, &out);
@@ -50,7 +50,7 @@ void qn_kserve_model_ready(qn_call *call)
 {
     if (!known_model(call))
         return;
-    bool ready = !qn_server_draining(call->srv);
+    bool ready = qn_server_ready(call->srv);
     qn_str out = {0};
     qn_str_adds(&out, "{\"name\":");
     qn_jsonout_cstr(&out, call->srv->name);

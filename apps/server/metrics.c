@@ -6,26 +6,71 @@
 #include "server/jsonout.h"
 #include "server/server_int.h"
 
-/* Upper bounds in seconds; the last bucket has none. */
-static const double bounds[QN_TIMING_BUCKETS] = {0.001, 0.002, 0.005, 0.01,
-                                                 0.02,  0.03,  0.05,  0.075,
-                                                 0.1,   0.15,  0.25,  0.5,
-                                                 1,     2.5,   5,     10,
-                                                 20,    40,    80,    160};
+/* Upper bounds; the last bucket has none. */
+static const double seconds[QN_SAMPLE_BUCKETS] = {0.001, 0.002, 0.005, 0.01,
+                                                  0.02,  0.03,  0.05,  0.075,
+                                                  0.1,   0.15,  0.25,  0.5,
+                                                  1,     2.5,   5,     10,
+                                                  20,    40,    80,    160};
+static const double tokens[QN_SAMPLE_BUCKETS] = {1,     2,     4,     8,
+                                                 16,    32,    64,    128,
+                                                 256,   512,   768,   1024,
+                                                 1536,  2048,  4096,  8192,
+                                                 16384, 32768, 65536, 131072};
+
+static const struct {
+    const char *name, *vllm;
+    const double *bounds;
+    const char *help;
+} samples[QN_SAMPLE_N] = {
+    [QN_SAMPLE_TTFT] = {"quern_time_to_first_token_seconds",
+                        "vllm:time_to_first_token_seconds", seconds,
+                        "Arrival to first token."},
+    [QN_SAMPLE_ITL] = {"quern_inter_token_latency_seconds",
+                       "vllm:inter_token_latency_seconds", seconds,
+                       "Time between two tokens of a completion."},
+    [QN_SAMPLE_TPOT] = {"quern_time_per_output_token_seconds",
+                        "vllm:request_time_per_output_token_seconds", seconds,
+                        "Mean time of a request's tokens after the first."},
+    [QN_SAMPLE_E2E] = {"quern_request_seconds",
+                       "vllm:e2e_request_latency_seconds", seconds,
+                       "Arrival to last token."},
+    [QN_SAMPLE_QUEUE] = {"quern_request_queue_seconds",
+                         "vllm:request_queue_time_seconds", seconds,
+                         "Arrival to admission by the engine."},
+    [QN_SAMPLE_PREFILL] = {"quern_request_prefill_seconds",
+                           "vllm:request_prefill_time_seconds", seconds,
+                           "Admission to first token."},
+    [QN_SAMPLE_DECODE] = {"quern_request_decode_seconds",
+                          "vllm:request_decode_time_seconds", seconds,
+                          "First to last token."},
+    [QN_SAMPLE_RUN] = {"quern_request_inference_seconds",
+                       "vllm:request_inference_time_seconds", seconds,
+                       "Admission to last token."},
+    [QN_SAMPLE_PROMPT] = {"quern_request_prompt_tokens",
+                          "vllm:request_prompt_tokens", tokens,
+                          "Prompt tokens of a request."},
+    [QN_SAMPLE_COMPLETION] = {"quern_request_completion_tokens",
+                              "vllm:request_generation_tokens", tokens,
+                              "Tokens generated for a request."},
+    [QN_SAMPLE_STEP] = {"quern_engine_step_tokens",
+                        "vllm:iteration_tokens_total", tokens,
+                        "Tokens in a forward pass."},
+};
 
 void qn_metrics_count(qn_metrics *m, qn_metric which, uint64_t n)
 {
     atomic_fetch_add(&m->counter[which], n);
 }
 
-void qn_metrics_time(qn_metrics *m, qn_timing which, double seconds)
+void qn_metrics_sample(qn_metrics *m, qn_sample which, double v)
 {
-    qn_histogram *h = &m->timing[which];
+    qn_histogram *h = &m->sample[which];
     int i = 0;
-    while (i < QN_TIMING_BUCKETS && seconds > bounds[i])
+    while (i < QN_SAMPLE_BUCKETS && v > samples[which].bounds[i])
         i++;
     atomic_fetch_add(&h->count[i], 1);
-    atomic_fetch_add(&h->sum_us, (uint64_t)(QN_MAX(seconds, 0.0) * 1e6));
+    atomic_fetch_add(&h->sum_micro, (uint64_t)(QN_MAX(v, 0.0) * 1e6));
 }
 
 void qn_metrics_response(qn_metrics *m, int status, bool whole)
@@ -237,37 +282,24 @@ static void write_finishes(writer *w, const char *name)
     }
 }
 
-static const struct {
-    const char *name, *vllm, *help;
-} timings[QN_TIMING_N] = {
-    {"quern_time_to_first_token_seconds", "vllm:time_to_first_token_seconds",
-     "Arrival to first token."},
-    {"quern_inter_token_latency_seconds", "vllm:inter_token_latency_seconds",
-     "Time between two tokens of a completion."},
-    {"quern_request_seconds", "vllm:e2e_request_latency_seconds",
-     "Arrival to last token."},
-    {"quern_request_queue_seconds", "vllm:request_queue_time_seconds",
-     "Arrival to admission by the engine."},
-};
-
-static void write_timing(writer *w, qn_timing t, const char *name)
+static void write_sample(writer *w, int which, const char *name)
 {
-    qn_histogram *h = &w->srv->metrics.timing[t];
+    qn_histogram *h = &w->srv->metrics.sample[which];
     uint64_t total = 0;
-    head(w, name, "histogram", timings[t].help);
-    for (int i = 0; i <= QN_TIMING_BUCKETS; i++) {
+    head(w, name, "histogram", samples[which].help);
+    for (int i = 0; i <= QN_SAMPLE_BUCKETS; i++) {
         total += atomic_load(&h->count[i]);
         qn_str_addf(w->out, "%s_bucket{", name);
         label(w);
-        if (i < QN_TIMING_BUCKETS)
-            qn_str_addf(w->out, ",le=\"%g\"} ", bounds[i]);
+        if (i < QN_SAMPLE_BUCKETS)
+            qn_str_addf(w->out, ",le=\"%g\"} ", samples[which].bounds[i]);
         else
             qn_str_adds(w->out, ",le=\"+Inf\"} ");
         qn_str_addf(w->out, "%llu\n", (unsigned long long)total);
     }
     char full[96];
     snprintf(full, sizeof full, "%s_sum", name);
-    number(w, full, (double)atomic_load(&h->sum_us) * 1e-6);
+    number(w, full, (double)atomic_load(&h->sum_micro) * 1e-6);
     snprintf(full, sizeof full, "%s_count", name);
     number(w, full, (double)total);
 }
@@ -279,14 +311,14 @@ void qn_metrics_write(struct qn_server *srv, qn_str *out)
     write_singles(&w, false);
     write_status(&w);
     write_finishes(&w, "quern_completions_total");
-    for (int t = 0; t < QN_TIMING_N; t++)
-        write_timing(&w, (qn_timing)t, timings[t].name);
+    for (int i = 0; i < QN_SAMPLE_N; i++)
+        write_sample(&w, i, samples[i].name);
     head(&w, "quern_build_info", "gauge", "Version of quern.");
     qn_str_addf(out, "quern_build_info{version=\"%s\"} 1\n", qn_version());
     if (!srv->set.vllm_metrics)
         return;
     write_singles(&w, true);
     write_finishes(&w, "vllm:request_success_total");
-    for (int t = 0; t < QN_TIMING_N; t++)
-        write_timing(&w, (qn_timing)t, timings[t].vllm);
+    for (int i = 0; i < QN_SAMPLE_N; i++)
+        write_sample(&w, i, samples[i].vllm);
 }

@@ -3,7 +3,9 @@
  * A stream is a sequence of `data: {json}` events: for chats first a chunk
  * with the role, then one per piece of text, one with the finish reason, one
  * with the usage if asked for, `data: [DONE]`. A whole answer is collected in
- * the choices and written at the end. */
+ * the choices and written at the end. With tools, text goes through a parser
+ * first (toolcall.h), whose findings are what is streamed or collected. */
+#include "base/map.h"
 #include "server/handlers.h"
 #include "server/jsonout.h"
 #include "server/logprobs.h"
@@ -27,9 +29,11 @@ static void add_head(const qn_gen *g, const char *object, qn_str *out)
     qn_str_addf(out, ",\"system_fingerprint\":\"quern-%s\",", qn_version());
 }
 
-static void add_finish(qn_finish f, qn_str *out)
+static void add_finish(const qn_choice *c, qn_finish f, qn_str *out)
 {
     const char *name = qn_gen_finish_name(f);
+    if (f == QN_FINISH_STOP && c->parser && qn_toolcall_count(c->parser) > 0)
+        name = "tool_calls";
     qn_str_adds(out, ",\"finish_reason\":");
     if (name)
         qn_str_addf(out, "\"%s\"", name);
@@ -67,12 +71,31 @@ static void add_ids(const qn_gen *g, const qn_event *ev, qn_str *out)
     qn_jsonout_ids(out, &ev->id, ev->id >= 0);
 }
 
+static void choice_begin(const qn_gen *g, const qn_choice *c, qn_str *out)
+{
+    chunk_begin(g, out);
+    qn_str_addf(out, "{\"index\":%d", qn_gen_number(g, c));
+}
+
+static void choice_end(qn_gen *g, qn_choice *c, const qn_event *ev,
+                       qn_finish finish, qn_str *out)
+{
+    qn_str_adds(out, ",\"logprobs\":");
+    if (g->f.want_logprobs && ev && ev->id >= 0)
+        qn_logprobs_one(g, c, ev, out);
+    else
+        qn_str_adds(out, "null");
+    add_finish(c, finish, out);
+    add_ids(g, ev, out);
+    qn_str_addc(out, '}');
+    chunk_end(g, out);
+}
+
 /* One chunk. `text` NULL: none of it (the chunk of the finish). */
 static void add_chunk(qn_gen *g, qn_choice *c, const char *text, size_t n,
                       const qn_event *ev, qn_finish finish, qn_str *out)
 {
-    chunk_begin(g, out);
-    qn_str_addf(out, "{\"index\":%d", qn_gen_number(g, c));
+    choice_begin(g, c, out);
     if (is_chat(g)) {
         qn_str_adds(out, ",\"delta\":{");
         if (text) {
@@ -84,16 +107,134 @@ static void add_chunk(qn_gen *g, qn_choice *c, const char *text, size_t n,
         qn_str_adds(out, ",\"text\":");
         qn_jsonout_str(out, text ? text : "", n);
     }
-    qn_str_adds(out, ",\"logprobs\":");
-    if (g->f.want_logprobs && ev && ev->id >= 0)
-        qn_logprobs_one(g, c, ev, out);
-    else
-        qn_str_adds(out, "null");
-    add_finish(finish, out);
-    add_ids(g, ev, out);
-    qn_str_addc(out, '}');
-    chunk_end(g, out);
+    choice_end(g, c, ev, finish, out);
 }
+
+/* ---- calls of tools ---------------------------------------------------- */
+
+typedef struct finding {
+    qn_gen *g;
+    qn_choice *c;
+    const qn_event *ev; /* until its token has been told */
+    qn_str *out;
+} finding;
+
+static bool is_dropped(const finding *f, int index)
+{
+    return index > 0 && !f->g->f.parallel_calls;
+}
+
+/* Nine letters and digits, which is what Mistral's templates insist on. */
+static void add_call_id(const finding *f, int index, qn_str *out)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    qn_str name = {0};
+    qn_str_addf(&name, "%s.%d.%d", f->g->call->id, qn_gen_number(f->g, f->c),
+                index);
+    uint64_t h = qn_hash(name.p, name.n);
+    qn_str_deinit(&name);
+    for (int i = 0; i < 9; i++, h /= 36)
+        qn_str_addc(out, digits[h % 36]);
+}
+
+static void add_call_head(const finding *f, int index, const char *name,
+                          qn_str *out)
+{
+    qn_str_adds(out, "\"id\":\"");
+    add_call_id(f, index, out);
+    qn_str_adds(out, "\",\"type\":\"function\",\"function\":{\"name\":");
+    qn_jsonout_cstr(out, name);
+    qn_str_adds(out, ",\"arguments\":");
+}
+
+static void stream_content(void *user, const char *p, size_t n)
+{
+    finding *f = user;
+    add_chunk(f->g, f->c, p, n, f->ev, QN_FINISH_NONE, f->out);
+    f->ev = NULL;
+}
+
+static void stream_part(finding *f, int index, const char *name, const char *p,
+                        size_t n)
+{
+    if (is_dropped(f, index))
+        return;
+    choice_begin(f->g, f->c, f->out);
+    qn_str_addf(f->out, ",\"delta\":{\"tool_calls\":[{\"index\":%d,", index);
+    if (name)
+        add_call_head(f, index, name, f->out);
+    else
+        qn_str_adds(f->out, "\"function\":{\"arguments\":");
+    qn_jsonout_str(f->out, p, n);
+    qn_str_adds(f->out, "}}]}");
+    choice_end(f->g, f->c, f->ev, QN_FINISH_NONE, f->out);
+    f->ev = NULL;
+}
+
+static void stream_call(void *user, int index, const char *name)
+{
+    stream_part(user, index, name, "", 0);
+}
+
+static void stream_args(void *user, int index, const char *p, size_t n)
+{
+    stream_part(user, index, NULL, p, n);
+}
+
+static void keep_content(void *user, const char *p, size_t n)
+{
+    finding *f = user;
+    qn_str_add(&f->c->text, p, n);
+}
+
+/* The arguments of the latest call are whole. */
+static void close_call(qn_choice *c)
+{
+    if (c->calls.n == 0 || c->calls.p[c->calls.n - 1] == '}')
+        return;
+    qn_jsonout_str(&c->calls, c->args.p ? c->args.p : "", c->args.n);
+    qn_str_adds(&c->calls, "}}");
+    qn_str_clear(&c->args);
+}
+
+static void keep_call(void *user, int index, const char *name)
+{
+    finding *f = user;
+    if (is_dropped(f, index))
+        return;
+    close_call(f->c);
+    qn_str_adds(&f->c->calls, index ? ",{" : "{");
+    add_call_head(f, index, name, &f->c->calls);
+}
+
+static void keep_args(void *user, int index, const char *p, size_t n)
+{
+    finding *f = user;
+    if (!is_dropped(f, index))
+        qn_str_add(&f->c->args, p, n);
+}
+
+static void parse(finding *f, const char *p, size_t n, bool last)
+{
+    static const qn_toolcall_sink streamed = {NULL, stream_content, stream_call,
+                                              stream_args},
+                                  kept = {NULL, keep_content, keep_call,
+                                          keep_args};
+    qn_toolcall_sink sink = f->g->f.stream ? streamed : kept;
+    sink.user = f;
+    qn_toolcall_feed(f->c->parser, p, n, last, &sink);
+}
+
+/* The part of a call that stands in the prompt. */
+static void parse_forced(qn_gen *g, qn_choice *c, qn_str *out)
+{
+    finding f = {g, c, NULL, out};
+    if (c->parser && g->forced && !c->begun)
+        parse(&f, g->forced, strlen(g->forced), false);
+    c->begun = true;
+}
+
+/* ---- begin and end of a stream ----------------------------------------- */
 
 static void stream_begin(qn_gen *g, qn_str *out)
 {
@@ -111,6 +252,7 @@ static void stream_begin(qn_gen *g, qn_str *out)
                     "\"finish_reason\":null}",
                     qn_gen_number(g, c));
         chunk_end(g, out);
+        parse_forced(g, c, out);
     }
 }
 
@@ -131,7 +273,12 @@ static void stream_end(qn_gen *g, qn_str *out)
 
 static void keep(qn_gen *g, qn_choice *c, const qn_event *ev)
 {
-    qn_str_add(&c->text, ev->text, ev->text_len);
+    if (c->parser) {
+        finding f = {g, c, NULL, NULL};
+        parse(&f, ev->text, ev->text_len, ev->finish != QN_FINISH_NONE);
+    } else {
+        qn_str_add(&c->text, ev->text, ev->text_len);
+    }
     if (ev->id < 0)
         return;
     if (g->f.want_logprobs)
@@ -143,15 +290,35 @@ static void keep(qn_gen *g, qn_choice *c, const qn_event *ev)
 static void event(qn_gen *g, qn_choice *c, const qn_event *ev, qn_str *out)
 {
     if (!g->f.stream) {
+        parse_forced(g, c, out);
         keep(g, c, ev);
         return;
     }
-    bool says = ev->text_len > 0 ||
-                (ev->id >= 0 && (g->f.want_logprobs || g->f.return_ids));
-    if (says)
+    bool tells = ev->id >= 0 && (g->f.want_logprobs || g->f.return_ids);
+    finding f = {g, c, ev, out};
+    if (c->parser)
+        parse(&f, ev->text, ev->text_len, ev->finish != QN_FINISH_NONE);
+    bool says = c->parser ? tells && f.ev : tells || ev->text_len > 0;
+    if (says && c->parser)
+        add_chunk(g, c, NULL, 0, ev, QN_FINISH_NONE, out);
+    else if (says)
         add_chunk(g, c, ev->text, ev->text_len, ev, QN_FINISH_NONE, out);
     if (ev->finish != QN_FINISH_NONE)
         add_chunk(g, c, NULL, 0, NULL, ev->finish, out);
+}
+
+static void add_message(qn_choice *c, qn_str *out)
+{
+    close_call(c);
+    qn_str_adds(out, ",\"message\":{\"role\":\"assistant\",\"content\":");
+    if (c->calls.n && c->text.n == 0)
+        qn_str_adds(out, "null");
+    else
+        qn_jsonout_str(out, c->text.p ? c->text.p : "", c->text.n);
+    qn_str_adds(out, ",\"refusal\":null");
+    if (c->calls.n)
+        qn_str_addf(out, ",\"tool_calls\":[%s]", c->calls.p);
+    qn_str_addc(out, '}');
 }
 
 static void add_choice(qn_gen *g, int i, qn_str *out)
@@ -161,9 +328,7 @@ static void add_choice(qn_gen *g, int i, qn_str *out)
     const char *text = c->text.p ? c->text.p : "";
     qn_str_addf(out, "%s{\"index\":%d", i ? "," : "", i);
     if (is_chat(g)) {
-        qn_str_adds(out, ",\"message\":{\"role\":\"assistant\",\"content\":");
-        qn_jsonout_str(out, text, c->text.n);
-        qn_str_adds(out, ",\"refusal\":null}");
+        add_message(c, out);
     } else {
         qn_str echo = {0};
         if (g->f.echo)
@@ -178,7 +343,7 @@ static void add_choice(qn_gen *g, int i, qn_str *out)
         qn_logprobs_all(g, c, out);
     else
         qn_str_adds(out, "null");
-    add_finish(c->finish, out);
+    add_finish(c, c->finish, out);
     if (g->f.return_ids)
         qn_str_addf(out, ",\"token_ids\":[%s]", c->ids.p ? c->ids.p : "");
     if (g->f.return_ids && !is_chat(g)) {

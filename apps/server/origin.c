@@ -1,8 +1,8 @@
 /* origin.c - see origin.h. */
 #include "server/origin.h"
 
+#include <arpa/inet.h>
 #include <microhttpd.h>
-#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -33,6 +33,28 @@ static bool own(struct MHD_Connection *conn, const char *origin)
     const char *host = header(conn, "Host");
     const char *sep = strstr(origin, "://");
     return host && sep && strcasecmp(sep + 3, host) == 0;
+}
+
+bool qn_origin_host(const char *names, bool any, struct MHD_Connection *conn)
+{
+    const char *host = header(conn, "Host");
+    char name[256];
+    unsigned char address[16];
+    if (!host) /* HTTP/1.0: no browser */
+        return true;
+    bool v6 = *host == '[';
+    size_t n = strcspn(host + v6, v6 ? "]" : ":");
+    if (n >= sizeof name)
+        return false;
+    memcpy(name, host + v6, n);
+    name[n] = 0;
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, name, address) == 1 || v6)
+        return true;
+    static const char local[] = "localhost", below[] = ".localhost";
+    if (strcasecmp(name, local) == 0 ||
+        (n > strlen(below) && strcasecmp(name + n - strlen(below), below) == 0))
+        return true;
+    return listed(names, name) || (any && !header(conn, "Origin"));
 }
 
 qn_origin qn_origin_check(const char *allowed, struct MHD_Connection *conn,

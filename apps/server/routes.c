@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define KSERVE "/v2/models/{}"
+#define PAGE (QN_ROUTE_PAGE | QN_ROUTE_OPEN | QN_ROUTE_INLINE)
 
 const qn_route qn_route_rows[] = {
     /* status.c */
@@ -15,6 +16,9 @@ const qn_route qn_route_rows[] = {
     {"GET", "/metrics", QN_ROUTE_INLINE, qn_status_metrics},
     {"GET", "/v1/models", QN_ROUTE_INLINE, qn_status_models},
     {"GET", "/v1/models/{}", QN_ROUTE_INLINE, qn_status_model},
+    /* page.c */
+    {"GET", "/", PAGE, qn_page_index},
+    {"GET", "/web/{}", PAGE, qn_page_part},
     /* openai.c */
     {"POST", "/v1/completions", QN_ROUTE_GENERATE, qn_openai_completions},
     {"POST", "/v1/chat/completions", QN_ROUTE_GENERATE, qn_openai_chat},
@@ -34,6 +38,8 @@ const qn_route qn_route_rows[] = {
     /* admin.c */
     {"GET", "/admin/status", QN_ROUTE_ADMIN | QN_ROUTE_INLINE, qn_admin_status},
     {"POST", "/admin/drain", QN_ROUTE_ADMIN | QN_ROUTE_INLINE, qn_admin_drain},
+    {"POST", "/admin/load", QN_ROUTE_ADMIN, qn_admin_load},
+    {"POST", "/admin/unload", QN_ROUTE_ADMIN, qn_admin_unload},
     {"POST", "/admin/reload", QN_ROUTE_ADMIN | QN_ROUTE_INLINE,
      qn_admin_reload},
     {"POST", "/admin/log-level", QN_ROUTE_ADMIN | QN_ROUTE_INLINE,
@@ -86,8 +92,9 @@ static bool matches(const char *pattern, const char *path, char *arg,
     return *path == 0;
 }
 
-const qn_route *qn_routes_find(const char *method, const char *path, bool admin,
-                               char *arg, size_t arg_cap, const char **other)
+const qn_route *qn_routes_find(const char *method, const char *path,
+                               unsigned kinds, char *arg, size_t arg_cap,
+                               const char **other)
 {
     *other = NULL;
     /* a HEAD is answered like a GET, without the body */
@@ -95,7 +102,8 @@ const qn_route *qn_routes_find(const char *method, const char *path, bool admin,
         method = "GET";
     for (size_t i = 0; i < qn_route_n_rows; i++) {
         const qn_route *r = &qn_route_rows[i];
-        if (((r->flags & QN_ROUTE_ADMIN) != 0) != admin)
+        unsigned kind = r->flags & (QN_ROUTE_ADMIN | QN_ROUTE_PAGE);
+        if (kind ? !(kind & kinds) : (kinds & QN_ROUTE_ADMIN) != 0)
             continue;
         arg[0] = 0;
         if (!matches(r->path, path, arg, arg_cap))

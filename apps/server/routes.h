@@ -10,7 +10,8 @@ enum {
     QN_ROUTE_OPEN = 1,     /* needs no key                              */
     QN_ROUTE_INLINE = 2,   /* answered on the I/O thread: must be quick */
     QN_ROUTE_GENERATE = 4, /* refused while draining or overloaded      */
-    QN_ROUTE_ADMIN = 8     /* on the admin socket, and nowhere else     */
+    QN_ROUTE_ADMIN = 8,    /* on the admin socket, and nowhere else     */
+    QN_ROUTE_PAGE = 16     /* of the web page: not with --no-web        */
 };
 
 typedef struct qn_route {
@@ -24,9 +25,11 @@ extern const qn_route qn_route_rows[];
 extern const size_t qn_route_n_rows;
 
 /* The row for a request, or NULL; then *other tells whether the path exists
- * with another method (whose name it gets). `arg` gets what {} matched,
- * percent-decoded. */
-const qn_route *qn_routes_find(const char *method, const char *path, bool admin,
-                               char *arg, size_t arg_cap, const char **other);
+ * with another method (whose name it gets). `kinds`: QN_ROUTE_ADMIN for the
+ * routes of the admin socket alone, QN_ROUTE_PAGE for those of the page beside
+ * the others. `arg` gets what {} matched, percent-decoded. */
+const qn_route *qn_routes_find(const char *method, const char *path,
+                               unsigned kinds, char *arg, size_t arg_cap,
+                               const char **other);
 
 #endif

@@ -20,13 +20,18 @@ struct qn_runner {
     pthread_cond_t more;
     call_list inbox;
     bool woken, stop;
+    bool changing; /* `next` takes the engine's place when nothing runs */
+    qn_engine *next;
+    uint64_t t_change; /* then what runs is ended */
+    pthread_cond_t changed;
     qn_runner_stats stats;
     int n_waiting; /* in the engine; the inbox comes on top */
     double mean_s; /* of finished requests, moving */
 
     /* the thread's own */
     call_list active;
-    qn_str text; /* scratch of answers */
+    uint64_t t_evict; /* of t_change; UINT64_MAX: never */
+    qn_str text;      /* scratch of answers */
 };
 
 /* ---- one generation ---------------------------------------------------- */
@@ -74,8 +79,8 @@ static void take_event(qn_runner *r, qn_gen *g, qn_choice *c,
 {
     if (ev->id >= 0) {
         if (c->t_last)
-            qn_metrics_time(&r->srv->metrics, QN_TIMING_ITL,
-                            (double)(now - c->t_last) * 1e-9);
+            qn_metrics_sample(&r->srv->metrics, QN_SAMPLE_ITL,
+                              (double)(now - c->t_last) * 1e-9);
         c->t_last = now;
         c->n_tokens++;
         c->sum_logprob += (double)ev->logprob;
@@ -98,8 +103,8 @@ static void note_admission(qn_runner *r, qn_gen *g)
         qn_request_get_stats(g->prompts[i].req, &g->prompts[i].stats);
         g->admitted = g->prompts[i].stats.queued_ms > 0;
         if (g->admitted)
-            qn_metrics_time(&r->srv->metrics, QN_TIMING_QUEUE,
-                            (double)(qn_now_ns() - g->call->t_start) * 1e-9);
+            qn_metrics_sample(&r->srv->metrics, QN_SAMPLE_QUEUE,
+                              (double)(qn_now_ns() - g->call->t_start) * 1e-9);
     }
     if (g->admitted && g->f.stream) {
         g->streaming = true;
@@ -117,24 +122,37 @@ static bool failed(const qn_gen *g, qn_err *err)
     return false;
 }
 
+static void sample_request(qn_metrics *m, const qn_request_stats *s)
+{
+    qn_metrics_sample(m, QN_SAMPLE_PROMPT, s->n_prompt);
+    qn_metrics_sample(m, QN_SAMPLE_COMPLETION, s->n_completion);
+    qn_metrics_sample(m, QN_SAMPLE_PREFILL, s->prefill_ms * 1e-3);
+    qn_metrics_sample(m, QN_SAMPLE_DECODE, s->decode_ms * 1e-3);
+    qn_metrics_sample(m, QN_SAMPLE_RUN, (s->prefill_ms + s->decode_ms) * 1e-3);
+    if (s->n_completion > 1)
+        qn_metrics_sample(m, QN_SAMPLE_TPOT,
+                          s->decode_ms * 1e-3 / (s->n_completion - 1));
+}
+
 static void count_end(qn_runner *r, qn_gen *g)
 {
     int n_prompt = 0, n_completion = 0;
     double ttft = 0;
+    qn_metrics *m = &r->srv->metrics;
     for (int i = 0; i < g->n_prompts; i++) {
         qn_prompt *q = &g->prompts[i];
         qn_request_get_stats(q->req, &q->stats);
         n_prompt += (int)q->n;
         n_completion += q->stats.n_completion;
         ttft = QN_MAX(ttft, q->stats.ttft_ms);
+        sample_request(m, &q->stats);
     }
     double wait = (double)(g->t_submit - g->call->t_start) * 1e-9;
     double all = (double)(qn_now_ns() - g->call->t_start) * 1e-9;
-    qn_metrics *m = &r->srv->metrics;
     qn_metrics_count(m, QN_METRIC_PROMPT_TOKENS, (uint64_t)n_prompt);
     if (ttft > 0)
-        qn_metrics_time(m, QN_TIMING_TTFT, wait + ttft * 1e-3);
-    qn_metrics_time(m, QN_TIMING_E2E, all);
+        qn_metrics_sample(m, QN_SAMPLE_TTFT, wait + ttft * 1e-3);
+    qn_metrics_sample(m, QN_SAMPLE_E2E, all);
     pthread_mutex_lock(&g->call->lock);
     g->call->n_prompt = n_prompt;
     g->call->n_completion = n_completion;
@@ -181,6 +199,8 @@ static bool cut_short(qn_runner *r, qn_gen *g, uint64_t now)
         qn_metrics_count(&r->srv->metrics, QN_METRIC_TIMED_OUT, 1);
         qn_call_fail(g->call, 504, "timeout", NULL,
                      "the request took longer than %.1f s", waited);
+    } else if (now >= r->t_evict) {
+        qn_call_retry(g->call, 503, 5, "the model is being unloaded");
     } else {
         return false;
     }
@@ -234,11 +254,28 @@ static void drop(qn_call *call)
     qn_call_unref(call);
 }
 
+/* Under lock. */
+static void change_engine(qn_runner *r)
+{
+    r->t_evict = r->changing ? r->t_change : UINT64_MAX;
+    if (!r->changing || r->active.n > 0 || r->inbox.n > 0)
+        return;
+    qn_engine_free(r->engine);
+    r->engine = r->next;
+    r->stats = (qn_runner_stats){.host_ms = r->stats.host_ms};
+    if (r->engine)
+        qn_engine_get_stats(r->engine, &r->stats.engine);
+    r->changing = false;
+    r->t_evict = UINT64_MAX;
+    pthread_cond_signal(&r->changed);
+}
+
 /* Waits while nothing can be done; false when the runner is to stop. */
 static bool take_inbox(qn_runner *r, bool can_step)
 {
     pthread_mutex_lock(&r->lock);
-    if (!can_step && r->inbox.n == 0 && !r->woken && !r->stop) {
+    if (!can_step && r->inbox.n == 0 && !r->woken && !r->stop &&
+        !(r->changing && r->active.n == 0)) {
         struct timespec t;
         clock_gettime(CLOCK_REALTIME, &t);
         t.tv_nsec += WAIT_MS * 1000000L;
@@ -250,6 +287,7 @@ static bool take_inbox(qn_runner *r, bool can_step)
             pthread_cond_wait(&r->more, &r->lock);
     }
     r->woken = false;
+    change_engine(r);
     bool go = !r->stop;
     size_t first = r->active.n;
     for (size_t i = 0; i < r->inbox.n; i++)
@@ -289,9 +327,14 @@ static bool look_at_all(qn_runner *r)
 
 static void publish(qn_runner *r, double host_ms)
 {
-    qn_engine_stats es;
-    qn_engine_get_stats(r->engine, &es);
+    qn_engine_stats es = {0};
+    if (r->engine)
+        qn_engine_get_stats(r->engine, &es);
     pthread_mutex_lock(&r->lock);
+    if (es.n_steps > r->stats.engine.n_steps)
+        qn_metrics_sample(&r->srv->metrics, QN_SAMPLE_STEP,
+                          (double)(es.n_rows - r->stats.engine.n_rows) /
+                              (double)(es.n_steps - r->stats.engine.n_steps));
     r->stats.engine = es;
     r->stats.host_ms += host_ms;
     r->n_waiting = es.n_waiting;
@@ -328,15 +371,14 @@ static void *run(void *arg)
 
 /* ---- from outside ------------------------------------------------------ */
 
-int qn_runner_new(qn_runner **out, struct qn_server *srv, qn_engine *engine,
-                  qn_err *err)
+int qn_runner_new(qn_runner **out, struct qn_server *srv, qn_err *err)
 {
     qn_runner *r = qn_xcalloc(1, sizeof *r);
     r->srv = srv;
-    r->engine = engine;
-    qn_engine_get_stats(engine, &r->stats.engine);
+    r->t_evict = UINT64_MAX;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->more, NULL);
+    pthread_cond_init(&r->changed, NULL);
     if (pthread_create(&r->thread, NULL, run, r) != 0) {
         free(r);
         return qn_fail(err, QN_EIO, "no thread for the engine");
@@ -361,8 +403,21 @@ void qn_runner_free(qn_runner *r)
     qn_vec_deinit(&r->active);
     qn_str_deinit(&r->text);
     pthread_cond_destroy(&r->more);
+    pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
     free(r);
+}
+
+void qn_runner_set_engine(qn_runner *r, qn_engine *engine, double seconds)
+{
+    pthread_mutex_lock(&r->lock);
+    r->next = engine;
+    r->t_change = qn_now_ns() + (uint64_t)(seconds * 1e9);
+    r->changing = true;
+    pthread_cond_signal(&r->more);
+    while (r->changing)
+        pthread_cond_wait(&r->changed, &r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void qn_runner_push(qn_runner *r, qn_call *call)

@@ -22,9 +22,11 @@ typedef struct qn_runner_stats {
     double host_ms; /* the thread's time outside engine steps and waiting */
 } qn_runner_stats;
 
-/* Takes the engine. */
-int qn_runner_new(qn_runner **out, struct qn_server *srv, qn_engine *engine,
-                  qn_err *err);
+/* Without an engine so far. */
+int qn_runner_new(qn_runner **out, struct qn_server *srv, qn_err *err);
+/* Takes the engine (NULL: none) and frees the one before, when what runs on it
+ * has ended; after `seconds` it is ended. From the worker, which pushes. */
+void qn_runner_set_engine(qn_runner *r, qn_engine *engine, double seconds);
 /* Ends what runs: their clients get an error or a broken connection. */
 void qn_runner_free(qn_runner *r);
 

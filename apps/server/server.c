@@ -46,39 +46,12 @@ bool qn_server_draining(const qn_server *srv)
     return atomic_load(&srv->draining);
 }
 
+bool qn_server_ready(const qn_server *srv)
+{
+    return srv->loaded && !srv->draining;
+}
+
 /* ---- starting ---------------------------------------------------------- */
-
-/* The last part of a path, without what follows from the file's kind. */
-static char *name_of(const char *path)
-{
-    if (!path || !*path)
-        return qn_xstrdup("quern-14m");
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    size_t from = n;
-    while (from > 0 && path[from - 1] != '/')
-        from--;
-    char *name = qn_xstrndup(path + from, n - from);
-    if (qn_ends(name, ".gguf"))
-        name[strlen(name) - 5] = 0;
-    return name;
-}
-
-static int open_engine(qn_server *srv, const qn_engine_params *ep, qn_err *err)
-{
-    qn_engine *engine = NULL;
-    QN_TRY(qn_engine_new(&engine, srv->model, ep, err));
-    qn_engine_stats es;
-    qn_engine_get_stats(engine, &es);
-    srv->max_model_len = QN_MIN(qn_model_n_ctx_train(srv->model), es.n_ctx);
-    if (srv->set.max_model_len > 0)
-        srv->max_model_len = QN_MIN(srv->max_model_len, srv->set.max_model_len);
-    int rc = qn_runner_new(&srv->runner, srv, engine, err);
-    if (rc < 0)
-        qn_engine_free(engine);
-    return rc;
-}
 
 /* As many descriptors as the system grants: connections need one each. */
 static void raise_limits(qn_server *srv)
@@ -99,6 +72,7 @@ static int listen_on(qn_server *srv, int which, int fd, const char *path,
     qn_listener *l = &srv->listen[which];
     l->srv = srv;
     l->admin = which == QN_LISTEN_ADMIN;
+    l->tcp = which == QN_LISTEN_TCP;
     l->path = path ? qn_xstrdup(path) : NULL;
     int rc = qn_httpd_start(l, fd, err);
     if (rc < 0)
@@ -147,14 +121,13 @@ static int start(qn_server *srv, const qn_server_init *init, qn_err *err)
     QN_TRY(qn_auth_new(&srv->auth, set->api_key_file, err));
     if (set->tls_cert)
         QN_TRY(qn_tls_new(&srv->tls, set->tls_cert, set->tls_key, err));
-    srv->name = set->served_model_name && *set->served_model_name
-                    ? qn_xstrdup(set->served_model_name)
-                    : name_of(init->name);
-    QN_TRY(open_engine(srv, &init->engine, err));
+    QN_TRY(qn_runner_new(&srv->runner, srv, err));
+    QN_TRY(qn_reload_install(srv, srv->model, init->name, err));
     QN_TRY(qn_worker_new(&srv->worker, WORKER_QUEUE, err));
     QN_TRY(qn_conns_new(&srv->conns, srv, err));
+    srv->loopback = is_loopback(set->host);
     QN_TRY(open_sockets(srv, err));
-    if (!is_loopback(set->host) && !qn_auth_on(srv->auth))
+    if (!srv->loopback && !qn_auth_on(srv->auth))
         qn_accesslog_say(srv->log, 1,
                          "listening on %s without API keys: whoever reaches "
                          "this address may use the server (--api-key-file)",
@@ -168,6 +141,8 @@ int qn_server_start(qn_server **out, const qn_server_init *init, qn_err *err)
     srv->set = *init->set;
     *init->set = (qn_settings){0};
     srv->model = init->model;
+    srv->open = init->open;
+    srv->engine = init->engine;
     srv->created = (int64_t)time(NULL);
     srv->id_seed = qn_rng_entropy();
     int rc = start(srv, init, err);
@@ -218,6 +193,7 @@ void qn_server_stop(qn_server *srv)
     if (!srv)
         return;
     atomic_store(&srv->draining, true);
+    atomic_store(&srv->stopping, true);
     for (int i = 0; i < QN_LISTEN_N; i++)
         qn_httpd_quiesce(&srv->listen[i]);
     if (srv->conns) {
@@ -234,7 +210,10 @@ void qn_server_stop(qn_server *srv)
     qn_tls_free(srv->tls);
     qn_auth_free(srv->auth);
     qn_accesslog_free(srv->log);
-    free(srv->name);
+    for (size_t i = 0; i < srv->names.n; i++)
+        free(srv->names.v[i]);
+    qn_vec_deinit(&srv->names);
+    qn_call_shape_deinit(&srv->call_shape);
     qn_settings_deinit(&srv->set);
     free(srv);
 }
@@ -275,8 +254,8 @@ int qn_server_run(const qn_server_init *init, qn_err *err)
     sigset_t signals = our_signals();
     qn_server *srv = NULL;
     QN_TRY(qn_server_start(&srv, init, err));
-    fprintf(stderr, "quern serves %s on %s (context %lld tokens)\n", srv->name,
-            srv->url, (long long)srv->max_model_len);
+    fprintf(stderr, "quern serves %s on %s (context %lld tokens)\n",
+            (char *)srv->name, srv->url, (long long)srv->max_model_len);
     for (;;) {
         int sig = sigwaitinfo(&signals, NULL);
         if (sig == SIGHUP)

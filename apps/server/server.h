@@ -16,6 +16,7 @@ typedef struct qn_server qn_server;
 typedef struct qn_server_init {
     qn_model *model;         /* taken                                     */
     const char *name;        /* its path or name; NULL: the built-in one   */
+    qn_model_params open;    /* for models that are loaded later           */
     qn_engine_params engine; /* max_seqs 0: 16                             */
     qn_settings *set;        /* taken: left empty                          */
 } qn_server_init;
@@ -30,6 +31,8 @@ int qn_server_port(const qn_server *srv);
 /* No new generations from now on; any thread, signal handlers excepted. */
 void qn_server_drain(qn_server *srv);
 bool qn_server_draining(const qn_server *srv);
+/* A model is loaded and the server does not drain. */
+bool qn_server_ready(const qn_server *srv);
 /* true when nothing is being answered (waits up to `seconds` for it). */
 bool qn_server_wait_idle(qn_server *srv, double seconds);
 /* Keys and certificate are read again; what fails is logged and kept. */

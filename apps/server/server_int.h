@@ -2,9 +2,11 @@
 #ifndef QN_SERVER_SERVER_INT_H
 #define QN_SERVER_SERVER_INT_H
 
+#include "base/vec.h"
 #include "server/accesslog.h"
 #include "server/auth.h"
 #include "server/conns.h"
+#include "server/gen_tools.h"
 #include "server/metrics.h"
 #include "server/runner.h"
 #include "server/server.h"
@@ -27,16 +29,25 @@ typedef struct qn_listener {
     struct qn_server *srv;
     struct MHD_Daemon *daemon; /* NULL: not listening */
     bool admin;
+    bool tcp;
     char *path; /* of a socket file, removed at the end */
 } qn_listener;
 
 struct qn_server {
     qn_settings set;
+    qn_model_params open;
+    qn_engine_params engine;
+    /* Of the worker, and of the engine thread while something runs; NULL when
+     * none is loaded. */
     qn_model *model;
-    char *name; /* of the model in the API */
+    qn_call_shape call_shape;
+    _Atomic(char *) name; /* of the model in the API; all are kept */
+    QN_VEC(char *) names;
+    atomic_int_fast64_t max_model_len;
+    atomic_bool loaded;
+
     char url[160];
     int port;
-    int64_t max_model_len;
     int64_t created; /* seconds since 1970 */
     uint64_t id_seed;
 
@@ -49,10 +60,12 @@ struct qn_server {
     qn_metrics metrics;
     qn_listener listen[QN_LISTEN_N];
 
+    bool loopback; /* the TCP socket is nobody else's */
+
     atomic_uint_fast64_t next_id;
     atomic_size_t body_used; /* bytes of bodies that are held */
     atomic_int n_calls;      /* not yet freed */
-    atomic_bool draining;
+    atomic_bool draining, stopping;
     atomic_int tenant_calls[QN_AUTH_MAX_KEYS + 1]; /* generations running */
 };
 
@@ -60,6 +73,16 @@ struct qn_server {
 void qn_server_forget(struct qn_server *srv, qn_call *call);
 /* The engine thread looks at its calls again. */
 void qn_server_wake(struct qn_server *srv);
+
+/* reload.c, for the worker (and before it runs). The model is taken; `path`
+ * names it where --served-model-name does not. */
+int qn_reload_install(struct qn_server *srv, qn_model *model, const char *path,
+                      qn_err *err);
+/* Opens another one in place of the one there is; when that fails there is
+ * none. */
+int qn_reload_model(struct qn_server *srv, const char *path, qn_err *err);
+/* What runs may end within drain-timeout. */
+void qn_reload_unload(struct qn_server *srv);
 
 /* httpd.c: `fd` is a listening socket, which is the daemon's from then on. */
 int qn_httpd_start(qn_listener *l, int fd, qn_err *err);

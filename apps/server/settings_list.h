@@ -26,8 +26,17 @@
     X(api_key_file, "api-key-file", FILE, 0, 0, NULL,                       \
       "API keys, one per line, `name:key` or `key`."                        \
       " More in QUERN_API_KEYS, separated by commas.")                      \
+    X(tool_call_parser, "tool-call-parser", TEXT, 0, 0, "auto",             \
+      "How the model writes calls of tools: auto (as its chat template"     \
+      " shows), hermes, mistral, llama3_json, apriel, deepseek_v31 or"      \
+      " none.")                                                             \
+    X(allowed_host, "allowed-host", TEXT, 0, 0, NULL,                       \
+      "Names besides localhost that requests to a loopback address without" \
+      " API keys may be addressed to, separated by commas.")                \
     X(cors_origin, "cors-origin", TEXT, 0, 0, NULL,                         \
       "Origins that web pages may ask from, separated by commas.")          \
+    X(web, "web", FLAG, 0, 0, "true",                                       \
+      "Answer / with a page to chat and to watch the server.")              \
     X(lenient_fields, "lenient-fields", FLAG, 0, 0, NULL,                   \
       "Log unknown request fields instead of refusing them.")               \
     X(access_log, "access-log", FILE, 0, 0, "-",                            \

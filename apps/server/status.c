@@ -13,12 +13,16 @@ void qn_status_health(qn_call *call)
     qn_call_reply(call, 200, JSON, &out);
 }
 
-/* The model is loaded (or there would be no socket) and nobody drains. */
+/* A model is loaded and nobody drains. */
 void qn_status_ready(qn_call *call)
 {
-    bool ready = !qn_server_draining(call->srv);
+    bool draining = qn_server_draining(call->srv);
+    bool ready = qn_server_ready(call->srv);
     qn_str out = {0};
-    qn_str_addf(&out, "{\"status\":\"%s\"}", ready ? "ready" : "draining");
+    qn_str_addf(&out, "{\"status\":\"%s\"}",
+                ready      ? "ready"
+                : draining ? "draining"
+                           : "no model");
     qn_call_reply(call, ready ? 200 : 503, JSON, &out);
 }
 
@@ -50,14 +54,15 @@ void qn_status_models(qn_call *call)
 {
     qn_str out = {0};
     qn_str_adds(&out, "{\"object\":\"list\",\"data\":[");
-    add_model(call->srv, &out);
+    if (call->srv->loaded)
+        add_model(call->srv, &out);
     qn_str_adds(&out, "]}");
     qn_call_reply(call, 200, JSON, &out);
 }
 
 void qn_status_model(qn_call *call)
 {
-    if (strcmp(call->arg, call->srv->name) != 0) {
+    if (!call->srv->loaded || strcmp(call->arg, call->srv->name) != 0) {
         qn_call_fail(call, 404, "model_not_found", "model",
                      "model \"%s\" is not served here; this server has \"%s\"",
                      call->arg, call->srv->name);

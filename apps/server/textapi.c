@@ -18,6 +18,10 @@ static bool open_query(query *q, qn_call *call, const char *const *known)
 {
     qn_err err;
     *q = (query){.call = call};
+    if (!call->srv->model) {
+        qn_call_retry(call, 503, 5, "no model is loaded at the moment");
+        return false;
+    }
     if (qn_json_parse(&q->doc, call->body.p ? call->body.p : "", call->body.n,
                       "request", &err) < 0) {
         qn_call_fail(call, 400, NULL, NULL, "%s", err.msg);

@@ -129,6 +129,7 @@ const char *qn_code_name(int code)
     case QN_ELIMIT: return "ELIMIT";
     case QN_ECANCEL: return "ECANCEL";
     case QN_EINTERNAL: return "EINTERNAL";
+    case QN_EBUSY: return "EBUSY";
     default: return "E?";
     }
 }

@@ -1,11 +1,12 @@
 /* engine_int.h - what the files of the engine share.
  *
  *   submit -> WAITING -> (reservation granted) -> PROMPT -> DECODE -> ENDED
+ *                ^------------- (gives way) ---------'-------'
  *
  *   submit    request.c   checks, copies, queues
- *   admit     step.c      first come, first served, by reservation
- *   batch     step.c      every decoding sequence one row, then chunks of
- *                         prompts up to max_batch rows
+ *   admit     sched.c     by turns, and by reservation
+ *   batch     step.c      every decoding sequence its row (and guesses), then
+ *                         chunks of prompts as far as sched.c allows
  *   forward   model/
  *   choose    step.c      sampler (sample.h) or beam.c
  *   emit      seq.c       detokenize, stop strings, events
@@ -16,7 +17,8 @@
  *  2. A page that a sequence writes to has one reference (qn_seq_prepare
  *     copies shared ones first).
  *  3. pages[g][i] is -1 when group g's window has left that page behind.
- *  4. A request's reservation covers all pages its sequences can still take.
+ *  4. A request's reservation covers all pages its sequences can still take;
+ *     of one that yields, those for the tokens that it has (qn_sched_make_room).
  *  5. Every completion 0 .. n-1 has exactly one event with `finish` set, the
  *     last one, whatever ends the request.
  */
@@ -24,6 +26,7 @@
 #define QN_ENGINE_ENGINE_INT_H
 
 #include "base/vec.h"
+#include "engine/format.h"
 #include "engine/model_int.h"
 #include "engine/pages.h"
 #include "engine/prefix.h"
@@ -57,6 +60,7 @@ typedef struct qn_seq {
     qn_prefix_node *node;        /* of its last page in the prefix cache */
     size_t n_known;              /* pages up to that one */
     qn_sampler *sampler;
+    uint32_t fmt_state; /* of req->fmt */
     qn_detok *detok;
     qn_str held;      /* text that a stop string may still swallow */
     qn_finish finish; /* NONE while it runs */
@@ -79,6 +83,21 @@ typedef enum qn_phase {
 
 struct qn_beams; /* beam.c */
 
+typedef struct qn_tenant {
+    struct qn_tenant *next;
+    uint32_t id;
+    int n_requests;  /* that have not ended */
+    uint64_t served; /* tokens computed for it */
+} qn_tenant;
+
+/* What a sequence that is behind gets of a step. */
+typedef struct qn_turn {
+    qn_seq *s;
+    int64_t left; /* rows until it is not behind any more */
+    int n, n_out; /* rows in this step; of them with logits */
+    bool prompt;
+} qn_turn;
+
 #define QN_MAX_LOGPROBS 1024
 
 struct qn_request {
@@ -86,9 +105,12 @@ struct qn_request {
     qn_request *next; /* of the engine's list, in order of arrival */
     qn_phase phase;
     bool paused;
+    bool yields; /* it may be taken its pages and be computed again */
+    qn_tenant *tenant;
 
     qn_request_params p; /* its arrays are ours */
     qn_stops stops;
+    qn_fmt *fmt;    /* NULL: any text */
     qn_ids end_ids; /* tokens that end a completion */
     int max_new;    /* p.max_new_tokens cut to the model's context */
     int64_t reserved[QN_POOLS];
@@ -108,7 +130,8 @@ struct qn_request {
     } events;
 
     uint64_t t_submit, t_admit, t_first, t_last;
-    int n_completion, n_cached;
+    uint64_t t_deadline; /* 0: none */
+    int n_completion, n_cached, n_preempted;
 
     /* Written by other threads; last, because compilers read neighbours of
      * what they compare along with it. */
@@ -124,10 +147,20 @@ struct qn_engine {
     int64_t n_ctx;
     qn_pages pages[QN_POOLS];
     qn_prefix *prefix; /* of group 0, or NULL */
+    qn_formats *formats;
     uint64_t cache_queries, cache_hits;
     qn_request *first, *last;
     int n_live_seqs; /* sequences of admitted requests */
-    uint64_t n_steps, n_rows, ns_step, ns_forward;
+    int n_waiting, max_waiting;
+    uint64_t n_steps, n_rows, ns_step, ns_forward, n_preempted;
+
+    /* sched.c */
+    qn_tenant *tenants;
+    bool overcommit;
+    int max_prompt_rows; /* 0: auto */
+    int64_t n_arrived;   /* rows of prompts admitted since the last step */
+    double demand;       /* the same per step, moving average */
+    double ms_per_row;   /* of steps with many rows, moving average */
 
     /* the step's batch, allocated once */
     int32_t *tokens, *pos, *out_rows;
@@ -135,9 +168,27 @@ struct qn_engine {
     qn_seq **span_seq; /* [max_seqs] whose span it is */
     int *span_out;     /* [max_seqs] logit rows of it  */
     int32_t *top_ids;  /* [QN_MAX_LOGPROBS] */
+    qn_turn *turns;    /* [max_seqs] */
 };
 
-/* ---- step.c ------------------------------------------------------------ */
+/* ---- sched.c ----------------------------------------------------------- */
+
+/* The tenant that a new request is of; it is left when the request ends. */
+qn_tenant *qn_tenant_join(qn_engine *e, uint32_t id);
+void qn_tenant_leave(qn_engine *e, qn_tenant *t);
+void qn_tenants_free(qn_engine *e);
+
+/* Requests that wait begin, as far as there is room. */
+void qn_sched_admit(qn_engine *e);
+/* Pages for the next row of every decoding sequence; may end some's turn. */
+void qn_sched_make_room(qn_engine *e);
+/* Fills e->turns for a step that has n_row rows and n_out outputs already;
+ * returns how many there are (some get no rows). */
+int qn_sched_prompts(qn_engine *e, int n_row, int n_out);
+/* What a pass took, n_decode of whose rows were not of prompts. */
+void qn_sched_learn(qn_engine *e, const qn_batch *b, int n_decode, double ms);
+
+/* ---- engine.c ---------------------------------------------------------- */
 
 /* What an engine with these parameters would allocate; returns its n_ctx. */
 int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
@@ -164,7 +215,10 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err);
 /* Emits what is held back and the finish event. */
 int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err);
 
-/* Shares the cached pages that the prompt begins with; they are not part of
+/* Gives back everything that is computed of it. */
+void qn_seq_give_up(qn_seq *s);
+
+/* Shares the cached pages that its tokens begin with; they are not part of
  * the reservation. */
 void qn_seq_find_prefix(qn_seq *s);
 /* Gives them back, when there was no room for the rest. */

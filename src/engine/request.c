@@ -15,6 +15,7 @@ QN_API void qn_request_params_default(qn_request_params *p)
         .n_beams = 1,
         .length_penalty = 1.0f,
         .n_logprobs = -1,
+        .n_prompt_logprobs = -1,
         .skip_special = true,
     };
     qn_sampling_default(&p->sampling);
@@ -22,6 +23,28 @@ QN_API void qn_request_params_default(qn_request_params *p)
 
 #define MAX_STOPS 64
 #define MAX_STOP_LEN 4096
+
+static int check_format(const qn_engine *e, const qn_request_params *p,
+                        qn_err *err)
+{
+    if (p->format == QN_FORMAT_TEXT)
+        return 0;
+    if ((int)p->format < 0 || p->format > QN_FORMAT_JSON_SCHEMA)
+        return qn_fail(err, QN_EINVAL, "format %d is not known",
+                       (int)p->format);
+    if (p->format == QN_FORMAT_JSON_SCHEMA && !p->schema)
+        return qn_fail(err, QN_EINVAL,
+                       "the format is a schema's, but there "
+                       "is no schema");
+    if (!e->model->tok)
+        return qn_fail(err, QN_EINVAL,
+                       "a format needs a tokenizer, and the model has none");
+    if (p->n_beams > 1)
+        return qn_fail(err, QN_EUNSUP,
+                       "beam search writes no format: leave out format or "
+                       "n_beams");
+    return 0;
+}
 
 static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
 {
@@ -62,6 +85,12 @@ static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
     if (p->n_logprobs > QN_MAX_LOGPROBS)
         return qn_fail(err, QN_ELIMIT, "n_logprobs is %d; at most %d",
                        p->n_logprobs, QN_MAX_LOGPROBS);
+    if (!(p->deadline_ms >= 0))
+        return qn_fail(err, QN_EINVAL, "deadline_ms is %g; use >= 0",
+                       p->deadline_ms);
+    if (p->n_prompt_logprobs >= 0)
+        return qn_fail(err, QN_EUNSUP, "n_prompt_logprobs is not there yet");
+    QN_TRY(check_format(e, p, err));
     if (p->n_logprobs >= 0 && beams > 1)
         return qn_fail(err, QN_EUNSUP,
                        "beam search gives no log probabilities of tokens: "
@@ -109,6 +138,7 @@ static void copy_params(qn_request *req, const qn_request_params *p)
     req->p = *p;
     req->p.prompt = copy_of(p->prompt, p->n_prompt, sizeof *p->prompt);
     req->p.stop = NULL;
+    req->p.schema = NULL;
     req->p.stop_ids = NULL;
     req->p.n = QN_MAX(p->n, 1);
     req->p.n_beams = QN_MAX(p->n_beams, 1);
@@ -144,6 +174,7 @@ static int first_sampler(qn_request *req, qn_seq *s, qn_err *err)
         .n_end_ids = req->end_ids.n,
         .min_new = req->p.min_new_tokens,
         .max_new = req->max_new,
+        .masked = req->fmt != NULL,
     };
     return qn_sampler_new(&s->sampler, &init, err);
 }
@@ -197,16 +228,34 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     int max_new = 0;
     QN_TRY(check(e, p, err));
     QN_TRY(check_room(e, p, &max_new, err));
+    if (e->max_waiting && e->n_waiting >= e->max_waiting)
+        return qn_fail(err, QN_EBUSY,
+                       "%d requests wait already, as many as may: try again "
+                       "later",
+                       e->n_waiting);
+    qn_fmt *fmt = NULL;
     void *logits;
     size_t n_logits;
-    QN_TRY(new_logits(e, p, &logits, &n_logits, err));
+    if (p->format != QN_FORMAT_TEXT)
+        QN_TRY(qn_formats_get(e->formats, p->format, p->schema, p->n_schema,
+                              &fmt, err));
+    int rc = new_logits(e, p, &logits, &n_logits, err);
+    if (rc < 0) {
+        qn_fmt_unref(fmt);
+        return rc;
+    }
 
     qn_request *req = qn_xcalloc(1, sizeof *req);
     req->engine = e;
     req->max_new = max_new;
+    req->fmt = fmt;
     req->prompt_logits = logits;
     req->prompt_logits_bytes = n_logits;
     req->t_submit = qn_now_ns();
+    if (p->deadline_ms > 0)
+        req->t_deadline = req->t_submit +
+                          (uint64_t)(QN_MIN(p->deadline_ms, 1e12) * 1e6);
+    req->tenant = qn_tenant_join(e, p->tenant);
     atomic_init(&req->cancel, false);
     copy_params(req, p);
     req->n_seqs = QN_MAX(req->p.n, req->p.n_beams);
@@ -214,10 +263,13 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     qn_seq *s = qn_seq_new(req, 0);
     req->seqs[0] = s;
     req->n_running = 1;
+    req->yields = e->overcommit && req->n_seqs == 1;
+    e->n_waiting++;
     qn_vec_reserve(&s->tokens, p->n_prompt + (size_t)max_new);
     for (size_t i = 0; i < p->n_prompt; i++)
         qn_vec_push(&s->tokens, p->prompt[i]);
-    int rc = first_sampler(req, s, err);
+    s->fmt_state = fmt ? qn_fmt_begin(fmt) : 0;
+    rc = first_sampler(req, s, err);
     list_append(e, req);
     if (rc < 0) {
         qn_request_free(req);
@@ -259,12 +311,17 @@ int qn_request_end(qn_request *req, qn_finish why, qn_err *err)
     }
     qn_beams_free(req->beams);
     req->beams = NULL;
-    if (req->phase != QN_WAITING) {
+    if (req->phase == QN_WAITING) {
+        e->n_waiting--;
+    } else {
         e->n_live_seqs -= req->n_seqs;
         for (int g = 0; g < QN_POOLS; g++)
             qn_pages_unreserve(&e->pages[g], req->reserved[g]);
     }
     req->phase = QN_ENDED;
+    qn_fmt_unref(req->fmt);
+    req->fmt = NULL;
+    qn_tenant_leave(e, req->tenant);
     list_remove(e, req);
     return rc;
 }
@@ -340,6 +397,15 @@ QN_API int qn_request_error(const qn_request *req, qn_err *err)
     return req->fail.code;
 }
 
+QN_API int qn_request_prompt_logprob(const qn_request *req, size_t i,
+                                     qn_event *ev)
+{
+    (void)req;
+    (void)i;
+    (void)ev;
+    return 0;
+}
+
 QN_API const float *qn_request_prompt_logits(const qn_request *req)
 {
     return req->phase == QN_WAITING || req->phase == QN_PROMPT
@@ -351,7 +417,8 @@ QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s)
 {
     *s = (qn_request_stats){.n_prompt = (int)req->p.n_prompt,
                             .n_completion = req->n_completion,
-                            .n_cached = req->n_cached};
+                            .n_cached = req->n_cached,
+                            .n_preempted = req->n_preempted};
     if (!req->t_admit)
         return;
     s->queued_ms = (double)(req->t_admit - req->t_submit) * 1e-6;

@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -115,7 +116,7 @@ static bool edits(const qn_sampler *s)
     return p->n_logit_bias > 0 || p->n_allowed > 0 || p->n_banned > 0 ||
            p->repetition_penalty != 1.0f || p->presence_penalty != 0.0f ||
            p->frequency_penalty != 0.0f || p->dry_multiplier > 0.0f ||
-           s->min_new > 0;
+           s->min_new > 0 || s->masked;
 }
 
 static bool counts(const qn_sampling *p)
@@ -150,6 +151,7 @@ int qn_sampler_new(qn_sampler **out, const qn_sampler_init *in, qn_err *err)
     s->n_vocab = in->n_vocab;
     s->stream = in->stream;
     s->min_new = in->min_new;
+    s->masked = in->masked;
     s->mu = 2.0 * (double)s->p.mirostat_tau;
     for (size_t i = 0; i < in->n_end_ids; i++)
         qn_vec_push(&s->end_ids, in->end_ids[i]);
@@ -169,6 +171,7 @@ qn_sampler *qn_sampler_fork(const qn_sampler *s, int stream)
     f->n_vocab = s->n_vocab;
     f->stream = stream;
     f->min_new = s->min_new;
+    f->masked = s->masked;
     f->mu = s->mu;
     for (size_t i = 0; i < s->end_ids.n; i++)
         qn_vec_push(&f->end_ids, s->end_ids.v[i]);
@@ -199,6 +202,39 @@ void qn_sampler_free(qn_sampler *s)
 
 /* ---- the row ----------------------------------------------------------- */
 
+static bool is_end(const qn_sampler *s, int32_t id)
+{
+    for (size_t i = 0; i < s->end_ids.n; i++)
+        if (s->end_ids.v[i] == id)
+            return true;
+    return false;
+}
+
+static bool may_come(const qn_sampler *s, int32_t id)
+{
+    if (!s->bits)
+        return true;
+    if (is_end(s, id))
+        return s->ends;
+    return s->bits[id >> 5] >> (id & 31) & 1;
+}
+
+/* Of the masked tokens, word by word. */
+static void keep_masked(qn_sampler *s, const float *logits)
+{
+    for (int i = 0; i < s->n_vocab; i += 32) {
+        uint32_t w = s->bits[i >> 5];
+        int n = QN_MIN(32, s->n_vocab - i);
+        for (int k = 0; k < n; k++, w >>= 1)
+            s->row[i + k] = w & 1 ? logits[i + k] : -INFINITY;
+    }
+    for (size_t i = 0; i < s->end_ids.n; i++) {
+        int32_t id = s->end_ids.v[i];
+        if (id >= 0 && id < s->n_vocab)
+            s->row[id] = s->ends ? logits[id] : -INFINITY;
+    }
+}
+
 static void edit_ids(qn_sampler *s, const float *logits)
 {
     const qn_sampling *p = &s->p;
@@ -207,7 +243,10 @@ static void edit_ids(qn_sampler *s, const float *logits)
         for (size_t i = 0; i < n; i++)
             s->row[i] = -INFINITY;
         for (size_t i = 0; i < p->n_allowed; i++)
-            s->row[p->allowed_ids[i]] = logits[p->allowed_ids[i]];
+            if (may_come(s, p->allowed_ids[i]))
+                s->row[p->allowed_ids[i]] = logits[p->allowed_ids[i]];
+    } else if (s->bits) {
+        keep_masked(s, logits);
     } else {
         memcpy(s->row, logits, n * sizeof *logits);
     }
@@ -232,6 +271,13 @@ const float *qn_sampler_edit(qn_sampler *s, const float *logits)
             if (s->end_ids.v[i] >= 0 && s->end_ids.v[i] < s->n_vocab)
                 s->row[s->end_ids.v[i]] = -INFINITY;
     return s->row;
+}
+
+void qn_sampler_mask(qn_sampler *s, const uint32_t *bits, bool ends)
+{
+    assert(s->masked);
+    s->bits = bits;
+    s->ends = ends;
 }
 
 static int32_t argmax(const float *v, int n)

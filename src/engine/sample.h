@@ -2,7 +2,7 @@
  *
  * The order of the steps is the contract (quern.h, qn_sampling):
  *
- *   allowed / banned ids, logit_bias        edits of the row
+ *   format, allowed / banned ids, logit_bias  edits of the row
  *   repetition, presence, frequency, DRY    edits of the row
  *   min_new_tokens                          end tokens are masked
  *   temperature (0: the largest wins, done)
@@ -36,6 +36,7 @@ typedef struct qn_sampler_init {
     size_t n_end_ids;
     int min_new;
     int max_new; /* room that is made at once; more may follow */
+    bool masked; /* qn_sampler_mask comes before every pick */
 } qn_sampler_init;
 
 int qn_sampler_new(qn_sampler **out, const qn_sampler_init *init, qn_err *err);
@@ -43,6 +44,9 @@ int qn_sampler_new(qn_sampler **out, const qn_sampler_init *init, qn_err *err);
 qn_sampler *qn_sampler_fork(const qn_sampler *s, int stream);
 void qn_sampler_free(qn_sampler *s);
 
+/* For the next pick: only tokens whose bit is set, and end tokens if `ends`.
+ * Borrowed until then. */
+void qn_sampler_mask(qn_sampler *s, const uint32_t *bits, bool ends);
 /* Chooses from logits [n_vocab]; does not change them. The choice is not
  * remembered until qn_sampler_accept. -1 when every token is forbidden. */
 int32_t qn_sampler_pick(qn_sampler *s, const float *logits);

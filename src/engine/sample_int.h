@@ -28,6 +28,8 @@ struct qn_sampler {
     size_t n_prompt;
     QN_VEC(int32_t) end_ids;
     double mu; /* mirostat's state */
+    bool masked, ends;
+    const uint32_t *bits; /* of the next pick; NULL: all */
 
     float *row;      /* [n_vocab] edited copy; NULL when nothing edits */
     uint32_t *stamp; /* [n_vocab] last pass that saw the id */

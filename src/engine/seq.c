@@ -34,6 +34,7 @@ qn_seq *qn_seq_fork(const qn_seq *from, int index)
     s->renewed = from->renewed;
     s->node = from->node;
     s->n_known = from->n_known;
+    s->fmt_state = from->fmt_state;
     for (int g = 0; g < QN_POOLS; g++) {
         copy_ids(&s->pages[g], &from->pages[g]);
         s->first_page[g] = from->first_page[g];
@@ -141,8 +142,8 @@ static void remember_pages(qn_seq *s)
 void qn_seq_find_prefix(qn_seq *s)
 {
     qn_engine *e = s->req->engine;
-    size_t pt = (size_t)e->page_tokens, n = s->req->p.n_prompt;
-    if (!e->prefix || s->req->prompt_logits)
+    size_t pt = (size_t)e->page_tokens, n = s->tokens.n;
+    if (!e->prefix || s->req->prompt_logits || s->req->p.n_prompt_logprobs >= 0)
         return;
     size_t max = (n - 1) / pt; /* one token is left to give logits */
     qn_ids *p = &s->pages[0];
@@ -195,6 +196,15 @@ void qn_seq_renew(qn_seq *s)
         drop_pages(s, g);
     s->n_kv = 0;
     s->renewed = true;
+}
+
+void qn_seq_give_up(qn_seq *s)
+{
+    for (int g = 0; g < QN_POOLS; g++)
+        drop_pages(s, g);
+    s->n_kv = 0;
+    s->node = NULL;
+    s->n_known = 0;
 }
 
 int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,
@@ -271,6 +281,7 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
     if (s->sampler)
         qn_sampler_accept(s->sampler, id);
     req->n_completion++;
+    req->tenant->served++;
     req->t_last = qn_now_ns();
     if (!req->t_first)
         req->t_first = req->t_last;
@@ -279,23 +290,27 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
     slot->ev.id = id;
     if (req->p.n_logprobs >= 0 && logits)
         add_logprobs(s, slot, id, logits);
-    bool is_end = qn_request_is_end(req, id);
+    bool is_end = qn_request_is_end(req, id), over = is_end;
     int64_t n_new = (int64_t)s->tokens.n - (int64_t)req->p.n_prompt;
     bool full = n_new >= req->max_new;
+    if (req->fmt && !is_end) {
+        s->fmt_state = qn_fmt_advance(req->fmt, s->fmt_state, id);
+        over = qn_fmt_is_over(req->fmt, s->fmt_state);
+    }
     if (s->detok) {
         if (!is_end)
             QN_TRY(qn_detok_push(s->detok, id, &s->held, err));
-        if (is_end || full)
+        if (over || full)
             QN_TRY(qn_detok_flush(s->detok, &s->held, err));
         if (release(s, slot)) {
             end(s, slot, QN_FINISH_STOP);
             return 0;
         }
     }
-    if (is_end || full) {
+    if (over || full) {
         qn_str_add(&slot->text, s->held.p, s->held.n);
         qn_str_clear(&s->held);
-        end(s, slot, is_end ? QN_FINISH_STOP : QN_FINISH_LENGTH);
+        end(s, slot, over ? QN_FINISH_STOP : QN_FINISH_LENGTH);
     }
     return 0;
 }

@@ -216,9 +216,9 @@ static void wanted_rows(qn_fwd *f, const qn_batch *b)
     *f->out = (qn_batch){.n_row = b->n_out, .n_span = n, .spans = out};
 }
 
-int qn_forward_build(qn_pass *p, const qn_batch *batch)
+static qn_fwd fwd_of(qn_pass *p, const qn_batch *batch)
 {
-    qn_fwd f = {
+    return (qn_fwd){
         .p = p,
         .net = p->net,
         .hp = &p->net->hp,
@@ -233,21 +233,35 @@ int qn_forward_build(qn_pass *p, const qn_batch *batch)
         .q_scale = p->q_scale,
         .out = &p->out,
     };
-    int n_layer = f.hp->n_layer;
+}
+
+static void begin(qn_fwd *f)
+{
+    embed(f);
+    if (f->hp->layer_norm_eps > 0)
+        f->eps = f->hp->layer_norm_eps;
+    if (f->hp->d_ple)
+        qn_blk_ple_inputs(f);
+    if (f->hp->n_alt)
+        qn_blk_alt_split(f);
+}
+
+static void layers(qn_fwd *f, int from, int to)
+{
+    int last_mixer = f->hp->n_layer - 1;
+    while (!f->hp->layer[last_mixer].attn && !f->hp->layer[last_mixer].rec)
+        last_mixer--;
+    for (int i = from; i < to && f->n_row > 0; i++)
+        layer_and_inputs(f, i, i == last_mixer);
+}
+
+int qn_forward_build(qn_pass *p, const qn_batch *batch)
+{
+    qn_fwd f = fwd_of(p, batch);
     wanted_rows(&f, batch);
     rope_tables(&f);
-    embed(&f);
-    if (f.hp->layer_norm_eps > 0)
-        f.eps = f.hp->layer_norm_eps;
-    int last_mixer = n_layer - 1;
-    while (!f.hp->layer[last_mixer].attn && !f.hp->layer[last_mixer].rec)
-        last_mixer--;
-    if (f.hp->d_ple)
-        qn_blk_ple_inputs(&f);
-    if (f.hp->n_alt)
-        qn_blk_alt_split(&f);
-    for (int i = 0; i < n_layer && f.n_row > 0; i++)
-        layer_and_inputs(&f, i, i == last_mixer);
+    begin(&f);
+    layers(&f, 0, f.hp->n_layer);
     if (f.hp->n_alt) {
         qn_blk_alt_join(&f);
         if (f.out->n_row < f.n_row)
@@ -256,5 +270,20 @@ int qn_forward_build(qn_pass *p, const qn_batch *batch)
     f.eps = f.hp->norm_eps;
     if (f.n_row > 0)
         head(&f);
+    return f.n_op;
+}
+
+int qn_forward_layers(qn_pass *p, const qn_batch *batch, int from, int to)
+{
+    qn_fwd f = fwd_of(p, batch);
+    *f.out = (qn_batch){.n_row = batch->n_row}; /* nothing is left out */
+    rope_tables(&f);
+    if (from == 0)
+        begin(&f);
+    else if (f.hp->layer_norm_eps > 0)
+        f.eps = f.hp->layer_norm_eps;
+    layers(&f, from, to);
+    if (f.hp->n_alt)
+        qn_blk_alt_join(&f);
     return f.n_op;
 }

@@ -23,8 +23,9 @@
 enum {
     TASK_BYTES = 4 << 20, /* of which a piece is read and packed at once */
     PIECE_BYTES = 512 << 10,
-    PIECE_ROWS = 16,     /* backends pack rows in groups of this */
-    SPAN_BYTES = 1 << 16 /* shorter runs are read with what lies between */
+    PIECE_ROWS = 16,      /* backends pack rows in groups of this */
+    SPAN_BYTES = 1 << 16, /* shorter runs are read with what lies between */
+    ALL_LAYERS = -2
 };
 
 typedef struct load_task {
@@ -41,6 +42,7 @@ typedef struct load_job {
     qn_net *net;
     const qn_ckpt *ck;
     const qn_net_params *params;
+    int layer; /* ALL_LAYERS, -1 or one */
     QN_VEC(load_task) tasks;
     atomic_size_t next;
     atomic_uint_fast64_t done;
@@ -270,11 +272,16 @@ static void put_weight(qn_net *net, const qn_slot *s)
     (*e)[s->expert] = s->w;
 }
 
-static int new_weights(qn_net *net, qn_err *err)
+static bool is_meant(const qn_slot *s, int layer)
+{
+    return s->kind != QN_VECTOR && (layer == ALL_LAYERS || s->layer == layer);
+}
+
+static int new_weights(qn_net *net, int layer, qn_err *err)
 {
     for (size_t i = 0; i < net->slots.n; i++) {
         qn_slot *s = &net->slots.v[i];
-        if (s->kind == QN_VECTOR)
+        if (!is_meant(s, layer))
             continue;
         qn_weight_desc d = qn_slot_desc(s);
         int rc = net->be->api->weight_new(net->be, &d, &s->w, err);
@@ -385,7 +392,7 @@ static void cut_tasks(load_job *job)
     qsort(slots->v, slots->n, sizeof *slots->v, by_place);
     for (size_t i = 0; i < slots->n; i++) {
         const qn_slot *s = &slots->v[i];
-        if (s->kind == QN_VECTOR)
+        if (!is_meant(s, job->layer))
             continue;
         int64_t step = s->transposed || s->t->quant ? s->n_out
                                                     : rows_of(s, TASK_BYTES);
@@ -396,11 +403,12 @@ static void cut_tasks(load_job *job)
 }
 
 static int load_matrices(qn_net *net, const qn_ckpt *ck,
-                         const qn_net_params *params, qn_err *err)
+                         const qn_net_params *params, int layer, qn_err *err)
 {
-    load_job job = {.net = net, .ck = ck, .params = params, .err = err};
+    load_job job = {
+        .net = net, .ck = ck, .params = params, .layer = layer, .err = err};
     cut_tasks(&job);
-    job.rc = new_weights(net, err);
+    job.rc = new_weights(net, layer, err);
     if (job.rc < 0)
         goto out;
     pthread_mutex_init(&job.lock, NULL);
@@ -431,5 +439,54 @@ int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
     if (net->hp.pos == QN_POS_SINUS)
         QN_TRY(load_sinusoids(net, err));
     QN_TRY(load_vectors(net, ck, err));
-    return load_matrices(net, ck, params, err);
+    return params->by_layer ? QN_OK
+                            : load_matrices(net, ck, params, ALL_LAYERS, err);
+}
+
+/* ---- layer by layer ---------------------------------------------------- */
+
+int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err)
+{
+    static const qn_net_params none = {0};
+    return load_matrices(net, ck, &none, layer, err);
+}
+
+void qn_net_drop_layer(qn_net *net, int layer)
+{
+    for (size_t i = 0; i < net->slots.n; i++) {
+        qn_slot *s = &net->slots.v[i];
+        if (!is_meant(s, layer) || !s->w)
+            continue;
+        net->be->api->weight_free(net->be, s->w);
+        s->w = NULL;
+        put_weight(net, s);
+    }
+}
+
+static int put_slot(const qn_slot *s, const float *w, void *row, qn_net *net,
+                    qn_err *err)
+{
+    for (int64_t r = 0; r < s->n_out; r++) {
+        const float *x = w + source_row(&s->rows, r) * s->n_in;
+        QN_TRY(qn_dtype_encode(s->dtype, x, row, (size_t)s->n_in, err));
+        net->be->api->weight_put(s->w, r, 1, row);
+    }
+    return QN_OK;
+}
+
+int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,
+                    qn_err *err)
+{
+    int rc = QN_OK;
+    for (size_t i = 0; i < net->slots.n && rc == QN_OK; i++) {
+        const qn_slot *s = &net->slots.v[i];
+        if (s->kind == QN_VECTOR || !s->w || s->coded ||
+            strcmp(s->name, tensor) != 0)
+            continue;
+        void *row = qn_alloc((size_t)s->n_in, sizeof(double));
+        rc = row ? put_slot(s, w, row, net, err)
+                 : qn_fail(err, QN_ENOMEM, "tensor %s: no memory", tensor);
+        free(row);
+    }
+    return rc;
 }

@@ -20,6 +20,8 @@ typedef struct qn_pass qn_pass;
 
 typedef struct qn_net_params {
     bool no_weights;       /* hparams, tensor list and plan only */
+    bool by_layer;         /* norms and biases only; matrices come and go by
+                              qn_net_load_layer; the checkpoint stays open */
     uint64_t memory_limit; /* bytes; 0: what is available now    */
     qn_progress_fn progress;
     void *progress_user;
@@ -30,6 +32,18 @@ typedef struct qn_net_params {
 int qn_net_open(qn_net **out, const qn_ckpt *ck, qn_backend *be,
                 const qn_net_params *params, qn_err *err);
 void qn_net_close(qn_net *net);
+
+/* Matrices of one layer, or (-1) those of no layer: embeddings, head. Of a net
+ * that was opened by_layer. */
+int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err);
+void qn_net_drop_layer(qn_net *net, int layer);
+/* Puts other rows in the place of a tensor's, w [rows of the tensor, n_in]
+ * (never transposed); those of layers that are not loaded are passed over. */
+int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,
+                    qn_err *err);
+/* Whether layer i reads nothing but the residual stream that layer i - 1
+ * leaves: no inputs of its own, no other layer's keys, no further streams. */
+bool qn_net_is_chain(const qn_net *net);
 
 const qn_hparams *qn_net_hparams(const qn_net *net);
 qn_backend *qn_net_backend(const qn_net *net);
@@ -67,6 +81,12 @@ void qn_pass_free(qn_pass *pass);
 int qn_pass_forward(qn_pass *pass, const qn_batch *batch, const float **logits,
                     qn_err *err);
 
+/* Layers [from, to) alone: h [n_row, d_model] goes in (from 0: the embeddings
+ * do) and what leaves layer to - 1 comes back in it. No logits. On backends
+ * with host_memory. */
+int qn_pass_layers(qn_pass *pass, const qn_batch *batch, int from, int to,
+                   float *h, qn_err *err);
+
 /* Calls fn before every operation of later forwards, when everything that it
  * reads has been computed: for statistics of activations, on backends with
  * host_memory. NULL: not any more. Slower. */
@@ -103,6 +123,7 @@ int64_t qn_net_max_positions(const qn_net *net);
 typedef struct qn_net_matrix {
     const char *tensor; /* lives as long as the net */
     const char *role;   /* "query projection"       */
+    int role_id;        /* the qn_role of names.h   */
     int layer, expert;  /* -1: none */
     bool linear;        /* of a linear layer inside of the network; else
                            embeddings, output head, router */

@@ -88,7 +88,8 @@ static int net_open(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
     QN_TRY(qn_bind(net, ck, err));
     if (params->no_weights)
         return QN_OK;
-    QN_TRY(check_memory(net, ck, params, err));
+    if (!params->by_layer)
+        QN_TRY(check_memory(net, ck, params, err));
     return qn_load(net, ck, params, err);
 }
 
@@ -99,8 +100,9 @@ int qn_net_open(qn_net **out, const qn_ckpt *ck, qn_backend *be,
     *out = NULL;
     qn_net *net = qn_xcalloc(1, sizeof *net);
     net->be = be;
-    int rc = net_open(net, ck, params ? params : &none, err);
-    for (size_t i = 0; i < net->slots.n; i++)
+    params = params ? params : &none;
+    int rc = net_open(net, ck, params, err);
+    for (size_t i = 0; i < net->slots.n && !params->by_layer; i++)
         net->slots.v[i].t = NULL; /* the checkpoint may be closed now */
     if (rc < 0) {
         qn_net_close(net);
@@ -155,6 +157,15 @@ bool qn_net_has_kv(const qn_net *net, int layer)
     return net->group[layer] >= 0 && net->hp.layer[layer].kv_from == layer;
 }
 
+bool qn_net_is_chain(const qn_net *net)
+{
+    const qn_hparams *hp = &net->hp;
+    for (int i = 0; i < hp->n_layer; i++)
+        if (hp->layer[i].attn && hp->layer[i].kv_from != i)
+            return false;
+    return hp->d_ple == 0 && hp->n_alt == 0;
+}
+
 int qn_net_n_kv_groups(const qn_net *net)
 {
     return net->n_groups;
@@ -196,6 +207,7 @@ bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out)
                      s->role == QN_R_SHARED_ROUTER;
         *out = (qn_net_matrix){.tensor = s->name,
                                .role = qn_role_name(s->role),
+                               .role_id = (int)s->role,
                                .layer = s->layer,
                                .expert = s->expert,
                                .linear = !other,

@@ -399,11 +399,9 @@ void qn_pass_observe(qn_pass *pass, qn_pass_observe_fn fn, void *user)
     pass->observe_user = user;
 }
 
-int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
-                    qn_err *err)
+/* What the list reads beside the batch itself. */
+static void step_inputs(qn_pass *p, const qn_batch *batch)
 {
-    qn_backend *be = p->net->be;
-    QN_TRY(check_batch(p, batch, err));
     step_freqs(p, batch);
     for (int i = 0; i < batch->n_row; i++) {
         p->pos_ids[i] = batch->pos[i] + p->net->hp.pos_offset;
@@ -412,13 +410,43 @@ int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
                             : 0;
         p->q_scale[i] = query_scale(&p->net->hp, batch->pos[i]);
     }
-    int n = qn_forward_build(p, batch);
+}
+
+static void run_list(qn_pass *p, int n)
+{
+    qn_backend *be = p->net->be;
     if (!p->observe)
         be->api->exec(be, p->ops, n);
     for (int i = 0; p->observe && i < n; i++) {
         p->observe(p->observe_user, &p->ops[i]);
         be->api->exec(be, &p->ops[i], 1);
     }
+}
+
+int qn_pass_layers(qn_pass *p, const qn_batch *batch, int from, int to,
+                   float *h, qn_err *err)
+{
+    size_t n = (size_t)batch->n_row * (size_t)p->net->hp.d_model;
+    QN_TRY(check_batch(p, batch, err));
+    if (!p->net->be->api->host_memory || from < 0 || from >= to ||
+        to > p->net->hp.n_layer)
+        return qn_fail(err, QN_EINVAL, "layers %d to %d of %d cannot be run",
+                       from, to, p->net->hp.n_layer);
+    step_inputs(p, batch);
+    if (from > 0)
+        memcpy(p->h, h, n * sizeof *h);
+    run_list(p, qn_forward_layers(p, batch, from, to));
+    memcpy(h, p->h, n * sizeof *h);
+    return QN_OK;
+}
+
+int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
+                    qn_err *err)
+{
+    qn_backend *be = p->net->be;
+    QN_TRY(check_batch(p, batch, err));
+    step_inputs(p, batch);
+    run_list(p, qn_forward_build(p, batch));
     if (!p->host_logits) {
         *logits = p->logits;
         return QN_OK;

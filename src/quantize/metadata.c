@@ -87,20 +87,18 @@ static json_t *texts(const char *const *v, size_t n)
     return a;
 }
 
-static json_t *options(const qn_optimize_params *p, const qn_qmat *like)
+/* What every method has. */
+static void add_options(const qn_optimize_params *p, json_t *o)
 {
-    return json_pack("{s:i, s:s, s:I, s:b, s:b, s:b, s:o, s:o}", "bits",
-                     like->bits, "format", like->scheme->name, "group_size",
-                     (json_int_t)like->group, "double_quant", p->double_quant,
-                     "symmetric", !p->asymmetric, "quantize_head", p->head,
-                     "skip", texts(p->skip, p->n_skip), "only",
-                     texts(p->only, p->n_only));
+    json_object_set_new(o, "quantize_head", json_boolean(p->head));
+    json_object_set_new(o, "skip", texts(p->skip, p->n_skip));
+    json_object_set_new(o, "only", texts(p->only, p->n_only));
 }
 
 json_t *qn_metadata(const qn_optimize_params *p, const qn_ckpt *ck,
-                    const qn_qmat *like, const qn_opt_plan *plan, qn_pool *pool)
+                    json_t *options, const qn_optimize_report *r,
+                    const json_t *left, qn_pool *pool)
 {
-    const qn_optimize_report *r = &plan->report;
     const json_t *type = json_object_get(qn_ckpt_config(ck), "model_type");
     json_t *result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}",
                                "parameters", (json_int_t)r->n_params,
@@ -111,10 +109,11 @@ json_t *qn_metadata(const qn_optimize_params *p, const qn_ckpt *ck,
                                (json_int_t)r->output_bytes, "bits_per_weight",
                                r->bits_per_weight, "bits_per_quantized_weight",
                                r->bits_quantized, "seconds", r->seconds);
-    return json_pack("{s:s, s:o, s:{s:s, s:O?, s:o}, s:s, s:o, s:o, s:O}",
+    add_options(p, options);
+    return json_pack("{s:s, s:o, s:{s:s, s:O?, s:o}, s:s, s:o, s:o, s:O?}",
                      "created_by", "quern " QUERN_VERSION, "created_at",
                      now_text(), "source", "model", p->model, "model_type",
                      type, "files", source_files(ck, pool), "method", p->method,
-                     "options", options(p, like), "result", result,
-                     "modules_left", plan->left);
+                     "options", options, "result", result, "modules_left",
+                     left);
 }

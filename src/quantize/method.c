@@ -3,6 +3,7 @@
 #include "quantize/optimize_int.h"
 
 #include "base/str.h"
+#include "quantize/gguf_out.h"
 #include "tensor/qscheme.h"
 
 #include <string.h>
@@ -35,6 +36,11 @@ static bool is_method(const qn_optimize_params *p, const char *name)
     return strcmp(p->method, name) == 0;
 }
 
+bool qn_method_is_gguf(const qn_optimize_params *p)
+{
+    return is_method(p, "gguf");
+}
+
 /* The variant that was asked for, or NULL. */
 static const char *wanted(const qn_optimize_params *p)
 {
@@ -43,6 +49,22 @@ static const char *wanted(const qn_optimize_params *p)
     if (is_method(p, "fp8"))
         return p->scales;
     return p->format;
+}
+
+bool qn_optimize_has_type(const char *method, const char *type)
+{
+    const qn_gguf_kind *k;
+    if (!type)
+        return true;
+    for (size_t i = 0; i < QN_COUNTOF(method_rows); i++)
+        if (strcmp(method_rows[i].method, method) == 0 &&
+            strcmp(method_rows[i].variant, type) == 0)
+            return true;
+    for (size_t i = 0; strcmp(method, "gguf") == 0 && (k = qn_gguf_kind_at(i));
+         i++)
+        if (strcmp(k->name, type) == 0)
+            return true;
+    return false;
 }
 
 static int unknown(const qn_optimize_params *p, const char *variant,
@@ -59,6 +81,8 @@ static int unknown(const qn_optimize_params *p, const char *variant,
             qn_str_addf(&s, "%s%s", s.n ? ", " : "", r->method);
         last = r->method;
     }
+    if (!variant)
+        qn_str_adds(&s, ", gguf");
     int rc = variant
                  ? qn_fail(err, QN_EUNSUP, "method %s has no \"%s\"; it has %s",
                            p->method, variant, s.p)
@@ -118,11 +142,46 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
     return QN_OK;
 }
 
+/* Options that mean something for other methods alone. */
+static int check_gguf(const qn_optimize_params *p, qn_err *err)
+{
+    const qn_gguf_kind *kind;
+    const char *alien = p->group          ? "--group-size"
+                        : p->double_quant ? "--double-quant"
+                        : p->asymmetric   ? "--no-symmetric"
+                        : p->scales       ? "--fp8-scales"
+                        : p->format       ? "--format"
+                        : p->calibration  ? "--calibration"
+                                          : NULL;
+    if (alien)
+        return qn_fail(err, QN_EUNSUP,
+                       "%s: the types of GGUF have their own blocks and "
+                       "scales; choose among them with --quant-type",
+                       alien);
+    return qn_gguf_kind_pick(p, &kind, err);
+}
+
+static int check_others(const qn_optimize_params *p, qn_err *err)
+{
+    if (p->head_type || p->embed_type || p->n_rules)
+        return qn_fail(err, QN_EUNSUP,
+                       "%s: method %s has one format for all; "
+                       "--quantization_method gguf mixes them",
+                       p->head_type    ? "--head-type"
+                       : p->embed_type ? "--embedding-type"
+                                       : "--rule",
+                       p->method);
+    return QN_OK;
+}
+
 int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err)
 {
+    if (qn_method_is_gguf(p))
+        return check_gguf(p, err);
     const method_row *r = find_row(p, err);
     if (!r)
         return QN_EUNSUP;
+    QN_TRY(check_others(p, err));
     QN_TRY(check_options(p, r, err));
     int64_t group = p->group ? p->group : r->group;
     *like = (qn_qmat){.scheme = r->scheme,

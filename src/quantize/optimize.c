@@ -40,11 +40,13 @@ static int open_source(run_ctx *r)
 {
     const qn_optimize_params *p = r->p;
     QN_TRY(qn_ckpt_open(&r->ck, p->model, r->err));
-    if (qn_ckpt_container(r->ck) != QN_CKPT_HF)
+    bool gguf = qn_method_is_gguf(p);
+    if (qn_ckpt_container(r->ck) != QN_CKPT_HF && !gguf)
         return qn_fail(r->err, QN_EUNSUP,
-                       "%s is a GGUF file; quantize from the Hugging Face "
+                       "%s is a GGUF file, of which %s makes nothing; take "
+                       "--quantization_method gguf, or the Hugging Face "
                        "directory that it was made from",
-                       p->model);
+                       p->model, p->method);
     if (qn_ckpt_n_parts(r->ck))
         return qn_fail(r->err, QN_EUNSUP,
                        "%s is quantized already; take the unquantized "
@@ -54,7 +56,8 @@ static int open_source(run_ctx *r)
     qn_net_params np = {.no_weights = true};
     QN_TRY(qn_backend_open(&r->be, "cpu", &bp, r->err));
     QN_TRY(qn_net_open(&r->net, r->ck, r->be, &np, r->err));
-    return qn_plan_make(&r->plan, p, &r->like, r->ck, r->net, r->err);
+    return gguf ? QN_OK
+                : qn_plan_make(&r->plan, p, &r->like, r->ck, r->net, r->err);
 }
 
 /* ---- shards -------------------------------------------------------------- */
@@ -286,10 +289,29 @@ static int write_rest(run_ctx *r, uint64_t t0)
     qn_free(dir);
     QN_TRY(rc);
     r->plan.report.seconds = qn_ms_since(t0) * 1e-3;
-    json_t *meta = qn_metadata(r->p, r->ck, &r->like, &r->plan, r->pool);
+    json_t *options = json_pack("{s:i, s:s, s:I, s:b, s:b}", "bits",
+                                r->like.bits, "format", r->like.scheme->name,
+                                "group_size", (json_int_t)r->like.group,
+                                "double_quant", r->p->double_quant, "symmetric",
+                                !r->p->asymmetric);
+    json_t *meta = qn_metadata(r->p, r->ck, options, &r->plan.report,
+                               r->plan.left, r->pool);
     rc = qn_outdir_json(&r->out, "metadata.json", meta, r->err);
     json_decref(meta);
     return rc;
+}
+
+static int to_gguf(run_ctx *r, uint64_t t0)
+{
+    qn_gguf_job job = {.p = r->p,
+                       .ck = r->ck,
+                       .net = r->net,
+                       .pool = r->pool,
+                       .out = &r->out,
+                       .report = &r->plan.report,
+                       .t0 = t0};
+    QN_TRY(qn_optimize_gguf(&job, r->err));
+    return qn_outdir_close(&r->out, r->err);
 }
 
 static int run(run_ctx *r)
@@ -299,6 +321,8 @@ static int run(run_ctx *r)
     QN_TRY(open_source(r));
     QN_TRY(qn_pool_new(&r->pool, r->p->n_threads, r->err));
     QN_TRY(qn_outdir_open(&r->out, r->p->output_dir, r->err));
+    if (qn_method_is_gguf(r->p))
+        return to_gguf(r, t0);
     if (r->p->calibration)
         QN_TRY(qn_calibrate(&r->cal, r->p, r->ck, &r->plan, r->pool, r->err));
     r->index = json_object();

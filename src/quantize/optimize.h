@@ -1,7 +1,8 @@
 /* optimize.h - quantizing a checkpoint.
  *
- * One call reads a Hugging Face directory and writes another one. The source
- * is never changed; the output directory appears when it is complete.
+ * One call reads a checkpoint and writes another one: a Hugging Face directory,
+ * or (method gguf) a directory with one GGUF file. The source is never changed;
+ * the output directory appears when it is complete.
  * Memory: one tensor's quantized parts and some megabytes per thread. */
 #ifndef QN_QUANTIZE_OPTIMIZE_H
 #define QN_QUANTIZE_OPTIMIZE_H
@@ -18,13 +19,17 @@ typedef bool (*qn_optimize_progress_fn)(void *user, uint64_t done,
                                         uint64_t total);
 
 typedef struct qn_optimize_params {
-    const char *model;      /* directory or hub name                        */
+    const char *model;      /* directory, hub name; gguf: a GGUF file, too  */
     const char *output_dir; /* must not exist, or be empty                  */
-    const char *method;     /* "bitsandbytes", "rtn", "fp8", "gptq"         */
+    const char *method;     /* "bitsandbytes", "rtn", "fp8", "gptq", "gguf" */
     int bits;               /* 0: the method's usual                        */
-    const char *type;       /* bitsandbytes: "nf4", "fp4", "int8"; NULL     */
-    const char *format;     /* rtn: "compressed-tensors", "gptq", "awq"     */
-    int64_t group;          /* elements that share a scale; 0: usual, -1: row */
+    const char *type;       /* bitsandbytes: "nf4", "fp4", "int8"; gguf: see
+                               gguf_types.c; NULL: by the bits */
+    const char *head_type, *embed_type; /* gguf; NULL: usual */
+    const char *const *rules; /* gguf: PATTERN=TYPE, the first that fits */
+    size_t n_rules;
+    const char *format; /* rtn: "compressed-tensors", "gptq", "awq"     */
+    int64_t group;      /* elements that share a scale; 0: usual, -1: row */
     bool double_quant;
     bool asymmetric;          /* with zero points                           */
     const char *scales;       /* fp8: "channel", "tensor", "block"          */
@@ -50,6 +55,9 @@ typedef struct qn_optimize_report {
     double bits_per_weight, bits_quantized; /* of all; of those quantized  */
     double seconds;
 } qn_optimize_report;
+
+/* Whether a type (NULL: none) is one of the method's. */
+bool qn_optimize_has_type(const char *method, const char *type);
 
 /* QN_EUNSUP: method and model do not go together. QN_EINVAL: the output
  * directory is not empty. `report` may be NULL. */

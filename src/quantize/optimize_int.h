@@ -12,8 +12,9 @@
 
 /* ---- method.c ---------------------------------------------------------- */
 
+bool qn_method_is_gguf(const qn_optimize_params *p);
 /* What the parameters mean: a matrix without its size. QN_EUNSUP with what is
- * possible instead. */
+ * possible instead. Of gguf nothing is filled in, only checked. */
 int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err);
 /* The quantization_config that transformers reads; `left`: modules that were
  * left alone although the method would take them (an array of names). */
@@ -43,6 +44,8 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
 void qn_plan_deinit(qn_opt_plan *plan);
 /* "a.b" of "a.b.weight"; the length. */
 size_t qn_module_len(const char *tensor);
+/* Whether one of the patterns names the tensor's module (NULL: no). */
+bool qn_rule_names(const char *tensor, const char *const *patterns, size_t n);
 
 /* ---- matrix.c ---------------------------------------------------------- */
 
@@ -64,12 +67,28 @@ int qn_calibrate(qn_calibration **out, const qn_optimize_params *p,
                  qn_err *err);
 void qn_calibration_free(qn_calibration *c);
 
+/* ---- to_gguf.c --------------------------------------------------------- */
+
+typedef struct qn_gguf_job {
+    const qn_optimize_params *p;
+    const qn_ckpt *ck;
+    const qn_net *net;
+    qn_pool *pool;
+    const qn_outdir *out;
+    qn_optimize_report *report;
+    uint64_t t0; /* when the run began */
+} qn_gguf_job;
+
+/* Method gguf: model.gguf and metadata.json into an open directory. */
+int qn_optimize_gguf(const qn_gguf_job *job, qn_err *err);
+
 /* ---- metadata.c -------------------------------------------------------- */
 
-/* metadata.json of a run. */
+/* metadata.json of a run; `options` (taken) are the method's own, `left` the
+ * modules that stayed as they were (or NULL). */
 json_t *qn_metadata(const qn_optimize_params *p, const qn_ckpt *ck,
-                    const qn_qmat *like, const qn_opt_plan *plan,
-                    qn_pool *pool);
+                    json_t *options, const qn_optimize_report *report,
+                    const json_t *left, qn_pool *pool);
 
 /* XXH64 (Y. Collet; seed 0), which the xxhsum tool computes too: init, add any
  * pieces, end. */

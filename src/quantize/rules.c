@@ -31,6 +31,16 @@ static bool matches(const char *module, const char *const *patterns, size_t n)
     return false;
 }
 
+bool qn_rule_names(const char *tensor, const char *const *patterns, size_t n)
+{
+    if (!tensor || n == 0)
+        return false;
+    char *module = qn_xstrndup(tensor, qn_module_len(tensor));
+    bool yes = matches(module, patterns, n);
+    qn_free(module);
+    return yes;
+}
+
 enum {
     STAYS,
     WANTED,
@@ -110,17 +120,17 @@ static int plan_tensor(qn_opt_plan *plan, const qn_optimize_params *p,
                        qn_err *err)
 {
     qn_opt_item item = {.t = t, .transposed = what == WANTED_TRANSPOSED};
-    char *module = qn_xstrndup(t->name, qn_module_len(t->name));
     int rc = QN_OK;
     if (what != STAYS && t->n_dims == 2 && wanted_type(t->dtype)) {
-        bool skip = matches(module, p->skip, p->n_skip) ||
-                    (p->n_only && !matches(module, p->only, p->n_only));
+        bool skip = qn_rule_names(t->name, p->skip, p->n_skip) ||
+                    (p->n_only && !qn_rule_names(t->name, p->only, p->n_only));
         if (skip)
-            json_array_append_new(plan->left, json_string(module));
+            json_array_append_new(plan->left,
+                                  json_stringn(t->name,
+                                               qn_module_len(t->name)));
         else
             rc = lay_item(&item, like, err);
     }
-    qn_free(module);
     if (rc == QN_OK) {
         count(plan, &item);
         qn_vec_push(&plan->items, item);

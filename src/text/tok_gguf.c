@@ -335,7 +335,7 @@ static int gguf_bert_vocab(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
         tokens[k].n = all.n - before;
     }
     for (size_t k = 0, at = 0; k < g->n_tokens; at += tokens[k++].n)
-        tokens[k].p = all.p + at;
+        tokens[k].p = all.n > 0 ? all.p + at : "";
     respelled.tokens = tokens;
     int rc = gguf_vocab(d, &respelled, err);
     if (rc == 0)

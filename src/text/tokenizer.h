@@ -153,6 +153,10 @@ size_t qn_tok_n_vocab(const qn_tok *t);
 qn_view qn_tok_text(const qn_tok *t, int32_t id);
 /* -1 when there is none. */
 int32_t qn_tok_id(const qn_tok *t, const char *text, size_t n);
+/* The bytes that an id adds to a text that has begun, appended to `out`; they
+ * need not be whole code points. false, and nothing appended, when that
+ * depends on its neighbours, or it is a control token or not there. */
+bool qn_tok_bytes(const qn_tok *t, int32_t id, qn_str *out);
 /* Control tokens: what skip_special leaves out. */
 bool qn_tok_is_special(const qn_tok *t, int32_t id);
 

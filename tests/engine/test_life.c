@@ -280,7 +280,7 @@ static void test_waiting(void **state)
         assert_true(left >= 0);
         for (int i = 0; i < 6; i++) {
             play_poll(r[i]);
-            if (r[i]->out[0].n && i > first) {
+            if (r[i]->req->phase != QN_WAITING && i > first) {
                 assert_int_equal(i, first + 1); /* first come, first served */
                 first = i;
             }

@@ -128,10 +128,80 @@ static void test_origins(void **state)
     web_free(&r);
 }
 
+/* The status of a GET with this Host header. */
+static int status_of_host(const char *host, const char *more)
+{
+    char text[512];
+    snprintf(text, sizeof text, "GET /version HTTP/1.1\r\nHost: %s\r\n%s\r\n",
+             host, more);
+    int fd = web_connect(port);
+    web_sends(fd, text);
+    web_reply r = web_read(fd, 20);
+    int s = r.status;
+    web_free(&r);
+    close(fd);
+    return s;
+}
+
+/* A page whose name was made to resolve to this machine. */
+static void test_rebinding(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host;
+        int status;
+    } rows[] = {
+        {"localhost", 200},         {"LOCALHOST:8000", 200},
+        {"127.0.0.1:8000", 200},    {"[::1]:8000", 200},
+        {"app.localhost", 200},     {"rebind.example:8000", 403},
+        {"rebind.example", 403},    {"localhost.example", 403},
+        {"127.0.0.1.example", 403}, {".localhost", 403},
+        {"llm.example:8000", 200},  {"", 403},
+    };
+    static const char *const options[] = {"allowed-host", "llm.example", NULL};
+    need(options);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (status_of_host(rows[i].host, "") != rows[i].status)
+            fail_msg("Host: %s: not %d", rows[i].host, rows[i].status);
+    assert_int_equal(status_of_host("rebind.example",
+                                    "Origin: http://rebind.example\r\n"),
+                     403);
+    stop(NULL);
+    /* who has a key may come by any name */
+    const char *const keys[] = {"api-key-file", file("k", "annskey123\n"),
+                                NULL};
+    need(keys);
+    assert_int_equal(status_of_host("rebind.example", KEY("annskey123")), 200);
+}
+
+/* ---- leniency, other names ---------------------------------------------- */
+
+static void test_lenient(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"lenient-fields", "true",
+                                          "vllm-metrics", "true", NULL};
+#define ODD "{\"prompt\":\"a\",\"max_tokens\":2,\"novelty\":{\"x\":1}}"
+    need(NULL);
+    assert_int_equal(status("POST", "/v1/completions", NULL, ODD), 400);
+    assert_true(web_metric(port, "vllm:num_requests_running") == -1);
+    stop(NULL);
+    need(options);
+    assert_int_equal(status("POST", "/v1/completions", NULL, ODD), 200);
+    assert_int_equal(status("POST", "/tokenize", NULL, ODD), 200);
+    /* what is known is still checked */
+    assert_int_equal(status("POST", "/v1/completions", NULL,
+                            "{\"prompt\":\"a\",\"temperature\":-1}"),
+                     400);
+    assert_true(web_metric(port, "vllm:num_requests_running") == 0);
+    assert_true(web_metric(port, "vllm:generation_tokens_total") == 2);
+    assert_true(web_metric(port, "vllm:request_generation_tokens_sum") == 2);
+}
+
 /* ---- queue ------------------------------------------------------------- */
 
 #define LONG_ASK                                                   \
-    "{\"prompt\":\"Once\",\"max_tokens\":900,\"ignore_eos\":true," \
+    "{\"prompt\":\"Once\",\"max_tokens\":300,\"ignore_eos\":true," \
     "\"temperature\":0}"
 
 static int send_long(void)
@@ -184,7 +254,7 @@ static void test_per_key(void **state)
     int fd = web_connect(port);
     char text[512];
     snprintf(text, sizeof text,
-             "POST /v1/completions HTTP/1.1\r\nHost: a\r\n" KEY(
+             "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n" KEY(
                  "annskey123") "Content-Length: %zu\r\n\r\n" LONG_ASK,
              strlen(LONG_ASK));
     web_sends(fd, text);
@@ -247,7 +317,7 @@ static void test_sockets(void **state)
     const char *const options[] = {"unix-socket", plain, "admin-socket", admin,
                                    NULL};
     need(options);
-#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
     web_reply r = ask_unix(plain, GET("/v1/models"));
     assert_int_equal(r.status, 200);
     web_free(&r);
@@ -265,14 +335,14 @@ static void test_sockets(void **state)
     r = ask_unix(admin, GET("/v1/models"));
     assert_int_equal(r.status, 404);
     web_free(&r);
-    r = ask_unix(admin, "POST /admin/log-level HTTP/1.1\r\nHost: a\r\n"
+    r = ask_unix(admin, "POST /admin/log-level HTTP/1.1\r\nHost: localhost\r\n"
                         "Content-Length: 11\r\n\r\n{\"level\":0}");
     assert_int_equal(r.status, 200);
     web_free(&r);
     /* draining: what runs ends in peace, nothing new begins */
     int fd = send_long();
     assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
-    r = ask_unix(admin, "POST /admin/drain HTTP/1.1\r\nHost: a\r\n"
+    r = ask_unix(admin, "POST /admin/drain HTTP/1.1\r\nHost: localhost\r\n"
                         "Content-Length: 0\r\n\r\n");
     assert_int_equal(r.status, 200);
     web_free(&r);
@@ -284,12 +354,65 @@ static void test_sockets(void **state)
     web_free(&r);
     r = web_read(fd, 60);
     assert_int_equal(r.status, 200);
-    assert_int_equal(web_int(&r, "usage.completion_tokens"), 900);
+    assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
     web_free(&r);
     close(fd);
     assert_true(qn_server_wait_idle(srv, 5));
     stop(NULL);
     assert_int_not_equal(stat(admin, &st), 0);
+}
+
+static web_reply post_admin(const char *path, const char *body)
+{
+    char text[4400];
+    snprintf(text, sizeof text,
+             "POST /admin/%s HTTP/1.1\r\nHost: localhost\r\n"
+             "Content-Length: %zu\r\n\r\n%s",
+             path, strlen(body), body);
+    return ask_unix(file("a2", NULL), text);
+}
+
+/* A model goes and comes back, and another one comes, while the server stays;
+ * what runs meanwhile ends in peace. */
+static void test_load(void **state)
+{
+    (void)state;
+    const char *const options[] = {"admin-socket", file("a2", NULL), NULL};
+    need(options);
+    int fd = send_long();
+    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    web_reply r = post_admin("unload", "");
+    assert_int_equal(r.status, 200);
+    assert_true(json_is_false(web_at(&r, "loaded")));
+    web_free(&r);
+    r = web_read(fd, 20);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
+    web_free(&r);
+    close(fd);
+    assert_int_equal(status("GET", "/ready", NULL, NULL), 503);
+    assert_int_equal(status("GET", "/health", NULL, NULL), 200);
+    assert_int_equal(status("POST", "/v1/completions", NULL, SHORT_ASK), 503);
+    assert_int_equal(status("POST", "/tokenize", NULL, "{\"prompt\":\"a\"}"),
+                     503);
+    r = web_ask(port, "GET", "/v1/models", NULL, NULL);
+    assert_int_equal(json_array_size(web_at(&r, "data")), 0);
+    web_free(&r);
+    r = post_admin("load", "{\"model\":\"/no/such/model\"}");
+    assert_int_equal(r.status, 400);
+    web_free(&r);
+    assert_int_equal(status("GET", "/ready", NULL, NULL), 503);
+    char body[4200];
+    snprintf(body, sizeof body, "{\"model\":\"%s\"}", web_model());
+    for (int i = 0; i < 2; i++) { /* the second one in place of the first */
+        r = post_admin("load", body);
+        assert_int_equal(r.status, 200);
+        assert_true(json_is_true(web_at(&r, "loaded")));
+        web_free(&r);
+        assert_int_equal(status("GET", "/ready", NULL, NULL), 200);
+        assert_int_equal(status("POST", "/v1/completions", NULL, SHORT_ASK),
+                         200);
+    }
 }
 
 /* Ending with requests in every phase leaves nothing hanging. */
@@ -410,10 +533,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_keys, stop),
         cmocka_unit_test_teardown(test_origins, stop),
+        cmocka_unit_test_teardown(test_rebinding, stop),
+        cmocka_unit_test_teardown(test_lenient, stop),
         cmocka_unit_test_teardown(test_queue, stop),
         cmocka_unit_test_teardown(test_per_key, stop),
         cmocka_unit_test_teardown(test_request_timeout, stop),
         cmocka_unit_test_teardown(test_sockets, stop),
+        cmocka_unit_test_teardown(test_load, stop),
         cmocka_unit_test_teardown(test_stop_under_load, stop),
         cmocka_unit_test_teardown(test_tls, stop),
     };

@@ -474,7 +474,7 @@ static void test_keep_alive_and_chunked(void **state)
     need_server();
     int fd = web_connect(port);
     for (int i = 0; i < 3; i++) {
-        web_sends(fd, "POST /tokenize HTTP/1.1\r\nHost: a\r\n"
+        web_sends(fd, "POST /tokenize HTTP/1.1\r\nHost: localhost\r\n"
                       "Transfer-Encoding: chunked\r\n\r\n"
                       "8\r\n{\"prompt\r\n7\r\n\":\"ab\"}\r\n0\r\n\r\n");
         web_reply r = web_read(fd, 20);

@@ -47,6 +47,39 @@ grep -q '"total_output_tokens": 160,' "$dir/result" ||
     fail "the access log does not have them all"
 grep -q '"prompt"' "$dir/access" && fail "the access log has prompts"
 
+# a trace, ten times as fast; its fourth row asks for more than fits
+cat >"$dir/trace.csv" <<'ROWS'
+TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:15:46.6805900,37,4
+2023-11-16 18:15:47.6805900,39,10
+2023-11-16 18:15:48.2,87,5
+2023-11-16 18:15:48.3,9000,5
+ROWS
+"$quern" bench serve --url "$url" --trace "$dir/trace.csv" --trace-speed 10 \
+    --output-format json >"$dir/result"
+grep -q '"completed": 3, "failed": 1,.*"failed_status": 1,' "$dir/result" ||
+    fail "trace: $(cat "$dir/result")"
+grep -q '"total_input_tokens": 163, "total_output_tokens": 19,' \
+    "$dir/result" || fail "trace: $(cat "$dir/result")"
+"$quern" bench serve --url "$url" --trace "$dir/trace.csv" --trace-speed 100 \
+    --max-model-len 256 | grep -q '^Successful requests: *4$' ||
+    fail "trace: not cut to the model's length"
+
+# an open loop whose clients leave; the server goes on
+"$quern" bench serve --url "$url" --num-prompts 20 --request-rate 100 \
+    --random-output-len 500 --abort-part 1 --abort-within 0.01 \
+    --output-format json >"$dir/result"
+grep -q '"failed": 0,.*"aborted": 20,' "$dir/result" ||
+    fail "clients that leave: $(cat "$dir/result")"
+"$quern" bench serve --url http://127.0.0.1:1 --num-prompts 2 \
+    >"$dir/result" 2>&1 && fail "no server, and yet no error"
+grep -q 'no connection: *2$' "$dir/result" || fail "$(cat "$dir/result")"
+
+# SIGHUP reads keys again (there are none) and the server stays
+kill -HUP $server
+"$quern" bench serve --url "$url" --num-prompts 1 >/dev/null
+grep -q '"message":"reloaded"' "$dir/log" || fail "SIGHUP: $(cat "$dir/log")"
+
 kill -TERM $server
 wait $server || fail "SIGTERM: exit status $?"
 trap 'rm -rf "$dir"' EXIT

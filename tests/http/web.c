@@ -38,6 +38,12 @@ static void set_all(qn_settings *set, const char *const *o)
 qn_server *web_server_with(const qn_engine_params *engine,
                            const char *const *options)
 {
+    return web_server_of(web_model(), engine, options);
+}
+
+qn_server *web_server_of(const char *path, const qn_engine_params *engine,
+                         const char *const *options)
+{
     static const char *const base[] = {"port",      "0", "access-log", "none",
                                        "log-level", "0", NULL};
     qn_settings set;
@@ -45,7 +51,7 @@ qn_server *web_server_with(const qn_engine_params *engine,
     qn_server *srv = NULL;
     qn_model *model = NULL;
     qn_model_params mp = {.n_threads = 2};
-    if (qn_model_open(&model, web_model(), &mp, &err) < 0)
+    if (qn_model_open(&model, path, &mp, &err) < 0)
         fail_msg("model: %s", err.msg);
     qn_settings_init(&set);
     set_all(&set, base);

@@ -17,6 +17,8 @@
 qn_server *web_server(const char *const *options);
 qn_server *web_server_with(const qn_engine_params *engine,
                            const char *const *options);
+qn_server *web_server_of(const char *model, const qn_engine_params *engine,
+                         const char *const *options);
 /* No model, no test: called by web_server, and by those that start their own
  * program. */
 const char *web_model(void);

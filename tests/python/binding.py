@@ -71,7 +71,7 @@ class Layout(unittest.TestCase):
 
     def test_constants(self):
         names = ["EINVAL", "EIO", "EFORMAT", "ENOENT", "ENOMEM", "EUNSUP",
-                 "ELIMIT", "ECANCEL", "EINTERNAL"]
+                 "ELIMIT", "ECANCEL", "EINTERNAL", "EBUSY"]
         kinds = ["QN_FINISH_STOP", "QN_FINISH_LENGTH", "QN_FINISH_CANCEL",
                  "QN_FINISH_ERROR", "QN_KV_AUTO", "QN_KV_F32", "QN_KV_F16",
                  "QN_KV_BF16"]
@@ -251,6 +251,19 @@ class BuiltIn(unittest.TestCase):
         pieces = self.model.chat(messages, stream=True, temperature=0,
                                  max_new_tokens=8)
         self.assertEqual("".join(e.text for e in pieces), answer.text)
+
+    def test_formats(self):
+        schema = {"properties": {"n": {"type": "integer", "minimum": 1,
+                                       "maximum": 9}}, "required": ["n"]}
+        out = self.model.generate("One", schema=schema, max_new_tokens=99)
+        self.assertEqual(out.finish, "stop")
+        self.assertIn(json.loads(out.text)["n"], range(1, 10))
+        out = self.model.generate("One", format="json_object",
+                                  max_new_tokens=5)
+        self.assertTrue(out.text.lstrip().startswith("{"))
+        with self.assertRaises(quern.Error) as caught:
+            self.model.generate("One", schema={"pattern": "a"})
+        self.assertEqual(caught.exception.code, quern.EUNSUP)
 
     def test_tokenizer_alone(self):
         with quern.Model(BUILTIN, weights=False) as m:

@@ -1,0 +1,146 @@
+/* gen_tools.c - see gen_tools.h. */
+#include "server/gen_tools.h"
+
+#include "base/mem.h"
+#include "server/server_int.h"
+
+#include <stdlib.h>
+
+#define NAME "quern_probe"
+#define CALL(args)                                                       \
+    "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\","    \
+    "\"content\":\"\",\"tool_calls\":[{\"id\":\"call00001\","            \
+    "\"type\":\"function\",\"function\":{\"name\":\"" NAME               \
+    "\",\"arguments\":" args "}}]},{\"role\":\"tool\",\"tool_call_id\":" \
+    "\"call00001\",\"name\":\"f\",\"content\":\"b\"}]"
+#define TOOLS                                                               \
+    "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":" \
+    "\"d\",\"parameters\":{\"type\":\"object\",\"properties\":{\"key\":{"   \
+    "\"type\":\"string\",\"description\":\"d\"}},\"required\":[\"key\"]}}}]"
+#define MAX_AFTER 40
+
+/* Where a template does not tell: as the format is written by most. */
+static void usual_shape(qn_call_shape *s)
+{
+    static const struct {
+        const char *before, *after;
+    } usual[QN_TOOLCALL_N] = {
+        [QN_TOOLCALL_HERMES] = {"<tool_call>\n{\"name\": \"",
+                                "\", \"arguments\":"},
+        [QN_TOOLCALL_MISTRAL] = {"[TOOL_CALLS][{\"name\": \"",
+                                 "\", \"arguments\":"},
+        [QN_TOOLCALL_LLAMA3] = {"{\"name\": \"", "\", \"parameters\":"},
+        [QN_TOOLCALL_APRIEL] = {"<tool_calls>[{\"name\": \"",
+                                "\", \"arguments\":"},
+    };
+    if (!usual[s->kind].before)
+        return;
+    s->before = qn_xstrdup(usual[s->kind].before);
+    s->after = qn_xstrdup(usual[s->kind].after);
+}
+
+/* What stands between the name and the arguments: up to a brace or the end of
+ * the line; spaces at the end are the model's to write. */
+static size_t length_after(const char *p)
+{
+    size_t n = 0;
+    while (n < MAX_AFTER && p[n] && p[n] != '{')
+        if (p[n++] == '\n')
+            return n;
+    while (n > 0 && p[n - 1] == ' ')
+        n--;
+    return n;
+}
+
+static void look_at(qn_call_shape *s, const char *text)
+{
+    const char *call = NULL;
+    s->kind = qn_toolcall_detect(text, NAME, &call);
+    if (s->kind == QN_TOOLCALL_NONE) {
+        /* it does not render calls, but may tell the model of them */
+        if (strstr(text, "<tool_call>"))
+            s->kind = QN_TOOLCALL_HERMES;
+        usual_shape(s);
+        return;
+    }
+    const char *name = strstr(call, NAME), *after = name + strlen(NAME);
+    s->before = qn_xstrndup(call, (size_t)(name - call));
+    s->after = qn_xstrndup(after, length_after(after));
+}
+
+int qn_call_shape_find(qn_call_shape *s, const qn_model *model,
+                       const char *parser, qn_err *err)
+{
+    static const char *const talks[] = {CALL("{\"key\":\"v\"}"),
+                                        CALL("\"{\\\"key\\\": \\\"v\\\"}\"")};
+    *s = (qn_call_shape){0};
+    bool any = !parser || strcmp(parser, "auto") == 0;
+    qn_toolcall_kind wanted = QN_TOOLCALL_NONE;
+    if (!any && !qn_toolcall_kind_of(parser, &wanted))
+        return qn_fail(err, QN_EINVAL,
+                       "tool-call-parser: there is no \"%.40s\"; see --help",
+                       parser);
+    for (size_t i = 0; i < QN_COUNTOF(talks) && s->kind == QN_TOOLCALL_NONE;
+         i++) {
+        char *text = NULL;
+        size_t n;
+        if (qn_chat_render(model, talks[i], TOOLS, false, NULL, &text, &n,
+                           NULL) == 0)
+            look_at(s, text);
+        qn_free(text);
+    }
+    if (!any && s->kind != wanted) {
+        qn_call_shape_deinit(s);
+        s->kind = wanted;
+        usual_shape(s);
+    }
+    return 0;
+}
+
+void qn_call_shape_deinit(qn_call_shape *s)
+{
+    free(s->before);
+    free(s->after);
+    *s = (qn_call_shape){0};
+}
+
+/* ---- requests ---------------------------------------------------------- */
+
+int qn_gen_tools_prepare(qn_gen *g, qn_str *text, qn_err *err)
+{
+    const qn_call_shape *s = &g->call->srv->call_shape;
+    if (!g->f.tools)
+        return 0;
+    g->tools = json_incref(g->f.tools);
+    /* marks of calls are special tokens in many vocabularies */
+    if (s->kind != QN_TOOLCALL_NONE && s->kind != QN_TOOLCALL_LLAMA3)
+        g->f.rp.skip_special = false;
+    if (g->f.tool_choice != QN_TOOLS_REQUIRED)
+        return 0;
+    if (!s->before) {
+        g->f.param = "tool_choice";
+        return qn_fail(err, QN_EUNSUP,
+                       "tool_choice: this model's chat template does not show "
+                       "how it writes calls, so none can be demanded; use "
+                       "\"auto\" (or start the server with "
+                       "--tool-call-parser)");
+    }
+    qn_str forced = {0};
+    qn_str_adds(&forced, s->before);
+    if (g->f.tool_name) {
+        qn_str_adds(&forced, g->f.tool_name);
+        qn_str_adds(&forced, s->after);
+    }
+    qn_str_add(text, forced.p, forced.n);
+    g->forced = qn_str_take(&forced, &(size_t){0});
+    return 0;
+}
+
+void qn_gen_tools_begin(qn_gen *g)
+{
+    if (!g->tools)
+        return;
+    for (int i = 0; i < g->n_choices; i++)
+        g->choices[i].parser = qn_toolcall_new(g->call->srv->call_shape.kind,
+                                               g->tools);
+}

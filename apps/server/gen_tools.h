@@ -1,0 +1,26 @@
+/* gen_tools.h - tools of chats: how this model writes calls, and answers that
+ * begin with one because the request demands it. */
+#ifndef QN_SERVER_GEN_TOOLS_H
+#define QN_SERVER_GEN_TOOLS_H
+
+#include "server/gen.h"
+
+/* How calls look: {before}NAME{after}{"key": ..}. */
+typedef struct qn_call_shape {
+    qn_toolcall_kind kind;
+    char *before, *after; /* owned */
+} qn_call_shape;
+
+/* `parser`: --tool-call-parser. With "auto" the model's chat template renders
+ * a conversation that has a call, and what it writes tells. */
+int qn_call_shape_find(qn_call_shape *s, const qn_model *model,
+                       const char *parser, qn_err *err);
+void qn_call_shape_deinit(qn_call_shape *s);
+
+/* Worker: what the tools mean for the request; `text` is the rendered prompt,
+ * which grows by the beginning of a call that is demanded. */
+int qn_gen_tools_prepare(qn_gen *g, qn_str *text, qn_err *err);
+/* Its choices get their parsers. */
+void qn_gen_tools_begin(qn_gen *g);
+
+#endif

@@ -1,0 +1,118 @@
+// sidebar.js - the list of conversations.
+import {$, el, iconButton} from './dom.js';
+import {t, when} from './i18n.js';
+import * as store from './store.js';
+
+// actions: open(conv), rename(conv, title), remove(conv), save(conv, format)
+export class Sidebar {
+  constructor(actions) {
+    this.actions = actions;
+    this.list = $('conversations');
+    this.openMenu = null;
+    document.addEventListener('click', e => {
+      if (this.openMenu && !this.openMenu.contains(e.target))
+        this.closeMenu();
+    });
+    this.list.addEventListener('keydown', e => this.keys(e));
+  }
+
+  keys(e) {
+    if (e.key === 'Escape' && this.openMenu) {
+      e.stopPropagation();
+      this.closeMenu(true);
+      return;
+    }
+    const step = {ArrowDown: 1, ArrowUp: -1}[e.key];
+    if (!step || e.altKey)
+      return;
+    const group = this.openMenu?.contains(e.target)
+      ? [...this.openMenu.querySelectorAll('.menu button')]
+      : [...this.list.querySelectorAll('.open')];
+    const next = group[group.indexOf(document.activeElement) + step];
+    if (next) {
+      e.preventDefault();
+      next.focus();
+    }
+  }
+
+  closeMenu(focus) {
+    const row = this.openMenu;
+    this.openMenu = null;
+    row?.querySelector('.menu')?.remove();
+    const button = row?.querySelector('.more');
+    button?.setAttribute('aria-expanded', 'false');
+    if (focus)
+      button?.focus();
+  }
+
+  toggleMenu(row, conv) {
+    const open = this.openMenu !== row;
+    this.closeMenu();
+    if (!open)
+      return;
+    const item = (what, run) => el('button', {
+      type: 'button', role: 'menuitem', onclick: e => {
+        e.stopPropagation();
+        this.closeMenu();
+        run();
+      }}, t(what));
+    row.append(el('div', {class: 'menu', role: 'menu'},
+      item('rename', () => this.rename(row, conv)),
+      item('saveMarkdown', () => this.actions.save(conv, 'md')),
+      item('saveJson', () => this.actions.save(conv, 'json')),
+      item('delete', () => this.actions.remove(conv))));
+    row.querySelector('.more').setAttribute('aria-expanded', 'true');
+    row.querySelector('.menu button').focus();
+    this.openMenu = row;
+  }
+
+  rename(row, conv) {
+    const box = el('input', {class: 'rename', value: conv.title,
+                             'aria-label': t('rename'), maxlength: 200});
+    let over = false;
+    const done = keep => {
+      if (over)
+        return;
+      over = true;
+      if (keep && box.value.trim())
+        this.actions.rename(conv, box.value.trim());
+      this.draw(this.current);
+      this.list.querySelector('[aria-current]')?.focus();
+    };
+    box.addEventListener('keydown', e => {
+      if (e.key === 'Enter' && !e.isComposing)
+        done(true);
+      if (e.key === 'Escape') {
+        e.stopPropagation();
+        done(false);
+      }
+    });
+    box.addEventListener('blur', () => done(true));
+    row.querySelector('.open').replaceWith(box);
+    box.select();
+  }
+
+  row(conv) {
+    const here = conv === this.current;
+    const row = el('li', {class: here ? 'here' : null},
+      el('button', {type: 'button', class: 'open',
+                    'aria-current': here ? 'true' : null,
+                    onclick: () => this.actions.open(conv)},
+         el('span', {class: 'title'}, conv.title || t('untitled')),
+         el('span', {class: 'time'}, when(conv.updated))));
+    row.append(iconButton('more', t('more'), e => {
+      e.stopPropagation();
+      this.toggleMenu(row, conv);
+    }, {class: 'ghost more', 'aria-haspopup': 'menu',
+        'aria-expanded': 'false'}));
+    return row;
+  }
+
+  draw(current) {
+    this.current = current;
+    this.openMenu = null;
+    const convs = store.list();
+    this.list.replaceChildren(...convs.map(c => this.row(c)));
+    $('no-conversations').hidden = convs.length > 0;
+  }
+}

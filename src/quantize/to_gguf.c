@@ -1,0 +1,343 @@
+/* to_gguf.c - method gguf: the file and what is told of it.
+ *
+ * Tensor by tensor; of a tensor some pieces of rows at a time, as many as keep
+ * all threads busy: read as f32, encoded, written in order. What a piece holds
+ * depends on the tensor alone, so the file does not depend on the threads. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "quantize/gguf_out.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum {
+    PIECE_ELEMS = 1 << 17,
+    PIECES = 4 /* per thread, in one go */
+};
+
+/* ---- rows ---------------------------------------------------------------- */
+
+static int carried_rows(const qn_gq *g, const qn_gq_tensor *t, int64_t row,
+                        int64_t n, float *dst, qn_err *err)
+{
+    const qn_tensor *src = qn_ckpt_find(g->ck, t->source);
+    const qn_dtype_row *d = qn_dtype_get(src->dtype);
+    size_t rb = (size_t)(t->n_cols / d->block_elems) * (size_t)d->block_bytes;
+    void *raw = qn_alloc((size_t)n, rb);
+    if (!raw)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory for %lld rows",
+                       t->name, (long long)n);
+    int rc = qn_ckpt_read(g->ck, src, (uint64_t)row * rb, raw, (size_t)n * rb,
+                          err);
+    if (rc == QN_OK)
+        rc = qn_dtype_decode(src->dtype, raw, dst, (size_t)(n * t->n_cols),
+                             err);
+    qn_free(raw);
+    return rc;
+}
+
+int qn_gq_rows(const qn_gq *g, const qn_gq_tensor *t, int64_t row, int64_t n,
+               float *dst, qn_err *err)
+{
+    if (!g->e)
+        return carried_rows(g, t, row, n, dst, err);
+    return qn_gguf_export_rows(g->e, (size_t)(t - g->t.v), row, n, dst, err);
+}
+
+/* ---- pieces -------------------------------------------------------------- */
+
+typedef struct encode_job {
+    const qn_gq *g;
+    const qn_gq_tensor *t;
+    qn_pool *pool;
+    int64_t row0, n_row, step; /* of this go */
+    size_t row_bytes;
+    const float *whole; /* all rows, where they are read at once */
+    uint8_t *out;
+    pthread_mutex_t lock;
+    int rc;
+    qn_err *err;
+} encode_job;
+
+static void encode_fail(encode_job *j, int rc, const qn_err *e)
+{
+    pthread_mutex_lock(&j->lock);
+    if (j->rc == QN_OK && j->err)
+        *j->err = *e;
+    if (j->rc == QN_OK)
+        j->rc = rc;
+    pthread_mutex_unlock(&j->lock);
+}
+
+static int encode_rows(const encode_job *j, int64_t row, int64_t n, float *buf,
+                       qn_err *err)
+{
+    const qn_gq_tensor *t = j->t;
+    const float *x = buf;
+    if (j->whole)
+        x = j->whole + row * t->n_cols;
+    else
+        QN_TRY(qn_gq_rows(j->g, t, row, n, buf, err));
+    uint8_t *out = j->out + (size_t)(row - j->row0) * j->row_bytes;
+    return qn_dtype_encode(t->dtype, x, out, (size_t)(n * t->n_cols), err);
+}
+
+static void encode_thread(void *arg, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    encode_job *j = arg;
+    qn_err e = {0};
+    float *buf = j->whole
+                     ? NULL
+                     : qn_alloc((size_t)(j->step * j->t->n_cols), sizeof *buf);
+    int rc = QN_OK;
+    if (!buf && !j->whole)
+        rc = qn_fail(&e, QN_ENOMEM, "tensor %s: no memory for %lld rows",
+                     j->t->name, (long long)j->step);
+    while (rc == QN_OK) {
+        int64_t at = qn_pool_next(j->pool) * j->step;
+        if (at >= j->n_row)
+            break;
+        rc = encode_rows(j, j->row0 + at, QN_MIN(j->step, j->n_row - at), buf,
+                         &e);
+    }
+    if (rc < 0)
+        encode_fail(j, rc, &e);
+    qn_free(buf);
+}
+
+static int read_whole(encode_job *j, float **whole, qn_err *err)
+{
+    const qn_gq_tensor *t = j->t;
+    *whole = NULL;
+    if (!t->whole)
+        return QN_OK;
+    *whole = qn_alloc((size_t)(t->n_rows * t->n_cols), sizeof **whole);
+    if (!*whole)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", t->name);
+    j->whole = *whole;
+    return qn_gq_rows(j->g, t, 0, t->n_rows, *whole, err);
+}
+
+static int write_encoded(encode_job *j, qn_gguf_writer *w, qn_err *err)
+{
+    const qn_gq_tensor *t = j->t;
+    int64_t go = j->step * qn_pool_n_threads(j->pool) * PIECES;
+    go = QN_MIN(go, t->n_rows);
+    j->out = qn_alloc((size_t)go, j->row_bytes);
+    if (!j->out)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", t->name);
+    for (j->row0 = 0; j->row0 < t->n_rows; j->row0 += go) {
+        j->n_row = QN_MIN(go, t->n_rows - j->row0);
+        qn_pool_run(j->pool, encode_thread, j);
+        QN_TRY(j->rc);
+        QN_TRY(qn_gguf_data(w, j->out, (size_t)j->n_row * j->row_bytes, err));
+    }
+    return QN_OK;
+}
+
+static int write_one(const qn_gq *g, const qn_gq_tensor *t, qn_gguf_writer *w,
+                     qn_pool *pool, qn_err *err)
+{
+    encode_job j = {.g = g, .t = t, .pool = pool, .err = err};
+    float *whole;
+    j.row_bytes = (size_t)(t->n_bytes / (uint64_t)QN_MAX(t->n_rows, 1));
+    j.step = QN_MAX(PIECE_ELEMS / QN_MAX(t->n_cols, 1), 1);
+    j.step = QN_MIN(j.step, t->n_rows);
+    pthread_mutex_init(&j.lock, NULL);
+    int rc = read_whole(&j, &whole, err);
+    if (rc == QN_OK)
+        rc = write_encoded(&j, w, err);
+    pthread_mutex_destroy(&j.lock);
+    qn_free(whole);
+    qn_free(j.out);
+    return rc;
+}
+
+/* Bytes that stay what they are. */
+static int write_same(const qn_gq *g, const qn_gq_tensor *t, qn_gguf_writer *w,
+                      qn_err *err)
+{
+    const qn_tensor *src = qn_ckpt_find(g->ck, t->source);
+    size_t piece = (size_t)4 << 20;
+    void *buf = qn_xmalloc(piece);
+    int rc = QN_OK;
+    for (uint64_t at = 0; at < src->n_bytes && rc == QN_OK; at += piece) {
+        size_t n = (size_t)QN_MIN(src->n_bytes - at, piece);
+        rc = qn_ckpt_read(g->ck, src, at, buf, n, err);
+        if (rc == QN_OK)
+            rc = qn_gguf_data(w, buf, n, err);
+    }
+    qn_free(buf);
+    return rc;
+}
+
+/* ---- the file ------------------------------------------------------------ */
+
+/* The source's pairs, but for those that this file has its own of. */
+static int carry_meta(const qn_ckpt *ck, qn_gguf_writer *w, qn_err *err)
+{
+    static const char *const own[] = {"general.file_type",
+                                      "general.quantization_version",
+                                      "general.alignment",
+                                      "split.no",
+                                      "split.count",
+                                      "split.tensors.count"};
+    for (size_t i = 0; i < qn_ckpt_gguf_n_kv(ck); i++) {
+        const qn_gguf_kv *kv = qn_ckpt_gguf_kv_at(ck, i);
+        bool skip = false;
+        for (size_t k = 0; k < QN_COUNTOF(own); k++)
+            skip = skip || qn_view_eqs(kv->key, own[k]);
+        if (!skip)
+            QN_TRY(qn_gguf_put_kv(w, kv, err));
+    }
+    return QN_OK;
+}
+
+/* A checkpoint without any is taken as it is: it computes with ids. */
+static bool has_tokenizer(const qn_ckpt *ck)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model",
+                                        "vocab.json", "tokenizer_config.json"};
+    for (size_t i = 0; i < QN_COUNTOF(names); i++) {
+        char *text;
+        size_t n;
+        int rc = qn_ckpt_side_file(ck, names[i], &text, &n, NULL);
+        if (rc == QN_OK)
+            qn_free(text);
+        if (rc != QN_ENOENT)
+            return true;
+    }
+    return false;
+}
+
+static int put_meta(const qn_gq *g, qn_gguf_writer *w, int file_type,
+                    qn_err *err)
+{
+    if (g->e) {
+        QN_TRY(qn_gguf_export_meta(g->e, w, err));
+        if (has_tokenizer(g->ck))
+            QN_TRY(qn_gguf_export_tokenizer(g->e, w, err));
+    } else {
+        QN_TRY(carry_meta(g->ck, w, err));
+    }
+    QN_TRY(qn_gguf_put_u32(w, "general.quantization_version", 2, err));
+    return qn_gguf_put_u32(w, "general.file_type", (uint32_t)file_type, err);
+}
+
+static int put_tensors(const qn_gq *g, qn_gguf_writer *w, qn_pool *pool,
+                       qn_gq_done_fn done, void *user, qn_err *err)
+{
+    for (size_t i = 0; i < g->t.n; i++) {
+        const qn_gq_tensor *t = &g->t.v[i];
+        QN_TRY(qn_gguf_declare(w, t->name, t->dtype, t->n_dims, t->shape, err));
+    }
+    for (size_t i = 0; i < g->t.n; i++) {
+        const qn_gq_tensor *t = &g->t.v[i];
+        const qn_dtype_row *d = qn_dtype_get(t->stored);
+        QN_TRY(!g->e && t->dtype == t->stored ? write_same(g, t, w, err)
+                                              : write_one(g, t, w, pool, err));
+        QN_TRY(done(user, (uint64_t)(t->n_rows * t->n_cols / d->block_elems) *
+                              (uint64_t)d->block_bytes));
+    }
+    return QN_OK;
+}
+
+int qn_gq_write(const qn_gq *g, const char *path, int file_type, qn_pool *pool,
+                qn_gq_done_fn done, void *user, qn_err *err)
+{
+    qn_gguf_writer *w = NULL;
+    int rc = qn_gguf_writer_new(&w, path, err);
+    if (rc == QN_OK)
+        rc = put_meta(g, w, file_type, err);
+    if (rc == QN_OK)
+        rc = put_tensors(g, w, pool, done, user, err);
+    if (rc == QN_OK)
+        rc = qn_gguf_writer_finish(w, err);
+    qn_gguf_writer_free(w);
+    return rc;
+}
+
+/* ---- the run ------------------------------------------------------------- */
+
+typedef struct count_ctx {
+    const qn_gguf_job *job;
+    uint64_t done;
+    qn_err *err;
+} count_ctx;
+
+static int count_done(void *user, uint64_t n)
+{
+    count_ctx *c = user;
+    const qn_optimize_params *p = c->job->p;
+    c->done += n;
+    if (!p->progress ||
+        p->progress(p->progress_user, c->done, c->job->report->source_bytes))
+        return QN_OK;
+    return qn_fail(c->err, QN_ECANCEL, "quantizing was interrupted");
+}
+
+/* How many tensors, weights and bytes there are of each format. */
+static json_t *formats(const qn_gq *g)
+{
+    json_t *o = json_object();
+    for (int d = 0; d < QN_DTYPE_N; d++) {
+        json_int_t n = 0, elems = 0, bytes = 0;
+        for (size_t i = 0; i < g->t.n; i++) {
+            const qn_gq_tensor *t = &g->t.v[i];
+            if (t->dtype != (qn_dtype)d)
+                continue;
+            n++;
+            elems += t->n_rows * t->n_cols;
+            bytes += (json_int_t)t->n_bytes;
+        }
+        if (n)
+            json_object_set_new(o, qn_dtype_get((qn_dtype)d)->name,
+                                json_pack("{s:I, s:I, s:I}", "tensors", n,
+                                          "weights", elems, "bytes", bytes));
+    }
+    return o;
+}
+
+static int write_meta(const qn_gguf_job *job, const qn_gq *g,
+                      const qn_gguf_kind *kind, qn_err *err)
+{
+    job->report->seconds = qn_ms_since(job->t0) * 1e-3;
+    json_t *options = json_pack("{s:s, s:o}", "quant_type", kind->name,
+                                "formats", formats(g));
+    json_t *meta = qn_metadata(job->p, job->ck, options, job->report, NULL,
+                               job->pool);
+    int rc = qn_outdir_json(job->out, "metadata.json", meta, err);
+    json_decref(meta);
+    return rc;
+}
+
+static int gguf_run(const qn_gguf_job *job, qn_gq *g, qn_err *err)
+{
+    const qn_gguf_kind *kind;
+    count_ctx c = {.job = job, .err = err};
+    QN_TRY(qn_gguf_kind_pick(job->p, &kind, err));
+    QN_TRY(qn_gq_open(g, job->ck, job->net, job->p, err));
+    QN_TRY(qn_gq_choose(g, job->p, kind, err));
+    qn_gq_report(g, job->report);
+    if (!job->report->n_matrices)
+        return qn_fail(err, QN_EUNSUP, "%s: no tensor is left to be quantized",
+                       qn_ckpt_path(job->ck));
+    char *path = qn_outdir_file(job->out, "model.gguf");
+    int rc = qn_gq_write(g, path, kind->file_type, job->pool, count_done, &c,
+                         err);
+    qn_free(path);
+    if (rc == QN_OK)
+        rc = write_meta(job, g, kind, err);
+    job->report->seconds = qn_ms_since(job->t0) * 1e-3;
+    return rc;
+}
+
+int qn_optimize_gguf(const qn_gguf_job *job, qn_err *err)
+{
+    qn_gq g = {0};
+    int rc = gguf_run(job, &g, err);
+    qn_gq_deinit(&g);
+    return rc;
+}

@@ -1,0 +1,23 @@
+/* judge.h - what a quantized checkpoint says, held against another. */
+#ifndef TEST_QUANTIZE_JUDGE_H
+#define TEST_QUANTIZE_JUDGE_H
+
+#include "testing.h"
+
+#include "model/model.h"
+
+/* Logits [n, n_vocab] of a sequence, computed exactly (f32 on the decoded
+ * weights); the caller frees. The test fails if the checkpoint does not open. */
+float *judge_logits(const char *path, const int32_t *tokens, int n,
+                    int *n_vocab);
+
+/* Mean over the rows of KL(base || other), in nats. */
+double judge_kl(const float *base, const float *other, int n, int n_vocab);
+
+/* Root of the mean square difference over that of `base`. */
+double judge_error(const float *base, const float *other, size_t n);
+
+/* A name in the scratch folder that nothing has yet; the caller frees. */
+char *judge_fresh(const char *what);
+
+#endif
