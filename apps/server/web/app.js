@@ -84,12 +84,18 @@ function drawButtons() {
   $('settings-note').textContent = settings.summary();
 }
 
+function drawTitle() {
+  const title = $('dash-view').hidden ? conv.title : t('dashboard');
+  document.title = title ? `${title} · quern` : 'quern';
+  $('heading').textContent = title || 'quern';
+}
+
 function draw(scroll) {
   thread.show(conv, scroll);
   sidebar.draw(conv);
   settings.showSystem(conv.system);
   $('welcome').hidden = conv.nodes.length > 0;
-  document.title = conv.title ? `${conv.title} · quern` : 'quern';
+  drawTitle();
   drawButtons();
   drawContext();
 }
@@ -216,6 +222,7 @@ function show(view) {
   if ((location.hash === '#dashboard') !== dash)
     history.pushState(null, '', dash ? '#dashboard' : location.pathname);
   dashboard.run(dash);
+  drawTitle();
 }
 
 const DRAWERS = {side: 'toggle-side', panel: 'toggle-panel'};
@@ -333,6 +340,7 @@ function drawWords() {
   sidebar.draw(conv);
   showServer($('server').dataset.state);
   drawButtons();
+  drawTitle();
   $('examples').replaceChildren(...[1, 2, 3, 4].map(i => el('button', {
     type: 'button', class: 'example', onclick: () => {
       $('prompt').value = t(`example${i}`);

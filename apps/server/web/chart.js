@@ -118,7 +118,8 @@ export function draw(chart, times, now, span, mark) {
   g.rect(box.x, 0, box.w, canvas.clientHeight);
   g.clip();
   let base = times.map(() => 0);
-  for (const s of chart.series) {
+  // Stacked from below; otherwise the first is drawn last, above the others.
+  for (const s of chart.stacked ? chart.series : [...chart.series].reverse()) {
     for (const run of runs(s.values, base, times, xOf, yOf))
       drawRun(g, run, style(s.colour), chart.stacked ? 0.35 : chart.fill);
     if (chart.stacked)

@@ -20,8 +20,11 @@ let modelName = '';
 export function start(handlers) {
   events = handlers;
   addEventListener('pagehide', () => {
-    for (const job of jobs.values())
-      store.save(job.conv);
+    for (const job of jobs.values()) {
+      job.left = true;
+      job.abort.abort();
+      finish(job, 'stopped');
+    }
   });
 }
 
@@ -152,6 +155,15 @@ async function run(job) {
   }
 }
 
+// What is kept of an answer; `state` unless it has one.
+function finish(job, state) {
+  cancelAnimationFrame(job.frame);
+  job.node.stats.total = performance.now() - job.t0;
+  if (job.node.state === 'running')
+    job.node.state = state;
+  store.save(job.conv);
+}
+
 async function generate(conv, parent) {
   const node = store.add(conv, parent, {
     role: 'assistant', content: '', state: 'running',
@@ -163,12 +175,10 @@ async function generate(conv, parent) {
   store.save(conv);
   events.changed(conv);
   await run(job);
-  cancelAnimationFrame(job.frame);
-  node.stats.total = performance.now() - job.t0;
-  if (node.state === 'running') // a stream that ended without a reason
-    node.state = 'done';
   jobs.delete(conv.id);
-  store.save(conv);
+  if (job.left)
+    return;
+  finish(job, 'done'); // also a stream that ended without a reason
   events.ended(conv, node);
 }
 

@@ -1,6 +1,6 @@
 // i18n.js - the page's words. A language is a file lang_XX.js with the same
 // keys as lang_en.js and a row in LANGUAGES. Elements of index.html name their
-// words in data-t (text), data-t-label (label and tooltip), data-t-hint
+// words in data-t (text), data-t-label (label; of buttons, tooltip), data-t-hint
 // (placeholder).
 import en from './lang_en.js';
 import zh from './lang_zh.js';
@@ -10,16 +10,18 @@ const KEY = 'quern.language';
 
 let lang = 'en';
 
+const known = name => Object.hasOwn(LANGUAGES, name);
+
 function first() {
   try {
     const kept = localStorage.getItem(KEY);
-    if (kept in LANGUAGES)
+    if (known(kept))
       return kept;
   } catch { /* no storage */ }
   const wanted = navigator.languages ?? [navigator.language];
   for (const tag of wanted) {
     const short = String(tag).slice(0, 2).toLowerCase();
-    if (short in LANGUAGES)
+    if (known(short))
       return short;
   }
   return 'en';
@@ -52,7 +54,8 @@ function translate() {
     e.textContent = t(e.dataset.t);
   for (const e of document.querySelectorAll('[data-t-label]')) {
     e.setAttribute('aria-label', t(e.dataset.tLabel));
-    e.title = t(e.dataset.tLabel);
+    if (e.matches('button, select'))
+      e.title = t(e.dataset.tLabel);
   }
   for (const e of document.querySelectorAll('[data-t-hint]'))
     e.placeholder = t(e.dataset.tHint);

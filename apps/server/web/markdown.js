@@ -717,7 +717,7 @@ export function render(container, source, sink, from = 0) {
   let same = true;
   blocks.forEach((block, k) => {
     const start = lines[block.from].at;
-    const end = lines[block.to]?.at ?? source.length;
+    const last = lines[block.to - 1], end = last.at + last.s.length;
     const key = `${start}:${block.type}:${source.slice(start, end)}`;
     same &&= before[k]?.key === key;
     after.push(same ? before[k] : {key, element: drawBlock(block, sink)});

@@ -1,0 +1,329 @@
+// What a person does in the chat, with the built-in model.
+import fs from 'node:fs';
+
+const STORY = 'Tell me a story about a mill.';
+const state = page => page.locator('.msg.assistant').last()
+  .getAttribute('class');
+
+async function metric({page}, name) {
+  const text = await page.evaluate(() => fetch('metrics').then(r => r.text()));
+  return Number(new RegExp(`^${name}\\{.*\\} (\\S+)$`, 'm').exec(text)[1]);
+}
+
+// A conversation as an export has it.
+const exported = content => JSON.stringify({
+  format: 'quern-conversations', version: 1, conversations: [{
+    id: 'abcdef012345', title: 'Kept', created: 1, updated: 2,
+    system: 'Be brief.', head: 'n2', nodes: [
+      {id: 'n1', parent: null, role: 'user', content: 'Hello', time: 1},
+      {id: 'n2', parent: 'n1', role: 'assistant', content, time: 2,
+       state: 'done', tokens: [[1, 'x', -0.1, [['y', -2]]]]}]}]});
+
+export const cases = [
+  ['an answer streams', {}, async t => {
+    const {page, assert} = t;
+    await page.waitForSelector('#server[data-state=connected]');
+    assert.equal(await page.textContent('#model'), 'quern-14m');
+    assert.equal(await page.evaluate(() => document.activeElement.id),
+                 'prompt');
+    await page.evaluate(() => {
+      window.lengths = new Set();
+      new MutationObserver(() => {
+        const e = document.querySelector('.msg.running .text');
+        if (e)
+          window.lengths.add(e.textContent.length);
+      }).observe(document.getElementById('messages'),
+                 {childList: true, subtree: true, characterData: true});
+    });
+    await t.say(page, STORY);
+    assert.ok(await page.evaluate(() => window.lengths.size) > 10,
+              'it came in pieces');
+    const [text] = await t.answers(page);
+    assert.match(text, /^Once upon a time/);
+    assert.match(await page.textContent('.stats'),
+                 /^\d+ tokens · [\d,.]+ tokens\/s · first after \d\.\d\d s$/);
+    assert.equal(await page.title(), `${STORY} · quern`);
+    assert.match(await page.textContent('#context'), /of 1,024 tokens/);
+    assert.match(await page.textContent('#live'), /Once upon a time/);
+    await t.shot(page, 'chat');
+  }],
+
+  ['an answer is stopped, and the server is told', {}, async t => {
+    const {page, assert} = t;
+    const before = await metric(t, 'quern_cancelled_total');
+    await page.fill('#prompt', STORY);
+    await page.press('#prompt', 'Enter');
+    await page.waitForFunction(() => document.querySelector(
+      '.msg.running .text')?.textContent.length > 30);
+    await page.keyboard.press('Escape');
+    await page.waitForFunction(() => !document.querySelector('.running'));
+    assert.match(await page.textContent('.stats'), /^stopped · /);
+    const [text] = await t.answers(page);
+    for (let i = 0; i < 50; i++) {
+      if (await metric(t, 'quern_cancelled_total') > before)
+        break;
+      await page.waitForTimeout(50);
+    }
+    assert.equal(await metric(t, 'quern_cancelled_total'), before + 1);
+    assert.deepEqual(await t.answers(page), [text]);
+    // and by the button
+    await page.keyboard.press('Alt+R');
+    await page.click('#stop');
+    await page.waitForFunction(() => !document.querySelector('.running'));
+    assert.equal(await page.isVisible('#send'), true);
+  }],
+
+  ['a reload changes nothing, also while an answer comes', {}, async t => {
+    const {page, assert} = t;
+    await t.say(page, 'What is 17 + 25?');
+    const before = await t.answers(page);
+    assert.deepEqual(before, ['17 + 25 = 42.']);
+    await page.reload();
+    assert.deepEqual(await t.answers(page), before);
+    await page.fill('#prompt', STORY);
+    await page.press('#prompt', 'Enter');
+    await page.waitForFunction(() => document.querySelector(
+      '.msg.running .text')?.textContent.length > 60);
+    await page.reload();
+    const after = await t.answers(page);
+    assert.equal(after.length, 2);
+    assert.match(after[1], /^Once upon a time/);
+    assert.match(await page.locator('.stats').last().textContent(),
+                 /^stopped/);
+  }],
+
+  ['messages are edited, answers made again, versions kept', {}, async t => {
+    const {page, assert} = t;
+    await t.say(page, 'What is 17 + 25?');
+    await page.keyboard.press('ArrowUp');
+    assert.equal(await page.inputValue('.edit textarea'), 'What is 17 + 25?');
+    await page.keyboard.press('Escape');
+    assert.equal(await page.locator('.edit').count(), 0);
+    await page.focus('#prompt');
+    await page.keyboard.press('ArrowUp');
+    await page.fill('.edit textarea', 'What is 2 + 3?');
+    await page.keyboard.press('Enter');
+    await t.ended(page, 1);
+    await page.waitForFunction(
+      () => document.querySelector('.msg.assistant .text').textContent
+        .includes('5'));
+    assert.equal(await page.textContent('.msg.user .versions span'), '2/2');
+    await page.click('.msg.user .versions button >> nth=0');
+    assert.deepEqual(await t.answers(page), ['17 + 25 = 42.']);
+    await page.click('.msg.assistant [data-act=redo]');
+    await t.ended(page, 1);
+    assert.equal(await page.textContent('.msg.assistant .versions span'),
+                 '2/2');
+    await page.click('.msg.assistant [data-act=edit]');
+    await page.fill('.edit textarea', 'Forty-**two**.');
+    await page.click('.edit .primary');
+    assert.deepEqual(await t.answers(page), ['Forty-two.']);
+    assert.equal(await page.textContent('.msg.assistant .versions span'),
+                 '3/3');
+    await page.reload();
+    assert.deepEqual(await t.answers(page), ['Forty-two.']);
+    // what was edited is what the model is told next
+    const asked = page.waitForRequest('**/v1/chat/completions');
+    await t.say(page, 'Thanks');
+    assert.deepEqual((await asked).postDataJSON().messages, [
+      {role: 'user', content: 'What is 17 + 25?'},
+      {role: 'assistant', content: 'Forty-**two**.'},
+      {role: 'user', content: 'Thanks'}]);
+  }],
+
+  ['settings reach the server and repeat an answer', {}, async t => {
+    const {page, assert} = t;
+    await page.keyboard.press('Alt+S');
+    await page.fill('#system', 'You are a miller.');
+    const values = {temperature: '1.3', top_p: '0.95', top_k: '50',
+                    min_p: '0.01', repetition_penalty: '1.05',
+                    max_tokens: '24', seed: '7'};
+    for (const [name, value] of Object.entries(values))
+      await page.fill(`#set-${name}`, value);
+    await page.fill('#set-top_p', '3'); // not taken
+    assert.equal(await page.getAttribute('#set-top_p', 'aria-invalid'),
+                 'true');
+    await page.click('#close-panel');
+    const asked = page.waitForRequest('**/v1/chat/completions');
+    await t.say(page, STORY);
+    const body = (await asked).postDataJSON();
+    assert.deepEqual(body.messages, [
+      {role: 'system', content: 'You are a miller.'},
+      {role: 'user', content: STORY}]);
+    for (const [name, value] of Object.entries(values))
+      assert.equal(body[name], Number(value), name);
+    assert.match(await page.textContent('.stats'), /^ended by the limit/);
+    await page.keyboard.press('Alt+R');
+    await t.ended(page, 1);
+    await page.waitForSelector('.msg.assistant .versions');
+    const second = await t.answers(page);
+    await page.click('.msg.assistant .versions button >> nth=0');
+    assert.deepEqual(await t.answers(page), second, 'same seed, same answer');
+    await page.reload();
+    await page.keyboard.press('Alt+S');
+    assert.equal(await page.inputValue('#set-seed'), '7');
+    assert.equal(await page.inputValue('#system'), 'You are a miller.');
+    await page.click('.field:has(#set-seed) .ghost');
+    const again = page.waitForRequest('**/v1/chat/completions');
+    await t.say(page, STORY);
+    assert.equal('seed' in (await again).postDataJSON(), false);
+  }],
+
+  ['probabilities of tokens under the pointer and the keys', {}, async t => {
+    const {page, assert} = t;
+    await t.say(page, 'What is a KV cache?');
+    const spans = await page.locator('.tok').allTextContents();
+    const [text] = await t.answers(page);
+    assert.equal(spans.join(''), text);
+    assert.ok(spans.length > 20);
+    await page.hover('.tok >> nth=3');
+    assert.equal(await page.isVisible('#probs'), true);
+    const rows = await page.locator('#probs tr').allInnerTexts();
+    const parts = rows.map(r => Number(/([\d.]+) %$/.exec(r)[1]));
+    assert.ok(rows.length >= 5 && rows.length <= 6, rows.join());
+    assert.ok(parts.reduce((a, b) => a + b) <= 101, parts.join());
+    assert.ok(parts.slice(0, 5).every((p, i) => i === 0 || p <= parts[i - 1]));
+    const chosen = await page.textContent('#probs .chosen .mono');
+    assert.equal(chosen.replace('·', ' '), spans[3]);
+    await page.hover('#prompt');
+    assert.equal(await page.isVisible('#probs'), false);
+    await page.keyboard.press('Alt+P');
+    for (let i = 0; i < 3; i++)
+      await page.keyboard.press('ArrowRight');
+    assert.equal(await page.textContent('.tok.at'), spans[2]);
+    assert.match(await page.textContent('#live'), /%\. /);
+    await t.shot(page, 'probabilities');
+    // without them, when the server does not give any
+    await page.route('**/v1/chat/completions', (route, request) =>
+      request.postDataJSON().logprobs ? route.fulfill({
+        status: 400, contentType: 'application/json', body: JSON.stringify({
+          error: {message: 'no', param: 'top_logprobs'}})})
+        : route.continue());
+    await t.say(page, 'What is 17 + 25?');
+    assert.equal((await t.answers(page))[1], '17 + 25 = 42.');
+    assert.equal(await page.isChecked('#probs-on'), false);
+    t.problems.length = 0; // the browser reports the 400
+  }],
+
+  ['conversations are listed, renamed, deleted and brought back', {},
+   async t => {
+    const {page, assert} = t;
+    await t.say(page, 'What is 2 + 3?');
+    await page.keyboard.press('Alt+N');
+    assert.equal(await page.isVisible('#welcome'), true);
+    await page.click('.example >> nth=2');
+    await t.ended(page, 1);
+    const titles = () => page.locator('.conversations .title')
+      .allTextContents();
+    assert.deepEqual(await titles(), ['What is 17 + 25?', 'What is 2 + 3?']);
+    await page.keyboard.press('Alt+ArrowDown');
+    assert.equal(await page.textContent('.msg.user .body'), 'What is 2 + 3?');
+    await page.click('.here .more');
+    await page.keyboard.press('Enter'); // the first of the menu: rename
+    await page.fill('.rename', 'Sums');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await titles(), ['What is 17 + 25?', 'Sums']);
+    await page.click('.here .more');
+    await page.click('.menu button >> nth=3');
+    assert.deepEqual(await titles(), ['What is 17 + 25?']);
+    await page.click('#toast .link');
+    assert.deepEqual((await titles()).sort(), ['Sums', 'What is 17 + 25?']);
+    // another tab
+    const other = await t.context.newPage();
+    await other.goto(t.url);
+    await other.click('.conversations .open >> nth=0');
+    await other.keyboard.press('Alt+N');
+    await t.say(other, 'What is 1 + 1?');
+    await page.waitForFunction(() => document.querySelectorAll(
+      '.conversations .title').length === 3);
+  }],
+
+  ['export and import', {}, async t => {
+    const {page, assert} = t;
+    await page.setInputFiles('#import-file', {
+      name: 'c.json', mimeType: 'application/json',
+      buffer: Buffer.from(exported('Hello **you**'))});
+    await page.click('.conversations .open');
+    assert.deepEqual(await t.answers(page), ['Hello you']);
+    const save = async click => {
+      const [file] = await Promise.all([page.waitForEvent('download'),
+                                        click()]);
+      return [file.suggestedFilename(),
+              fs.readFileSync(await file.path(), 'utf8')];
+    };
+    const [name, text] = await save(async () => {
+      await page.click('.here .more');
+      await page.click('.menu button >> nth=1');
+    });
+    assert.equal(name, 'Kept.md');
+    assert.equal(text, '# Kept\n\n> Be brief.\n\n## You\n\nHello\n\n' +
+                       '## Model\n\nHello **you**\n');
+    const [, json] = await save(() => page.click('#export'));
+    const file = JSON.parse(json);
+    assert.deepEqual(file, JSON.parse(exported('Hello **you**')));
+    for (const bad of ['{', '[]', '{"format":"x"}']) {
+      await page.setInputFiles('#import-file', {
+        name: 'c.json', mimeType: 'application/json',
+        buffer: Buffer.from(bad)});
+      await page.waitForFunction(() => document.getElementById('toast')
+        .textContent.startsWith('This file cannot'));
+      await page.evaluate(() => {
+        document.getElementById('toast').textContent = '';
+      });
+    }
+    assert.equal(await page.locator('.conversations li').count(), 1);
+  }],
+
+  ['a key is asked for and kept in the tab', {
+    at: 'locked', allow: /status of 401/}, async t => {
+    const {page, assert} = t;
+    await page.waitForSelector('#key-dialog[open]');
+    await page.fill('#key', 'wrong-key-1');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(
+      () => document.getElementById('key').value === '');
+    await page.waitForSelector('#key-dialog[open]');
+    await page.fill('#key', 'page-key-1');
+    await page.click('#key-dialog .primary');
+    await page.waitForSelector('#server[data-state=connected]');
+    await t.say(page, 'What is 17 + 25?');
+    assert.deepEqual(await t.answers(page), ['17 + 25 = 42.']);
+    await page.reload();
+    await page.waitForSelector('#server[data-state=connected]');
+    assert.equal(await page.evaluate(
+      () => JSON.stringify(localStorage).includes('page-key')), false);
+  }],
+
+  ['errors are said, and can be tried again', {
+    allow: /status of (503|400)|ERR_|Failed to load/}, async t => {
+    const {page, assert} = t;
+    const path = '**/v1/chat/completions';
+    await page.route(path, r => r.fulfill({
+      status: 503, headers: {'Retry-After': '4'},
+      contentType: 'application/json',
+      body: '{"error":{"message":"full","type":"overloaded_error"}}'}));
+    await t.say(page, 'What is 17 + 25?');
+    assert.match(await page.textContent('.error span'),
+                 /try again in 4 s\. \(full\)/);
+    await page.unroute(path);
+    await page.route(path, r => r.fulfill({
+      status: 200, contentType: 'text/event-stream',
+      body: 'data: {"choices":[{"delta":{"content":"half"}}]}\n\n'}));
+    await page.click('.msg .error .link');
+    await t.ended(page, 1);
+    assert.deepEqual(await t.answers(page), ['half']);
+    assert.equal(await page.textContent('.msg .error span'),
+                 'The server cannot be reached.');
+    await page.unroute(path);
+    await page.route(path, r => r.abort());
+    await page.click('.msg .error .link');
+    await t.ended(page, 1);
+    await page.unroute(path);
+    await page.click('.msg .error .link');
+    await t.ended(page, 1);
+    assert.deepEqual(await t.answers(page), ['17 + 25 = 42.']);
+    await t.say(page, 'word '.repeat(1500)); // more than the model takes
+    assert.match(await page.textContent('.msg .error span'),
+                 /context is 1024 tokens/);
+  }],
+];

@@ -1,0 +1,228 @@
+// How the page looks and moves: dashboard, themes, languages, phones, and what
+// axe-core says of its accessibility.
+import fs from 'node:fs';
+import {createRequire} from 'node:module';
+
+const axe = fs.readFileSync(
+  createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+async function accessible({page, assert}, where) {
+  await page.evaluate(axe);
+  const faults = await page.evaluate(async () => {
+    const r = await window.axe.run(document, {runOnly: [
+      'wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']});
+    return r.violations.map(v => `${v.id}: ${v.help}: ` +
+      v.nodes.slice(0, 3).map(n => n.html + n.failureSummary).join(' | '));
+  });
+  assert.deepEqual(faults, [], where);
+}
+
+const background = page => page.evaluate(
+  () => getComputedStyle(document.body).backgroundColor);
+const figure = (page, card, n = 0) => page.locator(
+  `[data-card=${card}] dd`).nth(n).textContent().then(parseFloat);
+
+// Requests of others while the dashboard is looked at.
+const load = page => page.evaluate(() => {
+  const ask = () => fetch('v1/completions', {
+    method: 'POST', headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify({prompt: 'Once upon a time in a mill there',
+                          max_tokens: 100, ignore_eos: true})})
+    .then(r => r.text());
+  window.load = Promise.all(Array.from({length: 8}, ask));
+});
+
+const ANSWER = `Two **ways**, with \`code\`:
+
+1. One
+2. Two, see [a page](https://a.example)
+
+\`\`\`python
+def mill(grain):  # grinds
+    return "flour" * 2
+\`\`\`
+
+| grain | flour |
+|-------|------:|
+| rye   | 12    |
+
+> Slowly does it.`;
+
+export const cases = [
+  ['the dashboard moves under load', {allow: /Canvas2D/}, async t => {
+    const {page, assert} = t;
+    await page.keyboard.press('Alt+B');
+    assert.equal(new URL(page.url()).hash, '#dashboard');
+    await page.waitForFunction(() => document.querySelector(
+      '[data-card=throughput] dd').textContent !== '–');
+    assert.equal(await figure(page, 'throughput'), 0);
+    const ink = () => page.evaluate(() => {
+      const c = document.querySelector('[data-card=throughput] canvas');
+      const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+      let n = 0;
+      for (let i = 0; i < d.length; i += 4)
+        n += d[i] > d[i + 2] + 60 && d[i + 3] > 30; // the warm colour
+      return n;
+    });
+    const before = await ink();
+    await load(page);
+    await page.waitForFunction(() => parseFloat(document.querySelector(
+      '[data-card=throughput] dd').textContent) > 0);
+    await page.waitForFunction(() => parseFloat(document.querySelector(
+      '[data-card=ttft] dd').textContent) > 0);
+    await page.evaluate(() => window.load);
+    assert.ok(await figure(page, 'itl') > 0);
+    assert.ok(await ink() > before + 20, 'the line is drawn');
+    const total = await page.locator('#totals dd').first().textContent();
+    assert.ok(Number(total.replace(/,/g, '')) >= 800, total);
+    assert.match(await page.getAttribute('[data-card=queue] canvas',
+                                         'aria-label'), /^Requests: running/);
+    await t.shot(page, 'dashboard');
+    // what is not looked at does not ask
+    await page.keyboard.press('Alt+B');
+    await page.waitForTimeout(100);
+    const n = t.requests.filter(r => r.endsWith('/metrics')).length;
+    await page.waitForTimeout(1300);
+    assert.equal(t.requests.filter(r => r.endsWith('/metrics')).length, n);
+    await page.goBack();
+    assert.equal(await page.isVisible('#dash-view'), true);
+  }],
+
+  ['light and dark', {}, async t => {
+    const {page, assert} = t;
+    await t.answerWith(page, [ANSWER]);
+    await t.say(page, 'How does a mill work?');
+    const light = await background(page);
+    await accessible(t, 'light');
+    await page.emulateMedia({colorScheme: 'dark'});
+    const dark = await background(page);
+    assert.notEqual(dark, light);
+    await accessible(t, 'dark');
+    await t.shot(page, 'dark');
+    await page.keyboard.press('Alt+T');
+    assert.equal(await background(page), light, 'light, whatever the system');
+    await page.emulateMedia({colorScheme: 'light'});
+    await page.click('#theme');
+    assert.equal(await background(page), dark);
+    await page.reload();
+    assert.equal(await background(page), dark, 'it is kept');
+    await page.click('#theme');
+    assert.equal(await background(page), light);
+  }],
+
+  ['English and Chinese', {}, async t => {
+    const {page, assert} = t;
+    await t.say(page, 'What is 17 + 25?');
+    await page.selectOption('#language', 'zh');
+    assert.equal(await page.getAttribute('html', 'lang'), 'zh-Hans');
+    assert.equal(await page.textContent('#new'), '新对话');
+    assert.match(await page.textContent('.stats'), /个 token/);
+    const left = await page.evaluate(async () => {
+      const [en, zh] = [await import('/web/lang_en.js'),
+                        await import('/web/lang_zh.js')];
+      const keys = o => Object.keys(o.default).sort().join();
+      const faults = keys(en) === keys(zh) ? [] : ['keys differ'];
+      for (const e of document.querySelectorAll(
+        '[data-t],[data-t-label],[data-t-hint]'))
+        for (const k of [e.dataset.t, e.dataset.tLabel, e.dataset.tHint])
+          if (k && !(k in en.default))
+            faults.push(k);
+      return faults;
+    });
+    assert.deepEqual(left, []);
+    assert.deepEqual(await t.answers(page), ['17 + 25 = 42.']);
+    await page.reload();
+    assert.equal(await page.textContent('#new'), '新对话');
+    await page.focus('#prompt'); // an input method's Enter does not send
+    await page.evaluate(() => document.getElementById('prompt').dispatchEvent(
+      new KeyboardEvent('keydown', {key: 'Enter', isComposing: true,
+                                    bubbles: true})));
+    assert.equal(await page.locator('.msg.user').count(), 1);
+    await page.keyboard.press('Alt+L');
+    assert.equal(await page.textContent('#new'), 'New chat');
+  }],
+
+  ['a browser that asks for Chinese gets it', {locale: 'zh-CN'}, async t => {
+    t.assert.equal(await t.page.textContent('#new'), '新对话');
+  }],
+
+  ['everything by keyboard', {}, async t => {
+    const {page, assert} = t;
+    await t.say(page, 'What is 17 + 25?');
+    await page.locator('#toggle-side').focus();
+    const seen = new Set();
+    for (let i = 0; i < 60; i++) {
+      const [id, name] = await page.evaluate(() => {
+        const e = document.activeElement;
+        return [e.id || e.dataset.act || e.className, e.ariaLabel ||
+                e.textContent || e.getAttribute('placeholder') || e.title];
+      });
+      assert.ok(name, `${id} has no name`);
+      seen.add(id);
+      await page.keyboard.press('Tab');
+    }
+    for (const id of ['tab-chat', 'tab-dash', 'language', 'theme', 'help',
+                      'toggle-panel', 'new', 'export', 'import', 'copy',
+                      'edit', 'redo', 'probs', 'prompt', 'send'])
+      assert.ok(seen.has(id), `Tab does not reach ${id}`);
+    assert.ok(!seen.has('set-seed'), 'what is closed is not reached');
+    await page.locator('#tab-chat').focus();
+    await page.keyboard.press('?');
+    assert.equal(await page.isVisible('#help-dialog'), true);
+    await accessible(t, 'help');
+    await t.shot(page, 'shortcuts');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('/');
+    assert.equal(await page.evaluate(() => document.activeElement.id),
+                 'prompt');
+    await page.keyboard.type('a');
+    await page.keyboard.press('Shift+Enter');
+    await page.keyboard.type('b');
+    assert.equal(await page.inputValue('#prompt'), 'a\nb');
+    await page.keyboard.press('Alt+S');
+    await accessible(t, 'settings');
+    await t.shot(page, 'settings');
+  }],
+
+  ['thoughts are put aside', {}, async t => {
+    const {page, assert} = t;
+    await t.answerWith(page, ['<think>', '\nIt is *easy*', '.</think>\n\n',
+                              'Yes.']);
+    await t.say(page, 'Well?');
+    assert.equal(await page.textContent('.thinking .text'), 'It is easy.');
+    assert.equal(await page.textContent('.body > .text'), 'Yes.');
+  }],
+
+  ['phone', {viewport: {width: 390, height: 844}, isMobile: true,
+             hasTouch: true, deviceScaleFactor: 2}, async t => {
+    const {page, assert} = t;
+    const fits = async where => assert.ok(await page.evaluate(
+      () => document.documentElement.scrollWidth <= innerWidth &&
+        document.querySelector('.main').scrollWidth <= innerWidth), where);
+    await page.waitForSelector('#server[data-state=connected]');
+    await fits('welcome');
+    await t.shot(page, 'phone-welcome');
+    await accessible(t, 'phone');
+    await t.answerWith(page, [ANSWER, `\n\n${'wide'.repeat(80)}`]);
+    await page.tap('.example >> nth=0');
+    await t.ended(page, 1);
+    await fits('answer');
+    await t.shot(page, 'phone');
+    await page.tap('#toggle-side');
+    await page.waitForTimeout(250);
+    assert.equal(await page.isVisible('#new'), true);
+    await t.shot(page, 'phone-side');
+    await page.tap('#shade', {position: {x: 370, y: 400}});
+    await page.waitForTimeout(250);
+    assert.equal(await page.isVisible('#new'), false);
+    await page.tap('#toggle-panel');
+    await page.waitForTimeout(250);
+    await fits('settings');
+    await page.tap('#close-panel');
+    await page.tap('#tab-dash');
+    await page.waitForTimeout(150);
+    await fits('dashboard');
+    await accessible(t, 'dashboard');
+    await t.shot(page, 'phone-dashboard');
+  }],
+];

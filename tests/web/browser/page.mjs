@@ -1,0 +1,105 @@
+// The page in a browser: node page.mjs BROWSER URL URL_WITH_KEY SHOTS
+// (ONLY=words in the environment: the cases whose names match).
+// One line per case; exit status 1 if any failed. A case that leaves an error
+// on the console, or that the Content-Security-Policy had to stop, has failed.
+import assert from 'node:assert/strict';
+import {chromium} from 'playwright-core';
+import {cases as chat} from './chat_cases.mjs';
+import {cases as hostile} from './hostile_cases.mjs';
+import {cases as look} from './look_cases.mjs';
+import {cases as markdown} from './markdown_cases.mjs';
+
+const [executablePath, url, locked, shots] = process.argv.slice(2);
+const only = process.env.ONLY ? new RegExp(process.env.ONLY) : null;
+const started = Date.now();
+const browser = await chromium.launch({
+  executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage']});
+
+// A browser of its own for each case; `problems` is what went wrong in it
+// beside what the case itself asserts.
+async function fresh(options = {}) {
+  const context = await browser.newContext({
+    locale: 'en-US', colorScheme: 'light', acceptDownloads: true,
+    viewport: {width: 1280, height: 800}, ...options});
+  const problems = [], requests = [];
+  context.setDefaultTimeout(15000);
+  await context.addInitScript(() => {
+    window.violations = [];
+    document.addEventListener('securitypolicyviolation', e => {
+      window.violations.push(`${e.violatedDirective} ${e.blockedURI} ` +
+                             `${e.sourceFile}:${e.lineNumber}`);
+      console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`);
+    });
+  });
+  const page = await context.newPage();
+  page.on('console', m => {
+    if (m.type() === 'error' || m.type() === 'warning')
+      problems.push(m.text());
+  });
+  page.on('pageerror', e => problems.push(e.stack));
+  page.on('dialog', d => {
+    problems.push(`dialog: ${d.message()}`);
+    d.dismiss();
+  });
+  page.on('request', r => requests.push(r.url()));
+  return {context, page, problems, requests};
+}
+
+const tools = {
+  url, locked, shots, fresh, assert,
+  shot: (page, name) => page.screenshot({path: `${shots}/${name}.png`}),
+  // Types and sends; resolves when the answer has ended.
+  async say(page, text) {
+    const n = await page.locator('.msg.assistant').count();
+    await page.fill('#prompt', text);
+    await page.press('#prompt', 'Enter');
+    await tools.ended(page, n + 1);
+  },
+  ended: (page, n) => page.waitForFunction(
+    k => document.querySelectorAll('.msg.assistant').length >= k &&
+      !document.querySelector('.msg.running'), n),
+  answers: page => page.locator('.msg.assistant .text').allInnerTexts(),
+  // The server says this, whatever it is asked: pieces of text, or of
+  // {text, logprob, top}.
+  async answerWith(page, pieces) {
+    const chunk = choice => `data: ${JSON.stringify({choices: [choice]})}\n\n`;
+    const body = pieces.map(p => chunk(typeof p === 'string'
+      ? {index: 0, delta: {content: p}, finish_reason: null}
+      : {index: 0, delta: {content: p.text}, finish_reason: null,
+         logprobs: {content: [{token: p.token ?? p.text, logprob: p.logprob,
+                               top_logprobs: p.top ?? []}]}}))
+      .join('') + chunk({index: 0, delta: {}, finish_reason: 'stop'}) +
+      'data: [DONE]\n\n';
+    await page.unroute('**/v1/chat/completions');
+    await page.route('**/v1/chat/completions', route => route.fulfill({
+      status: 200, contentType: 'text/event-stream; charset=utf-8', body}));
+  },
+};
+
+let failed = 0, passed = 0;
+for (const [name, options, run] of [...chat, ...markdown, ...hostile, ...look]) {
+  if (only && !only.test(name))
+    continue;
+  const t0 = Date.now();
+  const {allow, ...rest} = options;
+  const b = await fresh(rest);
+  try {
+    await b.page.goto(options.at === 'locked' ? locked : url);
+    await run({...tools, ...b});
+    const bad = b.problems.filter(p => !allow?.test(p));
+    assert.deepEqual(bad, [], 'errors on the console');
+    passed++;
+    console.log(`ok ${name} (${Date.now() - t0} ms)`);
+  } catch (e) {
+    failed++;
+    console.log(`FAILED ${name}: ${e.stack}\n  console: ` +
+                b.problems.join('\n  '));
+    await b.page.screenshot({path: `${shots}/failed-${failed}.png`})
+      .catch(() => {});
+  }
+  await b.context.close();
+}
+await browser.close();
+console.log(`in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed || (!only && passed < 20) ? 1 : 0);

@@ -1,0 +1,55 @@
+#!/bin/sh
+# The web page of the real program in a real browser: Debian's chromium, driven
+# by playwright-core (npm, pinned). Skipped with a message where one of them is
+# missing. Screenshots go to build/artifacts/web.
+set -eu
+
+skip() {
+    echo "skipped: $1"
+    exit 0
+}
+
+quern=$QUERN_BUILD_DIR/bin/quern
+model=${QUERN_DEFAULT_MODEL:-$QUERN_SOURCE_DIR/models/quern-14m.gguf}
+[ -x "$quern" ] || skip "the program is not built"
+[ -r "$model" ] || skip "the built-in model is not in models/"
+command -v node >/dev/null && command -v npm >/dev/null ||
+    skip "node and npm are not installed"
+browser=$(command -v chromium || command -v chromium-browser) ||
+    skip "chromium is not installed (apt-get install chromium)"
+
+# The packages stay in the build folder from one run to the next.
+dir=$QUERN_BUILD_DIR/web-page
+mkdir -p "$dir"
+cp "$QUERN_SOURCE_DIR/tests/web/browser/"* "$dir"
+cd "$dir"
+if ! cmp -s package.json installed.json; then
+    timeout 90 npm install --no-audit --no-fund --loglevel=error \
+        >npm.log 2>&1 || skip "npm cannot fetch playwright-core (npm.log)"
+    cp package.json installed.json
+fi
+shots=$QUERN_SOURCE_DIR/build/artifacts/web
+mkdir -p "$shots"
+
+open=
+locked=
+trap 'kill $open $locked 2>/dev/null || :' EXIT
+"$quern" serve --model "$model" --port 0 --served-model-name quern-14m \
+    --access-log none 2>open.log &
+open=$!
+QUERN_API_KEYS=test:page-key-1 "$quern" serve --model "$model" --port 0 \
+    --access-log none 2>locked.log &
+locked=$!
+
+# url <log>: waits for the line with the address.
+url() {
+    for _ in $(seq 200); do
+        sed -n 's/.* on \(http:[^ ]*\) .*/\1/p' "$1" | grep . && return
+        sleep 0.1
+    done
+    cat "$1" >&2
+    return 1
+}
+open_url=$(url open.log)
+locked_url=$(url locked.log)
+node page.mjs "$browser" "$open_url" "$locked_url" "$shots"
