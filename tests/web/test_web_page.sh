@@ -30,6 +30,7 @@ if ! cmp -s package.json installed.json; then
 fi
 shots=$QUERN_SOURCE_DIR/build/artifacts/web
 mkdir -p "$shots"
+rm -f "$shots"/*.png
 
 open=
 locked=

@@ -242,7 +242,7 @@ function toggleDrawer(name) {
     closeDrawers();
   setDrawer(name, open);
   if (open)
-    $(name).querySelector('button, textarea, input').focus();
+    $(name).querySelector('.new, textarea').focus();
 }
 
 function closeDrawers() {

@@ -118,13 +118,16 @@ export function draw(chart, times, now, span, mark) {
   g.rect(box.x, 0, box.w, canvas.clientHeight);
   g.clip();
   let base = times.map(() => 0);
-  // Stacked from below; otherwise the first is drawn last, above the others.
-  for (const s of chart.stacked ? chart.series : [...chart.series].reverse()) {
-    for (const run of runs(s.values, base, times, xOf, yOf))
-      drawRun(g, run, style(s.colour), chart.stacked ? 0.35 : chart.fill);
+  const layers = chart.series.map(s => {
+    const own = base;
     if (chart.stacked)
       base = base.map((b, i) => b + (s.values[i] ?? 0));
-  }
+    return {s, own};
+  });
+  // The first series is drawn last, above the others.
+  for (const {s, own} of layers.reverse())
+    for (const run of runs(s.values, own, times, xOf, yOf))
+      drawRun(g, run, style(s.colour), chart.stacked ? 0.35 : chart.fill);
   if (mark !== null) {
     g.strokeStyle = style('--faint');
     g.lineWidth = 1;

@@ -104,9 +104,10 @@ export class Dashboard {
     this.samples = []; // {time, sample}
     this.times = [];   // of the charts' values
     this.timer = 0;
+    this.turn = 0;     // of the question that may ask the next one
     this.mark = null;  // the time under the pointer
     this.cards = CARDS.map(makeCard);
-    $('cards').append(...this.cards.map(c => c.element));
+    $('cards').prepend(...this.cards.map(c => c.element));
     for (const c of this.cards) {
       c.canvas.addEventListener('pointermove', e => this.point(e));
       c.canvas.addEventListener('pointerleave', () => this.point(null));
@@ -122,28 +123,30 @@ export class Dashboard {
   run(shown) {
     this.shown = shown;
     clearTimeout(this.timer);
-    this.timer = 0;
+    this.turn++;
     if (shown && !document.hidden)
       this.poll();
   }
 
+  // One at a time: a slow answer is followed by the next question, not met by
+  // a queue of them.
   async poll() {
-    const turn = this.timer = setTimeout(() => this.poll(), EVERY);
+    const turn = ++this.turn, t0 = performance.now();
+    let again = true;
     try {
-      this.add(performance.now(), parse(await api.metrics()));
+      const text = await api.metrics();
+      this.add(performance.now(), parse(text));
       this.state('');
     } catch (e) {
-      if (e.status === 401) {
-        clearTimeout(turn);
-        if (await this.ask())
-          this.run(this.shown);
-        else
-          this.state('needsKey');
-        return;
-      }
-      this.state('unreachable');
+      this.state(e.status === 401 ? 'needsKey' : 'unreachable');
+      again = e.status !== 401 || await this.ask();
     }
+    if (turn !== this.turn)
+      return;
     this.draw();
+    const rest = Math.max(EVERY - (performance.now() - t0), EVERY / 5);
+    if (again)
+      this.timer = setTimeout(() => this.poll(), rest);
   }
 
   state(key) {

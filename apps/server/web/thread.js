@@ -139,7 +139,8 @@ class Message {
     if (state === 'stopped' || state === 'length')
       words.push(t(`state_${state}`));
     if (stats?.completion) {
-      words.push(t('nTokens', {n: number(stats.completion)}));
+      words.push(t(stats.completion === 1 ? 'oneToken' : 'nTokens',
+                   {n: number(stats.completion)}));
       const seconds = (stats.total - stats.first) / 1000;
       if (stats.completion > 1 && seconds > 0.02)
         words.push(t('rate', {n: number((stats.completion - 1) / seconds, 1)}));

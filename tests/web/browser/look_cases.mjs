@@ -23,14 +23,12 @@ const figure = (page, card, n = 0) => page.locator(
   `[data-card=${card}] dd`).nth(n).textContent().then(parseFloat);
 
 // Requests of others while the dashboard is looked at.
-const load = page => page.evaluate(() => {
-  const ask = () => fetch('v1/completions', {
+const load = url => Promise.all(Array.from({length: 4}, () => fetch(
+  `${url}/v1/completions`, {
     method: 'POST', headers: {'Content-Type': 'application/json'},
     body: JSON.stringify({prompt: 'Once upon a time in a mill there',
                           max_tokens: 100, ignore_eos: true})})
-    .then(r => r.text());
-  window.load = Promise.all(Array.from({length: 8}, ask));
-});
+  .then(r => r.json())));
 
 const ANSWER = `Two **ways**, with \`code\`:
 
@@ -65,16 +63,16 @@ export const cases = [
       return n;
     });
     const before = await ink();
-    await load(page);
+    const busy = load(t.url);
     await page.waitForFunction(() => parseFloat(document.querySelector(
       '[data-card=throughput] dd').textContent) > 0);
     await page.waitForFunction(() => parseFloat(document.querySelector(
       '[data-card=ttft] dd').textContent) > 0);
-    await page.evaluate(() => window.load);
+    await busy;
     assert.ok(await figure(page, 'itl') > 0);
     assert.ok(await ink() > before + 20, 'the line is drawn');
     const total = await page.locator('#totals dd').first().textContent();
-    assert.ok(Number(total.replace(/,/g, '')) >= 800, total);
+    assert.ok(Number(total.replace(/,/g, '')) >= 400, total);
     assert.match(await page.getAttribute('[data-card=queue] canvas',
                                          'aria-label'), /^Requests: running/);
     await t.shot(page, 'dashboard');
