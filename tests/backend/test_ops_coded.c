@@ -8,6 +8,7 @@
  * were chosen are no worse in all than those of top / 127. */
 #include "backend/ops.h"
 
+#include "tensor/block_codes.h"
 #include "tensor/half.h"
 
 typedef struct coded {
@@ -230,6 +231,83 @@ static void test_kinds(void **state)
     each_isa(kinds);
 }
 
+/* ---- block formats of files that become codes ---------------------------- */
+
+/* Row o: what of each weight and its offset there is to sum up, at most. */
+static void amplitudes(const wmat *w, int64_t o, float *a)
+{
+    const qn_block_codes *c = qn_block_codes_get(w->dtype);
+    const qn_dtype_row *row = qn_dtype_get(w->dtype);
+    const uint8_t *block = w->file + o * w->row_bytes;
+
+    for (int64_t k = 0; k < w->n_in; k += row->block_elems) {
+        uint8_t codes[QN_BLOCK_CODES_MAX];
+        float scales[16], offsets[16] = {0};
+        c->unpack(block, codes, scales, offsets);
+        block += row->block_bytes;
+        for (int i = 0; i < row->block_elems; i++) {
+            float offset = c->offsets ? fabsf(offsets[i / c->group]) : 0;
+            a[k + i] = fabsf(w->w[o * w->n_in + k + i]) + 2 * offset;
+        }
+    }
+}
+
+static void format_case(qn_isa isa, qn_dtype t, int n_row, bool exact)
+{
+    const qn_block_codes *c = qn_block_codes_get(t);
+    int n_in = qn_dtype_get(t)->block_elems * 3, n_out = 17 + rnd_int(20);
+    qn_backend *be = open_cpu(isa, 1, exact);
+    wmat w = wmat_new(be, t, n_out, n_in);
+    mat x = mat_new(n_row, n_in, 5, 1, 1), y = mat_new(n_row, n_out, 7, 1, 1);
+    qn_weight_codes as = {.group = c->group};
+    float *rounded = malloc((size_t)n_in * sizeof(float));
+    float *a = malloc((size_t)n_in * sizeof(float));
+
+    linear(be, w.q, &x, &y);
+    mat_check(&y, qn_dtype_get(t)->name);
+    for (int r = 0; r < n_row; r++) {
+        memcpy(rounded, mat_row(&x, r), (size_t)n_in * sizeof(float));
+        if (!exact)
+            round_x(&as, mat_row(&x, r), rounded, n_in);
+        for (int64_t o = 0; o < n_out; o++) {
+            double sum = 0, abs = 0;
+            amplitudes(&w, o, a);
+            for (int k = 0; k < n_in; k++) {
+                sum += (double)rounded[k] * (double)w.w[o * n_in + k];
+                abs += fabs((double)rounded[k]) * (double)a[k];
+            }
+            /* the book's unit, the product with it, and d times the sum of q
+             * are rounded, too */
+            check_at(qn_dtype_get(t)->name, r, o, mat_row(&y, r)[o], sum,
+                     qn_test_dot_bound((size_t)n_in + 8, EPS32, abs));
+        }
+    }
+    free(a);
+    free(rounded);
+    mat_free(&x);
+    mat_free(&y);
+    wmat_free(be, &w);
+    qn_backend_close(be);
+}
+
+static void formats(qn_isa isa)
+{
+    for (qn_dtype t = 0; t < QN_DTYPE_N; t++) {
+        if (!qn_block_codes_get(t) || !qn_dtype_get(t)->encode)
+            continue; /* nvfp4 is only read */
+        for (int n_row = 1; n_row < 14; n_row += 4) {
+            format_case(isa, t, n_row, true);
+            format_case(isa, t, n_row, false);
+        }
+    }
+}
+
+static void test_formats(void **state)
+{
+    (void)state;
+    each_isa(formats);
+}
+
 /* All 256 bytes of f8_e4m3, NaN among them. */
 static void bytes(qn_isa isa)
 {
@@ -279,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_formats),
         cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
