@@ -27,6 +27,7 @@ if ! cmp -s package.json installed.json; then
 fi
 
 log=$dir/server.log
+: >"$log"
 QUERN_API_KEYS=test:clients-key "$quern" serve --model "$model" --port 0 \
     --served-model-name quern-test --max-queue 8 --access-log none \
     --tool-call-parser hermes 2>"$log" &
