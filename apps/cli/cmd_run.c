@@ -383,11 +383,13 @@ static bool wants_json(const qn_args *a)
 
 static int check(qn_args *a, qn_err *err)
 {
+    static const char *const lp[] = {"logprobs", "prompt-logprobs"};
     bool json = wants_json(a);
     if (qn_args_given(a, "system") && !qn_args_flag(a, "chat"))
         return qn_usage(err, "--system needs --chat");
-    if (qn_args_given(a, "logprobs") && !json)
-        return qn_usage(err, "--logprobs needs --output-format json");
+    for (size_t i = 0; i < QN_COUNTOF(lp); i++)
+        if (qn_args_given(a, lp[i]) && !json)
+            return qn_usage(err, "--%s needs --output-format json", lp[i]);
     if (qn_args_flag(a, "echo") && json)
         return qn_usage(err, "--echo is for text; JSON has prompt_token_ids");
     return 0;

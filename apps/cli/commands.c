@@ -28,6 +28,7 @@ const qn_command *const qn_commands[] = {
     &qn_cmd_pull,
     &qn_cmd_info,
     &qn_cmd_optimize,
+    &qn_cmd_eval,
     &qn_cmd_synth,
     &qn_cmd_bench,
     &qn_cmd_bench_serve,

@@ -7,6 +7,7 @@
 extern const qn_command *const qn_commands[]; /* NULL ends */
 
 extern const qn_command qn_cmd_optimize;
+extern const qn_command qn_cmd_eval;
 extern const qn_command qn_cmd_run;
 extern const qn_command qn_cmd_serve;
 extern const qn_command qn_cmd_bench_serve;

@@ -9,10 +9,43 @@ qn_job *qn_job_new(void)
     return qn_xcalloc(1, sizeof(qn_job));
 }
 
+/* json has no infinities. */
+static json_t *logprob(float v)
+{
+    return isfinite(v) ? json_real((double)v) : json_null();
+}
+
+static json_t *logprobs_of(const qn_event *ev)
+{
+    json_t *o = json_object(), *top = json_array();
+    json_object_set_new(o, "id", json_integer(ev->id));
+    json_object_set_new(o, "logprob", logprob(ev->logprob));
+    for (size_t i = 0; i < ev->n_top; i++)
+        json_array_append_new(top,
+                              json_pack("{sIso}", "id",
+                                        (json_int_t)ev->top[i].id, "logprob",
+                                        logprob(ev->top[i].logprob)));
+    json_object_set_new(o, "top", top);
+    return o;
+}
+
+/* Of all tokens but the first, which nothing stands before. */
+static void take_prompt_logprobs(qn_job *job)
+{
+    qn_event ev;
+    if (qn_request_prompt_logprob(job->req, 1, &ev) == 0)
+        return;
+    job->prompt_logprobs = json_array();
+    for (size_t i = 1; qn_request_prompt_logprob(job->req, i, &ev); i++)
+        json_array_append_new(job->prompt_logprobs, logprobs_of(&ev));
+}
+
 static void end_request(qn_job *job)
 {
-    if (job->req)
+    if (job->req) {
         qn_request_get_stats(job->req, &job->stats);
+        take_prompt_logprobs(job);
+    }
     qn_request_free(job->req);
     job->req = NULL;
 }
@@ -29,6 +62,7 @@ void qn_job_free(qn_job *job)
     }
     free(job->out);
     qn_vec_deinit(&job->prompt);
+    json_decref(job->prompt_logprobs);
     json_decref(job->label);
     free(job);
 }
@@ -108,26 +142,6 @@ int qn_job_submit(qn_job *job, qn_engine *e, qn_request_params *p, qn_err *err)
     return 0;
 }
 
-/* json has no infinities. */
-static json_t *logprob(float v)
-{
-    return isfinite(v) ? json_real((double)v) : json_null();
-}
-
-static void add_logprobs(qn_completion *c, const qn_event *ev)
-{
-    json_t *o = json_object(), *top = json_array();
-    json_object_set_new(o, "id", json_integer(ev->id));
-    json_object_set_new(o, "logprob", logprob(ev->logprob));
-    for (size_t i = 0; i < ev->n_top; i++)
-        json_array_append_new(top,
-                              json_pack("{sIso}", "id",
-                                        (json_int_t)ev->top[i].id, "logprob",
-                                        logprob(ev->top[i].logprob)));
-    json_object_set_new(o, "top", top);
-    json_array_append_new(c->logprobs, o);
-}
-
 void qn_job_pump(qn_job *job, qn_job_text_fn text, void *user)
 {
     qn_event ev;
@@ -140,7 +154,7 @@ void qn_job_pump(qn_job *job, qn_job_text_fn text, void *user)
         if (ev.id >= 0)
             qn_vec_push(&c->ids, ev.id);
         if (ev.id >= 0 && c->logprobs)
-            add_logprobs(c, &ev);
+            json_array_append_new(c->logprobs, logprobs_of(&ev));
         qn_str_add(&c->text, ev.text, ev.text_len);
         if (text && ev.text_len)
             text(user, ev.index, ev.text, ev.text_len);
@@ -271,6 +285,8 @@ static json_t *result(const qn_job *job, int64_t index, int i)
                         json_string(qn_finish_name(c->finish)));
     if (c->logprobs)
         json_object_set(o, "logprobs", c->logprobs);
+    if (i == 0 && job->prompt_logprobs)
+        json_object_set(o, "prompt_logprobs", job->prompt_logprobs);
     if (job->chance)
         json_object_set_new(o, "seed", json_integer((json_int_t)job->seed));
     json_object_set_new(o, "timings", timings(&job->stats));

@@ -26,7 +26,8 @@ typedef struct qn_job {
     uint64_t seed;
     bool chance; /* the seed mattered */
     qn_request_stats stats;
-    json_t *label; /* handed through to the result, or NULL */
+    json_t *prompt_logprobs; /* array once it has ended, or NULL */
+    json_t *label;           /* handed through to the result, or NULL */
 } qn_job;
 
 /* Gets the text of completion `index` as it becomes certain. */

@@ -49,6 +49,10 @@ const qn_opt qn_engine_opts[] = {
      .help = "Tokens of prompts in a step while others write, who wait for "
              "them; 0: by what a step takes.",
      .def = "0", .also = "max-prefill-rows", .lo = 0, .hi = 65536},
+    {"speculate", 0, QN_OPT_INT, .arg = "N",
+     .help = "Guess up to N tokens ahead from what followed the same words "
+             "before; the same text in fewer steps. 0: not.",
+     .def = "0", .also = "num-speculative-tokens", .lo = 0, .hi = 64},
     {"overcommit", 0, QN_OPT_FLAG,
      .help = "Begin with a prompt before all of the cache that its answer may "
              "take is free; who came last may have to wait and is computed "
@@ -95,6 +99,8 @@ const qn_opt qn_output_opts[] = {
      .help =
          "Log probabilities of the chosen tokens and the K likeliest; in JSON.",
      .also = "n-probs top-logprobs", .lo = 0, .hi = 1024},
+    {"prompt-logprobs", 0, QN_OPT_INT, .arg = "K",
+     .help = "The same of the prompt's tokens.", .lo = 0, .hi = 1024},
     {"show-special", 0, QN_OPT_FLAG,
      .help = "Leave special tokens in the text."},
     {0},
@@ -237,6 +243,7 @@ void qn_engine_from_args(qn_engine_params *p, const qn_args *a)
         .max_seqs = (int)qn_args_int(a, "batch-size"),
         .max_batch = (int)qn_args_int(a, "chunk-size"),
         .max_prompt_rows = (int)qn_args_int(a, "max-prompt-rows"),
+        .speculate = (int)qn_args_int(a, "speculate"),
         .overcommit = qn_args_flag(a, "overcommit"),
     };
     for (size_t i = 0; i < QN_COUNTOF(kinds); i++)
@@ -375,6 +382,8 @@ static void set_output(qn_request_params *p, const qn_args *a)
     p->early_stopping = qn_args_flag(a, "early-stopping");
     if (qn_args_given(a, "logprobs"))
         p->n_logprobs = (int)qn_args_int(a, "logprobs");
+    if (qn_args_given(a, "prompt-logprobs"))
+        p->n_prompt_logprobs = (int)qn_args_int(a, "prompt-logprobs");
     p->skip_special = !qn_args_flag(a, "show-special");
 }
 

@@ -108,7 +108,12 @@ static const sentence on_fields[] = {
     {"prompt_logprobs", "Log probabilities of the prompt's tokens as well."},
     {"skip_special_tokens", "Leave special tokens out; default true."},
     {"return_token_ids", "Token ids beside the text."},
-    {"response_format", "object with a type: what the text has to be."},
+    {"response_format",
+     "object: {type: \"text\" | \"json_object\"}, or {type: \"json_schema\", "
+     "json_schema: {name, schema}}: the answer is that, whole, unless "
+     "max_tokens cuts it."},
+    {"guided_json", "object or string: a JSON schema, as vLLM has it."},
+    {"structured_outputs", "object: {json: schema} or {json_object: true}."},
     {"modalities", "list: [\"text\"]."},
     {"priority", "Lower is admitted earlier."},
     {"cache_salt", "string: only requests with the same one share cached "

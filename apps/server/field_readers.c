@@ -225,10 +225,12 @@ int qn_field_tools(const qn_field_reader *r, const json_t *v)
         const char *type = json_string_value(json_object_get(tool, "type"));
         const json_t *name = json_object_get(json_object_get(tool, "function"),
                                              "name");
-        if (!type || strcmp(type, "function") != 0 || !json_is_string(name))
+        const char *s = json_string_value(name);
+        if (!type || strcmp(type, "function") != 0 || !s || !*s ||
+            strlen(s) > 256 || strpbrk(s, "\"\\{}<>\n\r\t"))
             return qn_field_fail(r,
                                  "tools[%zu] must have type \"function\" and "
-                                 "a function with a name",
+                                 "a function with a plain name",
                                  i);
     }
     if (json_array_size(v) > 0)
@@ -277,17 +279,69 @@ int qn_field_side(const qn_field_reader *r, const json_t *v)
 
 /* ---- the answer -------------------------------------------------------- */
 
+/* A schema, as an object or its text. */
+static int read_schema(const qn_field_reader *r, const json_t *v)
+{
+    char *made = json_is_object(v) ? json_dumps(v, JSON_COMPACT) : NULL;
+    const char *text = made ? made : json_string_value(v);
+    if (!text)
+        return qn_field_fail(r, "the schema must be an object");
+    r->f->rp.format = QN_FORMAT_JSON_SCHEMA;
+    r->f->rp.n_schema = made ? strlen(made) : json_string_length(v);
+    r->f->rp.schema = qn_arena_strndup(&r->f->mem, text, r->f->rp.n_schema);
+    free(made);
+    return 0;
+}
+
 int qn_field_response_format(const qn_field_reader *r, const json_t *v)
 {
     const char *type = json_string_value(json_object_get(v, "type"));
+    const json_t *inner = json_object_get(v, "json_schema");
     if (!type)
         return qn_field_fail(r, "must be an object with a type");
     if (strcmp(type, "text") == 0)
         return 0;
-    return qn_field_fail(r,
-                         "type \"%.40s\" is not supported yet: there is no "
-                         "constrained decoding; use \"text\"",
-                         type);
+    if (strcmp(type, "json_object") == 0) {
+        r->f->rp.format = QN_FORMAT_JSON_OBJECT;
+        return 0;
+    }
+    if (strcmp(type, "json_schema") != 0)
+        return qn_field_fail(r,
+                             "there is no type \"%.40s\"; use text, "
+                             "json_object or json_schema",
+                             type);
+    if (!json_is_object(json_object_get(inner, "schema")))
+        return qn_field_fail(r, "json_schema.schema must be an object");
+    return read_schema(r, json_object_get(inner, "schema"));
+}
+
+int qn_field_guided_json(const qn_field_reader *r, const json_t *v)
+{
+    return read_schema(r, v);
+}
+
+/* vLLM's; only what is JSON. */
+int qn_field_structured(const qn_field_reader *r, const json_t *v)
+{
+    const char *name;
+    json_t *x;
+    if (!json_is_object(v))
+        return qn_field_fail(r, "must be an object");
+    json_object_foreach((json_t *)(uintptr_t)v, name, x)
+    {
+        if (json_is_null(x))
+            continue;
+        if (strcmp(name, "json") == 0)
+            QN_TRY(read_schema(r, x));
+        else if (strcmp(name, "json_object") == 0 && json_is_true(x))
+            r->f->rp.format = QN_FORMAT_JSON_OBJECT;
+        else
+            return qn_field_fail(r,
+                                 "%.40s is not supported; json and "
+                                 "json_object are",
+                                 name);
+    }
+    return 0;
 }
 
 int qn_field_modalities(const qn_field_reader *r, const json_t *v)

@@ -53,7 +53,7 @@ typedef struct qn_field {
         name, routes, kind, offset, low, high, NULL, NULL, NULL \
     }
 
-#define NO_CONSTRAINTS "constrained decoding is not there yet"
+#define NO_CONSTRAINTS "only JSON can be demanded: use response_format"
 #define INT_TOP 2147483647.0
 
 static const qn_field rows[] = {
@@ -117,6 +117,8 @@ static const qn_field rows[] = {
     ROW("skip_special_tokens", ALL, BOOL, OFF(rp.skip_special), 0, 0),
     ROW("return_token_ids", COMP | CHAT, BOOL, OFF(return_ids), 0, 0),
     FN_ROW("response_format", CHAT | COMP, qn_field_response_format),
+    FN_ROW("guided_json", CHAT | COMP, qn_field_guided_json),
+    FN_ROW("structured_outputs", CHAT | COMP, qn_field_structured),
     FN_ROW("modalities", CHAT, qn_field_modalities),
     /* where it stands in the queue, whose cache it uses */
     ROW("priority", ALL, INT, OFF(rp.priority), -1e6, 1e6),
@@ -152,11 +154,9 @@ static const qn_field rows[] = {
     ONLY_ROW("return_tokens_as_token_ids", COMP | CHAT, NULL,
              "use return_token_ids"),
     ONLY_ROW("min_keep", ALL, NULL, "there is no such sampler setting"),
-    ONLY_ROW("guided_json", COMP | CHAT, NULL, NO_CONSTRAINTS),
     ONLY_ROW("guided_regex", COMP | CHAT, NULL, NO_CONSTRAINTS),
     ONLY_ROW("guided_choice", COMP | CHAT, NULL, NO_CONSTRAINTS),
     ONLY_ROW("guided_grammar", COMP | CHAT, NULL, NO_CONSTRAINTS),
-    ONLY_ROW("structured_outputs", COMP | CHAT, NULL, NO_CONSTRAINTS),
 };
 
 /* ---- errors ------------------------------------------------------------ */
@@ -318,6 +318,11 @@ static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
                        "%lld log probabilities per token asked for; this "
                        "server allows %lld",
                        (long long)most, (long long)c->set->max_logprobs);
+    f->param = "prompt_logprobs";
+    if (f->prompt_logprobs >= 0 && f->stream)
+        return qn_fail(err, QN_EINVAL,
+                       "prompt_logprobs cannot be streamed: set stream to "
+                       "false");
     f->param = "stream_options";
     if (f->include_usage && !f->stream)
         return qn_fail(err, QN_EINVAL,

@@ -33,6 +33,8 @@ int qn_field_bad_words(const qn_field_reader *r, const json_t *v);
 int qn_field_dry_breakers(const qn_field_reader *r, const json_t *v);
 int qn_field_logit_bias(const qn_field_reader *r, const json_t *v);
 int qn_field_response_format(const qn_field_reader *r, const json_t *v);
+int qn_field_guided_json(const qn_field_reader *r, const json_t *v);
+int qn_field_structured(const qn_field_reader *r, const json_t *v);
 int qn_field_stream_options(const qn_field_reader *r, const json_t *v);
 int qn_field_logprobs(const qn_field_reader *r, const json_t *v);
 int qn_field_seed(const qn_field_reader *r, const json_t *v);

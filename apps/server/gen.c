@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define MAX_PROMPT_LOGPROBS (1 << 20)
+
 void qn_gen_fail(qn_call *call, const qn_fields *f, const qn_err *err)
 {
     int status = f && f->status ? f->status : 400;
@@ -234,6 +236,25 @@ static int ids_of_words(prep *p, const char *field, const char *const *words,
     return 0;
 }
 
+/* The answer has a line for each of them, whole in memory. */
+static int want_prompt_logprobs(prep *p)
+{
+    qn_fields *f = &p->g->f;
+    int64_t k = f->prompt_logprobs, n = 0;
+    if (f->echo && f->want_logprobs)
+        k = QN_MAX(k, f->logprobs);
+    for (int i = 0; i < p->g->n_prompts; i++)
+        n += (int64_t)p->g->prompts[i].n;
+    f->param = f->prompt_logprobs >= 0 ? "prompt_logprobs" : "echo";
+    if (n * (k + 1) > MAX_PROMPT_LOGPROBS)
+        return qn_fail(p->err, QN_ELIMIT,
+                       "%lld log probabilities of the prompt asked for; this "
+                       "server gives %d",
+                       (long long)(n * (k + 1)), MAX_PROMPT_LOGPROBS);
+    f->rp.n_prompt_logprobs = (int)k;
+    return 0;
+}
+
 static int set_params(prep *p)
 {
     qn_fields *f = &p->g->f;
@@ -259,11 +280,8 @@ static int set_params(prep *p)
         f->rp.n_logprobs = (int)QN_MAX(QN_MAX(f->logprobs, f->top_logprobs), 0);
     else if (g->n_per > g->n_shown)
         f->rp.n_logprobs = 0; /* to find the best */
-    if (f->prompt_logprobs >= 0 || (f->echo && f->want_logprobs)) {
-        f->param = f->echo ? "echo" : "prompt_logprobs";
-        return qn_fail(p->err, QN_EUNSUP,
-                       "log probabilities of the prompt are not supported yet");
-    }
+    if (f->prompt_logprobs >= 0 || (f->echo && f->want_logprobs))
+        QN_TRY(want_prompt_logprobs(p));
     uint64_t mix[2] = {g->call->tenant, f->rp.cache_salt};
     f->rp.tenant = (uint32_t)g->call->tenant;
     f->rp.cache_salt = qn_hash(mix, sizeof mix);
@@ -373,6 +391,7 @@ void qn_gen_free(qn_gen *g)
     }
     free(g->choices);
     free(g->forced);
+    free(g->loose);
     json_decref(g->tools);
     qn_fields_deinit(&g->f);
     free(g);

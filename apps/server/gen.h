@@ -67,6 +67,8 @@ typedef struct qn_gen {
     json_t *tools;                 /* a reference, or NULL */
     char *forced;                  /* beginning of a call that the prompt ends
                                       with, or NULL */
+    char *loose; /* schema instead of rp.schema where the engine does not
+                    support that, or NULL */
 
     /* engine thread */
     bool submitted, admitted, streaming, paused;

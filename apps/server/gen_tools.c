@@ -37,6 +37,7 @@ static void usual_shape(qn_call_shape *s)
         return;
     s->before = qn_xstrdup(usual[s->kind].before);
     s->after = qn_xstrdup(usual[s->kind].after);
+    s->json = true;
 }
 
 /* What stands between the name and the arguments: up to a brace or the end of
@@ -66,6 +67,8 @@ static void look_at(qn_call_shape *s, const char *text)
     const char *name = strstr(call, NAME), *after = name + strlen(NAME);
     s->before = qn_xstrndup(call, (size_t)(name - call));
     s->after = qn_xstrndup(after, length_after(after));
+    const char *args = after + strlen(s->after);
+    s->json = args[strspn(args, " ")] == '{';
 }
 
 int qn_call_shape_find(qn_call_shape *s, const qn_model *model,
@@ -106,6 +109,84 @@ void qn_call_shape_deinit(qn_call_shape *s)
 
 /* ---- requests ---------------------------------------------------------- */
 
+/* What the arguments have to be. `loose`: an object. */
+static json_t *args_schema(const json_t *tool, bool loose)
+{
+    json_t *s = json_object_get(json_object_get(tool, "function"),
+                                "parameters");
+    return !loose && json_is_object(s) ? json_incref(s)
+                                       : json_pack("{s:s}", "type", "object");
+}
+
+/* {"name": .., "arguments": ..} of any of the tools. */
+static json_t *call_schema(const json_t *tools, const char *key, bool loose)
+{
+    json_t *any = json_array();
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const json_t *tool = json_array_get(tools, i);
+        json_t *name = json_object_get(json_object_get(tool, "function"),
+                                       "name");
+        json_array_append_new(any,
+                              json_pack("{s:s,s:{s:{s:O},s:o},s:[s,s]}", "type",
+                                        "object", "properties", "name", "const",
+                                        name, key, args_schema(tool, loose),
+                                        "required", "name", key));
+    }
+    return json_pack("{s:o}", "anyOf", any);
+}
+
+/* The tool that has to be called when there is no choice, or NULL. */
+static const json_t *only_tool(const qn_gen *g)
+{
+    for (size_t i = 0; i < json_array_size(g->tools); i++) {
+        const json_t *tool = json_array_get(g->tools, i);
+        const char *name = json_string_value(
+            json_object_get(json_object_get(tool, "function"), "name"));
+        if (json_array_size(g->tools) == 1 ||
+            (g->f.tool_name && strcmp(name, g->f.tool_name) == 0))
+            return tool;
+    }
+    return NULL;
+}
+
+static void hold_to(qn_gen *g, json_t *strict, json_t *loose)
+{
+    char *text = json_dumps(strict, JSON_COMPACT);
+    g->f.rp.format = QN_FORMAT_JSON_SCHEMA;
+    g->f.rp.n_schema = strlen(text);
+    g->f.rp.schema = qn_arena_strndup(&g->f.mem, text, g->f.rp.n_schema);
+    g->loose = json_dumps(loose, JSON_COMPACT);
+    free(text);
+    json_decref(strict);
+    json_decref(loose);
+}
+
+/* With one tool the prompt ends before its arguments, with several before the
+ * object that names one. */
+static void demand(qn_gen *g, const qn_call_shape *s)
+{
+    const json_t *tool = only_tool(g);
+    const char *key = strstr(s->after, "parameters") ? "parameters"
+                                                     : "arguments";
+    const char *brace = s->json ? strrchr(s->before, '{') : NULL;
+    qn_str forced = {0};
+    if (tool) {
+        qn_str_adds(&forced, s->before);
+        qn_str_adds(&forced, json_string_value(json_object_get(
+                                 json_object_get(tool, "function"), "name")));
+        qn_str_adds(&forced, s->after);
+        if (s->json)
+            hold_to(g, args_schema(tool, false), args_schema(tool, true));
+    } else if (brace) {
+        qn_str_add(&forced, s->before, (size_t)(brace - s->before));
+        hold_to(g, call_schema(g->tools, key, false),
+                call_schema(g->tools, key, true));
+    } else {
+        qn_str_adds(&forced, s->before);
+    }
+    g->forced = qn_str_take(&forced, &(size_t){0});
+}
+
 int qn_gen_tools_prepare(qn_gen *g, qn_str *text, qn_err *err)
 {
     const qn_call_shape *s = &g->call->srv->call_shape;
@@ -125,14 +206,8 @@ int qn_gen_tools_prepare(qn_gen *g, qn_str *text, qn_err *err)
                        "\"auto\" (or start the server with "
                        "--tool-call-parser)");
     }
-    qn_str forced = {0};
-    qn_str_adds(&forced, s->before);
-    if (g->f.tool_name) {
-        qn_str_adds(&forced, g->f.tool_name);
-        qn_str_adds(&forced, s->after);
-    }
-    qn_str_add(text, forced.p, forced.n);
-    g->forced = qn_str_take(&forced, &(size_t){0});
+    demand(g, s);
+    qn_str_adds(text, g->forced);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 typedef struct qn_call_shape {
     qn_toolcall_kind kind;
     char *before, *after; /* owned */
+    bool json;            /* arguments are a JSON object */
 } qn_call_shape;
 
 /* `parser`: --tool-call-parser. With "auto" the model's chat template renders
@@ -18,7 +19,8 @@ int qn_call_shape_find(qn_call_shape *s, const qn_model *model,
 void qn_call_shape_deinit(qn_call_shape *s);
 
 /* Worker: what the tools mean for the request; `text` is the rendered prompt,
- * which grows by the beginning of a call that is demanded. */
+ * which grows by the beginning of a call that is demanded. What follows is held
+ * to the tool's schema, where calls are JSON. */
 int qn_gen_tools_prepare(qn_gen *g, qn_str *text, qn_err *err);
 /* Its choices get their parsers. */
 void qn_gen_tools_begin(qn_gen *g);

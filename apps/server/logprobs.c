@@ -64,29 +64,68 @@ static void add_top(const qn_gen *g, int32_t id, double logprob, qn_str *out)
     qn_str_deinit(&key);
 }
 
+/* {"text": logprob, ..} of the chosen token and the `most` likeliest. */
+static void add_tops(const qn_gen *g, const qn_event *ev, int64_t most,
+                     qn_str *out)
+{
+    qn_str top = {0};
+    add_top(g, ev->id, (double)ev->logprob, &top);
+    for (size_t i = 0; i < ev->n_top && (int64_t)i < most; i++)
+        add_top(g, ev->top[i].id, (double)ev->top[i].logprob, &top);
+    qn_str_addf(out, "{%s}", top.p);
+    qn_str_deinit(&top);
+}
+
 static void add_lists(const qn_gen *g, qn_choice *c, const qn_event *ev,
                       lists l)
 {
-    size_t n, before = 0;
-    if (g->f.echo)
-        before = qn_utf8_count(g->prompts[c->prompt].text,
-                               g->prompts[c->prompt].text_len);
+    size_t n;
     char *text = qn_gen_token_text(g, ev->id, &n);
     next(l.tokens);
     qn_jsonout_str(l.tokens, text, n);
     next(l.token_lps);
     qn_jsonout_real(l.token_lps, (double)ev->logprob);
     next(l.offsets);
-    qn_str_addf(l.offsets, "%zu", before + c->n_chars);
+    qn_str_addf(l.offsets, "%zu", c->n_chars);
     c->n_chars += qn_utf8_count(text, n);
     qn_free(text);
-    qn_str top = {0};
-    add_top(g, ev->id, (double)ev->logprob, &top);
-    for (size_t i = 0; i < ev->n_top; i++)
-        add_top(g, ev->top[i].id, (double)ev->top[i].logprob, &top);
     next(l.tops);
-    qn_str_addf(l.tops, "{%s}", top.p);
-    qn_str_deinit(&top);
+    add_tops(g, ev, INT64_MAX, l.tops);
+}
+
+/* A token of the prompt: `ev` NULL for the first, which nothing precedes. */
+static void echo_token(const qn_gen *g, int32_t id, const qn_event *ev,
+                       size_t offset, lists l)
+{
+    size_t n;
+    char *text = qn_gen_token_text(g, id, &n);
+    next(l.tokens);
+    qn_jsonout_str(l.tokens, text, n);
+    qn_free(text);
+    next(l.offsets);
+    qn_str_addf(l.offsets, "%zu", offset);
+    next(l.token_lps);
+    next(l.tops);
+    if (!ev) {
+        qn_str_adds(l.token_lps, "null");
+        qn_str_adds(l.tops, "null");
+        return;
+    }
+    qn_jsonout_real(l.token_lps, (double)ev->logprob);
+    add_tops(g, ev, g->f.logprobs, l.tops);
+}
+
+/* Where a token's text begins in the prompt, from byte `at` on; the position
+ * behind it. A token that adds nothing (BOS) or part of a character stays. */
+static size_t advance(const qn_gen *g, const qn_prompt *q, int32_t id,
+                      size_t at)
+{
+    size_t n;
+    char *text = qn_gen_token_text(g, id, &n);
+    size_t window = QN_MIN(q->text_len - at, n + 8);
+    const char *p = n ? memmem(q->text + at, window, text, n) : NULL;
+    qn_free(text);
+    return p ? (size_t)(p - q->text) + n : at;
 }
 
 static void put_lists(lists l, qn_str *out)
@@ -101,6 +140,74 @@ static void put_lists(lists l, qn_str *out)
         qn_str_add(out, each[i]->p ? each[i]->p : "", each[i]->n);
     }
     qn_str_adds(out, "]}");
+}
+
+/* ---- prompts ------------------------------------------------------------ */
+
+void qn_logprobs_echo(qn_gen *g, qn_choice *c)
+{
+    const qn_prompt *q = &g->prompts[c->prompt];
+    lists l = {&c->tokens, &c->token_lps, &c->tops, &c->offsets};
+    size_t at = 0, chars = 0;
+    for (size_t i = 0; i < q->n; i++) {
+        qn_event ev;
+        bool known = qn_request_prompt_logprob(q->req, i, &ev) > 0;
+        echo_token(g, q->ids[i], known ? &ev : NULL, chars, l);
+        size_t end = advance(g, q, q->ids[i], at);
+        chars += qn_utf8_count(q->text + at, end - at);
+        at = end;
+    }
+    c->n_chars = qn_utf8_count(q->text, q->text_len);
+}
+
+/* `rank` 0: it is not among the likeliest, and nobody counted. */
+static void add_ranked(const qn_gen *g, int32_t id, double logprob, size_t rank,
+                       qn_str *out)
+{
+    size_t n;
+    char *text = qn_gen_token_text(g, id, &n);
+    qn_str_addf(out, "\"%d\":{\"logprob\":", (int)id);
+    qn_jsonout_real(out, logprob);
+    if (rank)
+        qn_str_addf(out, ",\"rank\":%zu", rank);
+    else
+        qn_str_adds(out, ",\"rank\":null");
+    qn_str_adds(out, ",\"decoded_token\":");
+    qn_jsonout_str(out, text, n);
+    qn_str_addc(out, '}');
+    qn_free(text);
+}
+
+static void add_position(const qn_gen *g, const qn_event *ev, qn_str *out)
+{
+    size_t most = (size_t)g->f.prompt_logprobs, rank = 0;
+    for (size_t i = 0; i < ev->n_top && !rank; i++)
+        if (ev->top[i].id == ev->id)
+            rank = i + 1;
+    qn_str_addc(out, '{');
+    add_ranked(g, ev->id, (double)ev->logprob, rank, out);
+    for (size_t i = 0; i < ev->n_top && i < most; i++) {
+        if (ev->top[i].id == ev->id)
+            continue;
+        qn_str_addc(out, ',');
+        add_ranked(g, ev->top[i].id, (double)ev->top[i].logprob, i + 1, out);
+    }
+    qn_str_addc(out, '}');
+}
+
+void qn_logprobs_prompt(const qn_gen *g, const qn_prompt *q, qn_str *out)
+{
+    qn_str_addc(out, '[');
+    for (size_t i = 0; i < q->n; i++) {
+        qn_event ev;
+        if (i)
+            qn_str_addc(out, ',');
+        if (qn_request_prompt_logprob(q->req, i, &ev) > 0)
+            add_position(g, &ev, out);
+        else
+            qn_str_adds(out, "null");
+    }
+    qn_str_addc(out, ']');
 }
 
 /* ---- both -------------------------------------------------------------- */

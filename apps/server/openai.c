@@ -236,13 +236,35 @@ static void parse_forced(qn_gen *g, qn_choice *c, qn_str *out)
 
 /* ---- begin and end of a stream ----------------------------------------- */
 
+/* The prompt of a completion that echoes it; with log probabilities, when
+ * they are known: at the choice's first event. */
+static void stream_echo(qn_gen *g, qn_choice *c, qn_str *out)
+{
+    const qn_prompt *q = &g->prompts[c->prompt];
+    if (c->begun || !g->f.echo)
+        return;
+    c->begun = true;
+    if (!g->f.want_logprobs) {
+        add_chunk(g, c, q->text, q->text_len, NULL, QN_FINISH_NONE, out);
+        return;
+    }
+    qn_logprobs_echo(g, c);
+    choice_begin(g, c, out);
+    qn_str_adds(out, ",\"text\":");
+    qn_jsonout_str(out, q->text, q->text_len);
+    qn_str_adds(out, ",\"logprobs\":");
+    qn_logprobs_all(g, c, out);
+    add_finish(c, QN_FINISH_NONE, out);
+    qn_str_addc(out, '}');
+    chunk_end(g, out);
+}
+
 static void stream_begin(qn_gen *g, qn_str *out)
 {
     for (int i = 0; i < g->n_choices; i++) {
         qn_choice *c = &g->choices[i];
-        const qn_prompt *q = &g->prompts[c->prompt];
-        if (g->f.echo)
-            add_chunk(g, c, q->text, q->text_len, NULL, QN_FINISH_NONE, out);
+        if (!g->f.want_logprobs)
+            stream_echo(g, c, out);
         if (!is_chat(g))
             continue;
         chunk_begin(g, out);
@@ -290,10 +312,13 @@ static void keep(qn_gen *g, qn_choice *c, const qn_event *ev)
 static void event(qn_gen *g, qn_choice *c, const qn_event *ev, qn_str *out)
 {
     if (!g->f.stream) {
+        if (g->f.echo && g->f.want_logprobs && !c->begun)
+            qn_logprobs_echo(g, c);
         parse_forced(g, c, out);
         keep(g, c, ev);
         return;
     }
+    stream_echo(g, c, out);
     bool tells = ev->id >= 0 && (g->f.want_logprobs || g->f.return_ids);
     finding f = {g, c, ev, out};
     if (c->parser)
@@ -344,6 +369,10 @@ static void add_choice(qn_gen *g, int i, qn_str *out)
     else
         qn_str_adds(out, "null");
     add_finish(c, c->finish, out);
+    if (g->f.prompt_logprobs >= 0 && !is_chat(g)) {
+        qn_str_adds(out, ",\"prompt_logprobs\":");
+        qn_logprobs_prompt(g, q, out);
+    }
     if (g->f.return_ids)
         qn_str_addf(out, ",\"token_ids\":[%s]", c->ids.p ? c->ids.p : "");
     if (g->f.return_ids && !is_chat(g)) {
@@ -361,6 +390,10 @@ static void whole(qn_gen *g, qn_str *out)
         add_choice(g, i, out);
     qn_str_adds(out, "],\"usage\":");
     qn_gen_usage(g, out);
+    if (g->f.prompt_logprobs >= 0 && is_chat(g)) {
+        qn_str_adds(out, ",\"prompt_logprobs\":");
+        qn_logprobs_prompt(g, &g->prompts[0], out);
+    }
     if (g->f.return_ids && is_chat(g)) {
         qn_str_adds(out, ",\"prompt_token_ids\":");
         qn_jsonout_ids(out, g->prompts[0].ids, g->prompts[0].n);

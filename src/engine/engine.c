@@ -82,9 +82,27 @@ static int check_params(const qn_engine_params *p, qn_err *err)
         return qn_fail(err, QN_EINVAL,
                        "max_waiting is %d; use 0 (any number) or more",
                        p->max_waiting);
-    if (p->speculate)
-        return qn_fail(err, QN_EUNSUP, "speculate is not there yet: use 0");
+    if (p->speculate < 0 || p->speculate > QN_MAX_GUESS)
+        return qn_fail(err, QN_EINVAL, "speculate is %d; use 0 (not) to %d",
+                       p->speculate, QN_MAX_GUESS);
     return 0;
+}
+
+static bool ropes_by_length(const qn_engine *e)
+{
+    const qn_hparams *hp = qn_net_hparams(e->model->net);
+    for (int i = 0; i < hp->n_rope; i++)
+        if (qn_rope_by_length(&hp->rope[i]))
+            return true;
+    return false;
+}
+
+/* A guess that was wrong leaves nothing behind where keys and values alone
+ * carry over, and each row's own length, if any, is what its span says. */
+static bool can_guess(const qn_engine *e)
+{
+    return !e->has_state && !ropes_by_length(e) &&
+           qn_net_kv_valid_until(e->model->net) == 0;
 }
 
 /* Fills what the parameters and the model decide; allocates nothing. */
@@ -99,7 +117,12 @@ static void set_limits(qn_engine *e, const qn_model *model,
     e->max_seqs = p->max_seqs ? p->max_seqs : DEFAULT_SEQS;
     e->max_batch = QN_MAX(p->max_batch ? p->max_batch : DEFAULT_BATCH,
                           e->max_seqs);
-    e->max_out = QN_MAX(e->max_seqs, 16);
+    e->speculate = can_guess(e) ? p->speculate : 0;
+    /* guesses of a few sequences; with many they do not pay */
+    e->max_out = QN_MAX(e->max_seqs, 16) +
+                 e->speculate * QN_MIN(e->max_seqs, 8);
+    if (e->speculate)
+        e->max_batch = QN_MAX(e->max_batch, e->max_out);
     e->max_prompt_rows = p->max_prompt_rows;
     e->max_waiting = p->max_waiting;
     e->n_ctx = p->n_ctx ? p->n_ctx : auto_ctx(e, p->kv_type);
@@ -114,15 +137,6 @@ int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
     pass_params(&e, e.n_ctx, p->kv_type, &pp);
     qn_net_plan(model->net, &pp, plan);
     return e.n_ctx;
-}
-
-static bool ropes_by_length(const qn_engine *e)
-{
-    const qn_hparams *hp = qn_net_hparams(e->model->net);
-    for (int i = 0; i < hp->n_rope; i++)
-        if (qn_rope_by_length(&hp->rope[i]))
-            return true;
-    return false;
 }
 
 /* Whether a page's content follows from the tokens up to its end alone, and is
@@ -208,6 +222,8 @@ QN_API void qn_engine_get_stats(const qn_engine *e, qn_engine_stats *s)
                            .step_ms = (double)e->ns_step * 1e-6,
                            .forward_ms = (double)e->ns_forward * 1e-6,
                            .n_waiting = e->n_waiting,
+                           .n_guessed = e->n_guessed,
+                           .n_right = e->n_right,
                            .n_preempted = e->n_preempted};
     for (const qn_request *r = e->first; r; r = r->next)
         s->n_running += r->phase != QN_WAITING;

@@ -50,6 +50,18 @@ enum {
     QN_POOLS
 };
 
+/* How guesses of a sequence have gone (guess.c). */
+typedef struct qn_guess {
+    int len;               /* guesses at a time */
+    int pause, next_pause; /* tokens until it guesses again */
+    float rate;            /* of guesses that were right, moving average */
+} qn_guess;
+
+/* Sums of a line fitted to what steps took by their rows; older ones fade. */
+typedef struct qn_cost {
+    double n, x, y, xx, xy;
+} qn_cost;
+
 typedef struct qn_seq {
     struct qn_request *req;
     int index;     /* which completion */
@@ -64,8 +76,9 @@ typedef struct qn_seq {
     qn_detok *detok;
     qn_str held;      /* text that a stop string may still swallow */
     qn_finish finish; /* NONE while it runs */
-    bool renewed;     /* computed again behind qn_net_kv_valid_until */
-    double score;     /* beam search: sum of log probabilities */
+    qn_guess guess;
+    bool renewed; /* computed again behind qn_net_kv_valid_until */
+    double score; /* beam search: sum of log probabilities */
 } qn_seq;
 
 typedef struct qn_event_slot {
@@ -99,6 +112,7 @@ typedef struct qn_turn {
 } qn_turn;
 
 #define QN_MAX_LOGPROBS 1024
+#define QN_MAX_GUESS 64
 
 struct qn_request {
     qn_engine *engine;
@@ -122,7 +136,11 @@ struct qn_request {
 
     float *prompt_logits; /* [n_prompt, n_vocab] or NULL */
     size_t prompt_logits_bytes;
-    qn_err fail; /* of one that ended with QN_FINISH_ERROR */
+    float *prompt_lp;           /* [n_prompt] log probabilities, or NULL */
+    qn_top_logprob *prompt_top; /* [n_prompt, n_prompt_logprobs] or NULL */
+    size_t prompt_lp_bytes, prompt_top_bytes;
+    int64_t n_prompt_lp; /* positions [1, n_prompt_lp) are known */
+    qn_err fail;         /* of one that ended with QN_FINISH_ERROR */
 
     struct {
         qn_event_slot *v;
@@ -131,7 +149,7 @@ struct qn_request {
 
     uint64_t t_submit, t_admit, t_first, t_last;
     uint64_t t_deadline; /* 0: none */
-    int n_completion, n_cached, n_preempted;
+    int n_completion, n_cached, n_preempted, n_guessed, n_right;
 
     /* Written by other threads; last, because compilers read neighbours of
      * what they compare along with it. */
@@ -153,6 +171,10 @@ struct qn_engine {
     int n_live_seqs; /* sequences of admitted requests */
     int n_waiting, max_waiting;
     uint64_t n_steps, n_rows, ns_step, ns_forward, n_preempted;
+
+    int speculate; /* guesses per sequence and step, at most */
+    uint64_t n_guessed, n_right;
+    qn_cost cost; /* of steps without prompts */
 
     /* sched.c */
     qn_tenant *tenants;
@@ -187,6 +209,18 @@ void qn_sched_make_room(qn_engine *e);
 int qn_sched_prompts(qn_engine *e, int n_row, int n_out);
 /* What a pass took, n_decode of whose rows were not of prompts. */
 void qn_sched_learn(qn_engine *e, const qn_batch *b, int n_decode, double ms);
+
+/* ---- guess.c ----------------------------------------------------------- */
+
+void qn_guess_init(qn_guess *g);
+/* Guesses what follows, at most `most` tokens, into tokens.v behind the n that
+ * there are; returns how many. `worth`: how often a guess has to be right. */
+int qn_guess_make(qn_seq *s, int most, double worth);
+/* Of n guesses so many were right. */
+void qn_guess_result(qn_seq *s, int n, int right);
+void qn_cost_learn(qn_cost *c, double rows, double ms);
+/* How often a guess has to be right to pay in a step of so many rows. */
+double qn_cost_worth(const qn_cost *c, double rows);
 
 /* ---- engine.c ---------------------------------------------------------- */
 
@@ -236,6 +270,17 @@ bool qn_request_is_end(const qn_request *req, int32_t id);
 /* Ends all its sequences and returns pages and reservation. `why` NONE: the
  * completions have ended already, or nobody asks any more. */
 int qn_request_end(qn_request *req, qn_finish why, qn_err *err);
+
+/* ---- prob.c ------------------------------------------------------------ */
+
+/* Adds those of one row, chosen token first, to an event. */
+void qn_prob_event(const qn_seq *s, qn_event_slot *slot, int32_t id,
+                   const float *row);
+/* Room for the prompt's, if they are asked for. */
+int qn_prob_prompt_new(qn_request *req, qn_err *err);
+void qn_prob_prompt_free(qn_request *req);
+/* rows [n, n_vocab] are of the prompt's positions pos, pos + 1, ... */
+void qn_prob_prompt_add(qn_request *req, int64_t pos, const float *rows, int n);
 
 /* ---- beam.c ------------------------------------------------------------ */
 

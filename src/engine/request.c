@@ -82,14 +82,14 @@ static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
     if (p->n_stop > 0 && !e->model->tok)
         return qn_fail(err, QN_EINVAL,
                        "stop strings need a tokenizer, and the model has none");
-    if (p->n_logprobs > QN_MAX_LOGPROBS)
-        return qn_fail(err, QN_ELIMIT, "n_logprobs is %d; at most %d",
-                       p->n_logprobs, QN_MAX_LOGPROBS);
+    int most = QN_MAX(p->n_logprobs, p->n_prompt_logprobs);
+    if (most > QN_MAX_LOGPROBS)
+        return qn_fail(err, QN_ELIMIT,
+                       "n_logprobs or n_prompt_logprobs is %d; at most %d",
+                       most, QN_MAX_LOGPROBS);
     if (!(p->deadline_ms >= 0))
         return qn_fail(err, QN_EINVAL, "deadline_ms is %g; use >= 0",
                        p->deadline_ms);
-    if (p->n_prompt_logprobs >= 0)
-        return qn_fail(err, QN_EUNSUP, "n_prompt_logprobs is not there yet");
     QN_TRY(check_format(e, p, err));
     if (p->n_logprobs >= 0 && beams > 1)
         return qn_fail(err, QN_EUNSUP,
@@ -270,6 +270,8 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
         qn_vec_push(&s->tokens, p->prompt[i]);
     s->fmt_state = fmt ? qn_fmt_begin(fmt) : 0;
     rc = first_sampler(req, s, err);
+    if (rc == 0)
+        rc = qn_prob_prompt_new(req, err);
     list_append(e, req);
     if (rc < 0) {
         qn_request_free(req);
@@ -337,6 +339,7 @@ QN_API void qn_request_free(qn_request *req)
     }
     free(req->events.v);
     qn_big_free(req->prompt_logits, req->prompt_logits_bytes, QN_MEM_LOGITS);
+    qn_prob_prompt_free(req);
     free((void *)(uintptr_t)req->p.prompt);
     for (size_t i = 0; i < req->stops.n; i++)
         free((void *)(uintptr_t)req->stops.v[i].p);
@@ -397,15 +400,6 @@ QN_API int qn_request_error(const qn_request *req, qn_err *err)
     return req->fail.code;
 }
 
-QN_API int qn_request_prompt_logprob(const qn_request *req, size_t i,
-                                     qn_event *ev)
-{
-    (void)req;
-    (void)i;
-    (void)ev;
-    return 0;
-}
-
 QN_API const float *qn_request_prompt_logits(const qn_request *req)
 {
     return req->phase == QN_WAITING || req->phase == QN_PROMPT
@@ -418,7 +412,9 @@ QN_API void qn_request_get_stats(const qn_request *req, qn_request_stats *s)
     *s = (qn_request_stats){.n_prompt = (int)req->p.n_prompt,
                             .n_completion = req->n_completion,
                             .n_cached = req->n_cached,
-                            .n_preempted = req->n_preempted};
+                            .n_preempted = req->n_preempted,
+                            .n_guessed = req->n_guessed,
+                            .n_right = req->n_right};
     if (!req->t_admit)
         return;
     s->queued_ms = (double)(req->t_admit - req->t_submit) * 1e-6;

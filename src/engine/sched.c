@@ -292,7 +292,7 @@ static int collect(qn_engine *e, int64_t *backlog)
 static int give_rows(qn_turn *t, int64_t n, int *outs)
 {
     const qn_request *r = t->s->req;
-    bool all = t->prompt && (r->prompt_logits || r->p.n_prompt_logprobs >= 0);
+    bool all = t->prompt && (r->prompt_logits || r->prompt_lp);
     n = QN_MIN(n, t->left - t->n);
     if (all)
         n = QN_MIN(n, (int64_t)*outs);

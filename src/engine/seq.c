@@ -11,6 +11,7 @@ qn_seq *qn_seq_new(qn_request *req, int index)
     s->req = req;
     s->index = index;
     qn_str_init(&s->held);
+    qn_guess_init(&s->guess);
     if (req->engine->model->tok)
         s->detok = qn_detok_new(req->engine->model->tok, req->p.skip_special);
     return s;
@@ -35,6 +36,7 @@ qn_seq *qn_seq_fork(const qn_seq *from, int index)
     s->node = from->node;
     s->n_known = from->n_known;
     s->fmt_state = from->fmt_state;
+    s->guess = from->guess;
     for (int g = 0; g < QN_POOLS; g++) {
         copy_ids(&s->pages[g], &from->pages[g]);
         s->first_page[g] = from->first_page[g];
@@ -235,22 +237,6 @@ int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,
 
 /* ---- text -------------------------------------------------------------- */
 
-static void add_logprobs(qn_seq *s, qn_event_slot *slot, int32_t id,
-                         const float *logits)
-{
-    int n = s->req->engine->n_vocab, k = s->req->p.n_logprobs;
-    double z = qn_log_sum_exp(logits, n);
-    slot->ev.logprob = (float)((double)logits[id] - z);
-    if (k <= 0)
-        return;
-    const int32_t *ids = s->req->engine->top_ids;
-    int m = qn_top_k(logits, n, k, s->req->engine->top_ids);
-    for (int i = 0; i < m; i++) {
-        float lp = (float)((double)logits[ids[i]] - z);
-        qn_vec_push(&slot->top, ((qn_top_logprob){ids[i], lp}));
-    }
-}
-
 /* Moves what is certain from held to the event. true: a stop string. */
 static bool release(qn_seq *s, qn_event_slot *slot)
 {
@@ -289,7 +275,7 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
     qn_event_slot *slot = qn_request_event(req, s->index);
     slot->ev.id = id;
     if (req->p.n_logprobs >= 0 && logits)
-        add_logprobs(s, slot, id, logits);
+        qn_prob_event(s, slot, id, logits);
     bool is_end = qn_request_is_end(req, id), over = is_end;
     int64_t n_new = (int64_t)s->tokens.n - (int64_t)req->p.n_prompt;
     bool full = n_new >= req->max_new;

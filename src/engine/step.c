@@ -77,6 +77,31 @@ static bool beams_ready(const qn_request *r)
     return true;
 }
 
+/* Room for guesses: what is left of the batch when every sequence has its row,
+ * of the completion, and of the pages that are promised. */
+static int room_for_guesses(const qn_engine *e, const qn_batch *b,
+                            const qn_seq *s)
+{
+    const qn_request *r = s->req;
+    int64_t n = (int64_t)s->tokens.n;
+    int64_t room = QN_MIN(e->max_batch - b->n_row, e->max_out - b->n_out);
+    room = QN_MIN(room - e->n_live_seqs, (int64_t)e->speculate);
+    room = QN_MIN(room, (int64_t)r->p.n_prompt + r->max_new - n - 1);
+    for (int g = 0; r->yields && g < e->n_groups; g++) {
+        int64_t pages = (int64_t)s->pages[g].n + r->reserved[g];
+        room = QN_MIN(room, pages * e->page_tokens - n);
+    }
+    return (int)QN_MAX(room, 0);
+}
+
+static int guess(qn_engine *e, const qn_batch *b, qn_seq *s)
+{
+    if (!e->speculate || s->req->beams)
+        return 0;
+    return qn_guess_make(s, room_for_guesses(e, b, s),
+                         qn_cost_worth(&e->cost, e->n_live_seqs));
+}
+
 static void add_decodes(qn_engine *e, qn_batch *b)
 {
     for (qn_request *r = e->first; r; r = r->next) {
@@ -88,8 +113,10 @@ static void add_decodes(qn_engine *e, qn_batch *b)
         if (r->beams && !beams_ready(r))
             continue;
         for (int i = 0; i < r->n_seqs; i++)
-            if (runs(r->seqs[i]) && behind(r->seqs[i]) == 1)
-                add_span(e, b, r->seqs[i], 1, 1);
+            if (runs(r->seqs[i]) && behind(r->seqs[i]) == 1) {
+                int n = 1 + guess(e, b, r->seqs[i]);
+                add_span(e, b, r->seqs[i], n, n);
+            }
     }
 }
 
@@ -125,6 +152,26 @@ static int choose(qn_seq *s, const float *row, qn_err *err)
     return qn_seq_take_token(s, id, row, err);
 }
 
+/* The token behind the last, and as long as guesses are right those behind
+ * them: rows [n, n_vocab], n - 1 guesses. */
+static int choose_row(qn_seq *s, const float *rows, int n, qn_err *err)
+{
+    size_t base = s->tokens.n;
+    int taken = 0;
+    while (taken < n && s->finish == QN_FINISH_NONE) {
+        int32_t guessed = taken < n - 1 ? s->tokens.v[base + (size_t)taken]
+                                        : -1;
+        QN_TRY(choose(s, rows, err));
+        rows += s->req->engine->n_vocab;
+        if (s->tokens.v[base + (size_t)taken++] != guessed)
+            break;
+    }
+    if (n > 1)
+        qn_guess_result(s, n - 1, QN_MIN(taken, n) - 1);
+    qn_seq_advance(s, taken);
+    return 0;
+}
+
 /* The prompt is in the pages: completions 1.. share them from here on. */
 static int begin_decode(qn_request *req, const float *row, qn_err *err)
 {
@@ -151,6 +198,8 @@ static int after_prompt(qn_request *req, const qn_span *sp, const float *rows,
     if (req->prompt_logits)
         memcpy(req->prompt_logits + (size_t)sp->pos0 * v, rows,
                (size_t)n_rows * v * sizeof *rows);
+    if (req->prompt_lp)
+        qn_prob_prompt_add(req, sp->pos0, rows, n_rows);
     if (req->seqs[0]->n_kv < (int64_t)req->p.n_prompt)
         return 0;
     return begin_decode(req, n_rows ? rows + (size_t)(n_rows - 1) * v : NULL,
@@ -166,8 +215,10 @@ static int after(qn_engine *e, int first, int end_, const float *rows,
         return after_prompt(req, &e->spans[first], rows, n_rows, err);
     if (req->beams)
         return qn_beams_step(req->beams, rows, n_rows, err);
-    for (int i = first; i < end_; i++, rows += e->n_vocab)
-        QN_TRY(choose(e->span_seq[i], rows, err));
+    for (int i = first; i < end_; i++) {
+        QN_TRY(choose_row(e->span_seq[i], rows, e->span_out[i], err));
+        rows += (size_t)e->span_out[i] * (size_t)e->n_vocab;
+    }
     return 0;
 }
 
@@ -177,8 +228,11 @@ static void distribute(qn_engine *e, const qn_batch *b, const float *rows)
 {
     for (int i = 0; i < b->n_span; i++) {
         qn_seq *s = e->span_seq[i];
+        bool decodes = s->req->phase == QN_DECODE;
+        if (decodes && e->span_out[i] > 0 && !s->req->beams)
+            continue; /* how far it comes, choose_row says */
         qn_seq_advance(s, e->spans[i].n_row);
-        if (e->span_out[i] == 0 && s->req->phase == QN_DECODE)
+        if (e->span_out[i] == 0 && decodes)
             e->span_seq[i] = NULL; /* it only caught up */
     }
     for (int i = 0, end_; i < b->n_span; i = end_) {
@@ -230,6 +284,8 @@ QN_API int qn_engine_step(qn_engine *e, qn_err *err)
         QN_TRY(qn_pass_forward(e->pass, &b, &logits, err));
         uint64_t ns = qn_now_ns() - t1;
         qn_sched_learn(e, &b, n_decode, (double)ns * 1e-6);
+        if (b.n_row == n_decode)
+            qn_cost_learn(&e->cost, b.n_row, (double)ns * 1e-6);
         e->ns_forward += ns;
         e->n_steps++;
         e->n_rows += (uint64_t)b.n_row;

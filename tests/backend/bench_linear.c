@@ -23,34 +23,74 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* What is measured: a type of files, or codes in groups. */
+typedef struct bench_type {
+    const char *name;
+    qn_dtype t;
+    qn_probe_kind kind;
+    qn_weight_codes codes; /* group 0: of type t */
+} bench_type;
+
+static qn_weight_desc desc_of(const bench_type *b, int64_t n_out, int64_t n_in)
+{
+    return (qn_weight_desc){n_out, n_in, b->t, b->codes.group ? &b->codes : 0};
+}
+
+/* Random codes; 16 rows of them repeated. */
+static void put_codes(qn_backend *be, qn_weight *w, const qn_weight_codes *c,
+                      int64_t n_out, int64_t n_in)
+{
+    size_t n = (size_t)(16 * n_in), n_group = n / (size_t)c->group + 16;
+    bool four = c->kind == QN_CODE_BOOK4 || c->kind == QN_CODE_INT4;
+    qn_qrows rows = {malloc(n), malloc(n_group * sizeof(float)),
+                     malloc(n_group * sizeof(float))};
+
+    for (size_t i = 0; i < n; i++)
+        rows.codes[i] = (uint8_t)rnd_int(four ? 16 : 120);
+    for (size_t i = 0; i < n_group; i++) {
+        rows.scales[i] = rnd();
+        rows.zeros[i] = four ? 8 : 128;
+    }
+    for (int64_t r = 0; r < n_out; r += 16)
+        be->api->weight_put(w, r, QN_MIN(16, n_out - r), &rows);
+    free(rows.codes);
+    free(rows.scales);
+    free(rows.zeros);
+}
+
 /* A weight of some 16 rows repeated; the values do not matter. */
-static qn_weight *weight(qn_backend *be, qn_dtype t, int64_t n_out,
+static qn_weight *weight(qn_backend *be, const bench_type *b, int64_t n_out,
                          int64_t n_in)
 {
-    const qn_dtype_row *row = qn_dtype_get(t);
+    const qn_dtype_row *row = qn_dtype_get(b->t);
     int64_t n = 16 * n_in, bytes = n / row->block_elems * row->block_bytes;
     float *v = malloc((size_t)n * sizeof *v);
     uint8_t *file = malloc((size_t)bytes);
-    qn_weight_desc d = {n_out, n_in, t, NULL};
+    qn_weight_desc d = desc_of(b, n_out, n_in);
     qn_weight *w;
     qn_err err;
 
     for (int64_t i = 0; i < n; i++)
         v[i] = rnd();
-    row->encode(v, file, (size_t)n);
     if (be->api->weight_new(be, &d, &w, &err) < 0)
         fail_msg("%s", err.msg);
-    for (int64_t r = 0; r < n_out; r += 16)
-        be->api->weight_put(w, r, QN_MIN(16, n_out - r), file);
+    if (b->codes.group) {
+        put_codes(be, w, &b->codes, n_out, n_in);
+    } else {
+        row->encode(v, file, (size_t)n);
+        for (int64_t r = 0; r < n_out; r += 16)
+            be->api->weight_put(w, r, QN_MIN(16, n_out - r), file);
+    }
     free(v);
     free(file);
     return w;
 }
 
-static void bench_case(qn_backend *be, qn_dtype type, int n_out, int n_in,
-                       int n_row, qn_probe *probe, qn_probe_kind kind)
+static void bench_case(qn_backend *be, const bench_type *type, int n_out,
+                       int n_in, int n_row, qn_probe *probe)
 {
-    qn_weight_desc d = {n_out, n_in, type, NULL};
+    qn_probe_kind kind = type->kind;
+    qn_weight_desc d = desc_of(type, n_out, n_in);
     double bytes = (double)be->api->weight_bytes(be, &d);
     double flops = 2.0 * n_out * n_in * n_row, f[REPEATS], s[REPEATS], bound;
     int n_copy = (int)QN_MIN(MAX_COPY, 1 + 3e8 / bytes);
@@ -84,11 +124,11 @@ static void bench_case(qn_backend *be, qn_dtype type, int n_out, int n_in,
     }
     qsort(s, REPEATS, sizeof *s, by_value);
     qsort(f, REPEATS, sizeof *f, by_value);
-    printf("%-10s %-5s %6d x %-5d rows %4d  %7.1f %s (best %7.1f)  "
+    printf("%-7s %-8s %6d x %-5d rows %4d  %7.1f %s (best %7.1f)  "
            "%3.0f %% (best %3.0f %%) of the %s\n",
-           "linear", qn_dtype_get(type)->name, n_out, n_in, n_row,
-           s[REPEATS / 2] * 1e-9, few ? "GB/s  " : "GFLOP/s",
-           s[REPEATS - 1] * 1e-9, 100 * f[REPEATS / 2], 100 * f[REPEATS - 1],
+           "linear", type->name, n_out, n_in, n_row, s[REPEATS / 2] * 1e-9,
+           few ? "GB/s  " : "GFLOP/s", s[REPEATS - 1] * 1e-9,
+           100 * f[REPEATS / 2], 100 * f[REPEATS - 1],
            few ? "read probe" : "dot product probe");
     fflush(stdout);
     for (int i = 0; i < n_copy; i++)
@@ -101,14 +141,18 @@ void bench_linear(int argc, char **argv)
 {
     static const int shapes[][2] = {
         {2048, 2048}, {8192, 2048}, {2048, 8192}, {128256, 2048}};
-    static const struct {
-        qn_dtype t;
-        qn_probe_kind kind;
-    } types[] = {{QN_BF16, QN_PROBE_BF16},
-                 {QN_Q8_0, QN_PROBE_I8},
-                 {QN_Q4_0, QN_PROBE_I8},
-                 {QN_F16, QN_PROBE_F32},
-                 {QN_F32, QN_PROBE_F32}};
+    static const bench_type types[] = {
+        {"bf16", QN_BF16, QN_PROBE_BF16, {0}},
+        {"q8_0", QN_Q8_0, QN_PROBE_I8, {0}},
+        {"q4_0", QN_Q4_0, QN_PROBE_I8, {0}},
+        {"f16", QN_F16, QN_PROBE_F32, {0}},
+        {"f32", QN_F32, QN_PROBE_F32, {0}},
+        {"cb4-64", QN_F32, QN_PROBE_I8, {QN_CODE_BOOK4, 64, QN_F32, {0, 1}}},
+        {"cb4-32", QN_F32, QN_PROBE_I8, {QN_CODE_BOOK4, 32, QN_F32, {0, 1}}},
+        {"a4-128", QN_F32, QN_PROBE_I8, {QN_CODE_INT4, 128, QN_F32, {0}}},
+        {"a8-128", QN_F32, QN_PROBE_I8, {QN_CODE_INT8, 128, QN_F32, {0}}},
+        {"f8-128", QN_F32, QN_PROBE_F32, {QN_CODE_FP8, 128, QN_F32, {0}}},
+    };
     const char *threads = getenv("BENCH_THREADS");
     qn_backend *be = open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
     qn_probe *probe;
@@ -124,12 +168,12 @@ void bench_linear(int argc, char **argv)
     for (size_t t = 0; t < QN_COUNTOF(types); t++) {
         bool wanted = argc == 0;
         for (int i = 0; i < argc; i++)
-            wanted |= !strcmp(argv[i], qn_dtype_get(types[t].t)->name);
+            wanted |= !strcmp(argv[i], types[t].name);
         for (size_t s = 0; wanted && s < QN_COUNTOF(shapes); s++)
             for (int n_row = 1; n_row <= 512; n_row *= 8)
                 if (shapes[s][0] < 100000 || n_row <= 8)
-                    bench_case(be, types[t].t, shapes[s][0], shapes[s][1],
-                               n_row, probe, types[t].kind);
+                    bench_case(be, &types[t], shapes[s][0], shapes[s][1], n_row,
+                               probe);
     }
     qn_probe_free(probe);
     qn_backend_close(be);

@@ -25,19 +25,25 @@ qn_model *play_builtin(void)
     return m;
 }
 
-qn_engine *play_engine(qn_model *m, int64_t n_ctx, int max_seqs, int max_batch)
+qn_engine *play_engine_of(qn_model *m, qn_engine_params p)
 {
     qn_engine *e = NULL;
     qn_err err = {0};
+
+    if (qn_engine_new(&e, m, &p, &err) < 0)
+        fail_msg("%s", err.msg);
+    return e;
+}
+
+qn_engine *play_engine(qn_model *m, int64_t n_ctx, int max_seqs, int max_batch)
+{
     qn_engine_params p = {.n_ctx = n_ctx,
                           .max_seqs = max_seqs,
                           .max_batch = max_batch,
                           /* which must not change a token */
                           .prefix_cache = max_seqs % 2 == 1};
 
-    if (qn_engine_new(&e, m, &p, &err) < 0)
-        fail_msg("%s", err.msg);
-    return e;
+    return play_engine_of(m, p);
 }
 
 qn_request_params play_params(const int32_t *prompt, size_t n_prompt,

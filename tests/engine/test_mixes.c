@@ -1,6 +1,7 @@
 /* The same request gives the same tokens, whatever runs beside it: requests of
  * every kind, each alone in an engine of its own, then in hundreds of random
- * mixes of engines, chunk sizes, thread counts, arrivals and cancellations.
+ * mixes of engines (with and without prefix cache, guesses, overcommitted
+ * memory), chunk sizes, thread counts, arrivals and cancellations.
  * Log probabilities are compared bit for bit. */
 #include "play.h"
 
@@ -88,7 +89,16 @@ static void mix(qn_model *m, const kind *kinds, uint32_t *x)
     bool spoilt[N] = {0};
     int seqs = 3 + (int)play_random(x, 10), next = 0;
     int batch = seqs + (int)play_random(x, 3) * (int)play_random(x, 100);
-    qn_engine *e = play_engine(m, 400 + play_random(x, 1500), seqs, batch);
+    qn_engine *e = play_engine_of(
+        m, (qn_engine_params){
+               .n_ctx = 100 + play_random(x, 1500),
+               .max_seqs = seqs,
+               .max_batch = batch,
+               .prefix_cache = play_random(x, 2),
+               .max_prompt_rows = (int)(play_random(x, 2) * play_random(x, 40)),
+               .speculate = (int)(play_random(x, 2) * play_random(x, 9)),
+               .overcommit = play_random(x, 2),
+           });
     for (int step = 0;; step++) {
         while (next < N && (next == 0 || play_random(x, 3) == 0)) {
             of[next] = &kinds[play_random(x, N_KINDS)];

@@ -329,6 +329,57 @@ static void test_top_logprobs(void **state)
     qn_model_close(m);
 }
 
+/* Of the prompt: those of its logits, to the bit, however it is cut and
+ * whatever the cache holds of it. */
+static void test_prompt_logprobs(void **state)
+{
+    (void)state;
+    qn_model *m = play_model("llama", 0);
+    int v = qn_model_n_vocab(m);
+    int32_t prompt[150];
+    uint32_t x = 3;
+    qn_event ev;
+    play_random_ids(&x, prompt, 150, v);
+    float *logits = play_logits(m, prompt, 150);
+    for (int k = -1; k <= 3; k++) {
+        qn_engine *e = play_engine(m, 0, 3, k == 1 ? 7 : 64);
+        qn_request_params rp = play_params(prompt, 150, k == 2 ? 0 : 4);
+        rp.n = k == 3 ? 2 : 1;
+        play *first = play_submit(e, &rp); /* into the cache */
+        play_run(e, first);
+        rp.n_prompt_logprobs = k;
+        play *p = play_submit(e, &rp);
+        play_run(e, p);
+        assert_int_equal(qn_request_prompt_logprob(p->req, 0, &ev), 0);
+        assert_int_equal(qn_request_prompt_logprob(p->req, 150, &ev), 0);
+        for (size_t i = 1; i < 150; i++) {
+            const float *row = logits + (i - 1) * (size_t)v;
+            double z = qn_log_sum_exp(row, v);
+            assert_int_equal(qn_request_prompt_logprob(p->req, i, &ev), k >= 0);
+            if (k < 0)
+                continue;
+            float want = (float)((double)row[prompt[i]] - z);
+            assert_int_equal(ev.id, prompt[i]);
+            assert_memory_equal(&ev.logprob, &want, sizeof want);
+            assert_int_equal(ev.n_top, k);
+            int32_t best[3];
+            qn_top_k(row, v, k, best);
+            for (int j = 0; j < k; j++) {
+                want = (float)((double)row[best[j]] - z);
+                assert_int_equal(ev.top[j].id, best[j]);
+                assert_memory_equal(&ev.top[j].logprob, &want, sizeof want);
+            }
+        }
+        assert_memory_equal(p->out[0].ids, first->out[0].ids,
+                            (size_t)p->out[0].n * sizeof(int32_t));
+        play_free(first);
+        play_free(p);
+        qn_engine_free(e);
+    }
+    free(logits);
+    qn_model_close(m);
+}
+
 static void test_ends(void **state)
 {
     (void)state;
@@ -512,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_completions),
         cmocka_unit_test(test_renewed),
         cmocka_unit_test(test_top_logprobs),
+        cmocka_unit_test(test_prompt_logprobs),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_nothing_allowed),
         cmocka_unit_test(test_limits),

@@ -23,11 +23,7 @@ static int teardown(void **state)
 
 static qn_engine *engine(const qn_engine_params *p)
 {
-    qn_engine *e = NULL;
-    qn_err err = {0};
-    if (qn_engine_new(&e, llama, p, &err) < 0)
-        fail_msg("%s", err.msg);
-    return e;
+    return play_engine_of(llama, *p);
 }
 
 static int32_t *prompt_of(size_t n)

@@ -283,6 +283,46 @@ static void test_kserve(void **state)
     web_free(&list);
 }
 
+/* Answers that have to be JSON are, whatever the temperature; each seed. */
+static void test_json(void **state)
+{
+    (void)state;
+    need_server();
+    static const char *const formats[] = {
+        "\"response_format\":{\"type\":\"json_object\"}",
+        "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+        "\"name\":\"a\",\"strict\":true,\"schema\":{\"type\":\"object\","
+        "\"properties\":{\"n\":{\"type\":\"integer\",\"minimum\":1,"
+        "\"maximum\":9}},\"required\":[\"n\"],\"additionalProperties\":"
+        "false}}}",
+        "\"structured_outputs\":{\"json\":{\"enum\":[{\"a\":1}]}}",
+        "\"guided_json\":\"{\\\"const\\\":{\\\"n\\\":7}}\"",
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        for (int seed = 0; seed < 4; seed++) {
+            char body[1024];
+            snprintf(body, sizeof body,
+                     "{\"messages\":" TALK ",%s,\"max_tokens\":200,"
+                     "\"temperature\":%d,\"seed\":%d}",
+                     formats[i], seed % 2, seed);
+            web_reply r = web_post(port, "/v1/chat/completions", body);
+            if (r.status != 200)
+                fail_msg("%s: %s", body, r.body);
+            const char *text = web_str(&r, "choices.0.message.content");
+            json_t *v = json_loads(text, 0, NULL);
+            const char *why = web_str(&r, "choices.0.finish_reason");
+            if (strcmp(why, "stop") == 0 && !json_is_object(v))
+                fail_msg("not an object: %s", text);
+            if (i == 1 || i == 3) { /* bounded: it ends */
+                json_int_t n = json_integer_value(json_object_get(v, "n"));
+                assert_true(i == 3 ? n == 7 : n >= 1 && n <= 9);
+                assert_int_equal(json_object_size(v), 1);
+            }
+            json_decref(v);
+            web_free(&r);
+        }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -328,9 +368,25 @@ static void test_refusals(void **state)
          "\"image_url\",\"image_url\":{\"url\":\"data:\"}}]}]}",
          "messages", 400},
         {"/v1/chat/completions",
-         "{\"messages\":" TALK
-         ",\"response_format\":{\"type\":\"json_object\"}}",
+         "{\"messages\":" TALK ",\"response_format\":{\"type\":\"xml\"}}",
          "response_format", 400},
+        {"/v1/chat/completions",
+         "{\"messages\":" TALK
+         ",\"response_format\":{\"type\":\"json_schema\"}}",
+         "response_format", 400},
+        {"/v1/chat/completions",
+         "{\"messages\":" TALK
+         ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
+         "{\"name\":\"a\",\"schema\":{\"pattern\":\"a+\"}}}}",
+         NULL, 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"guided_regex\":\"a+\"}",
+         "guided_regex", 400},
+        {"/v1/completions",
+         "{\"prompt\":\"a\",\"structured_outputs\":{\"regex\":\"a\"}}",
+         "structured_outputs", 400},
+        {"/v1/completions",
+         "{\"prompt\":\"a\",\"stream\":true,\"prompt_logprobs\":1}",
+         "prompt_logprobs", 400},
         {"/v1/chat/completions",
          "{\"messages\":" TALK ",\"response_format\":{\"type\":\"text\"},"
          "\"max_tokens\":1}",
@@ -506,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_chat_template),
         cmocka_unit_test(test_kserve),
+        cmocka_unit_test(test_json),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_chat_stream),

@@ -16,6 +16,7 @@ promtool=${PROMTOOL:-promtool}
 command -v "$promtool" >/dev/null || skip "promtool is not installed"
 
 dir=$(mktemp -d)
+: >"$dir/log"
 "$quern" serve --model "$model" --port 0 --access-log none 2>"$dir/log" &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || :; rm -rf "$dir"' \

@@ -355,6 +355,60 @@ static void test_demanded(void **state)
     web_free(&r);
 }
 
+/* A small trained model that knows nothing of tools, at temperature 1: what is
+ * demanded is held to the schema all the same. */
+static void test_held(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"tool-call-parser", "hermes", NULL};
+#define TWO                                                                 \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"Weather?\"}],"         \
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"weather\"," \
+    "\"parameters\":{\"type\":\"object\",\"properties\":{\"place\":{"       \
+    "\"enum\":[\"Oslo\",\"Rome\"]},\"days\":{\"type\":\"integer\","         \
+    "\"minimum\":1,\"maximum\":7}},\"required\":[\"place\",\"days\"]}}},"   \
+    "{\"type\":\"function\",\"function\":{\"name\":\"add\"}}],"             \
+    "\"max_tokens\":300,\"seed\":%d,\"tool_choice\":%s}"
+#define NAMED "{\"type\":\"function\",\"function\":{\"name\":\"weather\"}}"
+    srv = web_server(options);
+    port = qn_server_port(srv);
+    for (int seed = 0; seed < 8; seed++) {
+        char body[1024];
+        snprintf(body, sizeof body, TWO, seed,
+                 seed % 2 ? "\"required\"" : NAMED);
+        web_reply r = web_post(port, PATH, body);
+        if (r.status != 200)
+            fail_msg("%s", r.body);
+        const char *name = web_str(&r, CALLS ".0.function.name");
+        json_t *args = json_loads(web_str(&r, CALLS ".0.function.arguments"), 0,
+                                  NULL);
+        if (strcmp(name, "weather") == 0) {
+            assert_string_equal(web_str(&r, "choices.0.finish_reason"),
+                                "tool_calls");
+            const char *place = json_string_value(
+                json_object_get(args, "place"));
+            json_int_t days = json_integer_value(json_object_get(args, "days"));
+            if (!place || (strcmp(place, "Oslo") && strcmp(place, "Rome")) ||
+                days < 1 || days > 7)
+                fail_msg("%s", r.body);
+        } else {
+            assert_true(seed % 2 && strcmp(name, "add") == 0);
+        }
+        json_decref(args);
+        web_free(&r);
+    }
+    /* a schema that cannot be held to: an object at least */
+    web_reply r = web_post(
+        port, PATH,
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"
+        "\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{"
+        "\"type\":\"object\",\"patternProperties\":{}}}}],\"max_tokens\":20,"
+        "\"tool_choice\":\"required\"}");
+    assert_int_equal(r.status, 200);
+    assert_int_equal(web_str(&r, CALLS ".0.function.arguments")[0], '{');
+    web_free(&r);
+}
+
 static void test_streamed(void **state)
 {
     (void)state;
@@ -430,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_templates),
         cmocka_unit_test_teardown(test_whole, stop),
         cmocka_unit_test_teardown(test_demanded, stop),
+        cmocka_unit_test_teardown(test_held, stop),
         cmocka_unit_test_teardown(test_streamed, stop),
         cmocka_unit_test_teardown(test_history, stop),
     };

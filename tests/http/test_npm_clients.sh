@@ -21,14 +21,16 @@ mkdir -p "$dir"
 cp "$QUERN_SOURCE_DIR/tests/http/clients/"* "$dir"
 cd "$dir"
 if ! cmp -s package.json installed.json; then
-    timeout 90 npm install --no-audit --no-fund --loglevel=error \
+    timeout 200 npm install --no-audit --no-fund --loglevel=error \
         >npm.log 2>&1 || skip "npm cannot fetch the clients (npm.log)"
     cp package.json installed.json
 fi
 
 log=$dir/server.log
+: >"$log"
 QUERN_API_KEYS=test:clients-key "$quern" serve --model "$model" --port 0 \
-    --served-model-name quern-test --max-queue 8 --access-log none 2>"$log" &
+    --served-model-name quern-test --max-queue 8 --access-log none \
+    --tool-call-parser hermes 2>"$log" &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || :' EXIT
 

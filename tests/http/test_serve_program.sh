@@ -24,6 +24,7 @@ echo '{"prot": 8000}' >"$dir/wrong.json"
     fail "a certificate without a key is taken"
 [ -r "$model" ] || { echo "skipped: no model in models/"; exit 0; }
 
+: >"$dir/log"
 "$quern" serve --config "$config" --model "$model" --port 0 \
     --access-log "$dir/access" 2>"$dir/log" &
 server=$!
@@ -43,6 +44,11 @@ grep -q '"completed": 20, "failed": 0,.*"total_input_tokens": 600,' \
     "$dir/result" || fail "not all requests were answered: $(cat "$dir/result")"
 grep -q '"total_output_tokens": 160,' "$dir/result" ||
     fail "not all tokens came: $(cat "$dir/result")"
+# a line is written when the connection is done with, after the last byte
+for _ in $(seq 50); do
+    [ "$(grep -c '"status":200' "$dir/access")" -ge 20 ] && break
+    sleep 0.1
+done
 [ "$(grep -c '"status":200' "$dir/access")" = 20 ] ||
     fail "the access log does not have them all"
 grep -q '"prompt"' "$dir/access" && fail "the access log has prompts"
@@ -78,6 +84,7 @@ grep -q 'no connection: *2$' "$dir/result" || fail "$(cat "$dir/result")"
 # SIGHUP reads keys again (there are none) and the server stays
 kill -HUP $server
 "$quern" bench serve --url "$url" --num-prompts 1 >/dev/null
+grep -q '"message":"reloaded"' "$dir/log" || sleep 1
 grep -q '"message":"reloaded"' "$dir/log" || fail "SIGHUP: $(cat "$dir/log")"
 
 kill -TERM $server

@@ -25,7 +25,7 @@ struct qn_weight {
     const qn_kernels *kern;
     qn_layout layout;
     qn_dtype dtype;
-    qn_scaled scaled; /* of CB4, A4, A8, F8 */
+    qn_scaled scaled; /* of codes */
     int64_t n_out, n_in;
     int64_t n_panel, panel_bytes;
     int64_t file_row_bytes;
@@ -103,12 +103,22 @@ void qn_cpu_weight_free(qn_backend *be, qn_weight *w);
 /* Bytes from a panel's start to k. */
 int64_t qn_weight_offset(const qn_weight *w, int64_t k);
 
-/* scaled.c: the layouts CB4, A4, A8, F8. */
+/* scaled.c: the layouts of codes. */
 qn_layout qn_scaled_init(qn_scaled *q, const qn_weight_codes *c);
+/* book: of CB4. */
+void qn_scaled_make(qn_scaled *q, qn_layout l, int group, qn_dtype round,
+                    const float *book);
 int64_t qn_scaled_panel_bytes(const qn_scaled *q, int64_t n_in);
 /* Row i of `rows` into a lane of a panel. */
 void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
                    int64_t i, int64_t n_in, uint8_t *panel, int64_t lane);
+/* n codes (a multiple of 8) of one row; offset: zero point or minimum. */
+void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
+                         int64_t n, float scale, float offset, uint8_t *group,
+                         int64_t lane);
+/* The code, and the weight, at k. */
+int qn_scaled_code(const qn_scaled *q, qn_layout l, const uint8_t *group,
+                   int64_t lane, int64_t k);
 float qn_scaled_at(const qn_scaled *q, qn_layout l, const uint8_t *panel,
                    int64_t lane, int64_t k);
 

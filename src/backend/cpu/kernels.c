@@ -29,6 +29,14 @@ void qn_kernels_init(qn_kernels *k, qn_isa cap)
             sets[i].fill(k);
 }
 
+void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
+                      qn_tile_fn fn, int max_tok)
+{
+    for (int f = 0; f < QN_CODED_FORMS; f++)
+        k->coded[l][f] = (qn_tile_kernel){name, fn, (qn_xform)(QN_X_I8_16 + f),
+                                          max_tok};
+}
+
 const char *qn_layout_name(qn_layout l)
 {
     static const char *const names[QN_LAYOUT_N] = {
@@ -36,13 +44,14 @@ const char *qn_layout_name(qn_layout l)
         [QN_LAYOUT_BF16] = "bf16", [QN_LAYOUT_BF16K] = "bf16k",
         [QN_LAYOUT_Q8_0] = "q8_0", [QN_LAYOUT_Q4_0] = "q4_0",
         [QN_LAYOUT_CB4] = "cb4",   [QN_LAYOUT_A4] = "a4",
-        [QN_LAYOUT_A8] = "a8",     [QN_LAYOUT_F8] = "f8",
+        [QN_LAYOUT_A8] = "a8",     [QN_LAYOUT_M4] = "m4",
+        [QN_LAYOUT_M8] = "m8",     [QN_LAYOUT_F8] = "f8",
     };
     return names[l];
 }
 
-/* k's that lie together, and the bytes they take in a panel (of CB4, A4, A8
- * and F8 the matrix says that: qn_scaled). */
+/* k's that lie together, and the bytes they take in a panel (of codes the
+ * matrix says that: qn_scaled). */
 static const struct {
     int step, bytes;
 } layout_step[QN_LAYOUT_N] = {
@@ -63,12 +72,22 @@ int64_t qn_panel_offset(qn_layout l, int64_t k)
     return k / layout_step[l].step * layout_step[l].bytes;
 }
 
+int qn_xi8_block(qn_xform f)
+{
+    return 16 << (f - QN_X_I8_16);
+}
+
 int64_t qn_xform_offset(qn_xform f, int64_t k)
 {
     switch (f) {
     case QN_X_BF16: return k * 2;
     case QN_X_Q8_O128:
     case QN_X_Q8_O8: return k / QN_QBLOCK * (int64_t)sizeof(qn_xq8);
+    case QN_X_I8_16:
+    case QN_X_I8_32:
+    case QN_X_I8_64:
+        return k / qn_xi8_block(f) *
+               (qn_xi8_block(f) + (int64_t)sizeof(qn_xi8));
     default: return k * 4;
     }
 }
@@ -77,6 +96,8 @@ int64_t qn_xform_bytes(qn_xform f, int64_t n)
 {
     if (f == QN_X_BF16)
         n += n & 1;
+    if (f >= QN_X_I8_16)
+        n += -n & (qn_xi8_block(f) - 1);
     return qn_xform_offset(f, n);
 }
 
@@ -111,12 +132,17 @@ void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json)
         [QN_X_BF16] = "bf16 pairs",
         [QN_X_Q8_O128] = "int8 block 32 (+128)",
         [QN_X_Q8_O8] = "int8 block 32 (+8)",
+        [QN_X_I8_16] = "int8 block 16",
+        [QN_X_I8_32] = "int8 block 32",
+        [QN_X_I8_64] = "int8 block 64",
     };
 
     qn_str_addc(json, '[');
     for (int l = 0; l < QN_LAYOUT_N; l++)
         line(json, "linear", qn_layout_name(l),
-             exact ? k->exact[l].name : k->linear[l].name);
+             exact               ? k->exact[l].name
+             : k->coded[l][0].fn ? k->coded[l][0].name
+                                 : k->linear[l].name);
     for (int l = 0; l < QN_LAYOUT_BF16K + 1; l++)
         line(json, "attention", qn_layout_name(l), k->exact[l].name);
     for (int f = 0; f < QN_X_N; f++)

@@ -31,22 +31,28 @@ typedef enum qn_layout {
                         dword j holds k = 4j + b low, 16 + 4j + b high; q + 8 */
 
     /* Codes in groups along k, see qn_scaled. Per group: 16 f32 scales; 16 u8
-     * zero points (A4, A8); then dwords [16] of 8 codes (k = 8 i + j in nibble
-     * j of dword i) or of 4 (in byte j). The last group is whole in memory. */
-    QN_LAYOUT_CB4, /* 4-bit codes of a book of 16 f32 */
-    QN_LAYOUT_A4,  /* 4-bit integers                  */
-    QN_LAYOUT_A8,  /* 8-bit integers                  */
-    QN_LAYOUT_F8,  /* f8_e4m3                         */
+     * zero points (A4, A8) or f32 minima (M4, M8); then dwords [16] of 8 codes
+     * (byte b of dword i holds k = 8 i + b low, 8 i + 4 + b high) or of 4
+     * (k = 4 i + b in byte b). The last group is whole in memory. */
+    QN_LAYOUT_CB4, /* 4-bit codes of a book of 16 f32           */
+    QN_LAYOUT_A4,  /* 4-bit integers: (code - zero) * scale     */
+    QN_LAYOUT_A8,  /* 8-bit integers                            */
+    QN_LAYOUT_M4,  /* 4-bit integers: code * scale - min        */
+    QN_LAYOUT_M8,  /* 8-bit integers                            */
+    QN_LAYOUT_F8,  /* f8_e4m3                                   */
     QN_LAYOUT_N
 } qn_layout;
 
-/* Constants of a matrix in the last four layouts. */
+/* Constants of a matrix in the layouts of codes. */
 typedef struct qn_scaled {
     int group;      /* 16, 32, 64 or 128 k's       */
     int head;       /* bytes before a group's codes */
     int bytes;      /* of a group                  */
     qn_dtype round; /* CB4: of the weights         */
     float book[16]; /* CB4                         */
+    /* CB4, for products in integers: book[i] is nearly points[i] * unit. */
+    int8_t points[16];
+    float unit;
 } qn_scaled;
 
 /* What a product kernel takes as x. */
@@ -56,8 +62,18 @@ typedef enum qn_xform {
     QN_X_BF16,     /* bf16 pairs, zero-padded to an even count        */
     QN_X_Q8_O128,  /* qn_xq8 blocks whose fix is -128 * sum           */
     QN_X_Q8_O8,    /* qn_xq8 blocks whose fix is -8 * sum             */
+    QN_X_I8_16,    /* int8 in blocks of 16, see qn_xi8                */
+    QN_X_I8_32,
+    QN_X_I8_64,
     QN_X_N
 } qn_xform;
+
+/* What stands behind the int8 values of a block of QN_X_I8_*, whose last block
+ * is filled up with zeros: d = absmax / 127, q = round(x / d). */
+typedef struct qn_xi8 {
+    float d, dsum; /* dsum = d * sum */
+    int32_t sum;   /* of q           */
+} qn_xi8;
 
 /* 32 activations: d = absmax / 127, q = round(x / d). `fix` undoes the offset
  * that makes the weights unsigned: sum (w + o) q - o * sum q = sum w q. */
@@ -79,7 +95,7 @@ typedef struct qn_tile {
     int n_k;            /* whole blocks; for BF16 whole pairs or the end    */
     int n_tok, n_panel; /* n_tok <= the kernel's max_tok                  */
     bool load;          /* go on from what acc holds, instead of from zero  */
-    const qn_scaled *q; /* CB4, A4, A8, F8 */
+    const qn_scaled *q; /* of codes */
 } qn_tile;
 typedef void (*qn_tile_fn)(const qn_tile *t);
 
@@ -190,9 +206,14 @@ typedef void (*qn_delta_fn)(const qn_delta_args *a);
 typedef void (*qn_pack_fn)(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
                            uint8_t *panel);
 
+/* Blocks of x for weights in groups of 16, of 32, and of 64 or 128. */
+#define QN_CODED_FORMS 3
+
 typedef struct qn_kernels {
     qn_tile_kernel linear[QN_LAYOUT_N]; /* the fast product              */
     qn_tile_kernel exact[QN_LAYOUT_N];  /* f32 x, weights expanded       */
+    /* Of codes, where there is one: the fast product in integers. */
+    qn_tile_kernel coded[QN_LAYOUT_N][QN_CODED_FORMS];
     struct {
         const char *name;
         qn_prep_fn fn;
@@ -255,11 +276,17 @@ void qn_kernels_avx512(qn_kernels *k);
 void qn_kernels_avx512vnni(qn_kernels *k);
 void qn_kernels_avx512bf16(qn_kernels *k);
 
+/* One kernel of codes for all forms of x. */
+void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
+                      qn_tile_fn fn, int max_tok);
+
 const char *qn_layout_name(qn_layout l);
 /* Bytes of one panel with n_in inputs. */
 int64_t qn_panel_bytes(qn_layout l, int64_t n_in);
 /* Bytes from the start of a panel to k (a multiple of the layout's step). */
 int64_t qn_panel_offset(qn_layout l, int64_t k);
+/* Elements in a block of QN_X_I8_*. */
+int qn_xi8_block(qn_xform f);
 /* Bytes of a row of n activations in a form, and from its start to k. */
 int64_t qn_xform_bytes(qn_xform f, int64_t n);
 int64_t qn_xform_offset(qn_xform f, int64_t k);

@@ -213,18 +213,12 @@ typedef struct experts_mem {
     float *out;       /* [n_slot][d_model]                        */
 } experts_mem;
 
-/* A row of x in the widest form. */
-static uint64_t x_stride(int64_t n_in)
-{
-    return (uint64_t)qn_product_stride(QN_X_F32, n_in);
-}
-
 static uint64_t layout_scratch(uint64_t n_slot, uint64_t d_model, uint64_t d_ff,
                                uint8_t *base, experts_mem *m)
 {
     uint64_t map = qn_round64(n_slot * sizeof(int32_t)), at = 0;
-    uint64_t x = n_slot *
-                 QN_MAX(x_stride((int64_t)d_model), x_stride((int64_t)d_ff));
+    uint64_t x = n_slot * QN_MAX((uint64_t)qn_product_widest((int64_t)d_model),
+                                 (uint64_t)qn_product_widest((int64_t)d_ff));
     uint64_t h = qn_round64(n_slot * d_ff * sizeof(float));
     uint64_t out = qn_round64(n_slot * d_model * sizeof(float));
 
@@ -321,7 +315,7 @@ static void expert_product(const qn_op_experts *op, const qn_cpu_backend *be,
         p->part[i].kernel = expert_kernel(op, be, e, down, p->part[i].w);
         f = p->part[i].kernel->xform;
         p->part[i].x_tok = qn_product_stride(f, n_in);
-        p->part[i].x = m->x + (uint64_t)first * x_stride(n_in);
+        p->part[i].x = m->x + first * qn_product_widest(n_in);
         p->part[i].y = (down ? m->out : m->h) + (int64_t)first * w->n_out;
         if (apart && i == 1)
             p->part[i].y += (int64_t)op->n_row * op->k * w->n_out;
@@ -386,7 +380,7 @@ static void prepare_slots(const qn_op_experts *op, qn_worker *w,
             join_glu(op, w, m, slot);
         x = down ? m->h + slot * wt->n_in : slot_input(op, m, slot);
         w->kern->prep[f].fn(x, (int)wt->n_in,
-                            m->x + (uint64_t)start[e] * x_stride(wt->n_in) +
+                            m->x + start[e] * qn_product_widest(wt->n_in) +
                                 (slot - start[e]) *
                                     qn_product_stride(f, wt->n_in));
     }

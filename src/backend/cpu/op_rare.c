@@ -157,7 +157,7 @@ void qn_op_pick_need(const qn_cpu_backend *be, const qn_op_pick *op,
 {
     (void)be;
     need->own = QN_PRODUCT_ACC_BYTES +
-                (uint64_t)qn_product_stride(QN_X_F32, op->w[0]->n_in) +
+                (uint64_t)qn_product_widest(op->w[0]->n_in) +
                 qn_round64((uint64_t)op->w[0]->n_out * sizeof(float));
 }
 
@@ -190,8 +190,7 @@ void qn_op_pick_run(const qn_op_pick *op, qn_worker *w)
 {
     int n_in = (int)op->w[0]->n_in, n_out = (int)op->w[0]->n_out;
     uint8_t *prepared = w->own + QN_PRODUCT_ACC_BYTES;
-    float *sum = (float *)(void *)(prepared +
-                                   qn_product_stride(QN_X_F32, n_in));
+    float *sum = (float *)(void *)(prepared + qn_product_widest(n_in));
     int64_t r;
 
     while (qn_worker_take(w, op->n_row, &r)) {

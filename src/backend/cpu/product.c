@@ -12,7 +12,13 @@
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
                                         const qn_weight *w)
 {
-    return be->exact ? &be->kern.exact[w->layout] : &be->kern.linear[w->layout];
+    const qn_tile_kernel *coded = be->kern.coded[w->layout];
+    int group = w->scaled.group;
+
+    if (be->exact)
+        return &be->kern.exact[w->layout];
+    coded += group >= 64 ? 2 : group == 32;
+    return coded->fn ? coded : &be->kern.linear[w->layout];
 }
 
 int64_t qn_product_stride(qn_xform form, int64_t n_in)
@@ -20,6 +26,15 @@ int64_t qn_product_stride(qn_xform form, int64_t n_in)
     return (int64_t)((qn_round64((uint64_t)qn_xform_bytes(form, n_in)) / 64) |
                      1) *
            64;
+}
+
+int64_t qn_product_widest(int64_t n_in)
+{
+    int64_t top = 0;
+
+    for (int f = 0; f < QN_X_N; f++)
+        top = QN_MAX(top, qn_product_stride((qn_xform)f, n_in));
+    return top;
 }
 
 /* Panels per item of a part: enough to be worth a ticket, few enough that all

@@ -41,6 +41,8 @@ const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
 /* Bytes from one prepared row to the next: an odd number of cache lines, so
  * that the same k of consecutive tokens does not fall on one cache set. */
 int64_t qn_product_stride(qn_xform form, int64_t n_in);
+/* The largest of them. */
+int64_t qn_product_widest(int64_t n_in);
 
 /* How the product is cut; the same on every thread. */
 void qn_product_plan(const qn_cpu_backend *be, qn_product *p);

@@ -3,15 +3,61 @@
 #include "tensor/half.h"
 
 #include <assert.h>
+#include <math.h>
 
 static bool has_zeros(qn_layout l)
 {
     return l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8;
 }
 
+static bool has_mins(qn_layout l)
+{
+    return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8;
+}
+
 static int code_bits(qn_layout l)
 {
-    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 ? 4 : 8;
+    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 || l == QN_LAYOUT_M4 ? 4 : 8;
+}
+
+/* Whole numbers for the book's values. The unit may be anything up to where
+ * the largest value is 127: the one with the least error in all is taken. */
+static void round_book(qn_scaled *q)
+{
+    float top = 0, best = INFINITY;
+
+    for (int i = 0; i < 16; i++)
+        top = fmaxf(top, fabsf(q->book[i]));
+    if (!(top > 0) || !isfinite(top))
+        return;
+    for (int step = 4 * 127; step >= 4 * 64; step--) {
+        float unit = top * 4 / (float)step, sum = 0;
+        int8_t points[16];
+        for (int i = 0; i < 16; i++) {
+            float v = q->book[i] / unit;
+            points[i] = (int8_t)rintf(v);
+            sum += (v - rintf(v)) * (v - rintf(v)) * unit * unit;
+        }
+        if (sum < best) {
+            best = sum;
+            q->unit = unit;
+            memcpy(q->points, points, sizeof points);
+        }
+    }
+}
+
+void qn_scaled_make(qn_scaled *q, qn_layout l, int group, qn_dtype round,
+                    const float *book)
+{
+    assert(group == 16 || group == 32 || group == 64 || group == 128);
+    *q = (qn_scaled){.group = group, .round = round};
+    q->head = QN_PANEL * (int)sizeof(float) * (has_mins(l) ? 2 : 1) +
+              (has_zeros(l) ? QN_PANEL : 0);
+    q->bytes = q->head + group * code_bits(l) / 8 * QN_PANEL;
+    if (l == QN_LAYOUT_CB4) {
+        memcpy(q->book, book, sizeof q->book);
+        round_book(q);
+    }
 }
 
 qn_layout qn_scaled_init(qn_scaled *q, const qn_weight_codes *c)
@@ -22,16 +68,9 @@ qn_layout qn_scaled_init(qn_scaled *q, const qn_weight_codes *c)
         [QN_CODE_INT8] = QN_LAYOUT_A8,
         [QN_CODE_FP8] = QN_LAYOUT_F8,
     };
-    qn_layout l = layouts[c->kind];
 
-    assert(c->group == 16 || c->group == 32 || c->group == 64 ||
-           c->group == 128);
-    q->group = c->group;
-    q->head = QN_PANEL * (int)sizeof(float) + (has_zeros(l) ? QN_PANEL : 0);
-    q->bytes = q->head + c->group * code_bits(l) / 8 * QN_PANEL;
-    q->round = c->round;
-    memcpy(q->book, c->book, sizeof q->book);
-    return l;
+    qn_scaled_make(q, layouts[c->kind], c->group, c->round, c->book);
+    return layouts[c->kind];
 }
 
 int64_t qn_scaled_panel_bytes(const qn_scaled *q, int64_t n_in)
@@ -39,11 +78,32 @@ int64_t qn_scaled_panel_bytes(const qn_scaled *q, int64_t n_in)
     return (n_in + q->group - 1) / q->group * q->bytes;
 }
 
-/* The byte, among a group's codes, that holds k of the group in a lane. */
+/* The byte, among a group's codes, that holds k of the group in a lane (and
+ * k + 4, in its high half, if codes have 4 bits). */
 static int64_t code_byte(qn_layout l, int64_t k, int64_t lane)
 {
-    return code_bits(l) == 4 ? (k / 8 * QN_PANEL + lane) * 4 + k % 8 / 2
-                             : (k / 4 * QN_PANEL + lane) * 4 + k % 4;
+    return (k / (code_bits(l) == 4 ? 8 : 4) * QN_PANEL + lane) * 4 + k % 4;
+}
+
+void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
+                         int64_t n, float scale, float offset, uint8_t *group,
+                         int64_t lane)
+{
+    bool four = code_bits(l) == 4;
+    uint8_t *to = group + q->head;
+
+    memcpy(group + lane * 4, &scale, 4);
+    if (has_zeros(l))
+        group[64 + lane] = (uint8_t)offset;
+    else if (has_mins(l))
+        memcpy(group + 64 + lane * 4, &offset, 4);
+    for (int64_t k = 0; k < n; k += four ? 8 : 4) {
+        uint8_t c[4];
+        memcpy(c, codes + k, 4);
+        for (int j = 0; j < 4 && four; j++)
+            c[j] |= (uint8_t)(codes[k + 4 + j] << 4);
+        memcpy(to + code_byte(l, k, lane), c, 4);
+    }
 }
 
 void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
@@ -54,31 +114,36 @@ void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
 
     for (int64_t g = 0; g < n_group; g++, panel += q->bytes) {
         int64_t n = QN_MIN(q->group, n_in - g * q->group);
-        memcpy(panel + lane * 4, &rows->scales[i * n_group + g], 4);
-        if (has_zeros(l))
-            panel[64 + lane] = (uint8_t)rows->zeros[i * n_group + g];
-        uint8_t *to = panel + q->head;
-        for (int64_t k = 0; k < n; k += code_bits(l) == 4 ? 2 : 1)
-            to[code_byte(l, k, lane)] = code_bits(l) == 4
-                                            ? (uint8_t)(codes[k] | codes[k + 1]
-                                                                       << 4)
-                                            : codes[k];
+        float zero = has_zeros(l) ? rows->zeros[i * n_group + g] : 0;
+        qn_scaled_put_group(q, l, codes, n, rows->scales[i * n_group + g], zero,
+                            panel, lane);
         codes += n;
     }
+}
+
+int qn_scaled_code(const qn_scaled *q, qn_layout l, const uint8_t *group,
+                   int64_t lane, int64_t k)
+{
+    uint8_t c = group[q->head + code_byte(l, k, lane)];
+
+    return code_bits(l) != 4 ? c : k & 4 ? c >> 4 : c & 15;
 }
 
 float qn_scaled_at(const qn_scaled *q, qn_layout l, const uint8_t *panel,
                    int64_t lane, int64_t k)
 {
     const uint8_t *g = panel + k / q->group * q->bytes;
-    uint8_t c = g[q->head + code_byte(l, k % q->group, lane)];
-    float scale, v;
+    int c = qn_scaled_code(q, l, g, lane, k % q->group);
+    float scale, min, v;
 
     memcpy(&scale, g + lane * 4, 4);
-    if (code_bits(l) == 4)
-        c = k & 1 ? c >> 4 : c & 15;
+    if (has_mins(l)) {
+        memcpy(&min, g + 64 + lane * 4, 4);
+        v = (float)c * scale;
+        return v - min;
+    }
     v = l == QN_LAYOUT_CB4  ? q->book[c]
-        : l == QN_LAYOUT_F8 ? qn_f32_of_e4m3(c)
+        : l == QN_LAYOUT_F8 ? qn_f32_of_e4m3((uint8_t)c)
                             : (float)(c - g[64 + lane]);
     v *= scale;
     return l != QN_LAYOUT_CB4    ? v

@@ -6,10 +6,23 @@
  * put in place one by one.
  */
 #include "backend/cpu/cpu_int.h"
+#include "tensor/block_codes.h"
 #include "tensor/half.h"
 
-static bool layout_of(qn_dtype t, qn_layout *l)
+/* The layout of a type of files, and what is to be known of it if it is one of
+ * codes. */
+static bool layout_of(qn_dtype t, qn_layout *l, qn_scaled *q)
 {
+    const qn_block_codes *c = qn_block_codes_get(t);
+
+    if (c) {
+        *l = c->book        ? QN_LAYOUT_CB4
+             : c->offsets   ? (c->bits == 4 ? QN_LAYOUT_M4 : QN_LAYOUT_M8)
+             : c->bits == 4 ? QN_LAYOUT_A4
+                            : QN_LAYOUT_A8;
+        qn_scaled_make(q, *l, c->group, QN_F32, c->book);
+        return true;
+    }
     switch (t) {
     case QN_F32: *l = QN_LAYOUT_F32; return true;
     case QN_F16: *l = QN_LAYOUT_F16; return true;
@@ -25,12 +38,12 @@ static int64_t desc_panel_bytes(const qn_weight_desc *d)
     qn_scaled q;
     qn_layout l;
 
-    if (d->codes) {
-        qn_scaled_init(&q, d->codes);
-        return qn_scaled_panel_bytes(&q, d->n_in);
-    }
-    layout_of(d->dtype, &l);
-    return qn_panel_bytes(l, d->n_in);
+    if (d->codes)
+        l = qn_scaled_init(&q, d->codes);
+    else
+        layout_of(d->dtype, &l, &q);
+    return l >= QN_LAYOUT_CB4 ? qn_scaled_panel_bytes(&q, d->n_in)
+                              : qn_panel_bytes(l, d->n_in);
 }
 
 int64_t qn_weight_offset(const qn_weight *w, int64_t k)
@@ -41,20 +54,22 @@ int64_t qn_weight_offset(const qn_weight *w, int64_t k)
 
 bool qn_cpu_weight_supports(const qn_backend *be, qn_dtype dtype)
 {
+    qn_scaled q;
     qn_layout l;
 
     (void)be;
-    return layout_of(dtype, &l);
+    return layout_of(dtype, &l, &q);
 }
 
 /* Bytes, or UINT64_MAX when they cannot be counted. */
 uint64_t qn_cpu_weight_bytes(const qn_backend *be, const qn_weight_desc *d)
 {
+    qn_scaled q;
     qn_layout l;
     uint64_t n;
 
     (void)be;
-    if ((!d->codes && !layout_of(d->dtype, &l)) || d->n_out < 1 ||
+    if ((!d->codes && !layout_of(d->dtype, &l, &q)) || d->n_out < 1 ||
         d->n_in < 1 || d->n_out > INT64_MAX / 64 || d->n_in > INT32_MAX)
         return UINT64_MAX;
     if (!qn_mul_u64((uint64_t)(d->n_out + QN_PANEL - 1) / QN_PANEL,
@@ -99,6 +114,7 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
 {
     qn_cpu_backend *cpu = (qn_cpu_backend *)(void *)be;
     uint64_t n = qn_cpu_weight_bytes(be, d);
+    qn_scaled q = {0};
     qn_layout layout;
     qn_weight *w;
     void *data;
@@ -108,7 +124,7 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
                        (long long)d->n_out, (long long)d->n_in);
     if (d->codes)
         return coded_new(be, d, out, err);
-    if (!layout_of(d->dtype, &layout))
+    if (!layout_of(d->dtype, &layout, &q))
         return qn_fail(err, QN_EUNSUP,
                        "weights of type %s: decode them to f32 first",
                        qn_dtype_get(d->dtype)->name);
@@ -126,6 +142,7 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
 
     w = weight_alloc(cpu, d, n, data);
     w->layout = layout;
+    w->scaled = q;
     w->file_row_bytes = d->n_in / qn_dtype_get(d->dtype)->block_elems *
                         qn_dtype_get(d->dtype)->block_bytes;
     *out = w;
@@ -180,12 +197,34 @@ static void put_row(qn_weight *w, int64_t row, const uint8_t *src)
     }
 }
 
+/* One row of a block format into its lane, as codes. */
+static void put_blocks(qn_weight *w, int64_t row, const uint8_t *src)
+{
+    const qn_block_codes *c = qn_block_codes_get(w->dtype);
+    int per = qn_dtype_get(w->dtype)->block_elems, n = per / c->group;
+    uint8_t *group = w->data + row / QN_PANEL * w->panel_bytes;
+
+    for (int64_t k = 0; k < w->n_in; k += per) {
+        uint8_t codes[QN_BLOCK_CODES_MAX];
+        float scales[16], offsets[16];
+        c->unpack(src, codes, scales, offsets);
+        src += qn_dtype_get(w->dtype)->block_bytes;
+        for (int i = 0; i < n; i++, group += w->scaled.bytes)
+            qn_scaled_put_group(&w->scaled, w->layout, codes + i * c->group,
+                                c->group, scales[i],
+                                c->offsets ? offsets[i] : (float)c->zero, group,
+                                row % QN_PANEL);
+    }
+}
+
 void qn_cpu_weight_put(qn_weight *w, int64_t row0, int64_t n_row,
                        const void *rows)
 {
     const uint8_t *src = rows;
     int64_t row = row0, end = row0 + n_row;
 
+    for (; w->layout >= QN_LAYOUT_CB4 && w->file_row_bytes && row < end; row++)
+        put_blocks(w, row, src + (row - row0) * w->file_row_bytes);
     for (; w->layout >= QN_LAYOUT_CB4 && row < end; row++)
         qn_scaled_put(&w->scaled, w->layout, rows, row - row0, w->n_in,
                       w->data + row / QN_PANEL * w->panel_bytes,

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import OpenAI from 'openai';
 import { InferenceClient } from '@huggingface/inference';
 import { createOpenAI } from '@ai-sdk/openai';
-import { generateText, streamText } from 'ai';
+import { generateText, jsonSchema, streamText, tool } from 'ai';
 import { ChatOpenAI } from '@langchain/openai';
 
 const [url, key, model] = process.argv.slice(2);
@@ -13,6 +13,12 @@ const baseURL = url + '/v1';
 const openai = new OpenAI({ baseURL, apiKey: key, maxRetries: 0 });
 const messages = [{ role: 'user', content: 'Why is the sky blue?' }];
 const greedy = { model, messages, temperature: 0, max_tokens: 16 };
+
+const schema = { type: 'object', additionalProperties: false,
+                 properties: { drive: { enum: ['wind', 'water'] },
+                               stones: { type: 'integer', minimum: 1,
+                                         maximum: 6 } },
+                 required: ['drive', 'stones'] };
 
 const cases = {
   async 'openai: models'() {
@@ -84,8 +90,35 @@ const cases = {
       { ...greedy, temperature: -1 }), (e) =>
       e instanceof OpenAI.BadRequestError && e.param === 'temperature');
     await assert.rejects(openai.chat.completions.create(
-      { ...greedy, response_format: { type: 'json_object' } }),
+      { ...greedy, response_format: { type: 'xml' } }),
       OpenAI.BadRequestError);
+  },
+  async 'openai: json'() {
+    const ask = { ...greedy, max_tokens: 100 };
+    const r = await openai.chat.completions.create(
+      { ...ask, response_format: { type: 'json_schema', json_schema: {
+        name: 'mill', strict: true, schema } } });
+    const v = JSON.parse(r.choices[0].message.content);
+    assert.ok(['wind', 'water'].includes(v.drive) && v.stones >= 1);
+    const o = await openai.chat.completions.create(
+      { ...ask, response_format: { type: 'json_object' } });
+    assert.equal(o.choices[0].message.content.trim()[0], '{');
+  },
+  async 'openai: tools, whole and streamed'() {
+    const ask = { ...greedy, max_tokens: 100, tool_choice: 'required', tools: [
+      { type: 'function', function: { name: 'build', parameters: schema } }] };
+    const r = await openai.chat.completions.create(ask);
+    const call = r.choices[0].message.tool_calls[0];
+    assert.equal(r.choices[0].finish_reason, 'tool_calls');
+    assert.equal(call.function.name, 'build');
+    assert.ok(JSON.parse(call.function.arguments).stones >= 1);
+    const s = await openai.chat.completions.stream(ask).finalChatCompletion();
+    assert.equal(s.choices[0].message.tool_calls[0].function.arguments,
+                 call.function.arguments);
+    const next = await openai.chat.completions.create({ ...ask,
+      tool_choice: 'auto', messages: [...messages, r.choices[0].message,
+        { role: 'tool', tool_call_id: call.id, content: 'done' }] });
+    assert.ok(next.usage.prompt_tokens > r.usage.prompt_tokens);
   },
   async 'openai: 429 is a RateLimitError with Retry-After'() {
     const many = Array.from({ length: 40 }, () =>
@@ -117,6 +150,15 @@ const cases = {
     let text = '';
     for await (const t of streamText(ask).textStream) text += t;
     assert.equal(text, r.text);
+  },
+  async 'ai sdk: tools'() {
+    const provider = createOpenAI({ baseURL, apiKey: key });
+    const r = await generateText({ model: provider.chat(model),
+      prompt: 'Build a mill.', temperature: 0, maxOutputTokens: 100,
+      maxRetries: 0, toolChoice: 'required',
+      tools: { build: tool({ inputSchema: jsonSchema(schema) }) } });
+    assert.equal(r.toolCalls[0].toolName, 'build');
+    assert.ok(r.toolCalls[0].input.stones >= 1);
   },
   async 'langchain: invoke and stream'() {
     const chat = new ChatOpenAI({ model, apiKey: key, temperature: 0,

@@ -5,6 +5,7 @@
 #include "backend/cpu/kernels.h"
 
 void qn_ref_linear(qn_kernels *k);
+void qn_ref_coded(qn_kernels *k);
 void qn_ref_pack(qn_kernels *k);
 void qn_ref_elem(qn_kernels *k);
 void qn_ref_rec(qn_kernels *k);

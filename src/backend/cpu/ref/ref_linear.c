@@ -175,6 +175,16 @@ static void linear_a8_ref(const qn_tile *t)
     run(t, QN_LAYOUT_A8, QN_X_F32);
 }
 
+static void linear_m4_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_M4, QN_X_F32);
+}
+
+static void linear_m8_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_M8, QN_X_F32);
+}
+
 static void linear_f8_ref(const qn_tile *t)
 {
     run(t, QN_LAYOUT_F8, QN_X_F32);
@@ -266,6 +276,8 @@ void qn_ref_linear(qn_kernels *k)
         [QN_LAYOUT_CB4] = {"linear_cb4_ref", linear_cb4_ref, QN_X_F32, MAX_TOK},
         [QN_LAYOUT_A4] = {"linear_a4_ref", linear_a4_ref, QN_X_F32, MAX_TOK},
         [QN_LAYOUT_A8] = {"linear_a8_ref", linear_a8_ref, QN_X_F32, MAX_TOK},
+        [QN_LAYOUT_M4] = {"linear_m4_ref", linear_m4_ref, QN_X_F32, MAX_TOK},
+        [QN_LAYOUT_M8] = {"linear_m8_ref", linear_m8_ref, QN_X_F32, MAX_TOK},
         [QN_LAYOUT_F8] = {"linear_f8_ref", linear_f8_ref, QN_X_F32, MAX_TOK},
     };
 

@@ -1,4 +1,4 @@
-/* scaled_tmpl.h - products of coded weights (layouts CB4, A4, A8, F8) with f32
+/* scaled_tmpl.h - products of coded weights (layouts CB4 to F8) with f32
  * activations: the body that the x86 levels compile in their own words.
  *
  *   w = round(value(code) * scale)      acc += w * x      one fma per k
@@ -11,16 +11,27 @@
  */
 #include "backend/cpu/kernels.h"
 
-/* Value of code j of a dword, unscaled. */
-QN_INLINE vf value(qn_layout l, v_book book, vi d, vf zero, const int j)
+QN_INLINE int per_dword(qn_layout l)
 {
+    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 || l == QN_LAYOUT_M4 ? 8 : 4;
+}
+
+/* Weight j of a dword; zero: the zero point or the minimum. */
+QN_INLINE vf weight(qn_layout l, v_book book, vi d, vf scale, vf zero,
+                    const int j)
+{
+    const int nibble = 8 * (j % 4) + j / 4 * 4;
+    vf v;
+
     if (l == QN_LAYOUT_CB4)
-        return v_lookup(book, d, 4 * j);
+        return v_mul(v_lookup(book, d, nibble), scale);
     if (l == QN_LAYOUT_F8)
-        return v_e4m3(d, 8 * j);
-    return v_sub(l == QN_LAYOUT_A4 ? v_field(d, 4 * j, 15, 0)
-                                   : v_field(d, 8 * j, 255, 0),
-                 zero);
+        return v_mul(v_e4m3(d, 8 * j), scale);
+    v = per_dword(l) == 8 ? v_field(d, nibble, 15, 0)
+                          : v_field(d, 8 * j, 255, 0);
+    if (l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8)
+        return v_sub(v_mul(v, scale), zero);
+    return v_mul(v_sub(v, zero), scale);
 }
 
 QN_INLINE vf rounded(vf w, const qn_dtype round)
@@ -36,7 +47,7 @@ QN_INLINE void dword(vf acc[][4][VP], const uint8_t *at, int64_t w_panel,
                      vf zero[4][VP], v_book book, qn_layout l,
                      const qn_dtype round, const int N, const int T)
 {
-    const int per = l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 ? 8 : 4;
+    const int per = per_dword(l);
     vi d[4][VP];
 
     QN_UNROLL
@@ -49,8 +60,8 @@ QN_INLINE void dword(vf acc[][4][VP], const uint8_t *at, int64_t w_panel,
         for (int p = 0; p < N; p++)
             QN_UNROLL
         for (int v = 0; v < VP; v++)
-            w[p][v] = rounded(v_mul(value(l, book, d[p][v], zero[p][v], j),
-                                    scale[p][v]),
+            w[p][v] = rounded(weight(l, book, d[p][v], scale[p][v], zero[p][v],
+                                     j),
                               round);
         QN_UNROLL
         for (int t = 0; t < T; t++) {
@@ -67,7 +78,7 @@ QN_INLINE void dword(vf acc[][4][VP], const uint8_t *at, int64_t w_panel,
 QN_INLINE void groups(vf acc[][4][VP], const qn_tile *t, qn_layout l,
                       const qn_dtype round, const int N, const int T)
 {
-    const int per = l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 ? 8 : 4;
+    const int per = per_dword(l);
     const float *x = (const float *)(const void *)t->x;
     int64_t x_tok = t->x_tok / (int64_t)sizeof *x;
     const uint8_t *g = t->w;
@@ -82,6 +93,8 @@ QN_INLINE void groups(vf acc[][4][VP], const qn_tile *t, qn_layout l,
             v_panel_f32(g + p * t->w_panel, scale[p]);
             if (l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8)
                 v_panel_u8(g + 64 + p * t->w_panel, zero[p]);
+            else if (l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8)
+                v_panel_f32(g + 64 + p * t->w_panel, zero[p]);
             else
                 for (int v = 0; v < VP; v++)
                     zero[p][v] = v_zero();
@@ -172,6 +185,16 @@ static void FN(linear_a8)(const qn_tile *t)
     any_tok(t, QN_LAYOUT_A8, QN_F32);
 }
 
+static void FN(linear_m4)(const qn_tile *t)
+{
+    any_tok(t, QN_LAYOUT_M4, QN_F32);
+}
+
+static void FN(linear_m8)(const qn_tile *t)
+{
+    any_tok(t, QN_LAYOUT_M8, QN_F32);
+}
+
 static void FN(linear_f8)(const qn_tile *t)
 {
     any_tok(t, QN_LAYOUT_F8, QN_F32);
@@ -189,6 +212,10 @@ void FN(qn_x86_scaled)(qn_kernels *k)
          {FN_NAME("linear_a4"), FN(linear_a4), QN_X_F32, CODED_TOK}},
         {QN_LAYOUT_A8,
          {FN_NAME("linear_a8"), FN(linear_a8), QN_X_F32, CODED_TOK}},
+        {QN_LAYOUT_M4,
+         {FN_NAME("linear_m4"), FN(linear_m4), QN_X_F32, CODED_TOK}},
+        {QN_LAYOUT_M8,
+         {FN_NAME("linear_m8"), FN(linear_m8), QN_X_F32, CODED_TOK}},
         {QN_LAYOUT_F8,
          {FN_NAME("linear_f8"), FN(linear_f8), QN_X_F32, CODED_TOK}},
     };

@@ -210,6 +210,40 @@ QN_INLINE void v_panel_u8(const uint8_t *p, vf w[VP])
     w[1] = _mm256_cvtepi32_ps(
         _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8))));
 }
+/* Whole numbers of 32 bits: 4 bytes at p in each lane; VL bytes at p, one a
+ * lane; sums of products of the two halves of a lane. */
+QN_INLINE vi v_bytes4(const void *p)
+{
+    return _mm256_set1_epi32(*(const int32_t *)p);
+}
+QN_INLINE vi v_widen_u8(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+QN_INLINE vi v_set1_int(int a)
+{
+    return _mm256_set1_epi32(a);
+}
+QN_INLINE vi v_add_int(vi a, vi b)
+{
+    return _mm256_add_epi32(a, b);
+}
+QN_INLINE vi v_and_int(vi a, vi b)
+{
+    return _mm256_and_si256(a, b);
+}
+QN_INLINE vi v_sub_int(vi a, vi b)
+{
+    return _mm256_sub_epi32(a, b);
+}
+QN_INLINE vi v_mul_halves(vi a, vi b)
+{
+    return _mm256_madd_epi16(a, b);
+}
+QN_INLINE vf v_of_int(vi a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
 /* A book of 16 values, and the one that bits [shift, shift + 4) name. */
 typedef struct v_book {
     vf low, high;

@@ -1,0 +1,154 @@
+/* ref_coded.c - products of codes with int8 activations, in plain C.
+ *
+ *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
+ *                    acc[t][l] += i * (scale[l] * d_x)
+ *                    acc[t][l] -= min[l] * (d_x * sum of q)      M4, M8
+ *
+ * The sums i are exact, so that every instruction set has the same. A block
+ * of x lies inside of one group of the weights.
+ */
+#include "backend/cpu/cpu_int.h"
+#include "backend/cpu/ref/ref.h"
+
+#include <math.h>
+
+static int32_t block_sum(qn_layout l, const qn_scaled *s, const uint8_t *group,
+                         int lane, int k, const int8_t *q, int n)
+{
+    int zero = l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8 ? group[64 + lane] : 0;
+    int32_t sum = 0;
+
+    for (int i = 0; i < n; i++) {
+        int c = qn_scaled_code(s, l, group, lane, k + i);
+        sum += (l == QN_LAYOUT_CB4 ? s->points[c] : c - zero) * q[i];
+    }
+    return sum;
+}
+
+static void one_block(qn_layout l, const qn_tile *t, const uint8_t *w, int k,
+                      const uint8_t *x, int n, float *acc)
+{
+    const uint8_t *group = w + k / t->q->group * t->q->bytes;
+    qn_xi8 b;
+
+    memcpy(&b, x + n, sizeof b);
+    for (int i = 0; i < QN_PANEL; i++) {
+        int32_t sum = block_sum(l, t->q, group, i, k % t->q->group,
+                                (const int8_t *)x, n);
+        float scale, min;
+        memcpy(&scale, group + i * 4, 4);
+        if (l == QN_LAYOUT_CB4)
+            scale *= t->q->unit;
+        acc[i] += (float)sum * (scale * b.d);
+        if (l != QN_LAYOUT_M4 && l != QN_LAYOUT_M8)
+            continue;
+        memcpy(&min, group + 64 + i * 4, 4);
+        acc[i] -= min * b.dsum;
+    }
+}
+
+static void run(const qn_tile *t, qn_layout l)
+{
+    int n = QN_MIN(t->q->group, 64);
+
+    for (int p = 0; p < t->n_panel; p++)
+        for (int j = 0; j < t->n_tok; j++) {
+            const uint8_t *x = t->x + j * t->x_tok;
+            float *acc = t->acc + j * t->acc_tok + p * QN_PANEL;
+            for (int i = 0; i < QN_PANEL && !t->load; i++)
+                acc[i] = 0;
+            for (int k = 0; k < t->n_k; k += n) {
+                one_block(l, t, t->w + p * t->w_panel, k, x, n, acc);
+                x += n + (int)sizeof(qn_xi8);
+            }
+        }
+}
+
+static void coded_cb4_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_CB4);
+}
+
+static void coded_a4_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_A4);
+}
+
+static void coded_a8_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_A8);
+}
+
+static void coded_m4_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_M4);
+}
+
+static void coded_m8_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_M8);
+}
+
+/* ---- int8 activations ---------------------------------------------------- */
+
+static void prep_i8(const float *x, int n, uint8_t *y, int block)
+{
+    for (int at = 0; at < n; at += block, y += block + (int)sizeof(qn_xi8)) {
+        int m = QN_MIN(block, n - at);
+        int8_t *q = (int8_t *)y;
+        float top = 0, inv;
+        qn_xi8 b = {0, 0, 0};
+        for (int i = 0; i < m; i++)
+            top = fmaxf(top, fabsf(x[at + i]));
+        b.d = top / 127;
+        inv = b.d > 0 ? 127 / top : 0;
+        for (int i = 0; i < block; i++) {
+            float v = i < m ? rintf(x[at + i] * inv) : 0;
+            q[i] = (int8_t)(v > 127 ? 127 : v >= -127 ? v : -127);
+            b.sum += q[i];
+        }
+        b.dsum = b.d * (float)b.sum;
+        memcpy(y + block, &b, sizeof b);
+    }
+}
+
+static void prep_i8_16_ref(const float *x, int n, void *dst)
+{
+    prep_i8(x, n, dst, 16);
+}
+
+static void prep_i8_32_ref(const float *x, int n, void *dst)
+{
+    prep_i8(x, n, dst, 32);
+}
+
+static void prep_i8_64_ref(const float *x, int n, void *dst)
+{
+    prep_i8(x, n, dst, 64);
+}
+
+#define MAX_TOK 16
+
+void qn_ref_coded(qn_kernels *k)
+{
+    static const struct {
+        qn_layout layout;
+        const char *name;
+        qn_tile_fn fn;
+    } rows[] = {
+        {QN_LAYOUT_CB4, "coded_cb4_ref", coded_cb4_ref},
+        {QN_LAYOUT_A4, "coded_a4_ref", coded_a4_ref},
+        {QN_LAYOUT_A8, "coded_a8_ref", coded_a8_ref},
+        {QN_LAYOUT_M4, "coded_m4_ref", coded_m4_ref},
+        {QN_LAYOUT_M8, "coded_m8_ref", coded_m8_ref},
+    };
+
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++)
+        qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn, MAX_TOK);
+    k->prep[QN_X_I8_16].fn = prep_i8_16_ref;
+    k->prep[QN_X_I8_16].name = "prep_i8_16_ref";
+    k->prep[QN_X_I8_32].fn = prep_i8_32_ref;
+    k->prep[QN_X_I8_32].name = "prep_i8_32_ref";
+    k->prep[QN_X_I8_64].fn = prep_i8_64_ref;
+    k->prep[QN_X_I8_64].name = "prep_i8_64_ref";
+}

@@ -1,0 +1,180 @@
+/* coded_tmpl.h - products of coded weights (layouts CB4 to M8) with int8
+ * activations: the body that the x86 levels compile in their own words.
+ *
+ *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
+ *                    acc[t][l] += i * (scale[l] * d_x)
+ *                    acc[t][l] -= min[l] * (d_x * sum of q)      M4, M8
+ *
+ * What v has too much for the instruction set's dot product (a zero point, an
+ * offset that makes it unsigned) is taken off as a multiple of the sum of q.
+ * Sums i are exact; the sums over blocks wait in t->acc.
+ *
+ * The including file has `dots`, which adds up v + excess, and the excess:
+ *   EXCESS_BOOK   of CB4
+ *   EXCESS_BYTE   of A8 and M8 (there: code + EXCESS_BYTE)
+ *   TOK           the most tokens
+ *
+ * Bound: the dot products of B * T * 16 weights per block (many tokens), the
+ * bytes of w (few). Reference: ref/ref_coded.c; the sums over blocks differ by
+ * the roundings of one fma, tolerance gamma(2 n_block) sum |i scale d_x|.
+ */
+#include "backend/cpu/kernels.h"
+
+QN_INLINE bool is_nibbles(qn_layout l)
+{
+    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 || l == QN_LAYOUT_M4;
+}
+
+QN_INLINE void dots(qn_layout l, vi book, const uint8_t *w, const uint8_t *x,
+                    int64_t x_tok, vi *s, const int B, const int T);
+
+/* Times the sum of q, in the low halves of lanes: what i has too little. */
+QN_INLINE vi lack(qn_layout l, const uint8_t *zeros)
+{
+    vi low = v_set1_int(0xffff), zero = v_set1_int(0);
+
+    switch (l) {
+    case QN_LAYOUT_CB4: zero = v_set1_int(EXCESS_BOOK); break;
+    case QN_LAYOUT_A4: zero = v_widen_u8(zeros); break;
+    case QN_LAYOUT_A8:
+        zero = v_add_int(v_widen_u8(zeros), v_set1_int(EXCESS_BYTE));
+        break;
+    case QN_LAYOUT_M8: zero = v_set1_int(EXCESS_BYTE); break;
+    default: break;
+    }
+    return v_and_int(v_sub_int(v_set1_int(0), zero), low);
+}
+
+/* One block of B k's for VL rows of a panel, the lanes from v * VL. */
+QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
+                     const uint8_t *group, const uint8_t *codes,
+                     const uint8_t *x, float *acc, const int v, const int B,
+                     const int T)
+{
+    const int64_t x_tok = t->x_tok, acc_tok = t->acc_tok;
+    vf scale = v_load((const float *)(const void *)(group + 64 * v * VL / 16));
+    vi s[TOK], fix = lack(l, group + 64 + v * VL);
+
+    if (l == QN_LAYOUT_CB4)
+        scale = v_mul(scale, v_set1(t->q->unit));
+    QN_UNROLL
+    for (int i = 0; i < T; i++)
+        s[i] = v_mul_halves(fix, v_bytes4(x + i * x_tok + B +
+                                          offsetof(qn_xi8, sum)));
+    dots(l, book, codes + 64 * v * VL / 16, x, x_tok, s, B, T);
+    QN_UNROLL
+    for (int i = 0; i < T; i++) {
+        const float *b = (const float *)(const void *)(x + i * x_tok + B);
+        float *to = acc + i * acc_tok + v * VL;
+        vf a = v_fma(v_of_int(s[i]), v_mul(scale, v_set1(b[0])), v_load(to));
+        if (l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8)
+            a = v_fnma(v_load((const float *)(const void *)(group + 64) +
+                              v * VL),
+                       v_set1(b[1]), a);
+        v_store(to, a);
+    }
+}
+
+QN_INLINE void panel(const qn_tile *t, qn_layout l, const int B, const int T)
+{
+    const int step = B * (is_nibbles(l) ? 8 : 16);
+    const vi book = v_points(t->q->points);
+    const uint8_t *x = t->x, *group = t->w;
+
+    for (int i = 0; i < T * VP && !t->load; i++)
+        v_store(t->acc + i / VP * t->acc_tok + i % VP * VL, v_zero());
+    for (int k = 0; k < t->n_k; group += t->q->bytes) {
+        const uint8_t *codes = group + t->q->head;
+        int end = QN_MIN(t->n_k, k + t->q->group);
+        for (; k < end; k += B) {
+            ahead(codes, step, T);
+            QN_UNROLL
+            for (int v = 0; v < VP; v++)
+                block(t, l, book, group, codes, x, t->acc, v, B, T);
+            codes += step;
+            x += B + (int)sizeof(qn_xi8);
+        }
+    }
+}
+
+QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
+{
+    qn_tile p = *t;
+
+    for (; p.n_panel > 0; p.n_panel--) {
+        panel(&p, l, B, T);
+        p.w += p.w_panel;
+        p.acc += QN_PANEL;
+    }
+}
+
+/* Numbers of tokens that a level does not take at once are never asked for. */
+QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
+{
+    switch (t->n_tok) {
+    case 1: panels(t, l, B, 1); break;
+    case 2: panels(t, l, B, 2); break;
+    case 3: panels(t, l, B, 3); break;
+    case 4: panels(t, l, B, 4); break;
+    case 5: panels(t, l, B, 5); break;
+    case 6: panels(t, l, B, 6); break;
+    }
+    if (TOK <= 6)
+        return;
+    switch (t->n_tok) {
+    case 7: panels(t, l, B, TOK > 6 ? 7 : 1); break;
+    case 8: panels(t, l, B, TOK > 6 ? 8 : 1); break;
+    }
+    if (TOK <= 8)
+        return;
+    switch (t->n_tok) {
+    case 9: panels(t, l, B, TOK > 8 ? 9 : 1); break;
+    case 10: panels(t, l, B, TOK > 8 ? 10 : 1); break;
+    case 11: panels(t, l, B, TOK > 8 ? 11 : 1); break;
+    case 12: panels(t, l, B, TOK > 8 ? 12 : 1); break;
+    }
+}
+
+QN_INLINE void any_block(const qn_tile *t, qn_layout l)
+{
+    switch (t->q->group) {
+    case 16: any_tok(t, l, 16); break;
+    case 32: any_tok(t, l, 32); break;
+    default: any_tok(t, l, 64); break;
+    }
+}
+
+static void FN(coded_cb4)(const qn_tile *t)
+{
+    any_block(t, QN_LAYOUT_CB4);
+}
+
+static void FN(coded_a4)(const qn_tile *t)
+{
+    any_block(t, QN_LAYOUT_A4);
+}
+
+static void FN(coded_a8)(const qn_tile *t)
+{
+    any_block(t, QN_LAYOUT_A8);
+}
+
+static void FN(coded_m4)(const qn_tile *t)
+{
+    any_block(t, QN_LAYOUT_M4);
+}
+
+static void FN(coded_m8)(const qn_tile *t)
+{
+    any_block(t, QN_LAYOUT_M8);
+}
+
+void FN(qn_x86_coded)(qn_kernels *k)
+{
+    qn_kernels_coded(k, QN_LAYOUT_CB4, FN_NAME("coded_cb4"), FN(coded_cb4),
+                     TOK);
+    qn_kernels_coded(k, QN_LAYOUT_A4, FN_NAME("coded_a4"), FN(coded_a4), TOK);
+    qn_kernels_coded(k, QN_LAYOUT_A8, FN_NAME("coded_a8"), FN(coded_a8), TOK);
+    qn_kernels_coded(k, QN_LAYOUT_M4, FN_NAME("coded_m4"), FN(coded_m4), TOK);
+    qn_kernels_coded(k, QN_LAYOUT_M8, FN_NAME("coded_m8"), FN(coded_m8), TOK);
+}
