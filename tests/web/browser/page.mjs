@@ -22,7 +22,7 @@ async function fresh(options = {}) {
     locale: 'en-US', colorScheme: 'light', acceptDownloads: true,
     viewport: {width: 1280, height: 800}, ...options});
   const problems = [], requests = [];
-  context.setDefaultTimeout(15000);
+  context.setDefaultTimeout(40000);
   await context.addInitScript(() => {
     window.violations = [];
     document.addEventListener('securitypolicyviolation', e => {
@@ -59,20 +59,23 @@ const tools = {
     k => document.querySelectorAll('.msg.assistant').length >= k &&
       !document.querySelector('.msg.running'), n),
   answers: page => page.locator('.msg.assistant .text').allInnerTexts(),
-  // The server says this, whatever it is asked: pieces of text, or of
-  // {text, logprob, top}.
-  async answerWith(page, pieces) {
+  // An event stream of pieces: text, or {text, logprob, top}.
+  stream(pieces) {
     const chunk = choice => `data: ${JSON.stringify({choices: [choice]})}\n\n`;
-    const body = pieces.map(p => chunk(typeof p === 'string'
+    return pieces.map(p => chunk(typeof p === 'string'
       ? {index: 0, delta: {content: p}, finish_reason: null}
       : {index: 0, delta: {content: p.text}, finish_reason: null,
-         logprobs: {content: [{token: p.token ?? p.text, logprob: p.logprob,
-                               top_logprobs: p.top ?? []}]}}))
+         logprobs: {content: [{token: p.text, logprob: p.logprob,
+                               top_logprobs: p.top}]}}))
       .join('') + chunk({index: 0, delta: {}, finish_reason: 'stop'}) +
       'data: [DONE]\n\n';
+  },
+  // The server says this, whatever it is asked.
+  async answerWith(page, pieces) {
     await page.unroute('**/v1/chat/completions');
     await page.route('**/v1/chat/completions', route => route.fulfill({
-      status: 200, contentType: 'text/event-stream; charset=utf-8', body}));
+      status: 200, contentType: 'text/event-stream; charset=utf-8',
+      body: tools.stream(pieces)}));
   },
 };
 
