@@ -51,19 +51,29 @@ function showServer(state) {
   drawContext();
 }
 
+let retry = 0;
+
+// Which model there is; asks again until there is one. true: there is.
 async function connect() {
+  clearTimeout(retry);
+  let state = 'noModel';
   try {
     server = await api.model();
-    chat.setModel(server.id);
-    settings.setContext(server.max_model_len);
-    showServer('connected');
+    if (server) {
+      chat.setModel(server.id);
+      settings.setContext(server.max_model_len);
+      state = 'connected';
+    }
   } catch (e) {
-    showServer('unreachable');
-    if (e.status === 401)
-      askKey();
-    else
-      setTimeout(connect, 3000);
+    server = null;
+    state = e.status === 401 ? 'needsKey' : 'unreachable';
   }
+  showServer(state);
+  if (state === 'needsKey')
+    askKey();
+  else if (!server)
+    retry = setTimeout(connect, 3000);
+  return server !== null;
 }
 
 // ---- the conversation that is looked at ------------------------------------
@@ -168,6 +178,7 @@ const chatEvents = {
     sidebar.draw(conv);
   },
   key: askKey,
+  model: connect,
 };
 
 // ---- the list of conversations ---------------------------------------------

@@ -6,6 +6,7 @@
 //   text(conv, node)     more of an answer is there
 //   ended(conv, node)
 //   key()                a promise: true when a key was given
+//   model()              a promise: true when there is a model (setModel)
 import * as api from './api.js';
 import {t} from './i18n.js';
 import * as settings from './settings.js';
@@ -117,10 +118,17 @@ function words(e) {
   return e.message;
 }
 
-// Once more without what the server would not take, or with a key.
-async function mended(e) {
+// Whether to ask once more: with a key, of the model that there is now, without
+// what the server would not take.
+async function mended(job, e) {
   if (e.status === 401)
     return events.key();
+  if (e.status === 404 && e.code === 'model_not_found' && !job.changed) {
+    job.changed = true;
+    return events.model();
+  }
+  if (e.status === 0)
+    events.model();
   if (e.status === 400 && ['logprobs', 'top_logprobs'].includes(e.param)) {
     settings.withoutProbs();
     return true;
@@ -144,7 +152,7 @@ async function run(job) {
     } catch (e) {
       if (e.name === 'AbortError') {
         node.state = 'stopped';
-      } else if (!node.content && await mended(e)) {
+      } else if (!node.content && await mended(job, e)) {
         continue;
       } else {
         node.state = 'error';

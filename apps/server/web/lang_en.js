@@ -21,6 +21,7 @@ export default {
   connected: 'connected',
   unreachable: 'The server cannot be reached.',
   tooBusy: 'The server is busy; try again in {s} s.',
+  noModel: 'No model is loaded.',
   needsKey: 'The server wants a key.',
   error: 'Something went wrong.',
   keyTitle: 'This server wants a key',

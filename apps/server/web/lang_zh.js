@@ -21,6 +21,7 @@ export default {
   connected: '已连接',
   unreachable: '无法连接服务器。',
   tooBusy: '服务器繁忙，请在 {s} 秒后重试。',
+  noModel: '尚未加载模型。',
   needsKey: '服务器需要密钥。',
   error: '出错了。',
   keyTitle: '此服务器需要密钥',

@@ -294,6 +294,28 @@ export const cases = [
       () => JSON.stringify(localStorage).includes('page-key')), false);
   }],
 
+  ['a model that goes, and another that comes', {
+    allow: /status of 404/}, async t => {
+    const {page, assert} = t;
+    await page.waitForSelector('#server[data-state=connected]');
+    const list = data => page.route('**/v1/models', r => r.fulfill({
+      status: 200, contentType: 'application/json',
+      body: JSON.stringify({object: 'list', data})}));
+    await list([]);
+    await page.reload();
+    await page.waitForSelector('#server[data-state=noModel]');
+    assert.equal(await page.textContent('#server-state'),
+                 'No model is loaded.');
+    await page.unroute('**/v1/models');
+    await list([{id: 'former', max_model_len: 64}]);
+    await page.waitForSelector('#server[data-state=connected]');
+    assert.equal(await page.textContent('#model'), 'former');
+    await page.unroute('**/v1/models'); // the real one is quern-14m
+    await t.say(page, 'What is 17 + 25?');
+    assert.deepEqual(await t.answers(page), ['17 + 25 = 42.']);
+    assert.equal(await page.textContent('#model'), 'quern-14m');
+  }],
+
   ['errors are said, and can be tried again', {
     allow: /status of (503|400)|ERR_|Failed to load/}, async t => {
     const {page, assert} = t;
