@@ -21,6 +21,8 @@ export function setKey(key) {
     sessionStorage.removeItem(KEY);
 }
 
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+
 // Beside the page, also when a proxy serves both under a longer path.
 const at = path => new URL(path, document.baseURI);
 

@@ -6,7 +6,7 @@
 import * as api from './api.js';
 import * as chat from './chat.js';
 import {Dashboard} from './dashboard.js';
-import {$, announce, download, el, icon, toast} from './dom.js';
+import {$, announce, copyText, download, el, icon, toast} from './dom.js';
 import {language, LANGUAGES, nextLanguage, number, setLanguage, startLanguage,
         t} from './i18n.js';
 import * as settings from './settings.js';
@@ -142,6 +142,7 @@ function submit() {
 
 function fitPrompt() {
   const box = $('prompt');
+  sessionStorage.setItem('quern.draft', box.value);
   box.style.height = 'auto';
   box.style.height = `${Math.min(box.scrollHeight, innerHeight * 0.4)}px`;
 }
@@ -187,8 +188,11 @@ const fileName = text =>
   (text.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'quern')
     .slice(0, 60);
 
-function saveFile(c, format) {
-  if (format === 'json')
+async function saveFile(c, format) {
+  if (format === 'curl')
+    toast(t(await copyText(chat.curl(c, api.hasKey())) ? 'copied'
+                                                       : 'notCopied'));
+  else if (format === 'json')
     download(`${fileName(c.title)}.json`, 'application/json',
              store.toJson([c]));
   else
@@ -441,6 +445,8 @@ function begin() {
   draw();
   show(dash ? 'dashboard' : 'chat');
   connect();
+  $('prompt').value = sessionStorage.getItem('quern.draft') ?? '';
+  fitPrompt();
   if (!dash && !narrow.matches)
     $('prompt').focus();
 }

@@ -66,6 +66,16 @@ function request(job) {
           ...settings.fields()};
 }
 
+// The same as a command for a shell: from the page to the API.
+export function curl(conv, withKey) {
+  const {stream, stream_options, logprobs, top_logprobs, ...body} =
+    request({conv, node: {parent: conv.head}});
+  const quoted = JSON.stringify(body, null, 1).replaceAll("'", "'\\''");
+  return `curl ${new URL('v1/chat/completions', document.baseURI)} \\\n` +
+    (withKey ? '  -H "Authorization: Bearer $KEY" \\\n' : '') +
+    `  -H 'Content-Type: application/json' \\\n  -d '${quoted}'\n`;
+}
+
 // ---- the answer ------------------------------------------------------------
 
 const short = x => Math.round(x * 1e4) / 1e4;
@@ -101,9 +111,16 @@ function take(job, chunk) {
     node.state = choice.finish_reason === 'length' ? 'length' : 'done';
 }
 
+// Drawing takes a quarter of the time at most, however long a block grows.
+function drawSoon(job) {
+  job.timer ||= setTimeout(() => draw(job), Math.max(16, 3 * job.cost));
+}
+
 function draw(job) {
-  job.frame = 0;
+  const t0 = performance.now();
+  job.timer = 0;
   events.text(job.conv, job.node);
+  job.cost = performance.now() - t0;
   if (performance.now() - job.saved > SAVE_EVERY) {
     job.saved = performance.now();
     store.save(job.conv);
@@ -139,7 +156,7 @@ async function mended(job, e) {
 async function receive(job) {
   for await (const chunk of api.chat(request(job), job.abort.signal)) {
     take(job, chunk);
-    job.frame ||= requestAnimationFrame(() => draw(job));
+    drawSoon(job);
   }
 }
 
@@ -165,7 +182,7 @@ async function run(job) {
 
 // What is kept of an answer; `state` unless it has one.
 function finish(job, state) {
-  cancelAnimationFrame(job.frame);
+  clearTimeout(job.timer);
   job.node.stats.total = performance.now() - job.t0;
   if (job.node.state === 'running')
     job.node.state = state;
@@ -176,7 +193,7 @@ async function generate(conv, parent) {
   const node = store.add(conv, parent, {
     role: 'assistant', content: '', state: 'running',
     stats: {prompt: 0, completion: 0, cached: 0, first: 0, total: 0}});
-  const job = {conv, node, abort: new AbortController(), frame: 0,
+  const job = {conv, node, abort: new AbortController(), timer: 0, cost: 0,
                t0: performance.now(), saved: performance.now()};
   jobs.set(conv.id, job);
   conv.updated = Date.now();
