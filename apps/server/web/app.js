@@ -202,7 +202,7 @@ async function saveFile(c, format) {
 }
 
 function removeConversation(c) {
-  chat.stop(c);
+  chat.drop(c);
   store.remove(c);
   if (c === conv)
     fresh();
@@ -400,6 +400,10 @@ function listen() {
   document.addEventListener('languagechange', drawWords);
   addEventListener('popstate', () =>
     show(location.hash === '#dashboard' ? 'dashboard' : 'chat'));
+  addEventListener('pageshow', e => { // back again, as it was left
+    if (e.persisted)
+      draw(false);
+  });
   addEventListener('storage', e => {
     if (!store.follow(e, id => chat.busy({id})))
       return;

@@ -21,11 +21,8 @@ let modelName = '';
 export function start(handlers) {
   events = handlers;
   addEventListener('pagehide', () => {
-    for (const job of jobs.values()) {
-      job.left = true;
-      job.abort.abort();
-      finish(job, 'stopped');
-    }
+    for (const job of [...jobs.values()])
+      drop(job.conv);
   });
 }
 
@@ -37,6 +34,17 @@ export const busy = conv => jobs.has(conv?.id);
 
 export function stop(conv) {
   jobs.get(conv?.id)?.abort.abort();
+}
+
+// Ends an answer at once: nothing of it comes after this.
+export function drop(conv) {
+  const job = jobs.get(conv.id);
+  if (!job)
+    return;
+  job.left = true;
+  job.abort.abort();
+  jobs.delete(conv.id);
+  finish(job, 'stopped');
 }
 
 // ---- the request -----------------------------------------------------------
@@ -113,7 +121,8 @@ function take(job, chunk) {
 
 // Drawing takes a quarter of the time at most, however long a block grows.
 function drawSoon(job) {
-  job.timer ||= setTimeout(() => draw(job), Math.max(16, 3 * job.cost));
+  if (!job.left)
+    job.timer ||= setTimeout(() => draw(job), Math.max(16, 3 * job.cost));
 }
 
 function draw(job) {
@@ -200,9 +209,9 @@ async function generate(conv, parent) {
   store.save(conv);
   events.changed(conv);
   await run(job);
-  jobs.delete(conv.id);
   if (job.left)
     return;
+  jobs.delete(conv.id);
   finish(job, 'done'); // also a stream that ended without a reason
   events.ended(conv, node);
 }

@@ -229,6 +229,22 @@ export const cases = [
     assert.deepEqual(await titles(), ['What is 17 + 25?']);
     await page.click('#toast .link');
     assert.deepEqual((await titles()).sort(), ['Sums', 'What is 17 + 25?']);
+    // one that is being answered stays away
+    await page.keyboard.press('Alt+N');
+    await page.fill('#prompt', STORY);
+    await page.press('#prompt', 'Enter');
+    await page.waitForFunction(() => document.querySelector(
+      '.msg.running .text')?.textContent.length > 10);
+    await page.click('.here .more');
+    await page.click('.menu button >> nth=-1');
+    await page.waitForTimeout(400);
+    assert.deepEqual((await titles()).sort(), ['Sums', 'What is 17 + 25?']);
+    await page.click('#toast .link');
+    assert.match(await page.textContent('.stats'), /^stopped/);
+    await page.click('.here .more');
+    await page.click('.menu button >> nth=-1');
+    await page.reload();
+    assert.deepEqual((await titles()).sort(), ['Sums', 'What is 17 + 25?']);
     // another tab
     const other = await t.context.newPage();
     await other.goto(t.url);
