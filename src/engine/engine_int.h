@@ -166,6 +166,8 @@ struct qn_engine {
     qn_pages pages[QN_POOLS];
     qn_prefix *prefix; /* of group 0, or NULL */
     qn_formats *formats;
+    bool knows_itself; /* session.c: self is known */
+    uint64_t self[2];
     uint64_t cache_queries, cache_hits;
     qn_request *first, *last;
     int n_live_seqs; /* sequences of admitted requests */
