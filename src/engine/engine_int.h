@@ -184,6 +184,7 @@ struct qn_engine {
     int max_prompt_rows; /* 0: auto */
     int64_t n_arrived;   /* rows of prompts admitted since the last step */
     double demand;       /* the same per step, moving average */
+    double pace;         /* rows of prompts in a step, slowly changing */
     double ms_per_row;   /* of steps with many rows, moving average */
 
     /* the step's batch, allocated once */
