@@ -141,6 +141,11 @@ typedef struct qn_net_matrix {
 /* i from 0; false behind the last. */
 bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out);
 
+/* The checkpoint's tensor of a role (a qn_role of names.h) in a layer, or of
+ * its bias; NULL: there is none. *whole (may be NULL): nothing else is in it. */
+const char *qn_net_tensor(const qn_net *net, int role, int layer, bool bias,
+                          bool *whole);
+
 /* ---- facts ------------------------------------------------------------- */
 
 /* Adds members to a JSON object: family, hyper-parameters, parameter count,
