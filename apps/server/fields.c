@@ -312,7 +312,9 @@ static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
         return qn_fail(err, QN_EINVAL, "top_logprobs needs logprobs: true");
     int64_t most = QN_MAX(QN_MAX(f->logprobs, f->top_logprobs),
                           f->prompt_logprobs);
-    f->param = f->logprobs > 0 ? "logprobs" : "top_logprobs";
+    f->param = most == f->prompt_logprobs ? "prompt_logprobs"
+               : f->logprobs > 0          ? "logprobs"
+                                          : "top_logprobs";
     if (most > c->set->max_logprobs)
         return qn_fail(err, QN_ELIMIT,
                        "%lld log probabilities per token asked for; this "
