@@ -293,14 +293,15 @@ static void map_sizes(const qn_ckpt *ck, json_t *config)
         {"blk.0.laurel_l.weight", "laurel_rank"},
         {"per_layer_token_embd.weight", "vocab_size_per_layer_input"},
     };
-    uint64_t n;
+    uint64_t n, n_all;
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++) {
         const qn_tensor *t = qn_ckpt_find(ck, rows[i].tensor);
         if (t && t->n_dims == 2)
             json_object_set_new(config, rows[i].hf, json_integer(t->shape[0]));
     }
-    if (qn_gguf_arch_layers(ck, &n))
+    if (qn_gguf_arch_layers(ck, &n) &&
+        qn_gguf_arch_u64(ck, "block_count", &n_all) && n != n_all)
         json_object_set_new(config, "num_hidden_layers", json_u64(n));
 }
 

@@ -640,6 +640,7 @@ static const qn_name gguf_rows[] = {
     {R(K_NORM), "attn_k_norm", 0, 0},
     {R(ATTN_POST_NORM), "post_attention_norm", 0, 0},
     {R(MLP_NORM), "ffn_norm", 0, 0},
+    {R(MLP_NORM), "ffn_norm", 0, QN_NAME_BARE}, /* Falcon-H1 */
     {R(GATE), "ffn_gate", 0, 0},
     {R(UP), "ffn_up", 0, 0},
     {R(DOWN), "ffn_down", 0, 0},

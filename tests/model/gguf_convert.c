@@ -552,13 +552,29 @@ static void put_count(json_t *o, const char *arch, const char *key, int v)
         put(o, arch, key, json_integer(v));
 }
 
+/* A vocabulary of bytes and invented words, so that others open the file. */
+static void put_words(json_t *o, int n)
+{
+    json_t *words = json_array(), *scores = json_array();
+    for (int i = 0; i < n; i++) {
+        static const char *const first[] = {"<unk>", "<s>", "</s>"};
+        char word[32];
+        snprintf(word, sizeof word, i < 259 ? "<0x%02X>" : "w%d", i - 3);
+        json_array_append_new(words, json_string(i < 3 ? first[i] : word));
+        json_array_append_new(scores, json_real(-i));
+    }
+    json_object_set_new(o, "tokenizer.ggml.model", json_string("llama"));
+    json_object_set_new(o, "tokenizer.ggml.tokens", words);
+    json_object_set_new(o, "tokenizer.ggml.scores", scores);
+}
+
 /* What converters write for all, then what the case says. */
 static json_t *meta_of(const remake *r, const dims *m, const gguf_case *c)
 {
     json_t *o = json_object();
     const char *a = c->arch;
     json_object_set_new(o, "general.architecture", json_string(a));
-    json_object_set_new(o, "tokenizer.ggml.model", json_string("none"));
+    put_words(o, count(r, "vocab_size", 0));
     put_count(o, a, "block_count", m->layers);
     put_count(o, a, "context_length",
               count(r,

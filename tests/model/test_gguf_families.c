@@ -22,9 +22,9 @@
 #define EXPERTS(width) "expert_feed_forward_length=" width " "
 /* of three layers one dense; a shared expert; a scaled sigmoid router */
 #define DENSE_FIRST "leading_dense_block_count=1 expert_shared_count=1 "
-#define SIGMOID(scale)                                                          \
-    "expert_gating_func=2 expert_weights_norm=true expert_weights_scale=" scale \
-    " "
+#define SIGMOID_BY(scale)                            \
+    "expert_gating_func=2 expert_weights_norm=true " \
+    "expert_weights_scale=" scale " "
 #define MLA                                                      \
     "attention.head_count_kv=1 attention.kv_lora_rank=24 "       \
     "attention.key_length=32 attention.value_length=24 "         \
@@ -44,6 +44,11 @@
     "ssm.conv_kernel=4 ssm.state_size=16 ssm.group_count=2 "            \
     "ssm.time_step_rank=4 ssm.inner_size=64 full_attention_interval=2 " \
     "rope.dimension_count=8 expert_shared_feed_forward_length=32 "
+#define GEMMA_3N                                                        \
+    "altup.active_idx=0 altup.num_inputs=2 "                            \
+    "embedding_length_per_layer_input=16 attention.shared_kv_layers=2 " \
+    "activation_sparsity_scale=[0.0,-1e30,-1e30,-1e30] "                \
+    "rope.freq_base_swa=10000.0 final_logit_softcapping=8.0"
 
 static const gguf_case cases[] = {
     {"llama", "llama", CV_PAIRED, NULL, NULL},
@@ -61,9 +66,11 @@ static const gguf_case cases[] = {
     {"qwen2_moe", "qwen2moe", 0, NULL,
      EXPERTS("32") "expert_shared_feed_forward_length=64"},
     {"qwen3", "qwen3", 0, NULL, NULL},
-    {"qwen3", "qwen3vl", 0, NULL, "n_deepstack_layers=3"},
+    {"qwen3", "qwen3vl", 0, NULL,
+     "n_deepstack_layers=0 rope.dimension_sections=[4,2,2,0]"},
     {"qwen3_moe", "qwen3moe", 0, NULL, EXPERTS("32")},
-    {"qwen3_moe", "qwen3vlmoe", 0, NULL, EXPERTS("32")},
+    {"qwen3_moe", "qwen3vlmoe", 0, NULL,
+     EXPERTS("32") "rope.dimension_sections=[4,2,2,0]"},
     {"qwen3_next", "qwen3next", CV_PLUS_ONE, POST_ATTN, DELTA EXPERTS("32")},
     {"qwen3_next", "qwen3next", CV_PLUS_ONE | CV_FUSED, POST_ATTN,
      DELTA EXPERTS("32")},
@@ -74,10 +81,7 @@ static const gguf_case cases[] = {
     {"gemma3_text", "gemma3", CV_PLUS_ONE | CV_QPAS, SANDWICH,
      "attention.sliding_window=16 attention.sliding_window_pattern=3"},
     {"gemma3n_text", "gemma3n", 0, SANDWICH,
-     SWA("true,false,true,false") "altup.active_idx=0 altup.num_inputs=2 "
-                                  "embedding_length_per_layer_input=16 attention.shared_kv_layers=2 "
-                                  "activation_sparsity_scale=[0.0,-1e30,-1e30,-1e30] "
-                                  "rope.freq_base_swa=10000.0 final_logit_softcapping=8.0"},
+     SWA("true,false,true,false") GEMMA_3N},
     {"phi", "phi2", 0, NULL, "rope.dimension_count=8"},
     {"phi3", "phi3", 0, NULL, "attention.sliding_window=16"},
     {"phi3_partial", "phi3", 0, NULL, "rope.dimension_count=8"},
@@ -96,7 +100,8 @@ static const gguf_case cases[] = {
      "logit_scale=0.5 attention.sliding_window=16 "
      "attention.sliding_window_pattern=2 rope.dimension_count=16"},
     {"nemotron", "nemotron", CV_PLUS_ONE, NULL,
-     "rope.dimension_count=8 rope.scaling.type=\"none\""},
+     "rope.dimension_count=8 rope.scaling.type=\"none\" "
+     "attention.layer_norm_epsilon=1e-5"},
     {"olmo", "olmo", CV_PAIRED, NULL, NULL},
     {"olmo2", "olmo2", 0, SANDWICH, NULL},
     {"olmo3", "olmo2", 0, SANDWICH,
@@ -117,14 +122,14 @@ static const gguf_case cases[] = {
     {"ernie4_5", "ernie4_5", 0, NULL, NULL},
     {"ernie4_5_moe", "ernie4_5-moe", 0, NULL,
      DENSE_FIRST EXPERTS("32") "interleave_moe_layer_step=1 "
-                               "expert_shared_feed_forward_length=80"},
+                               "expert_shared_feed_forward_length=32"},
     {"hunyuan_v1_dense", "hunyuan-dense", 0, NULL, NULL},
     {"hunyuan_v1_moe", "hunyuan-moe", 0, NULL,
      EXPERTS("160") "expert_shared_feed_forward_length=160 "
                     "expert_shared_count=1"},
     {"exaone4", "exaone4", 0, SANDWICH, SWA("true,true,true,false")},
     {"exaone_moe", "exaone-moe", 0, NULL,
-     SWA("true,false,true") DENSE_FIRST EXPERTS("32") SIGMOID(
+     SWA("true,false,true") DENSE_FIRST EXPERTS("32") SIGMOID_BY(
          "1.5") "expert_shared_feed_forward_length=32 nextn_predict_layers=0"},
     {"glm", "chatglm", 0, NULL, "rope.dimension_count=8"},
     {"glm4", "glm4", 0,
@@ -132,37 +137,39 @@ static const gguf_case cases[] = {
      "post_mlp_layernorm=post_ffw_norm",
      "rope.dimension_count=8"},
     {"glm4_moe", "glm4moe", 0, POST_ATTN,
-     DENSE_FIRST EXPERTS("32") SIGMOID(
+     DENSE_FIRST EXPERTS("32") SIGMOID_BY(
          "1.5") "rope.dimension_count=8 block_count=4 nextn_predict_layers=1"},
     {"glm4_moe_lite", "deepseek2", 0, NULL,
-     MLA SIGMOID("1.5") "attention.q_lora_rank=32"},
+     MLA SIGMOID_BY("1.5") "attention.q_lora_rank=32"},
     {"deepseek_v2", "deepseek2", 0, NULL,
      MLA "expert_gating_func=1 expert_weights_scale=1.0"},
     {"deepseek_v2", "deepseek2", CV_KV_B_ONE, NULL,
      MLA_OLD "expert_weights_scale=1.0"},
     {"deepseek_v3", "deepseek2", 0, NULL,
-     MLA SIGMOID("2.5") "attention.q_lora_rank=32"},
+     MLA SIGMOID_BY("2.5") "attention.q_lora_rank=32"},
     {"deepseek_v3", "deepseek2", CV_KV_B_ONE, NULL,
-     MLA_OLD SIGMOID("2.5") "attention.q_lora_rank=32"},
-    {"dots1", "dots1", 0, NULL, DENSE_FIRST EXPERTS("32") SIGMOID("1.5")},
+     MLA_OLD SIGMOID_BY("2.5") "attention.q_lora_rank=32"},
+    {"dots1", "dots1", 0, NULL, DENSE_FIRST EXPERTS("32") SIGMOID_BY("1.5")},
     {"minimax_m2", "minimax-m2", 0, NULL,
      EXPERTS("48") "expert_gating_func=2 rope.dimension_count=16"},
     {"afmoe", "afmoe", 0,
      POST_ATTN " pre_mlp_layernorm=ffn_norm post_mlp_layernorm=post_ffw_norm",
-     SWA("true,false,true") DENSE_FIRST EXPERTS("32") SIGMOID("1.5")},
+     SWA("true,false,true") DENSE_FIRST EXPERTS("32") SIGMOID_BY("1.5")},
     {"gpt_oss", "gpt-oss", CV_TURNED | CV_MIXED, POST_ATTN,
      YARN("8.0", "64") "attention.sliding_window=16 " EXPERTS(
          "64") "rope.scaling.yarn_beta_fast=32.0 rope.scaling.yarn_beta_slow=1.0"},
     {"mamba", "mamba", 0, NULL,
-     MAMBA("8", "4") "feed_forward_length=0 attention.head_count=0 "
+     MAMBA("8", "4") "attention.layer_norm_rms_epsilon=1e-5 "
+                     "feed_forward_length=0 attention.head_count=0 "
                      "attention.head_count_kv=null ssm.dt_b_c_rms=false"},
     {"mamba2", "mamba2", 0, NULL,
-     MAMBA("16", "8") "feed_forward_length=0 attention.head_count=0 "
+     MAMBA("16", "8") "attention.layer_norm_rms_epsilon=1e-5 "
+                      "feed_forward_length=0 attention.head_count=0 "
                       "attention.key_length=null attention.value_length=null "
                       "attention.head_count_kv=null ssm.group_count=1"},
     {"jamba", "jamba", 0, NULL,
      MAMBA("8", "4") "attention.head_count_kv=[0,2,0,2]"},
-    {"falcon_h1", "falcon-h1", 0, NULL,
+    {"falcon_h1", "falcon-h1", 0, "pre_ff_layernorm==ffn_norm",
      MAMBA("16", "8") "attention.key_length=16 attention.value_length=16 "
                       "ssm.group_count=1"},
     {"granitemoehybrid", "granitehybrid", CV_PAIRED, NULL,
@@ -176,7 +183,7 @@ static const gguf_case cases[] = {
                       "attention.layer_norm_rms_epsilon=1e-5 "
                       "expert_count=null expert_used_count=null "
                       "expert_group_count=null expert_group_used_count=null "
-                      "rope.freq_base=null attention.layer_norm_epsilon=null"},
+                      "rope.freq_base=null"},
     {"lfm2", "lfm2", 0, NULL,
      "attention.head_count_kv=[0,2,0] shortconv.l_cache=3"},
     {"lfm2_moe", "lfm2moe", 0, NULL,
