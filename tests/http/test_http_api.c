@@ -325,6 +325,26 @@ static void test_chat_template(void **state)
                      web_int(&ids, "count"));
     assert_string_equal(web_str(&r, "choices.0.message.role"), "assistant");
     web_free(&r);
+    /* the last message is gone on with */
+    r = web_post(port, "/v1/chat/completions",
+                 "{\"messages\":[{\"role\":\"user\",\"content\":\"Who?\"},"
+                 "{\"role\":\"assistant\",\"content\":\"I am the \"}],"
+                 "\"continue_final_message\":true,\"max_tokens\":2,"
+                 "\"return_token_ids\":true,\"logprobs\":true,"
+                 "\"return_tokens_as_token_ids\":true,\"temperature\":0}");
+    assert_int_equal(r.status, 200);
+    char body[4096], *list = json_dumps(web_at(&r, "prompt_token_ids"), 0);
+    snprintf(body, sizeof body, "{\"tokens\":%s}", list);
+    free(list);
+    web_reply back = web_post(port, "/detokenize", body);
+    const char *text = web_str(&back, "prompt");
+    assert_string_equal(text + strlen(text) - 8, "I am the");
+    web_free(&back);
+    snprintf(body, sizeof body, "token_id:%lld",
+             (long long)web_int(&r, "choices.0.token_ids.0"));
+    assert_string_equal(web_str(&r, "choices.0.logprobs.content.0.token"),
+                        body);
+    web_free(&r);
     /* parts are put together */
     r = web_post(port, "/v1/chat/completions",
                  "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
