@@ -176,6 +176,7 @@ static const column columns[] = {
     {"KL", "kl", "mean", 5, 1},
     {"KL p99", "kl", "p99", 4, 1},
     {"top 1 %", "top1_agreement", "value", 2, 100},
+    {"made in s", NULL, "made_seconds", 1, 1},
     {"prefill/s", NULL, "prefill", 0, 1},
     {"decode/s", NULL, "decode", 1, 1},
 };
