@@ -221,9 +221,17 @@ static void print_titles(const printer *p, const json_t *rows, int wide)
     fputc('\n', p->f);
 }
 
+/* What a model is called: its file or folder; a file model.gguf, as quern
+ * optimize writes it, says less than its folder. */
 static const char *name_of(const json_t *row)
 {
-    return last_part(qn_report_text(json_object_get(row, "model"), "path"));
+    const char *path = qn_report_text(json_object_get(row, "model"), "path");
+    const char *name = last_part(path), *slash = NULL;
+    if (strcmp(name, "model.gguf") != 0)
+        return name;
+    for (const char *p = path; p + 1 < name; p++)
+        slash = *p == '/' ? p : slash;
+    return slash ? slash + 1 : path;
 }
 
 static void print_compare(const printer *p, const json_t *o)
