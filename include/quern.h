@@ -383,7 +383,7 @@ QN_API int qn_session_save(qn_engine *engine, const char *path,
 /* Puts a saved session into the prefix cache, where prompts that begin with its
  * tokens find it. *tokens are the caller's (qn_free), or NULL if not wanted.
  * QN_EFORMAT for a damaged file, QN_EINVAL for one of another model, KV type or
- * kernels, QN_ELIMIT when there is no room. */
+ * kernels, QN_ELIMIT when there is no room. Not within a step. */
 QN_API int qn_session_load(qn_engine *engine, const char *path, uint64_t salt,
                            int32_t **tokens, size_t *n, qn_err *err);
 

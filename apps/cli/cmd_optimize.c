@@ -28,9 +28,11 @@ static const qn_opt place_opts[] = {
 
 static const qn_opt method_opts[] = {
     {"quantization-method", 0, QN_OPT_TEXT, .arg = "METHOD",
-     .help = "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
-             "nearest), gptq (integers, calibrated with a text), fp8, or gguf "
-             "(one file, model.gguf, which llama.cpp reads, too).",
+     .help =
+         "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
+         "nearest), gptq and awq (integers, calibrated with a text), fp8, or "
+         "gguf "
+         "(one file, model.gguf, which llama.cpp reads, too).",
      .def = "bitsandbytes", .also = "method quant-method"},
     {"quantization-bits", 0, QN_OPT_INT, .arg = "N",
      .help = "Bits of a weight; without it, what is usual for the method.",
@@ -43,36 +45,51 @@ static const qn_opt method_opts[] = {
              "it tells most.",
      .also = "bnb-4bit-quant-type quantization-type"},
     {"format", 0, QN_OPT_CHOICE, .arg = "compressed-tensors|gptq|awq|int8",
-     .help = "rtn, gptq: how the checkpoint is laid out; compressed-tensors "
-             "for rtn, gptq for gptq."},
+     .help = "rtn, gptq, awq: how the checkpoint is laid out; without it "
+             "compressed-tensors for rtn, gptq for gptq, awq for awq."},
     {"group-size", 0, QN_OPT_INT, .arg = "N",
      .help = "Weights that share a scale (bitsandbytes: the block size); -1: "
-             "the whole row. 64 for bitsandbytes, 128 for rtn.",
+             "the whole row. 64 for bitsandbytes, 128 for the others.",
      .also = "block-size blocksize bnb-4bit-blocksize", .lo = -1,
      .hi = 1 << 20},
     {"double-quant", 0, QN_OPT_FLAG,
      .help = "bitsandbytes of 4 bits: quantize the scales, too.",
      .also = "bnb-4bit-use-double-quant use-double-quant"},
     {"symmetric", 0, QN_OPT_FLAG,
-     .help = "rtn: no zero points; --no-symmetric has them.", .def = "true",
-     .also = "sym"},
+     .help = "rtn, gptq: no zero points; --no-symmetric has them.",
+     .def = "true", .also = "sym"},
     {"fp8-scales", 0, QN_OPT_CHOICE, .arg = "channel|tensor|block",
      .help = "fp8: what shares a scale."},
     {"compute-dtype", 0, QN_OPT_CHOICE, .arg = "float32|float16|bfloat16",
      .help = "What the configuration tells bitsandbytes to compute in.",
      .def = "bfloat16", .also = "bnb-4bit-compute-dtype"},
     {"calibration", 0, QN_OPT_FILE, .arg = "FILE",
-     .help = "gptq: a text like what the model will read.",
+     .help = "gptq, awq: a text like what the model will read; without it a "
+             "small one of many kinds that is built in.",
      .also = "calibration-file dataset"},
     {"calibration-samples", 0, QN_OPT_INT, .arg = "N",
-     .help = "gptq: pieces of the text.", .def = "128",
+     .help = "Pieces of the text, at most.", .def = "128",
      .also = "num-samples nsamples", .lo = 1, .hi = 100000},
     {"calibration-length", 0, QN_OPT_INT, .arg = "N",
-     .help = "gptq: tokens of a piece.", .def = "512",
+     .help = "Tokens of a piece.", .def = "512",
      .also = "calibration-seqlen seqlen", .lo = 16, .hi = 65536},
     {"damping", 0, QN_OPT_REAL, .arg = "X",
      .help = "gptq: part of the mean that is added to the diagonal.",
      .def = "0.01", .also = "damp-percent", .lo = 1e-6, .hi = 10},
+    {"importance", 0, QN_OPT_FLAG,
+     .help = "gguf: read the text first, and lose least where its activations "
+             "are largest. A --calibration FILE means it, too."},
+    {"imatrix", 0, QN_OPT_FILE, .arg = "FILE",
+     .help = "gguf: take the importance matrix from this file, which llama.cpp "
+             "or --imatrix-out wrote."},
+    {"imatrix-out", 0, QN_OPT_FILE, .arg = "FILE",
+     .help = "gguf: write it, to be used again; the name ends with .gguf."},
+    {"desc-act", 0, QN_OPT_FLAG,
+     .help = "gptq: columns that meet most are rounded first.",
+     .also = "act-order"},
+    {"static-groups", 0, QN_OPT_FLAG,
+     .help = "gptq with --desc-act: groups are of columns as they stand, "
+             "which is faster to read than by that order."},
     {"head-type", 0, QN_OPT_TEXT, .arg = "TYPE",
      .help = "gguf: format of the output head, or of the embeddings where they "
              "are the head; q6_k, unless the others have more.",
@@ -116,6 +133,8 @@ static const qn_example examples[] = {
     {"quern optimize -m DIR -o DIR-gptq --method gptq --group-size 64 "
      "--calibration TEXT",
      "4-bit integers that lose less"},
+    {"quern optimize -m DIR -o DIR-awq --method awq --group-size 64",
+     "the same in another way, with the built-in text"},
     {"quern optimize -m DIR -o DIR-gguf --method gguf --quant-type q4_k_m",
      "DIR-gguf/model.gguf"},
     {"quern optimize -m DIR -o DIR-fp8 --method fp8 --skip down_proj",
@@ -183,6 +202,11 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     p->n_samples = (int)qn_args_int(a, "calibration-samples");
     p->n_context = (int)qn_args_int(a, "calibration-length");
     p->damping = qn_args_real(a, "damping");
+    p->weigh = qn_args_flag(a, "importance");
+    p->imatrix = qn_args_text(a, "imatrix");
+    p->imatrix_out = qn_args_text(a, "imatrix-out");
+    p->desc_act = qn_args_flag(a, "desc-act");
+    p->static_groups = qn_args_flag(a, "static-groups");
     p->scales = qn_args_text(a, "fp8-scales");
     p->compute_type = qn_args_text(a, "compute-dtype");
     p->head = qn_args_flag(a, "quantize-head");

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/interrupt.h"
 #include "cli/job.h"
+#include "cli/keep_session.h"
 #include "cli/line_reader.h"
 #include "cli/prompts.h"
 #include "cli/request_args.h"
@@ -37,6 +38,11 @@ static const qn_opt prompt_opts[] = {
     {"kwargs", 0, QN_OPT_FILE,
      .help = "A JSON object of further variables for the chat template."},
     {"echo", 0, QN_OPT_FLAG, .help = "Print the prompt before the completion."},
+    {"session", 0, QN_OPT_FILE, .arg = "FILE",
+     .help =
+         "Keep what was computed of prompt and completion in this file, and "
+         "begin with what it holds: a prompt that begins alike is not "
+         "computed again."},
     {"output-format", 'o', QN_OPT_CHOICE, .arg = "text|json",
      .help = "json: one line per completion with ids, text, finish_reason, "
              "timings.",
@@ -64,6 +70,8 @@ static const qn_example run_examples[] = {
     {"quern run -m DIR --chat \"Name a city\" --json-schema "
      "'{\"properties\":{\"city\":{\"type\":\"string\"}},\"required\":[\"city\"]}'",
      "JSON of a given form"},
+    {"quern run -m DIR -f report.txt --session report.kv",
+     "the second time, the report is not read again"},
     {"quern run -m DIR --token-ids 1,2,3 --ignore-eos -o json",
      "exact input, everything about the output"},
     {0},
@@ -182,6 +190,9 @@ static void give_out(run_state *r, qn_job *job)
     r->n_new += job->stats.n_completion;
     r->stats = job->stats;
     r->seed = job->seed;
+    if (!qn_prompts_is_batch(r->source) && !job->failed.code &&
+        qn_keep_session_write(r->args, r->engine, job, &r->why) < 0)
+        r->n_failed++;
     qn_job_free(job);
     r->first++;
 }
@@ -269,7 +280,9 @@ static int need_engine(run_state *r, const qn_job *job,
         if (!ep.n_ctx)
             ep.n_ctx = qn_job_context(job, p, r->model);
     }
+    ep.prefix_cache = qn_args_given(r->args, "session");
     QN_TRY(qn_engine_new(&r->engine, r->model, &ep, err));
+    QN_TRY(qn_keep_session_read(r->args, r->engine, err));
     r->load_ms = qn_ms_since(r->t_start);
     qn_prefill_begin(&r->prefill, r->args);
     r->t0 = qn_now_ns();

@@ -18,8 +18,8 @@ typedef struct qn_eval_compare_params {
 } qn_eval_compare_params;
 
 /* {"kind": "compare", "text", "rows": [{"model", "perplexity", "kl",
- * "perplexity_ratio", "top1_agreement", "prefill", "decode"}]}. The first
- * row has no kl unless the base is exact. */
+ * "perplexity_ratio", "top1_agreement", "made_seconds", "prefill", "decode"}]}.
+ * The first row has no kl unless the base is exact. */
 int qn_eval_compare(json_t **report, const qn_eval_compare_params *p,
                     qn_err *err);
 

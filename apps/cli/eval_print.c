@@ -176,6 +176,7 @@ static const column columns[] = {
     {"KL", "kl", "mean", 5, 1},
     {"KL p99", "kl", "p99", 4, 1},
     {"top 1 %", "top1_agreement", "value", 2, 100},
+    {"made in s", NULL, "made_seconds", 1, 1},
     {"prefill/s", NULL, "prefill", 0, 1},
     {"decode/s", NULL, "decode", 1, 1},
 };
@@ -220,9 +221,17 @@ static void print_titles(const printer *p, const json_t *rows, int wide)
     fputc('\n', p->f);
 }
 
+/* What a model is called: its file or folder; a file model.gguf, as quern
+ * optimize writes it, says less than its folder. */
 static const char *name_of(const json_t *row)
 {
-    return last_part(qn_report_text(json_object_get(row, "model"), "path"));
+    const char *path = qn_report_text(json_object_get(row, "model"), "path");
+    const char *name = last_part(path), *slash = NULL;
+    if (strcmp(name, "model.gguf") != 0)
+        return name;
+    for (const char *p = path; p + 1 < name; p++)
+        slash = *p == '/' ? p : slash;
+    return slash ? slash + 1 : path;
 }
 
 static void print_compare(const printer *p, const json_t *o)

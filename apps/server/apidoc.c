@@ -53,6 +53,9 @@ static const sentence on_fields[] = {
     {"text_input", "the prompt."},
     {"add_generation_prompt",
      "Whether the prompt ends where the answer begins; default true."},
+    {"continue_final_message",
+     "The prompt ends in the middle of the last message, which the answer goes "
+     "on with."},
     {"add_special_tokens",
      "Whether BOS and its like are added; default: completions do, chats do "
      "not, as the template has them."},
@@ -108,6 +111,8 @@ static const sentence on_fields[] = {
     {"prompt_logprobs", "Log probabilities of the prompt's tokens as well."},
     {"skip_special_tokens", "Leave special tokens out; default true."},
     {"return_token_ids", "Token ids beside the text."},
+    {"return_tokens_as_token_ids",
+     "Tokens in log probabilities are spelled \"token_id:5\"."},
     {"response_format",
      "object: {type: \"text\" | \"json_object\"}, or {type: \"json_schema\", "
      "json_schema: {name, schema}}: the answer is that, whole, unless "

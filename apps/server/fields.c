@@ -67,6 +67,7 @@ static const qn_field rows[] = {
     FN_ROW("chat_template_kwargs", CHAT, qn_field_kwargs),
     ROW("text_input", KSRV, STR, OFF(text_input), 0, 0),
     ROW("add_generation_prompt", CHAT, BOOL, OFF(add_generation_prompt), 0, 0),
+    ROW("continue_final_message", CHAT, BOOL, OFF(continue_final), 0, 0),
     ROW("add_special_tokens", ALL, INT, OFF(add_special), 0, 1),
     ROW("truncate_prompt_tokens", ALL, I64, OFF(truncate), -1, INT_TOP),
     FN_ROW("truncation_side", ALL, qn_field_side),
@@ -116,6 +117,8 @@ static const qn_field rows[] = {
     ROW("prompt_logprobs", COMP | CHAT, I64, OFF(prompt_logprobs), 0, 1024),
     ROW("skip_special_tokens", ALL, BOOL, OFF(rp.skip_special), 0, 0),
     ROW("return_token_ids", COMP | CHAT, BOOL, OFF(return_ids), 0, 0),
+    ROW("return_tokens_as_token_ids", COMP | CHAT, BOOL, OFF(tokens_as_ids), 0,
+        0),
     FN_ROW("response_format", CHAT | COMP, qn_field_response_format),
     FN_ROW("guided_json", CHAT | COMP, qn_field_guided_json),
     FN_ROW("structured_outputs", CHAT | COMP, qn_field_structured),
@@ -131,6 +134,7 @@ static const qn_field rows[] = {
     VOID_ROW("prompt_cache_key", COMP | CHAT),
     VOID_ROW("prompt_cache_retention", COMP | CHAT),
     VOID_ROW("request_id", COMP | CHAT),
+    VOID_ROW("spaces_between_special_tokens", ALL), /* of slow tokenizers */
     VOID_ROW("id", KSRV),
     /* refused unless they ask for nothing */
     ONLY_ROW("suffix", COMP, NULL, "filling in the middle is not supported"),
@@ -147,12 +151,8 @@ static const qn_field rows[] = {
              "the model's own template is used, not one of the request"),
     ONLY_ROW("documents", CHAT, NULL,
              "pass them to the template: chat_template_kwargs"),
-    ONLY_ROW("continue_final_message", CHAT, NULL,
-             "continuing a message is not supported"),
     ONLY_ROW("include_stop_str_in_output", ALL, NULL,
              "stop strings are never part of the text"),
-    ONLY_ROW("return_tokens_as_token_ids", COMP | CHAT, NULL,
-             "use return_token_ids"),
     ONLY_ROW("min_keep", ALL, NULL, "there is no such sampler setting"),
     ONLY_ROW("guided_regex", COMP | CHAT, NULL, NO_CONSTRAINTS),
     ONLY_ROW("guided_choice", COMP | CHAT, NULL, NO_CONSTRAINTS),
@@ -281,7 +281,8 @@ static int check_tools(qn_fields *f, qn_err *err)
         return qn_fail(err, QN_EINVAL,
                        "tool_choice: there is no tool \"%.100s\" in tools",
                        f->tool_name);
-    if (f->tool_choice == QN_TOOLS_REQUIRED && !f->add_generation_prompt)
+    if (f->tool_choice == QN_TOOLS_REQUIRED &&
+        (f->continue_final || !f->add_generation_prompt))
         return qn_fail(err, QN_EINVAL,
                        "tool_choice demands a call, which needs "
                        "add_generation_prompt");
@@ -312,7 +313,9 @@ static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
         return qn_fail(err, QN_EINVAL, "top_logprobs needs logprobs: true");
     int64_t most = QN_MAX(QN_MAX(f->logprobs, f->top_logprobs),
                           f->prompt_logprobs);
-    f->param = f->logprobs > 0 ? "logprobs" : "top_logprobs";
+    f->param = most == f->prompt_logprobs ? "prompt_logprobs"
+               : f->logprobs > 0          ? "logprobs"
+                                          : "top_logprobs";
     if (most > c->set->max_logprobs)
         return qn_fail(err, QN_ELIMIT,
                        "%lld log probabilities per token asked for; this "

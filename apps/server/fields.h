@@ -27,6 +27,7 @@ typedef struct qn_fields {
     const char *model;
     bool stream, include_usage, continuous_usage;
     bool echo, beam, want_logprobs, return_ids;
+    bool tokens_as_ids; /* in log probabilities */
     bool has_max_tokens;
     int64_t max_tokens;
     int n, best_of;                                  /* 0: not given */

@@ -126,6 +126,31 @@ static int take_completion(prep *p)
     return 0;
 }
 
+/* Cuts a rendered conversation behind the text of its last message, which the
+ * model is to go on with. */
+static int cut_behind_last(prep *p, const char *text, size_t *n)
+{
+    const json_t *list = p->g->f.messages;
+    const json_t *last = json_array_get(list, json_array_size(list) - 1);
+    const json_t *content = json_object_get(last, "content");
+    const char *s = json_string_value(content);
+    size_t len = json_string_length(content), at = 0, end = 0;
+    while (len > 0 && strchr(" \t\r\n", s[len - 1])) /* templates trim */
+        len--;
+    for (const char *q; len && (q = memmem(text + at, *n - at, s, len));) {
+        at = (size_t)(q - text) + 1;
+        end = at - 1 + len;
+    }
+    if (end == 0) {
+        p->g->f.param = "continue_final_message";
+        return qn_fail(p->err, QN_EUNSUP,
+                       "continue_final_message: the chat template does not "
+                       "render the last message's text as it is");
+    }
+    *n = end;
+    return 0;
+}
+
 static int take_chat(prep *p)
 {
     qn_fields *f = &p->g->f;
@@ -142,8 +167,8 @@ static int take_chat(prep *p)
     char *text = NULL;
     size_t n = 0;
     int rc = qn_chat_render(p->srv->model, messages, tools,
-                            f->add_generation_prompt, kwargs, &text, &n,
-                            p->err);
+                            f->add_generation_prompt && !f->continue_final,
+                            kwargs, &text, &n, p->err);
     free(messages);
     free(tools);
     free(kwargs);
@@ -152,9 +177,12 @@ static int take_chat(prep *p)
         return rc;
     }
     qn_str prompt = {0};
+    if (f->continue_final)
+        rc = cut_behind_last(p, text, &n);
     qn_str_add(&prompt, text, n);
     qn_free(text);
-    rc = qn_gen_tools_prepare(p->g, &prompt, p->err);
+    if (rc == 0)
+        rc = qn_gen_tools_prepare(p->g, &prompt, p->err);
     if (rc == 0)
         rc = take_text(p, prompt.p ? prompt.p : "", prompt.n, true);
     qn_str_deinit(&prompt);

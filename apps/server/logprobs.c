@@ -8,13 +8,23 @@
 
 /* ---- chats ------------------------------------------------------------- */
 
+/* A token in quotes: its text, or "token_id:5" when asked for. */
+static void spell(const qn_gen *g, int32_t id, const char *text, size_t n,
+                  qn_str *out)
+{
+    if (g->f.tokens_as_ids)
+        qn_str_addf(out, "\"token_id:%d\"", (int)id);
+    else
+        qn_jsonout_str(out, text, n);
+}
+
 /* {"token":..,"logprob":..,"bytes":[..] without the closing brace */
 static void add_token(const qn_gen *g, int32_t id, double logprob, qn_str *out)
 {
     size_t n;
     char *text = qn_gen_token_text(g, id, &n);
     qn_str_adds(out, "{\"token\":");
-    qn_jsonout_str(out, text, n);
+    spell(g, id, text, n, out);
     qn_str_adds(out, ",\"logprob\":");
     qn_jsonout_real(out, logprob);
     qn_str_adds(out, ",\"bytes\":");
@@ -53,7 +63,7 @@ static void add_top(const qn_gen *g, int32_t id, double logprob, qn_str *out)
     size_t n;
     char *text = qn_gen_token_text(g, id, &n);
     qn_str key = {0};
-    qn_jsonout_str(&key, text, n);
+    spell(g, id, text, n, &key);
     qn_str_addc(&key, ':');
     qn_free(text);
     if (!out->p || !strstr(out->p, key.p)) {
@@ -82,7 +92,7 @@ static void add_lists(const qn_gen *g, qn_choice *c, const qn_event *ev,
     size_t n;
     char *text = qn_gen_token_text(g, ev->id, &n);
     next(l.tokens);
-    qn_jsonout_str(l.tokens, text, n);
+    spell(g, ev->id, text, n, l.tokens);
     next(l.token_lps);
     qn_jsonout_real(l.token_lps, (double)ev->logprob);
     next(l.offsets);
@@ -100,7 +110,7 @@ static void echo_token(const qn_gen *g, int32_t id, const qn_event *ev,
     size_t n;
     char *text = qn_gen_token_text(g, id, &n);
     next(l.tokens);
-    qn_jsonout_str(l.tokens, text, n);
+    spell(g, id, text, n, l.tokens);
     qn_free(text);
     next(l.offsets);
     qn_str_addf(l.offsets, "%zu", offset);

@@ -166,6 +166,18 @@ static double timed_out(const writer *w)
 {
     return value_of(w, QN_METRIC_TIMED_OUT);
 }
+static double preempted(const writer *w)
+{
+    return (double)w->rs.engine.n_preempted;
+}
+static double guessed(const writer *w)
+{
+    return (double)w->rs.engine.n_guessed;
+}
+static double guessed_right(const writer *w)
+{
+    return (double)w->rs.engine.n_right;
+}
 static double steps(const writer *w)
 {
     return (double)w->rs.engine.n_steps;
@@ -224,6 +236,14 @@ static const single singles[] = {
      "Requests whose client left before the end.", cancelled},
     {"quern_timed_out_total", NULL, "counter",
      "Requests ended by queue-timeout or request-timeout.", timed_out},
+    {"quern_preempted_total", "vllm:num_preemptions_total", "counter",
+     "Times that a running request gave way and was computed again.",
+     preempted},
+    {"quern_guessed_tokens_total", "vllm:spec_decode_num_draft_tokens_total",
+     "counter", "Tokens guessed ahead.", guessed},
+    {"quern_guessed_right_tokens_total",
+     "vllm:spec_decode_num_accepted_tokens_total", "counter",
+     "Of them those that were right.", guessed_right},
     {"quern_engine_steps_total", NULL, "counter", "Forward passes.", steps},
     {"quern_engine_rows_total", NULL, "counter",
      "Tokens that went through forward passes.", rows},

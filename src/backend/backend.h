@@ -543,6 +543,12 @@ typedef struct qn_backend_api {
                   qn_err *err);
     void (*kv_free)(qn_backend *be, qn_kv *kv);
     void (*kv_copy_page)(qn_backend *be, qn_kv *kv, int32_t dst, int32_t src);
+    /* A page as bytes, in the backend's own layout; how many they are. */
+    uint64_t (*kv_page_bytes)(const qn_kv *kv);
+    void (*kv_read_page)(qn_backend *be, const qn_kv *kv, int32_t page,
+                         void *host);
+    void (*kv_write_page)(qn_backend *be, qn_kv *kv, int32_t page,
+                          const void *host);
 
     /* Activation and workspace memory, 64-byte aligned. */
     int (*buf_new)(qn_backend *be, uint64_t n_bytes, qn_purpose purpose,

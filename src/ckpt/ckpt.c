@@ -99,7 +99,9 @@ int qn_ckpt_open(qn_ckpt **out, const char *path, qn_err *err)
 int qn_ckpt_open_tensors(qn_ckpt **out, const char *path, qn_err *err)
 {
     qn_ckpt *ck = new_ckpt(path);
-    int rc = qn_safetensors_add(ck, path, NULL, NULL, err);
+    int rc = qn_ends(path, ".gguf")
+                 ? qn_gguf_open_bare(ck, path, err)
+                 : qn_safetensors_add(ck, path, NULL, NULL, err);
 
     if (rc < 0)
         qn_ckpt_close(ck);

@@ -60,7 +60,8 @@ typedef struct qn_ckpt qn_ckpt;
  * is no path but has the form org/name[@revision] is looked for in the hub's
  * cache (ckpt/hub_cache.h). */
 int qn_ckpt_open(qn_ckpt **out, const char *path, qn_err *err);
-/* One .safetensors file as bare tensors, without a config beside it. */
+/* One .safetensors or .gguf file as bare tensors (and pairs), without a
+ * config. */
 int qn_ckpt_open_tensors(qn_ckpt **out, const char *path, qn_err *err);
 void qn_ckpt_close(qn_ckpt *ck); /* NULL is fine */
 

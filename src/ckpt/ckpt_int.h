@@ -84,6 +84,8 @@ int qn_torch_add(qn_ckpt *ck, const char *path, const json_t *weight_map,
                  const char *shard, qn_err *err);
 /* Fills ck from a GGUF file (all parts of a split one). */
 int qn_gguf_open(qn_ckpt *ck, const char *path, qn_err *err);
+/* Tensors and pairs, without a configuration. */
+int qn_gguf_open_bare(qn_ckpt *ck, const char *path, qn_err *err);
 /* ck->config from ck->kv and the tensors. */
 int qn_gguf_make_config(qn_ckpt *ck, qn_err *err);
 /* The scalar of a fixed-size type whose little-endian bytes are at p. */

@@ -269,7 +269,7 @@ static int check_count(const qn_ckpt *ck, const char *path, int n_parts,
     return 0;
 }
 
-int qn_gguf_open(qn_ckpt *ck, const char *path, qn_err *err)
+int qn_gguf_open_bare(qn_ckpt *ck, const char *path, qn_err *err)
 {
     size_t stem;
     int part, n = 1;
@@ -281,6 +281,11 @@ int qn_gguf_open(qn_ckpt *ck, const char *path, qn_err *err)
         QN_TRY(open_parts(ck, path, stem, n, err));
     else
         QN_TRY(open_part(ck, path, true, err));
-    QN_TRY(check_count(ck, path, n, err));
+    return check_count(ck, path, n, err);
+}
+
+int qn_gguf_open(qn_ckpt *ck, const char *path, qn_err *err)
+{
+    QN_TRY(qn_gguf_open_bare(ck, path, err));
     return qn_gguf_make_config(ck, err);
 }

@@ -20,24 +20,46 @@ const qn_gguf_key_row qn_gguf_common_keys[] = {
     {"attention.layer_norm_epsilon", "layer_norm_eps", false, QN_GGUF_F32},
     {"attention.sliding_window", "sliding_window", true, 0},
     {"attention.sliding_window_pattern", "sliding_window_pattern", false, 0},
+    {"attention.clamp_kqv", "clip_qkv", true, QN_GGUF_F32},
+    {"attention.q_lora_rank", "q_lora_rank", true, 0},
+    {"attention.kv_lora_rank", "kv_lora_rank", false, 0},
+    {"attention.shared_kv_layers", "num_kv_shared_layers", true, 0},
     {"attn_logit_softcapping", "attn_logit_softcapping", true, QN_GGUF_F32},
     {"final_logit_softcapping", "final_logit_softcapping", true, QN_GGUF_F32},
     {"rope.freq_base", "rope_theta", false, QN_GGUF_F32},
     {"expert_count", "num_local_experts", true, 0},
     {"expert_used_count", "num_experts_per_tok", true, 0},
+    {"expert_shared_count", "n_shared_experts", true, 0},
     {"expert_feed_forward_length", "moe_intermediate_size", true, 0},
     {"expert_shared_feed_forward_length", "shared_expert_intermediate_size",
      true, 0},
+    {"expert_group_count", "n_group", true, 0},
+    {"expert_group_used_count", "topk_group", true, 0},
+    {"expert_weights_scale", "routed_scaling_factor", true, QN_GGUF_F32},
+    {"expert_weights_norm", "norm_topk_prob", false, QN_GGUF_BOOL},
+    {"leading_dense_block_count", "first_k_dense_replace", true, 0},
+    {"interleave_moe_layer_step", "decoder_sparse_step", true, 0},
+    {"full_attention_interval", "full_attention_interval", false, 0},
     {"use_parallel_residual", "use_parallel_residual", false, QN_GGUF_BOOL},
     {"ssm.conv_kernel", "mamba_d_conv", false, 0},
     {"ssm.state_size", "mamba_d_state", false, 0},
     {"ssm.inner_size", "mamba_d_ssm", false, 0},
     {"ssm.group_count", "mamba_n_groups", true, 0},
     {"ssm.time_step_rank", "mamba_n_heads", false, 0},
-    /* made into something else by gguf_config.c and gguf_rope.c */
+    {"embedding_length_per_layer_input", "hidden_size_per_layer_input", true,
+     0},
+    {"altup.active_idx", "altup_active_idx", false, 0},
+    {"altup.num_inputs", "altup_num_inputs", false, 0},
+    /* made into something else by gguf_config.c, gguf_layers.c, gguf_rope.c */
     {"vocab_size", NULL, false, 0},
+    {"nextn_predict_layers", NULL, false, 0},
     {"attention.key_length", NULL, false, 0},
     {"attention.value_length", NULL, false, 0},
+    {"attention.key_length_mla", NULL, false, 0},
+    {"attention.value_length_mla", NULL, false, 0},
+    {"attention.recurrent_layers", NULL, false, 0},
+    {"expert_gating_func", NULL, false, 0},
+    {"activation_sparsity_scale", NULL, false, 0},
     {"rope.dimension_count", NULL, false, 0},
     {"rope.scale_linear", NULL, false, 0},
     {"rope.scaling.type", NULL, false, 0},
@@ -48,8 +70,11 @@ const qn_gguf_key_row qn_gguf_common_keys[] = {
     {"rope.scaling.yarn_attn_factor", NULL, false, 0},
     {"rope.scaling.yarn_beta_fast", NULL, false, 0},
     {"rope.scaling.yarn_beta_slow", NULL, false, 0},
-    /* about the file or its making, not the network */
+    {"rope.scaling.yarn_log_multiplier", NULL, false, 0},
+    /* about the file or its making, not the network; of images: in text, all
+     * sections of a rotation are at the same position */
     {"rope.scaling.finetuned", NULL, false, 0},
+    {"rope.dimension_sections", NULL, false, 0},
     {"tensor_data_layout", NULL, false, 0},
     {NULL, NULL, false, 0},
 };
@@ -59,39 +84,81 @@ const qn_gguf_key_row qn_gguf_common_keys[] = {
     {                                               \
         "blk.0.attn_q.bias", "attention_bias", true \
     }
+#define MLP_BIAS                                \
+    {                                           \
+        "blk.0.ffn_down.bias", "mlp_bias", true \
+    }
+#define ATTN_SCALE "attention.scale", "attention_multiplier", false, 0
+#define GRANITE_KEYS                                                     \
+    {ATTN_SCALE}, {"embedding_scale", "embedding_multiplier", false, 0}, \
+        {"residual_scale", "residual_multiplier", false, 0},             \
+    {                                                                    \
+        "logit_scale", "logits_scaling", false, 0                        \
+    }
+#define LOGIT_SCALE                            \
+    {                                          \
+        "logit_scale", "logit_scale", false, 0 \
+    }
+/* The shared experts' width: that of the others times their number */
+#define SHARED_BY_COUNT                                     \
+    {                                                       \
+        "expert_shared_feed_forward_length", NULL, false, 0 \
+    }
+
+/* ggml's experts are as wide as config.json's intermediate_size. */
+#define LLAMA_4_KEYS                                               \
+    {"feed_forward_length", "intermediate_size_mlp", true, 0},     \
+    {                                                              \
+        "expert_feed_forward_length", "intermediate_size", true, 0 \
+    }
+
+#define DEEPSEEK_3(groups)                                                 \
+    .model_type = "deepseek_v3", .class_name = "DeepseekV3ForCausalLM",    \
+    .fixed = "{\"hidden_act\": \"silu\", \"first_k_dense_replace\": 0,"    \
+             " \"routed_scaling_factor\": 1.0, \"norm_topk_prob\": false," \
+             " \"q_lora_rank\": null, " groups "}",                        \
+    .keys = {{"attention.head_count_kv", NULL, false, 0}},                 \
+    .scores = "sigmoid", .yarn_log = 10, .latent = true
 
 static const qn_gguf_arch_row arch_rows[] = {
     {.arch = "llama",
      .when = "expert_count",
+     .writes = true,
      .model_type = "mixtral",
      .class_name = "MixtralForCausalLM",
      .fixed = SILU},
     {.arch = "llama",
      .when = "attention.sliding_window",
+     .writes = true,
      .model_type = "mistral",
      .class_name = "MistralForCausalLM",
      .fixed = SILU},
     {.arch = "llama",
+     .writes = true,
      .model_type = "llama",
      .class_name = "LlamaForCausalLM",
      .fixed = SILU,
-     .tensors = {ATTN_BIAS, {"blk.0.ffn_down.bias", "mlp_bias", true}}},
+     .tensors = {ATTN_BIAS, MLP_BIAS}},
     {.arch = "qwen2",
+     .writes = true,
      .model_type = "qwen2",
      .class_name = "Qwen2ForCausalLM",
      .fixed = SILU},
     {.arch = "qwen2moe",
+     .writes = true,
      .model_type = "qwen2_moe",
      .class_name = "Qwen2MoeForCausalLM",
      .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false}",
      .keys = {{"expert_count", "num_experts", false, 0}}},
     {.arch = "qwen3",
+     .writes = true,
      .model_type = "qwen3",
      .class_name = "Qwen3ForCausalLM",
      .fixed = SILU,
      .tensors = {ATTN_BIAS},
      .say_head_dim = true},
     {.arch = "qwen3moe",
+     .writes = true,
      .model_type = "qwen3_moe",
      .class_name = "Qwen3MoeForCausalLM",
      .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": true}",
@@ -99,11 +166,13 @@ static const qn_gguf_arch_row arch_rows[] = {
      .tensors = {ATTN_BIAS},
      .say_head_dim = true},
     {.arch = "gemma",
+     .writes = true,
      .model_type = "gemma",
      .class_name = "GemmaForCausalLM",
      .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}",
      .say_head_dim = true},
     {.arch = "gemma2",
+     .writes = true,
      .model_type = "gemma2",
      .class_name = "Gemma2ForCausalLM",
      .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\","
@@ -113,6 +182,7 @@ static const qn_gguf_arch_row arch_rows[] = {
      .has_qpas = true,
      .odd_layers = 46},
     {.arch = "gemma3",
+     .writes = true,
      .model_type = "gemma3_text",
      .class_name = "Gemma3ForCausalLM",
      .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\","
@@ -124,15 +194,18 @@ static const qn_gguf_arch_row arch_rows[] = {
      .has_qpas = true,
      .odd_layers = 62},
     {.arch = "phi2",
+     .writes = true,
      .model_type = "phi",
      .class_name = "PhiForCausalLM",
      .fixed = "{\"hidden_act\": \"gelu_new\"}",
      .rotary = "partial_rotary_factor"},
     {.arch = "phi3",
+     .writes = true,
      .model_type = "phi3",
      .class_name = "Phi3ForCausalLM",
      .fixed = SILU},
     {.arch = "gptneox",
+     .writes = true,
      .model_type = "gpt_neox",
      .class_name = "GPTNeoXForCausalLM",
      .fixed = "{\"hidden_act\": \"gelu\"}",
@@ -141,6 +214,7 @@ static const qn_gguf_arch_row arch_rows[] = {
      .tensors = {{"blk.0.attn_qkv.bias", "attention_bias", true}},
      .rotary = "rotary_pct"},
     {.arch = "gpt2",
+     .writes = true,
      .model_type = "gpt2",
      .class_name = "GPT2LMHeadModel",
      .fixed = "{\"activation_function\": \"gelu_new\"}",
@@ -186,16 +260,20 @@ static const qn_gguf_arch_row arch_rows[] = {
      .model_type = "granitemoehybrid",
      .class_name = "GraniteMoeHybridForCausalLM",
      .fixed = "{\"hidden_act\": \"silu\", \"num_local_experts\": 0}",
-     .keys = {{"attention.scale", "attention_multiplier", false, 0},
-              {"embedding_scale", "embedding_multiplier", false, 0},
-              {"residual_scale", "residual_multiplier", false, 0},
-              {"logit_scale", "logits_scaling", false, 0}},
+     .keys = {GRANITE_KEYS},
      .mixed = true,
      .finetuned_turns = true},
     {.arch = "nemotron_h",
      .model_type = "nemotron_h",
      .class_name = "NemotronHForCausalLM",
      .fixed = "{\"mlp_hidden_act\": \"relu2\"}",
+     .say_head_dim = true,
+     .one_block = true},
+    {.arch = "nemotron_h_moe",
+     .model_type = "nemotron_h",
+     .class_name = "NemotronHForCausalLM",
+     .fixed = "{\"mlp_hidden_act\": \"relu2\", \"norm_topk_prob\": false}",
+     .scores = "sigmoid",
      .say_head_dim = true,
      .one_block = true},
     {.arch = "lfm2",
@@ -205,6 +283,7 @@ static const qn_gguf_arch_row arch_rows[] = {
      .keys = {{"shortconv.l_cache", "conv_L_cache", false, 0}},
      .mixed = true},
     {.arch = "stablelm",
+     .writes = true,
      .model_type = "stablelm",
      .class_name = "StableLmForCausalLM",
      .fixed = SILU,
@@ -215,31 +294,332 @@ static const qn_gguf_arch_row arch_rows[] = {
                  {"blk.0.ffn_norm.weight", "use_parallel_residual", false}},
      .rotary = "partial_rotary_factor"},
     {.arch = "starcoder2",
+     .writes = true,
      .model_type = "starcoder2",
      .class_name = "Starcoder2ForCausalLM",
      .fixed = "{\"hidden_act\": \"gelu_pytorch_tanh\"}",
      .keys = {{"attention.layer_norm_epsilon", "norm_epsilon", false,
                QN_GGUF_F32}},
      .tensors = {{"blk.0.attn_q.bias", "use_bias", true}}},
+
+    /* ---- texts of networks that see ---- */
+    {.arch = "qwen2vl",
+     .model_type = "qwen2",
+     .class_name = "Qwen2ForCausalLM",
+     .fixed = SILU},
+    {.arch = "qwen3vl",
+     .model_type = "qwen3",
+     .class_name = "Qwen3ForCausalLM",
+     .fixed = SILU,
+     .keys = {{"n_deepstack_layers", NULL, false, 0}},
+     .tensors = {ATTN_BIAS},
+     .say_head_dim = true},
+    {.arch = "qwen3vlmoe",
+     .model_type = "qwen3_moe",
+     .class_name = "Qwen3MoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": true}",
+     .keys = {{"n_deepstack_layers", NULL, false, 0}},
+     .tensors = {ATTN_BIAS},
+     .say_head_dim = true},
+
+    /* ---- relatives of Llama ---- */
+    {.arch = "llama4", /* of 128 experts: Maverick, without norms */
+     .when = "expert_count",
+     .above = 127,
+     .model_type = "llama4_text",
+     .class_name = "Llama4ForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"use_qk_norm\": false}",
+     .keys = {LLAMA_4_KEYS},
+     .say_head_dim = true},
+    {.arch = "llama4",
+     .model_type = "llama4_text",
+     .class_name = "Llama4ForCausalLM",
+     .fixed = SILU,
+     .keys = {LLAMA_4_KEYS},
+     .say_head_dim = true},
+    {.arch = "mistral3",
+     .model_type = "ministral3",
+     .class_name = "Ministral3ForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"sliding_window\": null}",
+     .keys = {{"attention.temperature_scale", NULL, false, 0},
+              {"attention.temperature_length", NULL, false, 0}},
+     .say_head_dim = true},
+    {.arch = "arcee",
+     .model_type = "arcee",
+     .class_name = "ArceeForCausalLM",
+     .fixed = "{\"hidden_act\": \"relu2\"}",
+     .tensors = {ATTN_BIAS, MLP_BIAS}},
+    {.arch = "seed_oss",
+     .model_type = "seed_oss",
+     .class_name = "SeedOssForCausalLM",
+     .fixed = SILU,
+     .tensors = {ATTN_BIAS,
+                 {"blk.0.attn_output.bias", "attention_out_bias", true},
+                 MLP_BIAS},
+     .say_head_dim = true},
+    {.arch = "smollm3",
+     .model_type = "smollm3",
+     .class_name = "SmolLM3ForCausalLM",
+     .fixed = SILU,
+     .tensors = {ATTN_BIAS, MLP_BIAS}},
+    {.arch = "granite",
+     .model_type = "granite",
+     .class_name = "GraniteForCausalLM",
+     .fixed = SILU,
+     .keys = {GRANITE_KEYS},
+     .tensors = {ATTN_BIAS, MLP_BIAS}},
+    {.arch = "granitemoe",
+     .model_type = "granitemoe",
+     .class_name = "GraniteMoeForCausalLM",
+     .fixed = SILU,
+     .keys = {GRANITE_KEYS},
+     .tensors = {ATTN_BIAS}},
+    {.arch = "ernie4_5",
+     .model_type = "ernie4_5",
+     .class_name = "Ernie4_5ForCausalLM",
+     .fixed = SILU,
+     .tensors = {{"blk.0.attn_q.bias", "use_bias", true}}},
+    {.arch = "hunyuan-dense",
+     .model_type = "hunyuan_v1_dense",
+     .class_name = "HunYuanDenseV1ForCausalLM",
+     .fixed = SILU,
+     .tensors = {ATTN_BIAS},
+     .say_head_dim = true},
+    {.arch = "chatglm",
+     .model_type = "glm",
+     .class_name = "GlmForCausalLM",
+     .fixed = SILU,
+     .tensors = {ATTN_BIAS, {"blk.0.attn_qkv.bias", "attention_bias", true}},
+     .rotary = "partial_rotary_factor",
+     .say_head_dim = true},
+    {.arch = "glm4",
+     .model_type = "glm4",
+     .class_name = "Glm4ForCausalLM",
+     .fixed = SILU,
+     .tensors = {ATTN_BIAS},
+     .rotary = "partial_rotary_factor",
+     .say_head_dim = true},
+    {.arch = "exaone4",
+     .model_type = "exaone4",
+     .class_name = "Exaone4ForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"sliding_window\": null,"
+              " \"sliding_window_pattern\": 4}"},
+    {.arch = "olmo",
+     .model_type = "olmo",
+     .class_name = "OlmoForCausalLM",
+     .fixed = SILU},
+    {.arch = "olmo2",
+     .when = "attention.sliding_window",
+     .model_type = "olmo3",
+     .class_name = "Olmo3ForCausalLM",
+     .fixed = SILU,
+     .keys = {{"rope.freq_base_swa", NULL, false, 0}},
+     .local_theta = true},
+    {.arch = "olmo2",
+     .model_type = "olmo2",
+     .class_name = "Olmo2ForCausalLM",
+     .fixed = SILU},
+
+    /* ---- layer norms ---- */
+    {.arch = "command-r",
+     .model_type = "cohere",
+     .class_name = "CohereForCausalLM",
+     .fixed = SILU,
+     .keys = {LOGIT_SCALE},
+     .tensors = {{"blk.0.attn_q_norm.weight", "use_qk_norm", true}}},
+    {.arch = "cohere2",
+     .model_type = "cohere2",
+     .class_name = "Cohere2ForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"sliding_window_pattern\": 4}",
+     .keys = {LOGIT_SCALE}},
+    {.arch = "nemotron",
+     .model_type = "nemotron",
+     .class_name = "NemotronForCausalLM",
+     .fixed = "{\"hidden_act\": \"relu2\"}",
+     .tensors = {ATTN_BIAS, MLP_BIAS},
+     .rotary = "partial_rotary_factor"},
+    {.arch = "bloom",
+     .model_type = "bloom",
+     .class_name = "BloomForCausalLM",
+     .fixed = "{}"},
+    {.arch = "falcon", /* 40B: two norms */
+     .having = "blk.0.attn_norm_2.weight",
+     .model_type = "falcon",
+     .class_name = "FalconForCausalLM",
+     .fixed = "{\"new_decoder_architecture\": true}"},
+    {.arch = "falcon", /* 11B: one, and groups of heads */
+     .when = "attention.head_count_kv",
+     .above = 1,
+     .model_type = "falcon",
+     .class_name = "FalconForCausalLM",
+     .fixed = "{\"new_decoder_architecture\": true,"
+              " \"num_ln_in_parallel_attn\": 1}"},
+    {.arch = "falcon",
+     .model_type = "falcon",
+     .class_name = "FalconForCausalLM",
+     .fixed = "{\"multi_query\": true}"},
+    {.arch = "mpt",
+     .model_type = "mpt",
+     .class_name = "MptForCausalLM",
+     .fixed = "{}",
+     .keys = {{"attention.max_alibi_bias", "alibi_bias_max", false, 0}},
+     .tensors = {{"blk.0.attn_qkv.bias", "no_bias", false}}},
+    {.arch = "starcoder",
+     .model_type = "gpt_bigcode",
+     .class_name = "GPTBigCodeForCausalLM",
+     .fixed = "{\"activation_function\": \"gelu_pytorch_tanh\","
+              " \"multi_query\": true}"},
+
+    /* ---- mixtures of experts ---- */
+    {.arch = "olmoe",
+     .model_type = "olmoe",
+     .class_name = "OlmoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false}"},
+    {.arch = "phimoe",
+     .model_type = "phimoe",
+     .class_name = "PhimoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"sliding_window\": null}",
+     .tensors = {ATTN_BIAS,
+                 {"blk.0.attn_qkv.bias", "attention_bias", true},
+                 {"output.bias", "lm_head_bias", true}}},
+    {.arch = "dbrx",
+     .model_type = "dbrx",
+     .class_name = "DbrxForCausalLM",
+     .fixed = "{}"},
+    {.arch = "gpt-oss",
+     .model_type = "gpt_oss",
+     .class_name = "GptOssForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"swiglu_limit\": 7.0}",
+     .keys = {{"expert_feed_forward_length", "intermediate_size", true, 0},
+              {"feed_forward_length", NULL, false, 0}},
+     .tensors = {ATTN_BIAS},
+     .rope_fixed = "{\"truncate\": false}",
+     .say_head_dim = true},
+    /* DeepSeek V3 and R1 have three dense layers. Early files do not speak of
+     * groups; where they do not, Kimi K2 has none. */
+    {.arch = "deepseek2",
+     .when = "leading_dense_block_count",
+     .above = 2,
+     DEEPSEEK_3("\"n_group\": 8, \"topk_group\": 4")},
+    {.arch = "deepseek2",
+     .when = "expert_gating_func",
+     .above = 1,
+     DEEPSEEK_3("\"n_group\": 1, \"topk_group\": 1")},
+    {.arch = "deepseek2",
+     .having = "blk.1.exp_probs_b.bias",
+     DEEPSEEK_3("\"n_group\": 1, \"topk_group\": 1")},
+    {.arch = "deepseek2",
+     .model_type = "deepseek_v2",
+     .class_name = "DeepseekV2ForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"q_lora_rank\": null}",
+     .keys = {{"attention.head_count_kv", NULL, false, 0}},
+     .scores = "softmax",
+     .yarn_log = 10,
+     .latent = true},
+    {.arch = "dots1",
+     .model_type = "dots1",
+     .class_name = "Dots1ForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"sliding_window\": null,"
+              " \"norm_topk_prob\": false}",
+     .scores = "sigmoid"},
+    {.arch = "glm4moe",
+     .model_type = "glm4_moe",
+     .class_name = "Glm4MoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"first_k_dense_replace\": 0,"
+              " \"norm_topk_prob\": false}",
+     .tensors = {ATTN_BIAS, {"blk.0.attn_q_norm.weight", "use_qk_norm", true}},
+     .scores = "sigmoid",
+     .rotary = "partial_rotary_factor",
+     .say_head_dim = true},
+    {.arch = "ernie4_5-moe",
+     .model_type = "ernie4_5_moe",
+     .class_name = "Ernie4_5_MoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"first_k_dense_replace\": 0}",
+     .keys = {SHARED_BY_COUNT},
+     .scores = "softmax"},
+    {.arch = "hunyuan-moe",
+     .model_type = "hunyuan_v1_moe",
+     .class_name = "HunYuanMoEV1ForCausalLM",
+     .fixed = SILU,
+     .keys = {{"expert_feed_forward_length", "intermediate_size", true, 0},
+              {"feed_forward_length", NULL, false, 0},
+              {"expert_shared_count", NULL, false, 0},
+              SHARED_BY_COUNT},
+     .tensors = {ATTN_BIAS}},
+    {.arch = "exaone-moe",
+     .model_type = "exaone_moe",
+     .class_name = "ExaoneMoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"first_k_dense_replace\": 0,"
+              " \"sliding_window_pattern\": 4}",
+     .keys = {SHARED_BY_COUNT},
+     .scores = "sigmoid"},
+    {.arch = "minimax-m2",
+     .model_type = "minimax_m2",
+     .class_name = "MiniMaxM2ForCausalLM",
+     .fixed = SILU,
+     .keys = {{"expert_feed_forward_length", "intermediate_size", true, 0},
+              {"feed_forward_length", NULL, false, 0}},
+     .scores = "sigmoid",
+     .say_head_dim = true},
+    {.arch = "afmoe",
+     .model_type = "afmoe",
+     .class_name = "AfmoeForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"first_k_dense_replace\": 0,"
+              " \"sliding_window_pattern\": 4, \"mup_enabled\": true}",
+     .keys = {{"expert_weights_norm", "route_norm", false, 0}},
+     .scores = "sigmoid",
+     .say_head_dim = true},
+    {.arch = "lfm2moe",
+     .model_type = "lfm2_moe",
+     .class_name = "Lfm2MoeForCausalLM",
+     .fixed = "{\"first_k_dense_replace\": 0}",
+     .keys = {{"shortconv.l_cache", "conv_L_cache", false, 0}},
+     .scores = "sigmoid",
+     .mixed = true},
+
+    /* ---- delta rule ---- */
+    {.arch = "qwen3next",
+     .model_type = "qwen3_next",
+     .class_name = "Qwen3NextForCausalLM",
+     .fixed = SILU,
+     .rotary = "partial_rotary_factor",
+     .say_head_dim = true},
+
+    /* ---- streams ---- */
+    {.arch = "gemma3n",
+     .model_type = "gemma3n_text",
+     .class_name = "Gemma3nForCausalLM",
+     .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\","
+              " \"rope_theta\": 1000000.0, \"rope_local_base_freq\": 10000.0,"
+              " \"final_logit_softcapping\": 30.0,"
+              " \"num_kv_shared_layers\": 0}",
+     .keys = {{"rope.freq_base_swa", "rope_local_base_freq", false,
+               QN_GGUF_F32}},
+     .say_head_dim = true},
 };
+
+static bool row_fits(const qn_gguf_arch_row *row, const qn_ckpt *ck)
+{
+    uint64_t v;
+
+    if (row->when && !(qn_gguf_arch_u64(ck, row->when, &v) && v > row->above))
+        return false;
+    return !row->having || qn_ckpt_find(ck, row->having);
+}
 
 const qn_gguf_arch_row *qn_gguf_arch_find(const qn_ckpt *ck, qn_view arch)
 {
-    for (size_t i = 0; i < QN_COUNTOF(arch_rows); i++) {
-        const qn_gguf_arch_row *row = &arch_rows[i];
-        uint64_t v;
-        if (!qn_view_eqs(arch, row->arch))
-            continue;
-        if (!row->when || (qn_gguf_arch_u64(ck, row->when, &v) && v > 0))
-            return row;
-    }
+    for (size_t i = 0; i < QN_COUNTOF(arch_rows); i++)
+        if (qn_view_eqs(arch, arch_rows[i].arch) && row_fits(&arch_rows[i], ck))
+            return &arch_rows[i];
     return NULL;
 }
 
 const qn_gguf_arch_row *qn_gguf_arch_of(const char *model_type)
 {
     for (size_t i = 0; i < QN_COUNTOF(arch_rows); i++)
-        if (strcmp(arch_rows[i].model_type, model_type) == 0)
+        if (arch_rows[i].writes &&
+            strcmp(arch_rows[i].model_type, model_type) == 0)
             return &arch_rows[i];
     return NULL;
 }

@@ -49,6 +49,18 @@ bool qn_gguf_arch_f64(const qn_ckpt *ck, const char *key, double *out)
     return kv && qn_gguf_as_f64(kv, out);
 }
 
+bool qn_gguf_arch_layers(const qn_ckpt *ck, uint64_t *out)
+{
+    uint64_t more = 0;
+
+    if (!qn_gguf_arch_u64(ck, "block_count", out))
+        return false;
+    qn_gguf_arch_u64(ck, "nextn_predict_layers", &more);
+    if (more < *out)
+        *out -= more;
+    return true;
+}
+
 /* ---- values to JSON ---------------------------------------------------- */
 
 json_t *qn_gguf_json_f32(double f32)
@@ -183,10 +195,10 @@ static void map_implied(const qn_ckpt *ck, const qn_gguf_arch_row *row,
     json_object_update_new(config, json_loads(row->fixed, 0, NULL));
     for (size_t i = 0; i < QN_COUNTOF(row->tensors); i++) {
         const qn_gguf_tensor_row *t = &row->tensors[i];
-        if (t->tensor)
+        bool there = t->tensor && qn_ckpt_find(ck, t->tensor);
+        if (t->tensor && (there || !json_object_get(config, t->hf)))
             json_object_set_new(config, t->hf,
-                                json_boolean((qn_ckpt_find(ck, t->tensor) !=
-                                              NULL) == t->value_if_there));
+                                json_boolean(there == t->value_if_there));
     }
 }
 
@@ -215,11 +227,33 @@ static double rotary_factor(uint64_t n_rot, uint64_t d_head)
     return f;
 }
 
+/* Heads of latent attention: in newer files the usual keys are about what is
+ * cached. */
+static void map_latent(const qn_ckpt *ck, json_t *config)
+{
+    uint64_t d_rope, d_head, d_v;
+
+    if (!qn_gguf_arch_u64(ck, "rope.dimension_count", &d_rope) ||
+        !(qn_gguf_arch_u64(ck, "attention.key_length_mla", &d_head) ||
+          qn_gguf_arch_u64(ck, "attention.key_length", &d_head)) ||
+        !(qn_gguf_arch_u64(ck, "attention.value_length_mla", &d_v) ||
+          qn_gguf_arch_u64(ck, "attention.value_length", &d_v)) ||
+        d_head <= d_rope)
+        return;
+    json_object_set_new(config, "qk_rope_head_dim", json_u64(d_rope));
+    json_object_set_new(config, "qk_nope_head_dim", json_u64(d_head - d_rope));
+    json_object_set_new(config, "v_head_dim", json_u64(d_v));
+}
+
 static void map_heads(const qn_ckpt *ck, const qn_gguf_arch_row *row,
                       json_t *config)
 {
     uint64_t n_embd, n_head, d_head, d_v, n_rot, n_layer = 0;
 
+    if (row && row->latent) {
+        map_latent(ck, config);
+        return;
+    }
     if (!first_u64(ck, "embedding_length", &n_embd) ||
         !first_u64(ck, "attention.head_count", &n_head) || !n_head)
         return;
@@ -242,7 +276,7 @@ static void map_heads(const qn_ckpt *ck, const qn_gguf_arch_row *row,
         json_object_set_new(config, "partial_rotary_factor",
                             json_real(rotary_factor(n_rot, d_head)));
     if (row && row->has_qpas) {
-        first_u64(ck, "block_count", &n_layer);
+        qn_gguf_arch_layers(ck, &n_layer);
         json_object_set_new(config, "query_pre_attn_scalar",
                             json_u64(n_layer == (uint64_t)row->odd_layers
                                          ? n_embd / n_head
@@ -250,23 +284,41 @@ static void map_heads(const qn_ckpt *ck, const qn_gguf_arch_row *row,
     }
 }
 
-/* One number says that every n-th layer sees everything; a list says it of
- * each layer (true: sliding). */
-static void map_layer_types(const qn_ckpt *ck, json_t *config)
+/* Sizes that only tensors tell. */
+static void map_sizes(const qn_ckpt *ck, json_t *config)
 {
-    const qn_gguf_kv *kv = qn_gguf_arch_kv(ck,
-                                           "attention.sliding_window_pattern");
-    json_t *types;
-    qn_gguf_kv e;
+    static const struct {
+        const char *tensor, *hf;
+    } rows[] = {
+        {"blk.0.laurel_l.weight", "laurel_rank"},
+        {"per_layer_token_embd.weight", "vocab_size_per_layer_input"},
+    };
+    uint64_t n, n_all;
 
-    if (!kv || kv->type != QN_GGUF_ARR || kv->elem_type != QN_GGUF_BOOL)
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++) {
+        const qn_tensor *t = qn_ckpt_find(ck, rows[i].tensor);
+        if (t && t->n_dims == 2)
+            json_object_set_new(config, rows[i].hf, json_integer(t->shape[0]));
+    }
+    if (qn_gguf_arch_layers(ck, &n) &&
+        qn_gguf_arch_u64(ck, "block_count", &n_all) && n != n_all)
+        json_object_set_new(config, "num_hidden_layers", json_u64(n));
+}
+
+/* How a router's scores come to be, if not as the family has it anyway. */
+static void map_scores(const qn_ckpt *ck, const qn_gguf_arch_row *row,
+                       json_t *config)
+{
+    static const char *const names[] = {NULL, "softmax", "sigmoid"};
+    const char *name = "unknown";
+    uint64_t v;
+
+    if (!qn_gguf_arch_u64(ck, "expert_gating_func", &v) || v == 0)
         return;
-    types = json_array();
-    for (uint64_t i = 0; qn_gguf_elem(kv, i, &e); i++)
-        json_array_append_new(types, json_string(e.v.u ? "sliding_attention"
-                                                       : "full_attention"));
-    json_object_set_new(config, "layer_types", types);
-    json_object_del(config, "sliding_window_pattern");
+    if (v < QN_COUNTOF(names))
+        name = names[v];
+    if (!row || !row->scores || strcmp(row->scores, name) != 0)
+        json_object_set_new(config, "scoring_func", json_string(name));
 }
 
 static void map_vocab(const qn_ckpt *ck, json_t *config)
@@ -350,8 +402,9 @@ int qn_gguf_make_config(qn_ckpt *ck, qn_err *err)
     map_implied(ck, row, arch, ck->config);
     QN_TRY(map_keys(ck, row, arch, ck->config, err));
     map_heads(ck, row, ck->config);
-    map_layer_types(ck, ck->config);
+    map_sizes(ck, ck->config);
+    map_scores(ck, row, ck->config);
     QN_TRY(qn_gguf_map_layers(ck, ck->config, err));
     map_vocab(ck, ck->config);
-    return qn_gguf_map_rope(ck, ck->config, err);
+    return qn_gguf_map_rope(ck, row, ck->config, err);
 }

@@ -254,7 +254,9 @@ static int check_heads(const qn_gguf_export *e, const qn_gguf_source *s,
         unit *= 2;
     if (s->order == QN_GGUF_QKV)
         unit *= 3;
-    if (unit <= 0 || rows % unit == 0)
+    if (s->order != QN_GGUF_PAIRED && s->order != QN_GGUF_QKV)
+        return 0;
+    if (unit > 0 && rows % unit == 0)
         return 0;
     return qn_fail(err, QN_EFORMAT,
                    "%s: tensor %s has %" PRId64 " rows, %d heads do not fit",

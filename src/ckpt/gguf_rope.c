@@ -59,8 +59,26 @@ static void put_f64(const qn_ckpt *ck, const char *key, json_t *scaling,
         json_object_set_new(scaling, name, qn_gguf_json_f32(v));
 }
 
-static int map_yarn(const qn_ckpt *ck, json_t *scaling, double factor,
-                    qn_err *err)
+/* mscale and mscale_all_dim, whose quotient scales cos and sin. */
+static void map_mscale(const qn_ckpt *ck, const qn_gguf_arch_row *row,
+                       json_t *scaling)
+{
+    double times = row && row->yarn_log > 0 ? row->yarn_log : 1, log_mul;
+    json_t *all;
+
+    if (!qn_gguf_arch_f64(ck, "rope.scaling.yarn_log_multiplier", &log_mul))
+        return;
+    all = qn_gguf_json_f32((float)(log_mul * times));
+    json_object_set(scaling, "mscale_all_dim", all);
+    if (row && row->yarn_log > 0)
+        json_object_set(scaling, "mscale", all);
+    else
+        json_object_set_new(scaling, "mscale", json_real(1));
+    json_decref(all);
+}
+
+static int map_yarn(const qn_ckpt *ck, const qn_gguf_arch_row *row,
+                    json_t *scaling, double factor, qn_err *err)
 {
     double attn = 1, ext = 1;
 
@@ -70,6 +88,8 @@ static int map_yarn(const qn_ckpt *ck, json_t *scaling, double factor,
                        "%s: rope.scaling.yarn_ext_factor %g; only 1 is "
                        "supported",
                        ck->path, ext);
+    map_mscale(ck, row, scaling);
+    put_f64(ck, "attention.temperature_scale", scaling, "llama_4_scaling_beta");
     put_f64(ck, "rope.scaling.yarn_beta_fast", scaling, "beta_fast");
     put_f64(ck, "rope.scaling.yarn_beta_slow", scaling, "beta_slow");
     if (!qn_gguf_arch_f64(ck, "rope.scaling.yarn_attn_factor", &attn))
@@ -113,7 +133,19 @@ static qn_view scaling_type(const qn_ckpt *ck, double *factor)
     return qn_view_cstr("none");
 }
 
-int qn_gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err)
+/* Sliding layers turn with the frequencies of the others, unscaled. */
+static void map_local_theta(const qn_ckpt *ck, json_t *config)
+{
+    double theta;
+
+    if (qn_gguf_arch_f64(ck, "rope.freq_base_swa", &theta) ||
+        qn_gguf_arch_f64(ck, "rope.freq_base", &theta))
+        json_object_set_new(config, "rope_local_base_freq",
+                            qn_gguf_json_f32(theta));
+}
+
+int qn_gguf_map_rope(const qn_ckpt *ck, const qn_gguf_arch_row *row,
+                     json_t *config, qn_err *err)
 {
     const qn_tensor *longs = qn_ckpt_find(ck, "rope_factors_long.weight");
     const qn_tensor *shorts = qn_ckpt_find(ck, "rope_factors_short.weight");
@@ -123,6 +155,8 @@ int qn_gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err)
     uint64_t ctx;
     int rc = 0;
 
+    if (row && row->local_theta)
+        map_local_theta(ck, config);
     if (longs && shorts)
         type = qn_view_cstr("longrope");
     if (qn_view_eqs(type, "none") || type.n == 0)
@@ -139,9 +173,11 @@ int qn_gguf_map_rope(const qn_ckpt *ck, json_t *config, qn_err *err)
         json_object_set_new(scaling, "original_max_position_embeddings",
                             json_integer((json_int_t)ctx));
     if (qn_view_eqs(type, "yarn"))
-        QN_TRY_OUT(map_yarn(ck, scaling, factor, err));
+        QN_TRY_OUT(map_yarn(ck, row, scaling, factor, err));
     if (longs && shorts)
         QN_TRY_OUT(map_longrope(ck, config, scaling, shorts, longs, err));
+    if (row && row->rope_fixed)
+        json_object_update_new(scaling, json_loads(row->rope_fixed, 0, NULL));
     json_object_set(config, "rope_scaling", scaling);
 out:
     json_decref(scaling);

@@ -166,6 +166,8 @@ struct qn_engine {
     qn_pages pages[QN_POOLS];
     qn_prefix *prefix; /* of group 0, or NULL */
     qn_formats *formats;
+    bool knows_itself; /* session.c: self is known */
+    uint64_t self[2];
     uint64_t cache_queries, cache_hits;
     qn_request *first, *last;
     int n_live_seqs; /* sequences of admitted requests */
@@ -182,6 +184,7 @@ struct qn_engine {
     int max_prompt_rows; /* 0: auto */
     int64_t n_arrived;   /* rows of prompts admitted since the last step */
     double demand;       /* the same per step, moving average */
+    double pace;         /* rows of prompts in a step, slowly changing */
     double ms_per_row;   /* of steps with many rows, moving average */
 
     /* the step's batch, allocated once */

@@ -17,10 +17,24 @@ typedef bool (*qn_eval_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 /* ---- texts ----------------------------------------------------------------- */
 
+/* Logits of a text in memory, to compare several models with one base. */
+typedef struct qn_eval_rows {
+    float *v; /* [n, n_vocab]; NULL: none, or they would not have fitted */
+    size_t n;
+    int n_vocab;
+    uint64_t tokens; /* FNV-1a of what was scored */
+    json_t *model;   /* whose they are, as qn_eval_model says it */
+} qn_eval_rows;
+
+void qn_eval_rows_free(qn_eval_rows *r);
+
 typedef struct qn_eval_text_params {
     qn_model *model;
     qn_model *base;          /* to compare with, or NULL                     */
     const char *base_logits; /* ... or a file of its logits, or NULL         */
+    const qn_eval_rows *base_rows; /* ... or kept rows, or NULL */
+    qn_eval_rows *keep; /* gets the rows if they take no more than a third of
+                           the memory that is left; or NULL */
     const char *save_logits; /* where the model's own logits go, or NULL     */
     const char *positions;   /* CSV with a line for each position, or NULL   */
     qn_corpus_params text;

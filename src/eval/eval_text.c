@@ -26,7 +26,7 @@ typedef struct stream {
     qn_scorer *scorer;
     qn_logits_reader *file;
     const float *rows;
-    int n; /* rows that are left */
+    int64_t n; /* rows that are left */
 } stream;
 
 typedef struct text_run {
@@ -96,10 +96,12 @@ static int open_scorer(text_run *t, stream *s, const qn_model *m, qn_err *err)
 /* Makes sure that rows are left. */
 static int refill(stream *s, qn_err *err)
 {
+    int n = 0;
     if (s->n > 0)
         return 0;
-    int rc = s->file ? qn_logits_reader_step(s->file, &s->rows, &s->n, err)
-                     : qn_scorer_step(s->scorer, &s->rows, &s->n, err);
+    int rc = s->file ? qn_logits_reader_step(s->file, &s->rows, &n, err)
+                     : qn_scorer_step(s->scorer, &s->rows, &n, err);
+    s->n = n;
     if (rc == 0)
         rc = qn_fail(err, QN_EINTERNAL, "logits end too early");
     return rc < 0 ? rc : 0;
@@ -159,12 +161,15 @@ static int measure(text_run *t, qn_err *err)
         QN_TRY(refill(&t->model, err));
         if (base)
             QN_TRY(refill(&t->base, err));
-        int n = base ? QN_MIN(t->model.n, t->base.n) : t->model.n;
+        int n = (int)(base ? QN_MIN(t->model.n, t->base.n) : t->model.n);
         row_job j = {t, t->model.rows, base ? t->base.rows : NULL, n};
         qn_pool_run(t->pool, row_thread, &j);
         QN_TRY(check_numbers(t, n, err));
         if (t->saved)
             QN_TRY(qn_logits_writer_add(t->saved, t->model.rows, n, err));
+        if (t->p->keep && t->p->keep->v)
+            memcpy(t->p->keep->v + t->done * (size_t)t->n_vocab, t->model.rows,
+                   (size_t)n * (size_t)t->n_vocab * sizeof(float));
         consume(&t->model, n, t->n_vocab);
         if (base)
             consume(&t->base, n, t->n_vocab);
@@ -173,6 +178,57 @@ static int measure(text_run *t, qn_err *err)
             !t->p->progress(t->p->progress_user, t->done, n_all))
             return qn_fail(err, QN_ECANCEL, "interrupted");
     }
+    return 0;
+}
+
+/* ---- kept rows ---------------------------------------------------------------- */
+
+static uint64_t hash_of_next(const text_run *t)
+{
+    return qn_fnv(QN_FNV_BASIS, t->next, t->corpus.n_scored * sizeof *t->next);
+}
+
+static size_t rows_bytes(const qn_eval_rows *r)
+{
+    return r->n * (size_t)r->n_vocab * sizeof *r->v;
+}
+
+static int make_room(const text_run *t, qn_err *err)
+{
+    qn_eval_rows *r = t->p->keep;
+    void *v = NULL;
+    *r = (qn_eval_rows){.n = t->corpus.n_scored,
+                        .n_vocab = t->n_vocab,
+                        .tokens = hash_of_next(t),
+                        .model = json_incref(t->model_info)};
+    if (rows_bytes(r) > qn_mem_available() / 3)
+        return 0;
+    QN_TRY(qn_big_alloc(&v, rows_bytes(r), QN_MEM_LOGITS, err));
+    r->v = v;
+    return 0;
+}
+
+void qn_eval_rows_free(qn_eval_rows *r)
+{
+    if (r->v)
+        qn_big_free(r->v, rows_bytes(r), QN_MEM_LOGITS);
+    json_decref(r->model);
+    *r = (qn_eval_rows){0};
+}
+
+static int use_rows(text_run *t, qn_err *err)
+{
+    const qn_eval_rows *r = t->p->base_rows;
+    if (r->n != t->corpus.n_scored || r->n_vocab != t->n_vocab ||
+        r->tokens != hash_of_next(t))
+        return qn_fail(err, QN_EINVAL,
+                       "%s has another vocabulary than the base %s: only "
+                       "models of one vocabulary can be compared",
+                       qn_model_path(t->p->model),
+                       json_string_value(json_object_get(r->model, "path")));
+    t->base.rows = r->v;
+    t->base.n = (int64_t)r->n;
+    t->base_info = json_incref(r->model);
     return 0;
 }
 
@@ -209,6 +265,8 @@ static int open_base(text_run *t, qn_err *err)
         QN_TRY(qn_eval_model(&t->base_info, p->base, err));
         return open_scorer(t, &t->base, p->base, err);
     }
+    if (p->base_rows)
+        return use_rows(t, err);
     if (!p->base_logits)
         return 0;
     QN_TRY(qn_logits_reader_new(&t->base.file, p->base_logits, &t->corpus,
@@ -380,6 +438,8 @@ static int run(text_run *t, json_t **report, qn_err *err)
     if (p->save_logits)
         QN_TRY(qn_logits_writer_new(&t->saved, p->save_logits, &t->corpus,
                                     t->n_vocab, t->model_info, err));
+    if (p->keep)
+        QN_TRY(make_room(t, err));
     uint64_t t0 = qn_now_ns();
     QN_TRY(measure(t, err));
     t->seconds = qn_ms_since(t0) * 1e-3;

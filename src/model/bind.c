@@ -192,19 +192,22 @@ static int pick_dtype(const bind_ctx *b, qn_slot *s)
         return qn_fail(b->err, QN_EUNSUP,
                        "tensor %s: weights in the format %s cannot be read yet",
                        t->name, t->format);
-    if ((s->transposed || s->kind == QN_VECTOR) && row->block_elems > 1)
+    if (((s->transposed && s->n_part == 1) || s->kind == QN_VECTOR) &&
+        row->block_elems > 1)
         return qn_fail(b->err, QN_EUNSUP,
                        "tensor %s: blocks of %s are not supported there",
                        t->name, t->format);
-    if (s->n_in % row->block_elems != 0)
+    int64_t n_row = s->transposed ? s->rows.total / s->n_part : s->n_in;
+    if (n_row % row->block_elems != 0)
         return qn_fail(b->err, QN_EFORMAT,
                        "tensor %s: rows of %" PRId64
                        " elements are not whole blocks of %s",
-                       t->name, s->n_in, t->format);
+                       t->name, n_row, t->format);
     qn_backend *be = b->net->be;
-    s->dtype = s->kind != QN_VECTOR && be->api->weight_supports(be, t->dtype)
-                   ? t->dtype
-                   : QN_F32;
+    bool kept = s->kind != QN_VECTOR &&
+                !(s->transposed && row->block_elems > 1);
+    s->dtype = kept && be->api->weight_supports(be, t->dtype) ? t->dtype
+                                                              : QN_F32;
     return QN_OK;
 }
 
@@ -227,6 +230,11 @@ static int check_tensor(const bind_ctx *b, const qn_slot *s,
         if (n_rows > 1)
             want[n++] = n_rows;
         want[n++] = s->rows.total / n_rows;
+    } else if (s->n_part > 1) {
+        int64_t per = s->rows.total / s->n_part;
+        want[n++] = s->n_part;
+        want[n++] = s->transposed ? s->n_in : per;
+        want[n++] = s->transposed ? per : s->n_in;
     } else if (s->transposed) {
         want[n++] = s->n_in;
         want[n++] = s->rows.total;
@@ -345,6 +353,7 @@ static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
         .rows = qn_role_rows(&b->net->hp, role, row->cut, n_out),
         /* Quantizers turn the matrices of such modules round. */
         .transposed = !bias && !t->quant && (row->flags & QN_NAME_TRANSPOSED),
+        .n_part = row->flags & QN_NAME_BY_HEAD ? b->net->hp.n_kv : 1,
     };
     if (bias && shape->kind == QN_EXPERTS) {
         int64_t n_exp = b->net->hp.n_exp; /* their biases in one vector */

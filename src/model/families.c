@@ -76,7 +76,7 @@
 
 #define QWEN_NEXT_KEYS                                                  \
     "attention_bias layer_types full_attention_interval mamba_d_state " \
-    "mamba_d_conv mamba_n_heads mamba_d_head mamba_n_groups "
+    "mamba_d_conv mamba_d_ssm mamba_n_heads mamba_d_head mamba_n_groups "
 
 #define QWEN_NEXT_SET                                              \
     SET(N_CTX, 32768), SET(ROPE_PARTIAL, 0.25), SET(D_HEAD, 256),  \
@@ -258,6 +258,7 @@ static const qn_family families[] = {
      .defaults = {SET(MULTI_QUERY, 1), SET(ALL_BIAS, 0), SET(N_CTX, 2048)},
      .alibi_scaled = true,
      .names = &qn_names_falcon,
+     .gguf = &qn_names_gguf_falcon,
      .hp = {LAYER_NORM, .pos = QN_POS_ROPE, .act = QN_ACT_GELU,
             .parallel = true, .shared_norm = true, .tied = true}},
 
@@ -272,9 +273,9 @@ static const qn_family families[] = {
      .keys = "alibi no_bias expansion_ratio attention_multiplier "
              "clip_qkv",
      .nested = "attn_config",
+     .expects = "attn_config.alibi_bias_max=8 alibi_bias_max=8",
      .ignores = "learned_pos_emb norm_type embedding_fraction "
-                "attn_config.alibi_bias_max attn_config.attn_impl "
-                "attn_config.attn_type",
+                "attn_config.attn_impl attn_config.attn_type",
      .defaults = {SET(ALIBI, 1), SET(NO_BIAS, 1)},
      .names = &qn_names_mpt,
      .hp = {LAYER_NORM, .pos = QN_POS_ALIBI, .act = QN_ACT_GELU, .tied = true}},
@@ -326,6 +327,7 @@ static const qn_family families[] = {
      .keys = "attention_bias attention_out_bias mlp_bias",
      .defaults = {SET(D_HEAD, 128)},
      .names = &qn_names_llama,
+     .gguf = &qn_names_gguf_post_attn,
      .hp = {LLAMA_LIKE}},
 
     {.type = "helium",
@@ -365,6 +367,7 @@ static const qn_family families[] = {
      .defaults = {SET(NO_ROPE_EVERY, 4), SET(WINDOW_FROM, 28),
                   SET(ROPE_THETA, 2e6)},
      .slide = QN_SLIDE_FROM,
+     .gguf_interleaved = true,
      .names = &qn_names_llama,
      .hp = {LLAMA_LIKE, .tied = true}},
 
@@ -400,7 +403,8 @@ static const qn_family families[] = {
             .qk_norm = QN_QK_ROW}},
 
     {.type = "olmo3",
-     .keys = "attention_bias sliding_window layer_types",
+     .keys = "attention_bias sliding_window layer_types "
+             "rope_local_base_freq",
      .defaults = {SET(NORM_EPS, 1e-5), SET(WINDOW, 4096), SET(WINDOW_EVERY, 4),
                   SET(ROPE_LOCAL, 5e5)},
      .slide = QN_SLIDE_EVERY,
@@ -647,6 +651,7 @@ static const qn_family families[] = {
                   SET(N_EXP_USED, 10), SET(D_FF_EXP, 512),
                   SET(D_FF_SHARED, 512), SET(ROUTE_RENORM, 1)},
      .names = &qn_names_qwen_next,
+     .gguf = &qn_names_gguf_delta,
      .hp = {QWEN_NEXT_LIKE, .shared_gated = true}},
 
     {.type = "qwen3_5",
@@ -708,6 +713,7 @@ static const qn_family families[] = {
                   SET(ROUTE_RENORM, 1)},
      .o_unbiased = true,
      .names = &qn_names_deepseek,
+     .gguf = &qn_names_gguf_post_attn,
      .hp = {LLAMA_LIKE, SIGMOID_ROUTER, .qk_norm = QN_QK_HEAD}},
 
     {.type = "ernie4_5_moe",
@@ -812,6 +818,7 @@ static const qn_family families[] = {
                      "\"original_max_position_embeddings\": 4096}",
      .act_fixed = true,
      .names = &qn_names_gpt_oss,
+     .gguf = &qn_names_gguf_post_attn,
      .hp = {RMS_ROPE, .gated = true, .act = QN_ACT_GELU_QUICK, .sinks = true,
             .route = QN_ROUTE_TOPK_SOFTMAX, .router_bias = true,
             .exp_bias = true, .exp_up_offset = 1}},
@@ -884,6 +891,7 @@ static const qn_family families[] = {
      .defaults = {SET(N_KV, 1), SET(N_EXP, 4), SET(N_EXP_USED, 1),
                   SET(ROUTE_NORM_P, 1)},
      .names = &qn_names_dbrx,
+     .gguf = &qn_names_gguf_dbrx,
      .hp = {GATED_LAYER_NORM, .route = QN_ROUTE_SOFTMAX, .route_renorm = true,
             .renorm_p = 1}},
 

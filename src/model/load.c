@@ -129,23 +129,46 @@ static int read_rows(const qn_ckpt *ck, const qn_slot *s, int64_t row,
     return QN_OK;
 }
 
-/* The same for a matrix that is stored as its columns: the whole of it. */
+/* All of a tensor, blocks as f32; *es: bytes of an element. */
+static int read_elements(const qn_ckpt *ck, const qn_slot *s, size_t n,
+                         load_buf *buf, size_t *es, qn_err *err)
+{
+    const qn_dtype_row *d = qn_dtype_get(s->t->dtype);
+    size_t bytes = n / (size_t)d->block_elems * (size_t)d->block_bytes;
+    bool blocks = d->block_elems > 1;
+    *es = blocks ? sizeof(float) : (size_t)d->block_bytes;
+    uint8_t *p = buf_need(buf, blocks ? bytes + n * *es : bytes);
+    if (!p)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory to read %zu bytes",
+                       s->t->name, bytes);
+    uint8_t *raw = blocks ? p + n * *es : p;
+    QN_TRY(qn_ckpt_read(ck, s->t,
+                        s->first / (uint64_t)d->block_elems *
+                            (uint64_t)d->block_bytes,
+                        raw, bytes, err));
+    return blocks
+               ? qn_dtype_decode(s->t->dtype, raw, (float *)(void *)p, n, err)
+               : QN_OK;
+}
+
+/* The rows of a matrix that is stored as its columns, maybe head by head: the
+ * whole of it. */
 static int read_columns(const qn_ckpt *ck, const qn_slot *s, load_buf *buf,
                         load_buf *tmp, qn_err *err)
 {
-    size_t es = (size_t)qn_dtype_get(s->t->dtype)->block_bytes;
-    size_t total = (size_t)s->rows.total, n_in = (size_t)s->n_in;
-    size_t n_out = (size_t)s->n_out;
-    uint8_t *src = buf_need(tmp, total * n_in * es);
+    size_t total = (size_t)s->rows.total, n_in = (size_t)s->n_in, es;
+    size_t n_out = (size_t)s->n_out, per = total / (size_t)s->n_part;
+    QN_TRY(read_elements(ck, s, total * n_in, tmp, &es, err));
+    const uint8_t *src = tmp->p;
     uint8_t *dst = buf_need(buf, n_out * n_in * es);
-    if (!src || !dst)
+    if (!dst)
         return qn_fail(err, QN_ENOMEM, "tensor %s: no memory to read %zu bytes",
-                       s->t->name, total * n_in * es);
-    QN_TRY(qn_ckpt_read(ck, s->t, s->first * es, src, total * n_in * es, err));
+                       s->t->name, n_out * n_in * es);
     for (size_t r = 0; r < n_out; r++) {
-        size_t col = (size_t)source_row(&s->rows, (int64_t)r);
+        size_t row = (size_t)source_row(&s->rows, (int64_t)r);
+        size_t at = row / per * n_in * per + row % per;
         for (size_t k = 0; k < n_in; k++)
-            memcpy(dst + (r * n_in + k) * es, src + (k * total + col) * es, es);
+            memcpy(dst + (r * n_in + k) * es, src + (at + k * per) * es, es);
     }
     return QN_OK;
 }
@@ -310,7 +333,9 @@ static int load_piece(load_job *job, const qn_slot *s, int64_t row, int64_t n,
                              : read_rows(job->ck, s, row, n, &bufs[0], err));
         rows = bufs[0].p;
     }
-    if (s->dtype != s->t->dtype) {
+    bool decoded = s->transposed && s->t->dtype != s->dtype &&
+                   qn_dtype_get(s->t->dtype)->block_elems > 1;
+    if (s->dtype != s->t->dtype && !decoded) {
         size_t elems = (size_t)n * (size_t)s->n_in;
         float *f = buf_need(&bufs[1], elems * sizeof *f);
         if (!f)

@@ -96,6 +96,12 @@ void qn_pass_observe(qn_pass *pass, qn_pass_observe_fn fn, void *user);
 /* Copies page src to dst in every layer of a group (copy on write). */
 void qn_pass_copy_page(qn_pass *pass, int group, int32_t dst, int32_t src);
 
+/* A page of a group in all its layers as bytes: to save and to restore. */
+uint64_t qn_pass_page_bytes(const qn_pass *pass, int group);
+void qn_pass_read_page(qn_pass *pass, int group, int32_t page, void *host);
+void qn_pass_write_page(qn_pass *pass, int group, int32_t page,
+                        const void *host);
+
 /* Bytes that a sequence keeps besides KV pages (recurrent layers), 0: none. */
 uint64_t qn_net_state_bytes(const qn_net *net);
 /* Copies a sequence's state to another slot (fork). A sequence begins from
@@ -134,6 +140,11 @@ typedef struct qn_net_matrix {
 
 /* i from 0; false behind the last. */
 bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out);
+
+/* The checkpoint's tensor of a role (a qn_role of names.h) in a layer, or of
+ * its bias; NULL: there is none. *whole (may be NULL): nothing else is in it. */
+const char *qn_net_tensor(const qn_net *net, int role, int layer, bool bias,
+                          bool *whole);
 
 /* ---- facts ------------------------------------------------------------- */
 

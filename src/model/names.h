@@ -128,7 +128,9 @@ typedef enum qn_cut {
 enum {
     QN_NAME_TRANSPOSED = 1, /* stored [n_in, n_out]                      */
     QN_NAME_BARE = 2,       /* without ".weight" behind                  */
-    QN_NAME_FLAT = 4        /* experts stacked in the rows: [n_exp * n, m] */
+    QN_NAME_FLAT = 4,       /* experts stacked in the rows: [n_exp * n, m] */
+    QN_NAME_BY_HEAD = 8     /* stored [n_head, n, n_in]; transposed
+                               [n_head, n_in, n]                        */
 };
 
 typedef struct qn_name {
@@ -163,7 +165,8 @@ extern const qn_names qn_names_mamba, qn_names_jamba, qn_names_granite_hybrid,
 
 /* GGUF has one set of names for all families, or nearly. */
 extern const qn_names qn_names_gguf, qn_names_gguf_one_block,
-    qn_names_gguf_gate_up;
+    qn_names_gguf_gate_up, qn_names_gguf_post_attn, qn_names_gguf_dbrx,
+    qn_names_gguf_falcon, qn_names_gguf_delta;
 
 /* The at-th row of a role (0, 1, ...), NULL behind the last. */
 const qn_name *qn_names_row(const qn_names *t, qn_role role, int at);

@@ -218,3 +218,20 @@ bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out)
     }
     return false;
 }
+
+const char *qn_net_tensor(const qn_net *net, int role, int layer, bool bias,
+                          bool *whole)
+{
+    const char *name = NULL;
+    int sharing = 0;
+    for (size_t i = 0; i < net->slots.n && !name; i++) {
+        const qn_slot *s = &net->slots.v[i];
+        if ((int)s->role == role && s->layer == layer && s->bias == bias)
+            name = s->name;
+    }
+    for (size_t i = 0; name && whole && i < net->slots.n; i++)
+        sharing += strcmp(net->slots.v[i].name, name) == 0;
+    if (whole)
+        *whole = sharing == 1;
+    return name;
+}

@@ -36,6 +36,7 @@ typedef struct qn_slot {
     int64_t n_out, n_in;
     qn_row_map rows;
     bool transposed;
+    int n_part;         /* 1, or heads that the tensor has apart */
     uint64_t first;     /* element of the tensor where its rows begin */
     qn_dtype stored;    /* as the file has it, QN_DTYPE_N: quantized  */
     const char *format; /* the name of that (static text)             */

@@ -334,6 +334,46 @@ void qn_pass_copy_page(qn_pass *p, int group, int32_t dst, int32_t src)
     }
 }
 
+/* The next layer of a group from `layer` on that has pages of its own. */
+static int next_kv(const qn_pass *p, int group, int layer)
+{
+    while (layer < p->net->hp.n_layer &&
+           (p->net->group[layer] != group || !p->kv[layer]))
+        layer++;
+    return layer;
+}
+
+uint64_t qn_pass_page_bytes(const qn_pass *p, int group)
+{
+    uint64_t n = 0;
+    for (int i = next_kv(p, group, 0); i < p->net->hp.n_layer;
+         i = next_kv(p, group, i + 1))
+        n += p->net->be->api->kv_page_bytes(p->kv[i]);
+    return n;
+}
+
+void qn_pass_read_page(qn_pass *p, int group, int32_t page, void *host)
+{
+    const qn_backend_api *api = p->net->be->api;
+    char *at = host;
+    for (int i = next_kv(p, group, 0); i < p->net->hp.n_layer;
+         i = next_kv(p, group, i + 1)) {
+        api->kv_read_page(p->net->be, p->kv[i], page, at);
+        at += api->kv_page_bytes(p->kv[i]);
+    }
+}
+
+void qn_pass_write_page(qn_pass *p, int group, int32_t page, const void *host)
+{
+    const qn_backend_api *api = p->net->be->api;
+    const char *at = host;
+    for (int i = next_kv(p, group, 0); i < p->net->hp.n_layer;
+         i = next_kv(p, group, i + 1)) {
+        api->kv_write_page(p->net->be, p->kv[i], page, at);
+        at += api->kv_page_bytes(p->kv[i]);
+    }
+}
+
 void qn_pass_copy_state(qn_pass *p, int dst, int src)
 {
     qn_backend *be = p->net->be;

@@ -1,290 +1,579 @@
-/* calibrate.c - what goes into the linear layers while a text is read.
+/* calibrate.c - see calibrate.h.
  *
- * The network is opened with its weights and reads pieces of the text; before
- * each product the rows that go in are added to a matrix H = X^T X, one for
- * each input (q, k and v share theirs). Then each H becomes the U of gptq.h.
- * Experts are reached by few tokens each and are rounded to nearest. */
+ * Before each product the rows that go in are added up: their squares, or
+ * X^T X, which is itself a product of the backend (of X^T with itself). Inputs
+ * are known by the first matrix that reads them; q, k and v share theirs.
+ * Experts have their own: the rows that were sent to them. */
+#include "quantize/calibrate.h"
+
 #include "base/compiler.h"
 #include "base/file.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "quantize/gptq.h"
-#include "quantize/optimize_int.h"
-#include "text/tokenizer.h"
+#include "engine/vocab.h"
+#include "quantize/calibration_text_tab.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX ((size_t)16 << 20)
-
-typedef struct cal_input {
-    const qn_weight *w[QN_LINEAR_PARTS];
-    int64_t n;
-    float *h; /* [n, n] */
-} cal_input;
-
-struct qn_calibration {
-    QN_VEC(cal_input) inputs;
+enum {
+    SAMPLE_ROWS = 256, /* kept of an input */
+    SHORTEST = 16      /* tokens of a sample */
 };
+#define TEXT_MAX ((size_t)64 << 20)
 
-typedef struct cal_ctx {
+/* A matrix of the stage and the input that it reads. */
+typedef struct reader {
+    qn_net_matrix m;
+    int input; /* -1: nothing yet */
+} reader;
+
+struct qn_cal {
     const qn_optimize_params *p;
-    qn_calibration *cal;
-    qn_map *wanted; /* tensor -> index + 1 of the plan's item */
-    const qn_net *net;
+    const qn_ckpt *ck;
+    qn_backend *be;
+    qn_net *net;
     qn_pool *pool;
-    const qn_op_linear *op; /* being observed */
-    float *h;
-    int64_t width;
+    qn_pass *pass;
+    qn_tok_ids ids;
+    int n_sample, len;
+    int64_t stride; /* tokens from one sample to the next */
+    float *h;       /* [n_sample, len, d_model] into the stage */
+    int32_t *pages, *pos;
+
+    int stage; /* loaded, or -1 */
+    QN_VEC(reader) readers;
+    QN_VEC(qn_cal_input) inputs;
+    float *turned; /* X^T of a sample */
+    size_t turned_cap;
+
+    /* while a sample runs */
+    unsigned what;
     qn_err *err;
     int rc;
-    uint64_t bytes, limit; /* of all H */
-} cal_ctx;
+};
+
+/* ---- products ------------------------------------------------------------ */
+
+typedef struct put_job {
+    const qn_product_of *p;
+    qn_backend *be;
+    qn_weight *w;
+    qn_pool *pool;
+} put_job;
+
+static void put_lower(const put_job *j, int64_t begin, int64_t end)
+{
+    const qn_product_of *p = j->p;
+    float *row = qn_xcalloc((size_t)p->n_in, sizeof *row);
+    for (int64_t r = begin; r < end; r++) {
+        memcpy(row, p->w + r * p->ldw,
+               (size_t)QN_MIN(r + 1, p->n_in) * sizeof *row);
+        j->be->api->weight_put(j->w, r, 1, row);
+    }
+    free(row);
+}
+
+static void put_thread(void *arg, int thread, int n_threads)
+{
+    const put_job *j = arg;
+    const qn_product_of *p = j->p;
+    int64_t begin, end;
+    qn_pool_split(p->n_out, 64, thread, n_threads, &begin, &end);
+    if (p->lower)
+        put_lower(j, begin, end);
+    else if (p->ldw == p->n_in && end > begin)
+        j->be->api->weight_put(j->w, begin, end - begin, p->w + begin * p->ldw);
+    for (int64_t r = begin; !p->lower && p->ldw != p->n_in && r < end; r++)
+        j->be->api->weight_put(j->w, r, 1, p->w + r * p->ldw);
+}
+
+int qn_cal_product(qn_backend *be, const qn_product_of *p, qn_err *err)
+{
+    qn_weight_desc d = {.n_out = p->n_out, .n_in = p->n_in, .dtype = QN_F32};
+    put_job j = {.p = p, .be = be, .pool = be->api->pool(be)};
+    QN_TRY(be->api->weight_new(be, &d, &j.w, err));
+    qn_pool_run(j.pool, put_thread, &j);
+    qn_op op = {.kind = QN_OP_LINEAR};
+    op.u.linear = (qn_op_linear){
+        .x = p->x,
+        .ldx = p->ldx,
+        .n_row = (int)p->n_row,
+        .n_part = 1,
+        .part = {{j.w, NULL, p->y, p->ldy}},
+        .epi = p->add ? QN_EPI_ADD : QN_EPI_STORE,
+        .scale = p->scale,
+    };
+    be->api->exec(be, &op, 1);
+    be->api->weight_free(be, j.w);
+    return QN_OK;
+}
 
 /* ---- statistics ---------------------------------------------------------- */
 
-/* Rows i of H for all tokens, i by thread; upper part. */
-static void add_thread(void *arg, int thread, int n_threads)
+typedef struct rows_ref {
+    const float *x;
+    int64_t ldx;
+    const int32_t *pick; /* rows of x, or NULL: all */
+    int64_t n_row;
+} rows_ref;
+
+static const float *row_of(const rows_ref *r, int64_t i)
 {
-    cal_ctx *c = arg;
-    const qn_op_linear *op = c->op;
-    int64_t width = c->width;
-    for (int64_t i = thread; i < width; i += n_threads) {
-        float *row = c->h + i * width;
-        for (int t = 0; t < op->n_row; t++) {
-            const float *x = op->x + t * op->ldx;
-            float f = x[i];
-            for (int64_t j = i; j < width && f != 0; j++)
-                row[j] += f * x[j];
+    return r->x + (r->pick ? r->pick[i] : i) * r->ldx;
+}
+
+static void add_squares(qn_cal_input *in, const rows_ref *r)
+{
+    for (int64_t i = 0; i < r->n_row; i++) {
+        const float *x = row_of(r, i);
+        for (int64_t k = 0; k < in->n; k++)
+            in->squares[k] += x[k] * x[k];
+    }
+}
+
+/* Every sample gives the same share of its rows. */
+static void keep_rows(const qn_cal *c, qn_cal_input *in, const rows_ref *r)
+{
+    int64_t share = QN_MAX(SAMPLE_ROWS / c->n_sample, 1);
+    for (int64_t i = 0; i < share && in->n_rows < SAMPLE_ROWS; i++) {
+        int64_t at = (2 * i + 1) * r->n_row / (2 * share);
+        if (share > r->n_row && i >= r->n_row)
+            break;
+        memcpy(in->rows + in->n_rows++ * in->n,
+               row_of(r, QN_MIN(at, r->n_row - 1)),
+               (size_t)in->n * sizeof(float));
+    }
+}
+
+static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
+{
+    int64_t n = r->n_row, m = (n + 7) / 8 * 8;
+    size_t need = (size_t)(in->n * m);
+    if (need > c->turned_cap) {
+        qn_free(c->turned);
+        c->turned_cap = 0;
+        c->turned = qn_alloc(need, sizeof(float));
+        if (!c->turned)
+            return qn_fail(c->err, QN_ENOMEM,
+                           "calibration: no memory for a sample of %lld rows; "
+                           "take shorter ones (--calibration-length)",
+                           (long long)n);
+        c->turned_cap = need;
+    }
+    memset(c->turned, 0, need * sizeof(float));
+    for (int64_t i = 0; i < n; i++) {
+        const float *x = row_of(r, i);
+        for (int64_t k = 0; k < in->n; k++)
+            c->turned[k * m + i] = x[k];
+    }
+    qn_product_of p = {.x = c->turned,
+                       .w = c->turned,
+                       .y = in->gram,
+                       .ldx = m,
+                       .ldw = m,
+                       .ldy = in->n,
+                       .n_row = in->n,
+                       .n_in = m,
+                       .n_out = in->n,
+                       .scale = 1,
+                       .add = true};
+    return qn_cal_product(c->be, &p, c->err);
+}
+
+static int input_new(qn_cal *c, int64_t n)
+{
+    qn_cal_input in = {.n = n};
+    bool ok = true;
+    in.squares = qn_alloc((size_t)n, sizeof(float));
+    ok = ok && in.squares;
+    if (c->what & QN_CAL_GRAM) {
+        in.gram = qn_alloc((size_t)n, (size_t)n * sizeof(float));
+        ok = ok && in.gram;
+    }
+    if (c->what & QN_CAL_ROWS) {
+        in.rows = qn_alloc(SAMPLE_ROWS, (size_t)n * sizeof(float));
+        ok = ok && in.rows;
+    }
+    qn_vec_push(&c->inputs, in);
+    return ok ? (int)c->inputs.n - 1
+              : qn_fail(c->err, QN_ENOMEM,
+                        "calibration: no memory for the statistics of %lld "
+                        "inputs; quantize fewer modules at a time (--only)",
+                        (long long)n);
+}
+
+static int gather(qn_cal *c, int input, const rows_ref *r)
+{
+    qn_cal_input *in = &c->inputs.v[input];
+    if (r->n_row == 0)
+        return QN_OK;
+    in->count += r->n_row;
+    add_squares(in, r);
+    if (in->rows)
+        keep_rows(c, in, r);
+    return in->gram ? add_gram(c, in, r) : QN_OK;
+}
+
+static reader *reader_of(qn_cal *c, const qn_weight *w)
+{
+    for (size_t i = 0; i < c->readers.n; i++)
+        if (c->readers.v[i].m.w == w)
+            return &c->readers.v[i];
+    return NULL;
+}
+
+static int see_linear(qn_cal *c, const qn_op_linear *op, int64_t n_in)
+{
+    rows_ref r = {op->x, op->ldx, NULL, op->n_row};
+    int input = -1;
+    for (int i = 0; i < op->n_part; i++) {
+        reader *rd = reader_of(c, op->part[i].w);
+        if (rd && rd->input >= 0)
+            input = rd->input;
+    }
+    if (input < 0) {
+        input = input_new(c, n_in);
+        QN_TRY(input);
+        for (int i = 0; i < op->n_part; i++) {
+            reader *rd = reader_of(c, op->part[i].w);
+            if (rd)
+                rd->input = input;
         }
     }
+    return gather(c, input, &r);
 }
 
-/* Whether the plan quantizes a tensor that weight w is cut from. */
-static bool is_wanted(const cal_ctx *c, const qn_weight *w, int64_t *n_in,
-                      const qn_opt_plan *plan)
+/* What the router sends to each expert's first products. */
+static int see_experts(qn_cal *c, const qn_op_experts *op, int64_t n_in)
 {
-    qn_net_matrix m;
-    for (size_t i = 0; qn_net_matrix_at(c->net, i, &m); i++) {
-        uint64_t at;
-        if (m.w != w || !m.linear ||
-            !qn_map_get(c->wanted, m.tensor, strlen(m.tensor), &at))
+    int32_t *pick = qn_xcalloc((size_t)op->n_row + 1, sizeof *pick);
+    int rc = QN_OK;
+    for (int e = 0; e < op->n_exp && rc >= 0; e++) {
+        reader *up = reader_of(c, op->up[e]);
+        reader *gate = op->gate ? reader_of(c, op->gate[e]) : NULL;
+        rows_ref r = {op->x, op->ldx, pick, 0};
+        for (int i = 0; i < op->n_row; i++)
+            for (int j = 0; j < op->k; j++)
+                if (op->ids[i * op->k + j] == e)
+                    pick[r.n_row++] = i;
+        if (!up || r.n_row == 0)
             continue;
-        *n_in = plan->items.v[at - 1].mat.n_in;
-        return true;
+        if (up->input < 0) {
+            rc = input_new(c, n_in);
+            if (rc < 0)
+                break;
+            up->input = rc;
+            if (gate)
+                gate->input = rc;
+        }
+        rc = gather(c, up->input, &r);
     }
-    return false;
+    free(pick);
+    return rc < 0 ? rc : QN_OK;
 }
 
-typedef struct observe_ctx {
-    cal_ctx *c;
-    const qn_opt_plan *plan;
-} observe_ctx;
-
-static cal_input *find_input(cal_ctx *c, const qn_op_linear *op,
-                             const qn_opt_plan *plan)
+static int64_t width_of(const qn_cal *c, const reader *rd)
 {
-    for (size_t i = 0; i < c->cal->inputs.n; i++)
-        if (c->cal->inputs.v[i].w[0] == op->part[0].w)
-            return &c->cal->inputs.v[i];
-    cal_input in = {.n = 0};
-    bool any = false;
-    for (int i = 0; i < op->n_part; i++) {
-        in.w[i] = op->part[i].w;
-        any |= is_wanted(c, op->part[i].w, &in.n, plan);
-    }
-    if (any) {
-        c->bytes += (uint64_t)in.n * (uint64_t)in.n * sizeof(float);
-        in.h = c->bytes <= c->limit
-                   ? qn_alloc((size_t)in.n, (size_t)in.n * sizeof(float))
-                   : NULL;
-        if (!in.h)
-            c->rc = qn_fail(c->err, QN_ENOMEM,
-                            "statistics of the calibration need more than the "
-                            "%llu MB there are; quantize fewer modules at a "
-                            "time (--only), or use rtn",
-                            (unsigned long long)(c->limit >> 20));
-    }
-    qn_vec_push(&c->cal->inputs, in);
-    return &c->cal->inputs.v[c->cal->inputs.n - 1];
+    const qn_tensor *t = qn_ckpt_find(c->ck, rd->m.tensor);
+    if (!t || t->n_dims < 2)
+        return 0;
+    return t->shape[t->n_dims - (rd->m.transposed ? 2 : 1)];
 }
 
 static void observe(void *user, const qn_op *op)
 {
-    observe_ctx *o = user;
-    cal_ctx *c = o->c;
-    if (op->kind != QN_OP_LINEAR || c->rc < 0)
+    qn_cal *c = user;
+    const reader *rd = NULL;
+    if (c->rc < 0)
         return;
-    cal_input *in = find_input(c, &op->u.linear, o->plan);
-    if (!in->h || c->rc < 0)
+    if (op->kind == QN_OP_LINEAR)
+        rd = reader_of(c, op->u.linear.part[0].w);
+    else if (op->kind == QN_OP_EXPERTS)
+        rd = reader_of(c, op->u.experts.up[0]);
+    int64_t n = rd ? width_of(c, rd) : 0;
+    if (n <= 0)
         return;
-    c->op = &op->u.linear;
-    c->h = in->h;
-    c->width = in->n;
-    qn_pool_run(c->pool, add_thread, c);
+    c->rc = op->kind == QN_OP_LINEAR ? see_linear(c, &op->u.linear, n)
+                                     : see_experts(c, &op->u.experts, n);
 }
 
 /* ---- the text ------------------------------------------------------------ */
 
-static int read_tokens(const qn_optimize_params *p, const qn_ckpt *ck,
-                       qn_tok_ids *ids, qn_err *err)
+static int read_text(const qn_optimize_params *p, char **text, size_t *n,
+                     qn_err *err)
 {
-    const char *path = qn_ckpt_file_path(ck, 0), *slash = strrchr(path, '/');
-    char *dir = slash ? qn_xstrndup(path, (size_t)(slash - path))
-                      : qn_xstrdup(".");
-    char *text = NULL;
-    size_t n;
-    qn_tok *tok = NULL;
-    int rc = qn_tok_open_dir(&tok, dir, err);
-    if (rc == QN_OK)
-        rc = qn_file_slurp(&text, &n, p->calibration, TEXT_MAX, err);
-    if (rc == QN_OK)
-        rc = qn_tok_encode(tok, text, n, 0, ids, NULL, err);
-    qn_free(text);
-    qn_tok_close(tok);
-    qn_free(dir);
-    return rc;
-}
-
-/* One piece of tokens as a sequence of its own. */
-static int run_piece(qn_pass *pass, const int32_t *tokens, int n,
-                     const int32_t *pages, int32_t *pos, qn_err *err)
-{
-    int32_t last = n - 1;
-    const float *logits;
-    for (int i = 0; i < n; i++)
-        pos[i] = i;
-    qn_span span = {.n_row = n, .rope_len = n, .pages = {pages, pages}};
-    qn_batch b = {.n_row = n,
-                  .tokens = tokens,
-                  .pos = pos,
-                  .n_span = 1,
-                  .spans = &span,
-                  .n_out = 1,
-                  .out_rows = &last};
-    return qn_pass_forward(pass, &b, &logits, err);
-}
-
-static int run_text(cal_ctx *c, qn_net *net, const qn_tok_ids *ids,
-                    const qn_opt_plan *plan)
-{
-    int len = c->p->n_context > 0 ? c->p->n_context : 512;
-    int most = c->p->n_samples > 0 ? c->p->n_samples : 128;
-    int64_t limit = qn_net_max_positions(net);
-    if (len > limit)
-        len = (int)limit;
-    if (ids->n < 16)
-        return qn_fail(c->err, QN_EINVAL,
-                       "%s: %zu tokens are too few to calibrate with",
-                       c->p->calibration, ids->n);
-    len = (int)QN_MIN((size_t)len, ids->n);
-    int n_pages = len / qn_net_backend(net)->api->page_tokens + 1;
-    qn_pass_params pp = {.n_pages = {n_pages, n_pages},
-                         .max_rows = len,
-                         .max_out = 1,
-                         .max_spans = 1,
-                         .kv_dtype = QN_KV_CELL_F32};
-    qn_pass *pass;
-    QN_TRY(qn_pass_new(&pass, net, &pp, c->err));
-    observe_ctx o = {c, plan};
-    int32_t *pages = qn_xcalloc((size_t)n_pages, sizeof *pages);
-    int32_t *pos = qn_xcalloc((size_t)len, sizeof *pos);
-    for (int i = 0; i < n_pages; i++)
-        pages[i] = i;
-    qn_pass_observe(pass, observe, &o);
-    size_t n = QN_MIN((size_t)most, ids->n / (size_t)len);
-    size_t stride = ids->n / n; /* spread over the text */
-    int rc = QN_OK;
-    for (size_t i = 0; i < n && rc == QN_OK; i++) {
-        rc = run_piece(pass, ids->v + i * stride, len, pages, pos, c->err);
-        rc = rc < 0 ? rc : c->rc;
-        if (rc == QN_OK && c->p->progress &&
-            !c->p->progress(c->p->progress_user, 0, 1))
-            rc = qn_fail(c->err, QN_ECANCEL, "calibrating was interrupted");
-    }
-    qn_free(pages);
-    qn_free(pos);
-    qn_pass_free(pass);
-    return rc;
-}
-
-/* ---- all of it ----------------------------------------------------------- */
-
-/* Gives the tensors of an input's weights their u. */
-static int hand_out(cal_ctx *c, cal_input *in, qn_opt_plan *plan)
-{
-    double damping = c->p->damping > 0 ? c->p->damping : 0.01;
-    qn_net_matrix m;
-    if (!qn_gptq_factor(in->h, in->n, damping, c->pool))
-        return QN_OK; /* nothing ever came through: to nearest */
-    for (size_t i = 0; qn_net_matrix_at(c->net, i, &m); i++) {
-        uint64_t at;
-        for (int k = 0; k < QN_LINEAR_PARTS; k++) {
-            if (m.w && m.w == in->w[k] && m.linear &&
-                qn_map_get(c->wanted, m.tensor, strlen(m.tensor), &at) &&
-                plan->items.v[at - 1].mat.n_in == in->n)
-                plan->items.v[at - 1].u = in->h;
-        }
-    }
+    if (p->calibration)
+        return qn_file_slurp(text, n, p->calibration, TEXT_MAX, err);
+    qn_str s;
+    qn_str_init(&s);
+    for (size_t i = 0; i < QN_COUNTOF(calibration_text); i++)
+        qn_str_adds(&s, calibration_text[i]);
+    *text = qn_str_take(&s, n);
     return QN_OK;
 }
 
-static int calibrate(cal_ctx *c, const qn_ckpt *ck, qn_opt_plan *plan,
-                     qn_net *net)
+static int cut_samples(qn_cal *c, qn_err *err)
 {
-    qn_tok_ids ids = {0};
-    int rc = read_tokens(c->p, ck, &ids, c->err);
-    if (rc == QN_OK)
-        rc = run_text(c, net, &ids, plan);
-    qn_vec_deinit(&ids);
-    for (size_t i = 0; i < c->cal->inputs.n && rc == QN_OK; i++) {
-        if (c->cal->inputs.v[i].h)
-            rc = hand_out(c, &c->cal->inputs.v[i], plan);
-    }
-    return rc;
+    int64_t limit = qn_net_max_positions(c->net);
+    size_t len = c->p->n_context > 0 ? (size_t)c->p->n_context : 512;
+    size_t most = c->p->n_samples > 0 ? (size_t)c->p->n_samples : 128;
+    if (c->ids.n < SHORTEST)
+        return qn_fail(err, QN_EINVAL,
+                       "%s: %zu tokens are too few to calibrate with",
+                       c->p->calibration ? c->p->calibration
+                                         : "the built-in text",
+                       c->ids.n);
+    len = (int64_t)len > limit ? (size_t)limit : len;
+    len = QN_MIN(len, c->ids.n);
+    c->len = (int)len;
+    c->n_sample = (int)QN_MIN(most, c->ids.n / len);
+    c->stride = (int64_t)(c->ids.n / (size_t)c->n_sample);
+    return QN_OK;
 }
 
-int qn_calibrate(qn_calibration **out, const qn_optimize_params *p,
-                 const qn_ckpt *ck, qn_opt_plan *plan, qn_pool *pool,
-                 qn_err *err)
+static int read_tokens(qn_cal *c, qn_err *err)
 {
-    qn_backend_params bp = {.n_threads = p->n_threads, .isa = QN_ISA_N - 1};
-    qn_backend *be = NULL;
-    qn_net *net = NULL;
-    qn_map wanted;
-    qn_map_init(&wanted, plan->items.n);
-    for (size_t i = 0; i < plan->items.n; i++) {
-        const char *name = plan->items.v[i].t->name;
-        if (plan->items.v[i].quantize)
-            qn_map_put(&wanted, name, strlen(name), i + 1);
-    }
-    qn_calibration *cal = *out = qn_xcalloc(1, sizeof *cal);
-    int rc = qn_backend_open(&be, "cpu", &bp, err);
+    char *text = NULL;
+    size_t n;
+    qn_tok *tok = NULL;
+    for (size_t i = 0; i < c->p->n_calibration_ids; i++)
+        qn_vec_push(&c->ids, c->p->calibration_ids[i]);
+    if (c->ids.n)
+        return cut_samples(c, err);
+    int rc = qn_vocab_open(&tok, c->ck, err);
     if (rc == QN_OK)
-        rc = qn_net_open(&net, ck, be, NULL, err);
-    if (rc == QN_OK) {
-        cal_ctx c = {.p = p,
-                     .cal = cal,
-                     .wanted = &wanted,
-                     .net = net,
-                     .pool = pool,
-                     .err = err,
-                     .limit = qn_mem_available()};
-        rc = calibrate(&c, ck, plan, net);
-    }
-    qn_net_close(net);
-    if (be)
-        qn_backend_close(be);
-    qn_map_deinit(&wanted);
-    return rc;
+        rc = read_text(c->p, &text, &n, err);
+    if (rc == QN_OK)
+        rc = qn_tok_encode(tok, text, n, 0, &c->ids, NULL, err);
+    qn_free(text);
+    qn_tok_close(tok);
+    return rc < 0 ? rc : cut_samples(c, err);
 }
 
-void qn_calibration_free(qn_calibration *c)
+static int make_room(qn_cal *c, qn_err *err)
+{
+    size_t d = (size_t)qn_net_hparams(c->net)->d_model;
+    int n_pages = c->len / c->be->api->page_tokens + 1;
+    qn_pass_params pp = {.n_pages = {n_pages, n_pages},
+                         .max_rows = c->len,
+                         .max_out = 1,
+                         .max_spans = 1,
+                         .n_slots = 1,
+                         .kv_dtype = QN_KV_CELL_F32};
+    QN_TRY(qn_pass_new(&c->pass, c->net, &pp, err));
+    c->pages = qn_xcalloc((size_t)n_pages, sizeof *c->pages);
+    c->pos = qn_xcalloc((size_t)c->len, sizeof *c->pos);
+    for (int i = 0; i < n_pages; i++)
+        c->pages[i] = i;
+    for (int i = 0; i < c->len; i++)
+        c->pos[i] = i;
+    c->h = qn_alloc((size_t)c->n_sample * (size_t)c->len, d * sizeof *c->h);
+    if (!c->h)
+        return qn_fail(err, QN_ENOMEM,
+                       "calibration: no memory for %d samples of %d tokens; "
+                       "take fewer (--calibration-samples)",
+                       c->n_sample, c->len);
+    return QN_OK;
+}
+
+/* ---- opening ------------------------------------------------------------- */
+
+static int cal_open(qn_cal *c, qn_err *err)
+{
+    qn_backend_params bp = {.n_threads = c->p->n_threads, .isa = QN_ISA_N - 1};
+    qn_net_params np = {.by_layer = true};
+    QN_TRY(qn_backend_open(&c->be, "cpu", &bp, err));
+    c->pool = c->be->api->pool(c->be);
+    QN_TRY(qn_net_open(&c->net, c->ck, c->be, &np, err));
+    QN_TRY(read_tokens(c, err));
+    return make_room(c, err);
+}
+
+int qn_cal_open(qn_cal **out, const qn_optimize_params *p, const qn_ckpt *ck,
+                qn_err *err)
+{
+    qn_cal *c = qn_xcalloc(1, sizeof *c);
+    c->p = p;
+    c->ck = ck;
+    c->stage = -1;
+    int rc = cal_open(c, err);
+    if (rc < 0) {
+        qn_cal_close(c);
+        return rc;
+    }
+    *out = c;
+    return QN_OK;
+}
+
+static void forget_inputs(qn_cal *c)
+{
+    for (size_t i = 0; i < c->inputs.n; i++) {
+        qn_free(c->inputs.v[i].squares);
+        qn_free(c->inputs.v[i].gram);
+        qn_free(c->inputs.v[i].rows);
+    }
+    qn_vec_clear(&c->inputs);
+    for (size_t i = 0; i < c->readers.n; i++)
+        c->readers.v[i].input = -1;
+}
+
+void qn_cal_close(qn_cal *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < c->inputs.n; i++)
-        qn_free(c->inputs.v[i].h);
+    forget_inputs(c);
     qn_vec_deinit(&c->inputs);
-    free(c);
+    qn_vec_deinit(&c->readers);
+    qn_vec_deinit(&c->ids);
+    qn_free(c->turned);
+    qn_free(c->h);
+    qn_free(c->pages);
+    qn_free(c->pos);
+    qn_pass_free(c->pass);
+    qn_net_close(c->net);
+    if (c->be)
+        qn_backend_close(c->be);
+    qn_free(c);
+}
+
+qn_net *qn_cal_net(const qn_cal *c)
+{
+    return c->net;
+}
+
+qn_backend *qn_cal_backend(const qn_cal *c)
+{
+    return c->be;
+}
+
+void qn_cal_samples(const qn_cal *c, int64_t *n, int64_t *len)
+{
+    *n = c->n_sample;
+    *len = c->len;
+}
+
+int qn_cal_n_stages(const qn_cal *c)
+{
+    return qn_net_is_chain(c->net) ? qn_net_hparams(c->net)->n_layer : 1;
+}
+
+void qn_cal_stage(const qn_cal *c, int i, int *from, int *to)
+{
+    bool chain = qn_net_is_chain(c->net);
+    *from = chain ? i : 0;
+    *to = chain ? i + 1 : qn_net_hparams(c->net)->n_layer;
+}
+
+/* ---- stages -------------------------------------------------------------- */
+
+static void list_readers(qn_cal *c)
+{
+    reader rd = {.input = -1};
+    qn_vec_clear(&c->readers);
+    for (size_t i = 0; qn_net_matrix_at(c->net, i, &rd.m); i++)
+        if (rd.m.w && rd.m.linear)
+            qn_vec_push(&c->readers, rd);
+}
+
+int qn_cal_load(qn_cal *c, int stage, qn_err *err)
+{
+    int from, to;
+    qn_cal_stage(c, stage, &from, &to);
+    qn_cal_drop(c);
+    c->stage = stage;
+    if (from == 0)
+        QN_TRY(qn_net_load_layer(c->net, c->ck, -1, err));
+    for (int i = from; i < to; i++)
+        QN_TRY(qn_net_load_layer(c->net, c->ck, i, err));
+    list_readers(c);
+    return QN_OK;
+}
+
+void qn_cal_drop(qn_cal *c)
+{
+    int from, to;
+    if (c->stage < 0)
+        return;
+    qn_cal_stage(c, c->stage, &from, &to);
+    forget_inputs(c);
+    qn_vec_clear(&c->readers);
+    qn_net_drop_layer(c->net, -1);
+    for (int i = from; i < to; i++)
+        qn_net_drop_layer(c->net, i);
+    c->stage = -1;
+}
+
+static int run_sample(qn_cal *c, int i, bool keep, float *scratch)
+{
+    int from, to;
+    size_t d = (size_t)qn_net_hparams(c->net)->d_model, n = (size_t)c->len * d;
+    float *h = c->h + (size_t)i * n;
+    qn_span span = {.n_row = c->len,
+                    .rope_len = c->len,
+                    .pages = {c->pages, c->pages}};
+    qn_batch b = {.n_row = c->len,
+                  .tokens = c->ids.v + i * c->stride,
+                  .pos = c->pos,
+                  .n_span = 1,
+                  .spans = &span};
+    qn_cal_stage(c, c->stage, &from, &to);
+    if (!keep) {
+        memcpy(scratch, h, n * sizeof *h);
+        h = scratch;
+    }
+    int rc = qn_pass_layers(c->pass, &b, from, to, h, c->err);
+    return rc < 0 ? rc : c->rc;
+}
+
+int qn_cal_run(qn_cal *c, unsigned what, bool keep, bool (*tick)(void *user),
+               void *user, qn_err *err)
+{
+    size_t d = (size_t)qn_net_hparams(c->net)->d_model;
+    float *scratch = keep ? NULL : qn_alloc((size_t)c->len, d * sizeof(float));
+    int rc = QN_OK;
+    if (!keep && !scratch)
+        return qn_fail(err, QN_ENOMEM, "calibration: no memory for a sample");
+    if (what)
+        forget_inputs(c);
+    c->what = what;
+    c->err = err;
+    c->rc = QN_OK;
+    qn_pass_observe(c->pass, what ? observe : NULL, c);
+    for (int i = 0; i < c->n_sample && rc == QN_OK; i++) {
+        rc = run_sample(c, i, keep, scratch);
+        if (rc == QN_OK && tick && !tick(user))
+            rc = qn_fail(err, QN_ECANCEL, "calibrating was interrupted");
+    }
+    for (size_t i = 0; what && i < c->inputs.n; i++) {
+        qn_cal_input *in = &c->inputs.v[i];
+        for (int64_t k = 0; k < in->n && in->count; k++)
+            in->squares[k] /= (float)in->count;
+    }
+    qn_pass_observe(c->pass, NULL, NULL);
+    qn_free(scratch);
+    return rc;
+}
+
+const qn_cal_input *qn_cal_find(const qn_cal *c, const char *tensor, int expert)
+{
+    for (size_t i = 0; i < c->readers.n; i++) {
+        const reader *rd = &c->readers.v[i];
+        if (rd->input >= 0 && strcmp(rd->m.tensor, tensor) == 0 &&
+            (expert < 0 || rd->m.expert == expert))
+            return &c->inputs.v[rd->input];
+    }
+    return NULL;
+}
+
+qn_cal_input *qn_cal_input_at(qn_cal *c, size_t i, const char **tensor)
+{
+    if (i >= c->inputs.n)
+        return NULL;
+    for (size_t k = 0; k < c->readers.n; k++)
+        if (c->readers.v[k].input == (int)i) {
+            *tensor = c->readers.v[k].m.tensor;
+            return &c->inputs.v[i];
+        }
+    return NULL;
 }

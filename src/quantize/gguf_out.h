@@ -51,6 +51,7 @@ typedef struct qn_gq_tensor {
     qn_gq_what what;
     bool whole; /* all rows cost as much to read as one */
     bool kept;  /* by a rule of the caller */
+    const struct qn_imatrix_row *importance; /* imatrix.h; or NULL */
 } qn_gq_tensor;
 
 typedef struct qn_gq {
@@ -73,6 +74,10 @@ void qn_gq_report(const qn_gq *g, qn_optimize_report *r);
 /* Rows [row, row + n) as f32. */
 int qn_gq_rows(const qn_gq *g, const qn_gq_tensor *t, int64_t row, int64_t n,
                float *dst, qn_err *err);
+
+/* n rows x from `row` on as `dtype`, with the tensor's importance. */
+int qn_gq_encode(const qn_gq_tensor *t, qn_dtype dtype, int64_t row, int64_t n,
+                 const float *x, void *out, qn_err *err);
 
 /* called for each tensor that is done: false cancels */
 typedef int (*qn_gq_done_fn)(void *user, uint64_t n_source_bytes);

@@ -1,22 +1,132 @@
-/* gptq.c - see gptq.h.
- *
- * The factor: with H = A A^T, A upper triangular (a Cholesky factorization from
- * the last column backwards), inverse(H) = A^-T A^-1, so U = A^-1. Both steps
- * go by rows in inner loops of y += f * x. */
+/* gptq.c - see gptq.h. What goes by columns inside of a block is done row by
+ * row on the threads; what a block does to the columns behind it is one product
+ * of the backend. */
 #include "quantize/gptq.h"
 
 #include "base/compiler.h"
+#include "base/mem.h"
+#include "quantize/calibrate.h"
+#include "quantize/cholesky.h"
 #include "tensor/qscheme.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-typedef struct factor_job {
-    float *h;
-    int64_t n;
+/* ---- the factor ---------------------------------------------------------- */
+
+typedef struct rank {
+    float v;
+    int32_t k;
+} rank;
+
+static int by_weight(const void *a, const void *b)
+{
+    const rank *x = a, *y = b;
+    if (x->v != y->v)
+        return x->v > y->v ? -1 : 1;
+    return (x->k > y->k) - (x->k < y->k);
+}
+
+/* Columns by falling diagonal, and h in that order. */
+static int put_in_order(qn_gptq *g, float *h, int64_t n, qn_err *err)
+{
+    rank *r = qn_alloc((size_t)n, sizeof *r);
+    float *row = qn_alloc((size_t)n, sizeof *row);
+    float *copy = qn_alloc((size_t)n, (size_t)n * sizeof *copy);
+    g->order = qn_alloc((size_t)n, sizeof *g->order);
+    int rc = r && row && copy && g->order
+                 ? QN_OK
+                 : qn_fail(err, QN_ENOMEM,
+                           "activation order: no memory for a matrix of %lld "
+                           "columns",
+                           (long long)n);
+    for (int64_t k = 0; k < n && rc == QN_OK; k++)
+        r[k] = (rank){h[k * n + k], (int32_t)k};
+    if (rc == QN_OK) {
+        qsort(r, (size_t)n, sizeof *r, by_weight);
+        memcpy(copy, h, (size_t)(n * n) * sizeof *h);
+        for (int64_t i = 0; i < n; i++) {
+            g->order[i] = r[i].k;
+            for (int64_t j = 0; j < n; j++)
+                h[i * n + j] = copy[(int64_t)r[i].k * n + r[j].k];
+        }
+    }
+    qn_free(r);
+    qn_free(row);
+    qn_free(copy);
+    return rc;
+}
+
+int qn_gptq_factor(qn_gptq *g, qn_backend *be, float *h, int64_t n,
+                   double damping, bool ordered, qn_err *err)
+{
+    double mean = 0;
+    *g = (qn_gptq){.be = be, .n = n, .u = h};
+    for (int64_t i = 0; i < n; i++)
+        mean += (double)h[i * n + i] / (double)n;
+    if (!(mean > 0) || !isfinite(mean))
+        return qn_fail(err, QN_EINVAL, "nothing came to the layer");
+    if (ordered)
+        QN_TRY(put_in_order(g, h, n, err));
+    for (int64_t i = 0; i < n; i++)
+        h[i * n + i] += (float)(damping * mean);
+    return qn_inverse_factor(be, h, n, err);
+}
+
+void qn_gptq_deinit(qn_gptq *g)
+{
+    qn_free(g->order);
+    *g = (qn_gptq){0};
+}
+
+/* ---- rounding ------------------------------------------------------------ */
+
+typedef struct round_job {
+    const qn_gptq *g;
+    const qn_qmat *m;
     qn_pool *pool;
-    bool bad;
-} factor_job;
+    float *w;     /* [n_out, n] in the order of rounding */
+    float *error; /* [n_out, QN_GPTQ_BLOCK]              */
+    qn_qrows *out;
+    int64_t k0, k1;
+    int32_t *group; /* [n] that scales the column rounded at each turn */
+} round_job;
+
+static int64_t place(const qn_gptq *g, int64_t k)
+{
+    return g->order ? g->order[k] : k;
+}
+
+static qn_dtype stored_as(const qn_qmat *m)
+{
+    return m->scheme == &qn_ct_pack_scheme ? m->round : QN_F16;
+}
+
+static void fit(const round_job *j, const float *w, int64_t n, int64_t r,
+                int64_t group)
+{
+    int64_t at = r * qn_qmat_n_group(j->m) + group;
+    float zero;
+    qn_affine_fit(j->m, stored_as(j->m), w, n, &j->out->scales[at], &zero);
+    if (j->m->zeros)
+        j->out->zeros[at] = zero;
+}
+
+/* Rounds column k of row r; the error over U's diagonal. */
+static float round_one(const round_job *j, float *w, int64_t r, int64_t k,
+                       int64_t n_group, float u)
+{
+    const qn_qmat *m = j->m;
+    int64_t at = r * n_group + j->group[k];
+    float max = (float)((1 << m->bits) - 1), scale = j->out->scales[at];
+    float zero = m->zeros ? j->out->zeros[at] : m->zero;
+    float q = qn_affine_round(*w / scale, zero, max);
+    j->out->codes[r * m->n_in + place(j->g, k)] = (uint8_t)q;
+    float back = (q - zero) * scale, error = (*w - back) / u;
+    *w = back;
+    return error;
+}
 
 static void axpy(float *y, float f, const float *x, int64_t n)
 {
@@ -24,141 +134,122 @@ static void axpy(float *y, float f, const float *x, int64_t n)
         y[i] += f * x[i];
 }
 
-/* H is turned round (i -> n - 1 - i), so that a common lower factorization of
- * rows gives the upper one: afterwards l[i][0..i] is row i of L, H' = L L^T. */
-static void turn(float *h, int64_t n)
+static void round_thread(void *arg, int thread, int n_threads)
 {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = i; j < n; j++)
-            h[j * n + i] = h[i * n + j];
-    for (int64_t i = 0, m = n * n; i < m / 2; i++) {
-        float t = h[i];
-        h[i] = h[m - 1 - i];
-        h[m - 1 - i] = t;
-    }
-}
-
-/* Right-looking: column j, then what is right of it. The symmetric matrix is
- * kept in its upper part: row j holds column j of L. */
-static void cholesky_thread(void *arg, int thread, int n_threads)
-{
-    factor_job *f = arg;
-    int64_t n = f->n;
-    for (int64_t j = 0; j < n; j++) {
-        float *row = f->h + j * n;
-        if (thread == 0) {
-            float d = row[j];
-            if (!(d > 0) || !isfinite(d))
-                f->bad = true;
-            float inv = 1.0f / sqrtf(d);
-            for (int64_t k = j; k < n; k++)
-                row[k] *= inv;
-        }
-        qn_pool_barrier(f->pool);
-        if (f->bad)
-            return;
-        for (int64_t i = j + 1 + thread; i < n; i += n_threads)
-            axpy(f->h + i * n + i, -row[i], row + i, n - i);
-        qn_pool_barrier(f->pool);
-    }
-}
-
-/* Rows of the upper triangular r, H' = r^T r, become those of inverse(r)^T ...
- * column by column: x solves r x = e_c. Thread by columns c; the result lies in
- * the lower part, transposed: row c of it is column c of the inverse. */
-static void invert_thread(void *arg, int thread, int n_threads)
-{
-    factor_job *f = arg;
-    int64_t n = f->n;
-    for (int64_t c = thread; c < n; c += n_threads) {
-        float *x = f->h + c * n; /* x[0..c): lower part of row c */
-        float last = 1.0f / x[c];
-        for (int64_t i = 0; i < c; i++)
-            x[i] = 0;
-        /* from the bottom up: x[i] = -(sum of r[i][k] x[k], i < k <= c) / r[i][i];
-         * the sum is built by columns of r, which are not contiguous */
-        for (int64_t i = c - 1; i >= 0; i--) {
-            const float *r = f->h + i * n;
-            float sum = r[c] * last;
-            for (int64_t k = i + 1; k < c; k++)
-                sum += r[k] * x[k];
-            x[i] = -sum / r[i];
+    round_job *j = arg;
+    const qn_qmat *m = j->m;
+    int64_t n = m->n_in, n_group = qn_qmat_n_group(m), begin, end;
+    qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        float *w = j->w + r * n, *e = j->error + r * QN_GPTQ_BLOCK;
+        for (int64_t k = j->k0; k < j->k1; k++) {
+            const float *u = j->g->u + k * n;
+            if (!j->g->static_groups && k % m->group == 0)
+                fit(j, w + k, QN_MIN(m->group, n - k), r, k / m->group);
+            e[k - j->k0] = round_one(j, w + k, r, k, n_group, u[k]);
+            axpy(w + k + 1, -e[k - j->k0], u + k + 1, j->k1 - k - 1);
         }
     }
 }
 
-bool qn_gptq_factor(float *h, int64_t n, double damping, qn_pool *pool)
+/* What the errors of a block do to the columns behind it. */
+static int spread(round_job *j, float *turned, qn_err *err)
 {
-    factor_job f = {.h = h, .n = n, .pool = pool};
-    double mean = 0;
-    for (int64_t i = 0; i < n; i++)
-        mean += (double)h[i * n + i] / (double)n;
-    if (!(mean > 0) || !isfinite(mean))
-        return false;
-    for (int64_t i = 0; i < n; i++)
-        h[i * n + i] += (float)(damping * mean);
-    turn(h, n);
-    qn_pool_run(pool, cholesky_thread, &f);
-    if (f.bad)
-        return false;
-    qn_pool_run(pool, invert_thread, &f);
-    for (int64_t i = 0; i < n; i++) /* the diagonal was read until here */
-        h[i * n + i] = 1.0f / h[i * n + i];
-    /* Now row c holds column c of R^-1 in [0, c]; H' = R^T R. Turned round,
-     * H = A A^T with A upper, A[i][j] = R[n-1-j][n-1-i]; U = A^-1 has
-     * U[i][j] = R^-1[n-1-j][n-1-i], which lies in row n-1-i, place n-1-j. */
-    for (int64_t i = 0, m = n * n; i < m / 2; i++) {
-        float t = h[i];
-        h[i] = h[m - 1 - i];
-        h[m - 1 - i] = t;
-    }
-    return true;
+    int64_t n = j->m->n_in, left = n - j->k1, width = j->k1 - j->k0;
+    if (left == 0)
+        return QN_OK;
+    for (int64_t k = j->k0; k < j->k1; k++)
+        for (int64_t i = 0; i < left; i++)
+            turned[i * width + k - j->k0] = j->g->u[k * n + j->k1 + i];
+    qn_product_of p = {.x = j->error,
+                       .w = turned,
+                       .y = j->w + j->k1,
+                       .ldx = QN_GPTQ_BLOCK,
+                       .ldw = width,
+                       .ldy = n,
+                       .n_row = j->m->n_out,
+                       .n_in = width,
+                       .n_out = left,
+                       .scale = -1,
+                       .add = true};
+    return qn_cal_product(j->g->be, &p, err);
 }
 
-/* Rounds column k of one row; the error over U's diagonal. */
-static float round_one(const qn_qmat *m, float w, float scale, float zero,
-                       float u, uint8_t *code)
+static void static_thread(void *arg, int thread, int n_threads)
 {
-    float max = (float)((1 << m->bits) - 1);
-    float q = rintf(w / scale) + zero;
-    q = q > 0 ? q : 0;
-    q = q < max ? q : max;
-    *code = (uint8_t)q;
-    return (w - (q - zero) * scale) / u;
+    round_job *j = arg;
+    const qn_qmat *m = j->m;
+    int64_t begin, end;
+    qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+        for (int64_t k = 0; k < m->n_in; k += m->group)
+            fit(j, j->w + r * m->n_in + k, QN_MIN(m->group, m->n_in - k), r,
+                k / m->group);
 }
 
-/* Columns [k0, k1) of one row; errors into e. */
-static void row_block(const qn_qmat *m, const float *u, float *w, int64_t k0,
-                      int64_t k1, float *e, uint8_t *codes, float *scales,
-                      float *zeros)
+typedef struct turn_job {
+    const qn_gptq *g;
+    float *w;
+    int64_t n_out;
+    bool back;
+} turn_job;
+
+/* Columns into the order of rounding, or back. */
+static void turn_thread(void *arg, int thread, int n_threads)
 {
-    qn_dtype stored = m->scheme == &qn_gptq_scheme ? QN_F16 : m->round;
-    for (int64_t k = k0; k < k1; k++) {
-        int64_t g = k / m->group;
-        float zero = m->zero;
-        if (k % m->group == 0)
-            qn_affine_fit(m, stored, w + k, QN_MIN(m->group, m->n_in - k),
-                          &scales[g], m->zeros ? &zeros[g] : &zero);
-        const float *row = u + k * m->n_in;
-        e[k - k0] = round_one(m, w[k], scales[g], m->zeros ? zeros[g] : m->zero,
-                              row[k], &codes[k]);
-        axpy(w + k + 1, -e[k - k0], row + k + 1, k1 - k - 1);
+    turn_job *t = arg;
+    int64_t n = t->g->n, begin, end;
+    float *row = qn_xcalloc((size_t)n, sizeof *row);
+    qn_pool_split(t->n_out, 1, thread, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        float *w = t->w + r * n;
+        memcpy(row, w, (size_t)n * sizeof *row);
+        for (int64_t k = 0; k < n; k++) {
+            if (t->back)
+                w[t->g->order[k]] = row[k];
+            else
+                w[k] = row[t->g->order[k]];
+        }
     }
+    free(row);
 }
 
-void qn_gptq_rows(const qn_qmat *m, const float *u, float *w, int64_t n_row,
-                  float *error, qn_qrows *out)
+static void turn(round_job *j, bool back)
 {
-    int64_t n = m->n_in, n_group = qn_qmat_n_group(m);
-    for (int64_t k0 = 0; k0 < n; k0 += QN_GPTQ_BLOCK) {
-        int64_t k1 = QN_MIN(k0 + QN_GPTQ_BLOCK, n);
-        for (int64_t r = 0; r < n_row; r++)
-            row_block(m, u, w + r * n, k0, k1, error + r * QN_GPTQ_BLOCK,
-                      out->codes + r * n, out->scales + r * n_group,
-                      out->zeros + r * n_group);
-        for (int64_t k = k0; k < k1; k++) /* one row of u, all rows of w */
-            for (int64_t r = 0; r < n_row; r++)
-                axpy(w + r * n + k1, -error[r * QN_GPTQ_BLOCK + k - k0],
-                     u + k * n + k1, n - k1);
+    turn_job t = {j->g, j->w, j->m->n_out, back};
+    if (j->g->order)
+        qn_pool_run(j->pool, turn_thread, &t);
+}
+
+int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
+                   int32_t *g_idx, qn_err *err)
+{
+    round_job j = {
+        .g = g, .m = m, .pool = g->be->api->pool(g->be), .w = w, .out = out};
+    float *turned = qn_alloc((size_t)m->n_in, QN_GPTQ_BLOCK * sizeof(float));
+    int rc = QN_OK;
+    j.error = qn_alloc((size_t)m->n_out, QN_GPTQ_BLOCK * sizeof(float));
+    j.group = qn_alloc((size_t)m->n_in, sizeof *j.group);
+    if (!j.error || !turned || !j.group)
+        rc = qn_fail(err, QN_ENOMEM, "%s: no memory to round %lld rows",
+                     m->name ? m->name : "matrix", (long long)m->n_out);
+    for (int64_t k = 0; k < m->n_in && rc == QN_OK; k++)
+        j.group[k] = (int32_t)((g->static_groups ? place(g, k) : k) / m->group);
+    if (rc == QN_OK && g->static_groups)
+        qn_pool_run(j.pool, static_thread, &j);
+    if (rc == QN_OK)
+        turn(&j, false);
+    for (; j.k0 < m->n_in && rc == QN_OK; j.k0 = j.k1) {
+        j.k1 = QN_MIN(j.k0 + QN_GPTQ_BLOCK, m->n_in);
+        qn_pool_run(j.pool, round_thread, &j);
+        rc = spread(&j, turned, err);
     }
+    if (rc == QN_OK)
+        turn(&j, true);
+    for (int64_t k = 0; g_idx && k < m->n_in && rc == QN_OK; k++)
+        g_idx[place(g, k)] = j.group[k];
+    qn_free(j.error);
+    qn_free(j.group);
+    qn_free(turned);
+    return rc;
 }

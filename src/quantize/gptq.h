@@ -6,25 +6,43 @@
  * each, times a row of U, is taken from the columns that are left. U is upper
  * triangular with inverse(H) = U^T U.
  *
- * Pure functions; rows of a matrix are independent of each other. */
+ * The columns may go by falling diagonal of H (activation order). Groups are
+ * then either of columns that are neighbours in that order, which the layout
+ * has to say (g_idx), or of those that are neighbours in the matrix, with
+ * scales that were fixed before ("static").
+ *
+ * Deterministic whatever the threads; rows of a matrix are independent. */
 #ifndef QN_QUANTIZE_GPTQ_H
 #define QN_QUANTIZE_GPTQ_H
 
-#include "base/pool.h"
+#include "backend/backend.h"
 #include "tensor/qmat.h"
 
 enum {
     QN_GPTQ_BLOCK = 128 /* columns whose errors are kept back together */
 };
 
-/* h [n, n], upper part filled, becomes u, with damping * mean(diagonal) added
- * to the diagonal before. false: h is no such matrix (not finite, or singular
- * in spite of the damping). */
-bool qn_gptq_factor(float *h, int64_t n, double damping, qn_pool *pool);
+typedef struct qn_gptq {
+    qn_backend *be;
+    int64_t n;
+    float *u;       /* [n, n], the upper part */
+    int32_t *order; /* [n] the column that is rounded at each turn; NULL:
+                          as they stand */
+    bool static_groups;
+} qn_gptq;
 
-/* Codes, scales and zeros of rows w [n_row, n_in], which is used up. `error` is
- * scratch [n_row, QN_GPTQ_BLOCK]. The scheme is one of integers. */
-void qn_gptq_rows(const qn_qmat *m, const float *u, float *w, int64_t n_row,
-                  float *error, qn_qrows *out);
+/* h [n, n], symmetric, becomes u, with damping * mean(diagonal) added to the
+ * diagonal before. With `ordered`, order is made (qn_gptq_deinit frees it) and
+ * u is that of the columns so ordered. QN_EINVAL: h is no such matrix (nothing
+ * came through, not finite, or singular in spite of the damping). */
+int qn_gptq_factor(qn_gptq *g, qn_backend *be, float *h, int64_t n,
+                   double damping, bool ordered, qn_err *err);
+void qn_gptq_deinit(qn_gptq *g); /* not u, which is the caller's h */
+
+/* Codes, scales and zeros of all rows of w [n_out, n_in], which is used up (in
+ * the end it holds what the codes mean). The scheme is one of integers. g_idx:
+ * [n_in] or NULL, filled where groups follow the order. */
+int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
+                   int32_t *g_idx, qn_err *err);
 
 #endif

@@ -26,6 +26,8 @@ static const method_row method_rows[] = {
     {"rtn", "int8", &qn_ct_int8_scheme, 8, 0},
     {"gptq", "gptq", &qn_gptq_scheme, 0, 128},
     {"gptq", "compressed-tensors", &qn_ct_pack_scheme, 0, 128},
+    {"awq", "awq", &qn_awq_scheme, 4, 128},
+    {"awq", "compressed-tensors", &qn_ct_pack_scheme, 0, 128},
     {"fp8", "channel", &qn_ct_fp8_scheme, 8, 0},
     {"fp8", "tensor", &qn_ct_fp8_scheme, 8, 0},
     {"fp8", "block", &qn_fp8_block_scheme, 8, 128},
@@ -39,6 +41,13 @@ static bool is_method(const qn_optimize_params *p, const char *name)
 bool qn_method_is_gguf(const qn_optimize_params *p)
 {
     return is_method(p, "gguf");
+}
+
+bool qn_method_reads_text(const qn_optimize_params *p)
+{
+    bool gguf = qn_method_is_gguf(p) && !p->imatrix &&
+                (p->weigh || p->imatrix_out || p->calibration);
+    return gguf || is_method(p, "gptq") || is_method(p, "awq");
 }
 
 /* The variant that was asked for, or NULL. */
@@ -115,8 +124,8 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
                          qn_err *err)
 {
     bool bnb4 = is_method(p, "bitsandbytes") && r->bits == 4;
-    bool gptq = is_method(p, "gptq");
-    bool affine = gptq || (is_method(p, "rtn") && r->bits != 8);
+    bool reads = qn_method_reads_text(p);
+    bool affine = reads || (is_method(p, "rtn") && r->bits != 8);
     if (p->bits && r->bits && p->bits != r->bits)
         return qn_fail(err, QN_EUNSUP, "%s %s has %d bits, not %d", r->method,
                        r->variant, r->bits, p->bits);
@@ -128,12 +137,11 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
     if (p->asymmetric && !affine)
         return qn_fail(err, QN_EUNSUP, "%s %s has no zero points", r->method,
                        r->variant);
-    if (gptq && !p->calibration)
-        return qn_fail(err, QN_EINVAL,
-                       "gptq needs a text to calibrate with (--calibration "
-                       "FILE); rtn needs none");
-    if (!gptq && p->calibration)
+    if (!reads && p->calibration)
         return qn_fail(err, QN_EUNSUP, "%s does not calibrate", r->method);
+    if ((p->desc_act || p->static_groups) && !is_method(p, "gptq"))
+        return qn_fail(err, QN_EUNSUP,
+                       "%s has no activation order; gptq has one", r->method);
     if (p->group && !bnb4 && !affine && !(p->group > 0 && r->group))
         return qn_fail(err, QN_EUNSUP, "%s %s has no groups to choose",
                        r->method, r->variant);
@@ -151,26 +159,34 @@ static int check_gguf(const qn_optimize_params *p, qn_err *err)
                         : p->asymmetric   ? "--no-symmetric"
                         : p->scales       ? "--fp8-scales"
                         : p->format       ? "--format"
-                        : p->calibration  ? "--calibration"
+                        : p->desc_act     ? "--desc-act"
                                           : NULL;
     if (alien)
         return qn_fail(err, QN_EUNSUP,
                        "%s: the types of GGUF have their own blocks and "
                        "scales; choose among them with --quant-type",
                        alien);
+    if (p->imatrix && (p->calibration || p->weigh))
+        return qn_fail(err, QN_EINVAL,
+                       "an importance matrix is either read (--imatrix FILE) "
+                       "or made of a text");
     return qn_gguf_kind_pick(p, &kind, err);
 }
 
 static int check_others(const qn_optimize_params *p, qn_err *err)
 {
-    if (p->head_type || p->embed_type || p->n_rules)
+    const char *alien = p->head_type     ? "--head-type"
+                        : p->embed_type  ? "--embedding-type"
+                        : p->n_rules     ? "--rule"
+                        : p->imatrix     ? "--imatrix"
+                        : p->imatrix_out ? "--imatrix-out"
+                        : p->weigh       ? "--importance"
+                                         : NULL;
+    if (alien)
         return qn_fail(err, QN_EUNSUP,
-                       "%s: method %s has one format for all; "
-                       "--quantization_method gguf mixes them",
-                       p->head_type    ? "--head-type"
-                       : p->embed_type ? "--embedding-type"
-                                       : "--rule",
-                       p->method);
+                       "%s is a matter of --quantization_method gguf; %s has "
+                       "one format for all",
+                       alien, p->method);
     return QN_OK;
 }
 
@@ -233,14 +249,16 @@ static json_t *bnb_config(const qn_optimize_params *p, const qn_qmat *like,
         "llm_int8_threshold", 6.0, "llm_int8_skip_modules", skip);
 }
 
-static json_t *gptq_config(const qn_qmat *like, const json_t *left)
+static json_t *gptq_config(const qn_optimize_params *p, const qn_qmat *like,
+                           const json_t *left)
 {
     json_t *c = json_pack("{s:s, s:i, s:I, s:b, s:b, s:s, s:b, s:f, s:b, s:b}",
                           "quant_method", "gptq", "bits", like->bits,
-                          "group_size", (json_int_t)like->group, "desc_act", 0,
-                          "sym", !like->zeros, "checkpoint_format", "gptq",
-                          "lm_head", 0, "damp_percent", 0.01, "static_groups",
-                          0, "true_sequential", 1);
+                          "group_size", (json_int_t)like->group, "desc_act",
+                          p->desc_act, "sym", !like->zeros, "checkpoint_format",
+                          "gptq", "lm_head", 0, "damp_percent",
+                          p->damping > 0 ? p->damping : 0.01, "static_groups",
+                          p->static_groups, "true_sequential", 0);
     if (json_array_size(left))
         json_object_set(c, "modules_to_not_convert", (json_t *)left);
     return c;
@@ -293,7 +311,7 @@ json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
     if (is_method(p, "bitsandbytes"))
         return bnb_config(p, like, head, left);
     if (like->scheme == &qn_gptq_scheme)
-        return gptq_config(like, left);
+        return gptq_config(p, like, left);
     if (like->scheme == &qn_awq_scheme)
         return awq_config(like, left);
     if (like->scheme == &qn_fp8_block_scheme)

@@ -28,7 +28,7 @@ typedef struct run_ctx {
     qn_qmat like;
     qn_opt_plan plan;
     qn_outdir out;
-    qn_calibration *cal;
+    qn_stages *stages;
     json_t *index; /* weight_map */
     uint64_t done;
     qn_err *err;
@@ -136,6 +136,30 @@ static int progress(run_ctx *r, uint64_t n)
     return qn_fail(r->err, QN_ECANCEL, "quantizing was interrupted");
 }
 
+/* A vector that was divided. */
+static int write_multiplied(run_ctx *r, qn_st_writer *w,
+                            const qn_opt_item *item)
+{
+    const qn_tensor *t = item->t;
+    size_t n = (size_t)t->n_elems;
+    void *raw = qn_alloc((size_t)t->n_bytes, 1);
+    float *v = qn_alloc(n, sizeof *v), one = item->plus_one ? 1 : 0;
+    int rc = raw && v
+                 ? qn_ckpt_read(r->ck, t, 0, raw, (size_t)t->n_bytes, r->err)
+                 : qn_fail(r->err, QN_ENOMEM, "tensor %s: no memory", t->name);
+    if (rc == QN_OK)
+        rc = qn_dtype_decode(t->dtype, raw, v, n, r->err);
+    for (size_t i = 0; i < n && rc == QN_OK; i++)
+        v[i] = (v[i] + one) * item->row_mul[i] - one;
+    if (rc == QN_OK)
+        rc = qn_dtype_encode(t->dtype, v, raw, n, r->err);
+    if (rc == QN_OK)
+        rc = qn_st_writer_data(w, raw, (size_t)t->n_bytes, r->err);
+    qn_free(raw);
+    qn_free(v);
+    return rc == QN_OK ? progress(r, t->n_bytes) : rc;
+}
+
 static int copy_item(run_ctx *r, qn_st_writer *w, const qn_tensor *t)
 {
     void *buf = qn_xmalloc(COPY_PIECE);
@@ -154,7 +178,7 @@ static int copy_item(run_ctx *r, qn_st_writer *w, const qn_tensor *t)
 
 static int quantize_item(run_ctx *r, qn_st_writer *w, qn_opt_item *item)
 {
-    int rc = qn_matrix_run(item, r->ck, r->pool, r->err);
+    int rc = item->ready ? QN_OK : qn_matrix_run(item, r->ck, r->pool, r->err);
     for (int k = 0; k < QN_QPARTS && rc == QN_OK; k++) {
         const qn_qpart *p = &item->mat.part[k];
         if (p->name)
@@ -164,6 +188,23 @@ static int quantize_item(run_ctx *r, qn_st_writer *w, qn_opt_item *item)
     return rc == QN_OK ? progress(r, item->t->n_bytes) : rc;
 }
 
+static bool still_wanted(void *user)
+{
+    run_ctx *r = user;
+    return !r->p->progress || r->p->progress(r->p->progress_user, r->done,
+                                             r->plan.report.source_bytes);
+}
+
+static int write_item(run_ctx *r, qn_st_writer *w, qn_opt_item *item)
+{
+    if (r->stages && item->stage >= 0)
+        QN_TRY(
+            qn_stages_reach(r->stages, item->stage, still_wanted, r, r->err));
+    return item->quantize  ? quantize_item(r, w, item)
+           : item->row_mul ? write_multiplied(r, w, item)
+                           : copy_item(r, w, item->t);
+}
+
 static int write_shard(run_ctx *r, const char *file, size_t from, size_t end)
 {
     char *path = qn_outdir_file(&r->out, file);
@@ -171,11 +212,8 @@ static int write_shard(run_ctx *r, const char *file, size_t from, size_t end)
     int rc = qn_st_writer_new(&w, path, r->err);
     for (size_t i = from; i < end && rc == QN_OK; i++)
         rc = declare(r, w, &r->plan.items.v[i], file);
-    for (size_t i = from; i < end && rc == QN_OK; i++) {
-        qn_opt_item *item = &r->plan.items.v[i];
-        rc = item->quantize ? quantize_item(r, w, item)
-                            : copy_item(r, w, item->t);
-    }
+    for (size_t i = from; i < end && rc == QN_OK; i++)
+        rc = write_item(r, w, &r->plan.items.v[i]);
     if (rc == QN_OK)
         rc = qn_st_writer_finish(w, r->err);
     qn_st_writer_free(w);
@@ -323,8 +361,8 @@ static int run(run_ctx *r)
     QN_TRY(qn_outdir_open(&r->out, r->p->output_dir, r->err));
     if (qn_method_is_gguf(r->p))
         return to_gguf(r, t0);
-    if (r->p->calibration)
-        QN_TRY(qn_calibrate(&r->cal, r->p, r->ck, &r->plan, r->pool, r->err));
+    if (qn_method_reads_text(r->p))
+        QN_TRY(qn_stages_open(&r->stages, r->p, r->ck, &r->plan, r->err));
     r->index = json_object();
     QN_TRY(write_tensors(r));
     QN_TRY(write_rest(r, t0));
@@ -342,7 +380,7 @@ int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
         *report = r.plan.report;
     qn_outdir_discard(&r.out);
     qn_plan_deinit(&r.plan);
-    qn_calibration_free(r.cal);
+    qn_stages_close(r.stages);
     json_decref(r.index);
     if (r.pool)
         qn_pool_free(r.pool);

@@ -34,9 +34,15 @@ typedef struct qn_optimize_params {
     bool asymmetric;          /* with zero points                           */
     const char *scales;       /* fp8: "channel", "tensor", "block"          */
     const char *compute_type; /* bnb_4bit_compute_dtype, or NULL            */
-    const char *calibration;  /* gptq: a text file                          */
+    const char *calibration;  /* a text file; NULL: the built-in text       */
+    const int32_t *calibration_ids; /* or its tokens [n_calibration_ids]    */
+    size_t n_calibration_ids;
+    bool weigh; /* gguf: read the text for an importance matrix */
+    const char *imatrix, *imatrix_out; /* gguf: its file, read; written */
     int n_samples, n_context; /* pieces of it, tokens each; 0: 128, 512     */
     double damping;           /* gptq; 0: 0.01                              */
+    bool desc_act;            /* gptq: columns by what comes to them        */
+    bool static_groups;       /* ... with groups as they stand              */
     bool head;                /* quantize the output head, too              */
     const char *const *skip;  /* modules to leave alone: patterns with *    */
     size_t n_skip;

@@ -13,6 +13,7 @@
 /* ---- method.c ---------------------------------------------------------- */
 
 bool qn_method_is_gguf(const qn_optimize_params *p);
+bool qn_method_reads_text(const qn_optimize_params *p);
 /* What the parameters mean: a matrix without its size. QN_EUNSUP with what is
  * possible instead. Of gguf nothing is filled in, only checked. */
 int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err);
@@ -27,8 +28,13 @@ json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
 typedef struct qn_opt_item {
     const qn_tensor *t;
     bool quantize, transposed;
-    const float *u; /* gptq: see gptq.h; NULL: to nearest */
-    qn_qmat mat;    /* laid out, if it is quantized */
+    bool ready; /* the parts are in memory */
+    int stage;  /* of the calibration that makes it; -1: none */
+    /* AWQ: columns and rows are multiplied before anything else; what is not
+     * quantized has rows of one element. plus_one: of the value plus one. */
+    float *col_mul, *row_mul; /* owned, or NULL */
+    bool plus_one;
+    qn_qmat mat; /* laid out, if it is quantized */
 } qn_opt_item;
 
 typedef struct qn_opt_plan {
@@ -49,23 +55,32 @@ bool qn_rule_names(const char *tensor, const char *const *patterns, size_t n);
 
 /* ---- matrix.c ---------------------------------------------------------- */
 
-/* Quantizes one tensor on all threads; the parts (part[].out) are then to be
- * written, and freed by qn_matrix_free. */
+/* Quantizes one tensor to nearest on all threads; the parts (part[].out) are
+ * then to be written, and freed by qn_matrix_free. */
 int qn_matrix_run(qn_opt_item *item, const qn_ckpt *ck, qn_pool *pool,
                   qn_err *err);
+/* All of it as f32 [n_out, n_in], multiplied; qn_free it. */
+int qn_matrix_read(const qn_opt_item *item, const qn_ckpt *ck, qn_pool *pool,
+                   float **w, qn_err *err);
+/* The parts from rows in memory, to nearest, or from codes. */
+int qn_matrix_from(qn_opt_item *item, const float *w, qn_pool *pool,
+                   qn_err *err);
+int qn_matrix_pack(qn_opt_item *item, const qn_qrows *rows, qn_pool *pool,
+                   qn_err *err);
 void qn_matrix_free(qn_opt_item *item);
 
-/* ---- calibrate.c ------------------------------------------------------- */
+/* ---- stages.c ---------------------------------------------------------- */
 
-typedef struct qn_calibration qn_calibration;
+typedef struct qn_stages qn_stages;
 
-/* Runs the text through the network and gives every item of the plan that it
- * reaches its u. Holds the network and one matrix [n_in, n_in] for each input
- * of linear layers. */
-int qn_calibrate(qn_calibration **out, const qn_optimize_params *p,
-                 const qn_ckpt *ck, qn_opt_plan *plan, qn_pool *pool,
-                 qn_err *err);
-void qn_calibration_free(qn_calibration *c);
+/* Methods that read a text. Puts the plan's items into the order in which they
+ * are made. */
+int qn_stages_open(qn_stages **out, const qn_optimize_params *p,
+                   const qn_ckpt *ck, qn_opt_plan *plan, qn_err *err);
+/* Makes the items of all stages up to this one. `tick`: as in calibrate.h. */
+int qn_stages_reach(qn_stages *s, int stage, bool (*tick)(void *user),
+                    void *user, qn_err *err);
+void qn_stages_close(qn_stages *s); /* NULL is fine */
 
 /* ---- to_gguf.c --------------------------------------------------------- */
 

@@ -119,7 +119,9 @@ static int plan_tensor(qn_opt_plan *plan, const qn_optimize_params *p,
                        const qn_qmat *like, const qn_tensor *t, uint64_t what,
                        qn_err *err)
 {
-    qn_opt_item item = {.t = t, .transposed = what == WANTED_TRANSPOSED};
+    qn_opt_item item = {.t = t,
+                        .transposed = what == WANTED_TRANSPOSED,
+                        .stage = -1};
     int rc = QN_OK;
     if (what != STAYS && t->n_dims == 2 && wanted_type(t->dtype)) {
         bool skip = qn_rule_names(t->name, p->skip, p->n_skip) ||
@@ -167,8 +169,11 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
 
 void qn_plan_deinit(qn_opt_plan *plan)
 {
-    for (size_t i = 0; i < plan->items.n; i++)
+    for (size_t i = 0; i < plan->items.n; i++) {
         qn_matrix_free(&plan->items.v[i]);
+        qn_free(plan->items.v[i].col_mul);
+        qn_free(plan->items.v[i].row_mul);
+    }
     qn_vec_deinit(&plan->items);
     json_decref(plan->left);
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "quantize/gguf_out.h"
+#include "quantize/imatrix.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -44,6 +45,29 @@ int qn_gq_rows(const qn_gq *g, const qn_gq_tensor *t, int64_t row, int64_t n,
     return qn_gguf_export_rows(g->e, (size_t)(t - g->t.v), row, n, dst, err);
 }
 
+/* The importance of row `row`'s columns, or NULL. */
+static const float *importance_of(const qn_gq_tensor *t, int64_t row)
+{
+    const qn_imatrix_row *im = t->importance;
+    int64_t m = im ? row * im->n_mat / t->n_rows : 0;
+    return im && im->count[m] > 0 ? im->mean + m * im->n_col : NULL;
+}
+
+int qn_gq_encode(const qn_gq_tensor *t, qn_dtype dtype, int64_t row, int64_t n,
+                 const float *x, void *out, qn_err *err)
+{
+    uint64_t rb;
+    uint8_t *to = out;
+    if (!t->importance)
+        return qn_dtype_encode(dtype, x, out, (size_t)(n * t->n_cols), err);
+    QN_TRY(qn_dtype_bytes(dtype, (uint64_t)t->n_cols, &rb, err));
+    for (int64_t i = 0; i < n; i++, to += rb)
+        QN_TRY(qn_dtype_encode_weighted(dtype, x + i * t->n_cols,
+                                        importance_of(t, row + i), to,
+                                        (size_t)t->n_cols, err));
+    return QN_OK;
+}
+
 /* ---- pieces -------------------------------------------------------------- */
 
 typedef struct encode_job {
@@ -79,7 +103,7 @@ static int encode_rows(const encode_job *j, int64_t row, int64_t n, float *buf,
     else
         QN_TRY(qn_gq_rows(j->g, t, row, n, buf, err));
     uint8_t *out = j->out + (size_t)(row - j->row0) * j->row_bytes;
-    return qn_dtype_encode(t->dtype, x, out, (size_t)(n * t->n_cols), err);
+    return qn_gq_encode(t, t->dtype, row, n, x, out, err);
 }
 
 static void encode_thread(void *arg, int thread, int n_threads)
@@ -303,9 +327,13 @@ static json_t *formats(const qn_gq *g)
 static int write_meta(const qn_gguf_job *job, const qn_gq *g,
                       const qn_gguf_kind *kind, qn_err *err)
 {
+    int weighed = 0;
+    for (size_t i = 0; i < g->t.n; i++)
+        weighed |= g->t.v[i].importance != NULL;
     job->report->seconds = qn_ms_since(job->t0) * 1e-3;
-    json_t *options = json_pack("{s:s, s:o}", "quant_type", kind->name,
-                                "formats", formats(g));
+    json_t *options = json_pack("{s:s, s:o, s:b}", "quant_type", kind->name,
+                                "formats", formats(g), "importance_matrix",
+                                weighed);
     json_t *meta = qn_metadata(job->p, job->ck, options, job->report, NULL,
                                job->pool);
     int rc = qn_outdir_json(job->out, "metadata.json", meta, err);
@@ -313,13 +341,37 @@ static int write_meta(const qn_gguf_job *job, const qn_gq *g,
     return rc;
 }
 
-static int gguf_run(const qn_gguf_job *job, qn_gq *g, qn_err *err)
+static bool still_wanted(void *user)
+{
+    const qn_gguf_job *job = user;
+    return !job->p->progress || job->p->progress(job->p->progress_user, 0, 1);
+}
+
+/* Gives tensors their importance, if one was asked for. */
+static int weigh(const qn_gguf_job *job, qn_gq *g, qn_imatrix *im, qn_err *err)
+{
+    const qn_optimize_params *p = job->p;
+    qn_gguf_job user = *job;
+    if (p->imatrix)
+        QN_TRY(qn_imatrix_load(im, p->imatrix, err));
+    else if (qn_method_reads_text(p))
+        QN_TRY(qn_imatrix_collect(im, g, p, still_wanted, &user, err));
+    if (p->imatrix_out)
+        QN_TRY(qn_imatrix_save(im, p->imatrix_out, p->calibration, err));
+    for (size_t i = 0; i < g->t.n; i++)
+        QN_TRY(qn_imatrix_find(im, &g->t.v[i], &g->t.v[i].importance, err));
+    return QN_OK;
+}
+
+static int gguf_run(const qn_gguf_job *job, qn_gq *g, qn_imatrix *im,
+                    qn_err *err)
 {
     const qn_gguf_kind *kind;
     count_ctx c = {.job = job, .err = err};
     QN_TRY(qn_gguf_kind_pick(job->p, &kind, err));
     QN_TRY(qn_gq_open(g, job->ck, job->net, job->p, err));
     QN_TRY(qn_gq_choose(g, job->p, kind, err));
+    QN_TRY(weigh(job, g, im, err));
     qn_gq_report(g, job->report);
     if (!job->report->n_matrices)
         return qn_fail(err, QN_EUNSUP, "%s: no tensor is left to be quantized",
@@ -337,7 +389,9 @@ static int gguf_run(const qn_gguf_job *job, qn_gq *g, qn_err *err)
 int qn_optimize_gguf(const qn_gguf_job *job, qn_err *err)
 {
     qn_gq g = {0};
-    int rc = gguf_run(job, &g, err);
+    qn_imatrix im = {0};
+    int rc = gguf_run(job, &g, &im, err);
     qn_gq_deinit(&g);
+    qn_imatrix_deinit(&im);
     return rc;
 }

@@ -49,6 +49,15 @@ void qn_affine_quantize(const qn_qmat *m, qn_dtype stored, const float *w,
 /* Scale and zero point of n weights of one group, as above. */
 void qn_affine_fit(const qn_qmat *m, qn_dtype stored, const float *w, int64_t n,
                    float *scale, float *zero);
+/* The code nearest to v + zero in [0, max], ties to even; 0 for a NaN. Adding
+ * and taking 1.5 * 2^23 rounds to whole numbers where the result counts. */
+static inline float qn_affine_round(float v, float zero, float max)
+{
+    float q = v + zero;
+    q = q > 0 ? q : 0;
+    q = q < max ? q : max;
+    return (q - zero + 0x1.8p23f) - 0x1.8p23f + zero;
+}
 /* v rounded to type t (f32, f16, bf16). */
 float qn_rounded(float v, qn_dtype t);
 

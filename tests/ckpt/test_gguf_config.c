@@ -8,7 +8,7 @@
  *
  *     u32 KEY N | f32 KEY X | bool KEY 0 | str KEY TEXT     a pair; a KEY that
  *         begins with a dot is the architecture's
- *     u32s KEY N N ... | bools KEY 0 1 ...                  an array
+ *     u32s KEY N N ... | f32s KEY X ... | bools KEY 0 1 ...    an array
  *     t NAME OUTER [INNER]     an f32 tensor 0 1 2 ...; t9: of ggml type 9
  */
 struct config_case {
@@ -34,6 +34,23 @@ struct config_case {
     "{\"model_type\": \"" type "\", \"architectures\": [\"" class "\"],"
 #define LLAMA KIND("llama", "LlamaForCausalLM") "\"hidden_act\": \"silu\","
 #define NO_BIAS "\"attention_bias\": false, \"mlp_bias\": false"
+
+#define MLA_OLD                                                      \
+    "u32 .attention.kv_lora_rank 24\nu32 .attention.key_length 24\n" \
+    "u32 .attention.value_length 16\nu32 .rope.dimension_count 8\n"
+#define MLA                                                          \
+    "u32 .attention.kv_lora_rank 24\nu32 .attention.key_length 32\n" \
+    "u32 .attention.value_length 24\nu32 .rope.dimension_count 8\n"  \
+    "u32 .attention.key_length_mla 24\nu32 .attention.value_length_mla 16\n"
+#define HF_MLA                                       \
+    "\"kv_lora_rank\": 24, \"qk_rope_head_dim\": 8," \
+    "\"qk_nope_head_dim\": 16, \"v_head_dim\": 16,"
+/* without a number of key heads */
+#define HF_LATENT                                            \
+    "\"hidden_act\": \"silu\", \"num_hidden_layers\": 2,"    \
+    "\"hidden_size\": 64, \"max_position_embeddings\": 256," \
+    "\"intermediate_size\": 160, \"num_attention_heads\": 4,"
+#define FALCON KIND("falcon", "FalconForCausalLM")
 
 static const struct config_case cases[] = {
     {"llama",
@@ -175,10 +192,11 @@ static const struct config_case cases[] = {
                               "\"rope_theta\": 1000000.0, \"rope_local_base_freq\": 10000.0,"
                               "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8.0}}"},
     {"gemma3", /* the pattern layer by layer */
-     "bools .attention.sliding_window_pattern 1 0\n",
+     "u32 .block_count 2\nbools .attention.sliding_window_pattern 1 0\n",
      KIND(
          "gemma3_text",
-         "Gemma3ForCausalLM") "\"hidden_activation\": \"gelu_pytorch_tanh\","
+         "Gemma3ForCausalLM") "\"num_hidden_layers\": 2,"
+                              "\"hidden_activation\": \"gelu_pytorch_tanh\","
                               "\"layer_types\": [\"sliding_attention\", \"full_attention\"],"
                               "\"rope_theta\": 1000000.0, \"rope_local_base_freq\": 10000.0}"},
     {"phi2", SIZES LN "u32 .rope.dimension_count 8\n",
@@ -246,6 +264,155 @@ static const struct config_case cases[] = {
     {"brand-new", SIZES RMS "f32 .shiny 3.5\n",
      "{\"model_type\": \"brand-new\"," HF_SIZES HF_RMS
      "\"brand-new.shiny\": 3.5}"},
+    /* ---- more families: what is said, what follows from the name ---- */
+
+    {"deepseek2", /* V3, of an early converter: whole keys, no groups */
+     SIZES RMS MLA_OLD
+     "u32 .leading_dense_block_count 3\nu32 .attention.q_lora_rank 48\n"
+     "u32 .expert_gating_func 2\nbool .expert_weights_norm 1\n"
+     "f32 .expert_weights_scale 2.5\nstr .rope.scaling.type yarn\n"
+     "f32 .rope.scaling.factor 40\n"
+     "u32 .rope.scaling.original_context_length 64\n"
+     "f32 .rope.scaling.yarn_log_multiplier 0.1\n",
+     KIND("deepseek_v3", "DeepseekV3ForCausalLM") HF_LATENT HF_RMS HF_MLA
+     "\"first_k_dense_replace\": 3, \"q_lora_rank\": 48,"
+     "\"norm_topk_prob\": true, \"routed_scaling_factor\": 2.5,"
+     "\"n_group\": 8, \"topk_group\": 4,"
+     "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 40.0,"
+     "\"original_max_position_embeddings\": 64,"
+     "\"mscale\": 1.0, \"mscale_all_dim\": 1.0}}"},
+    {"deepseek2", /* Kimi K2, of a newer one: keys of what is cached */
+     SIZES RMS MLA "u32 .leading_dense_block_count 1\n"
+                   "u32 .expert_gating_func 2\n",
+     KIND("deepseek_v3", "DeepseekV3ForCausalLM") HF_LATENT HF_RMS HF_MLA
+     "\"first_k_dense_replace\": 1, \"q_lora_rank\": null,"
+     "\"norm_topk_prob\": false, \"routed_scaling_factor\": 1.0,"
+     "\"n_group\": 1, \"topk_group\": 1}"},
+    {"deepseek2", /* a correction of the choice without a word about it */
+     SIZES RMS MLA "t blk.1.exp_probs_b.bias 4\nu32 .expert_group_count 2\n"
+                   "u32 .expert_group_used_count 1\n",
+     KIND("deepseek_v3", "DeepseekV3ForCausalLM") HF_LATENT HF_RMS HF_MLA
+     "\"first_k_dense_replace\": 0, \"q_lora_rank\": null,"
+     "\"norm_topk_prob\": false, \"routed_scaling_factor\": 1.0,"
+     "\"n_group\": 2, \"topk_group\": 1}"},
+    {"deepseek2", /* V2 Lite; a router that it cannot have is told */
+     SIZES RMS MLA "u32 .leading_dense_block_count 1\n"
+                   "f32 .expert_weights_scale 1\n",
+     KIND("deepseek_v2", "DeepseekV2ForCausalLM") HF_LATENT HF_RMS HF_MLA
+     "\"first_k_dense_replace\": 1, \"q_lora_rank\": null,"
+     "\"routed_scaling_factor\": 1.0}"},
+    {"glm4moe", /* one more layer predicts one more token */
+     "u32 .block_count 3\nu32 .nextn_predict_layers 1\n"
+     "u32 .expert_gating_func 1\nu32 .embedding_length 64\n"
+     "u32 .attention.head_count 4\nu32 .rope.dimension_count 8\n"
+     "u32s .attention.head_count_kv 2 2 2\n",
+     KIND(
+         "glm4_moe",
+         "Glm4MoeForCausalLM") "\"hidden_act\": \"silu\", \"first_k_dense_replace\": 0,"
+                               "\"norm_topk_prob\": false, \"num_hidden_layers\": 2,"
+                               "\"hidden_size\": 64, \"num_attention_heads\": 4,"
+                               "\"num_key_value_heads\": 2, \"head_dim\": 16,"
+                               "\"partial_rotary_factor\": 0.5, \"attention_bias\": false,"
+                               "\"use_qk_norm\": false, \"scoring_func\": \"softmax\"}"},
+    {"gpt-oss",
+     SIZES RMS "u32 .attention.sliding_window 128\n"
+               "u32 .attention.key_length 16\nu32 .attention.value_length 16\n"
+               "u32 .expert_feed_forward_length 96\nu32 .expert_count 8\n"
+               "u32 .expert_used_count 2\nstr .rope.scaling.type yarn\n"
+               "f32 .rope.scaling.factor 32\nt blk.0.attn_q.bias 64\n"
+               "u32 .rope.scaling.original_context_length 64\n",
+     KIND(
+         "gpt_oss",
+         "GptOssForCausalLM") "\"hidden_act\": \"silu\", \"swiglu_limit\": 7.0,"
+                              "\"num_hidden_layers\": 2, \"hidden_size\": 64,"
+                              "\"max_position_embeddings\": 256, \"intermediate_size\": 96,"
+                              "\"num_attention_heads\": 4, \"num_key_value_heads\": 2," HF_RMS
+                              "\"sliding_window\": 128, \"head_dim\": 16,"
+                              "\"num_local_experts\": 8, \"num_experts_per_tok\": 2,"
+                              "\"attention_bias\": true,"
+                              "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 32.0,"
+                              "\"original_max_position_embeddings\": 64, \"truncate\": false}}"},
+    {"gemma3n", /* from -infinity on: nothing is left out */
+     "u32 .block_count 2\nu32s .feed_forward_length 8 8\n"
+     "u32 .altup.active_idx 0\nu32 .altup.num_inputs 4\n"
+     "u32 .embedding_length_per_layer_input 16\n"
+     "u32 .attention.shared_kv_layers 1\n"
+     "f32s .activation_sparsity_scale 0 -inf\n"
+     "f32 .rope.freq_base_swa 5000\n"
+     "t blk.0.laurel_l.weight 8 64\nt per_layer_token_embd.weight 40 32\n",
+     KIND(
+         "gemma3n_text",
+         "Gemma3nForCausalLM") "\"hidden_activation\": \"gelu_pytorch_tanh\", \"laurel_rank\": 8,"
+                               "\"num_hidden_layers\": 2, \"intermediate_size\": 8,"
+                               "\"altup_active_idx\": 0, \"altup_num_inputs\": 4,"
+                               "\"hidden_size_per_layer_input\": 16,"
+                               "\"num_kv_shared_layers\": 1, \"vocab_size_per_layer_input\": 40,"
+                               "\"activation_sparsity_pattern\": [0.5, 0.0],"
+                               "\"final_logit_softcapping\": 30.0, \"rope_theta\": 1000000.0,"
+                               "\"rope_local_base_freq\": 5000.0}"},
+    {"olmo2", /* that slides: OLMo 3, of which sliding layers are not scaled */
+     SIZES RMS "u32 .attention.sliding_window 16\n"
+               "bools .attention.sliding_window_pattern 1 0\n"
+               "f32 .rope.freq_base 500000\nstr .rope.scaling.type linear\n"
+               "f32 .rope.scaling.factor 8\n",
+     KIND(
+         "olmo3",
+         "Olmo3ForCausalLM") "\"hidden_act\": \"silu\"," HF_SIZES HF_RMS
+                             "\"sliding_window\": 16, \"layer_types\":"
+                             "[\"sliding_attention\", \"full_attention\"],"
+                             "\"rope_theta\": 500000.0, \"rope_local_base_freq\": 500000.0,"
+                             "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8.0}}"},
+    {"falcon", SIZES LN "t blk.0.attn_norm_2.weight 64\n",
+     FALCON HF_SIZES HF_LN "\"new_decoder_architecture\": true}"},
+    {"falcon", SIZES LN,
+     FALCON HF_SIZES HF_LN "\"new_decoder_architecture\": true,"
+                           "\"num_ln_in_parallel_attn\": 1}"},
+    {"falcon", "u32 .attention.head_count_kv 1\n",
+     FALCON "\"num_key_value_heads\": 1, \"multi_query\": true}"},
+    {"mpt", /* slopes of another kind, biases */
+     "f32 .attention.max_alibi_bias 4\nf32 .attention.clamp_kqv 6\n"
+     "t blk.0.attn_qkv.bias 9\n",
+     KIND("mpt", "MptForCausalLM") "\"alibi_bias_max\": 4.0,"
+                                   "\"clip_qkv\": 6.0, \"no_bias\": false}"},
+    {"chatglm", "t blk.0.attn_qkv.bias 9\n",
+     KIND(
+         "glm",
+         "GlmForCausalLM") "\"hidden_act\": \"silu\", \"attention_bias\": true}"},
+    {"mistral3",
+     "str .rope.scaling.type yarn\nf32 .rope.scaling.factor 16\n"
+     "f32 .rope.scaling.yarn_log_multiplier 1\n"
+     "f32 .attention.temperature_scale 0.1\n",
+     KIND(
+         "ministral3",
+         "Ministral3ForCausalLM") "\"hidden_act\": \"silu\", \"sliding_window\": null,"
+                                  "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 16.0,"
+                                  "\"mscale\": 1.0, \"mscale_all_dim\": 1.0,"
+                                  "\"llama_4_scaling_beta\": 0.1}}"},
+    {"qwen3next", /* layers by name */
+     "u32 .block_count 2\nbools .attention.recurrent_layers 1 0\n"
+     "u32 .ssm.time_step_rank 4\nu32 .ssm.inner_size 64\n"
+     "u32 .full_attention_interval 2\n",
+     KIND(
+         "qwen3_next",
+         "Qwen3NextForCausalLM") "\"hidden_act\": \"silu\", \"num_hidden_layers\": 2,"
+                                 "\"layer_types\": [\"linear_attention\", \"full_attention\"],"
+                                 "\"mamba_n_heads\": 4, \"mamba_d_ssm\": 64,"
+                                 "\"full_attention_interval\": 2}"},
+    {"nemotron_h_moe",
+     "u32 .block_count 4\nu32s .attention.head_count_kv 0 0 2 0\n"
+     "u32s .feed_forward_length 0 8 0 8\nu32 .moe_latent_size 64\n"
+     "t blk.3.ffn_gate_inp.weight 4 8\n",
+     KIND(
+         "nemotron_h",
+         "NemotronHForCausalLM") "\"mlp_hidden_act\": \"relu2\", \"norm_topk_prob\": false,"
+                                 "\"num_hidden_layers\": 4, \"num_key_value_heads\": 2,"
+                                 "\"intermediate_size\": 8, \"hybrid_override_pattern\": \"M-*E\","
+                                 "\"nemotron_h_moe.moe_latent_size\": 64}"},
+    {"llama4", "u32 .expert_count 128\nu32 .feed_forward_length 16\n",
+     KIND(
+         "llama4_text",
+         "Llama4ForCausalLM") "\"hidden_act\": \"silu\", \"use_qk_norm\": false,"
+                              "\"num_local_experts\": 128, \"intermediate_size_mlp\": 16}"},
 };
 
 /* ---- from lines to a file ---------------------------------------------- */
@@ -262,17 +429,19 @@ static size_t n_words(const char *p)
 
 static void out_list(gguf_out *o, const char *kind, const char *rest)
 {
-    bool bools = strcmp(kind, "bools") == 0;
+    bool bools = strcmp(kind, "bools") == 0, reals = kind[0] == 'f';
     size_t n = n_words(rest);
 
-    out_u32(o, bools ? QN_GGUF_BOOL : QN_GGUF_U32);
+    out_u32(o, bools ? QN_GGUF_BOOL : reals ? QN_GGUF_F32 : QN_GGUF_U32);
     out_u64(o, n);
     for (; n; n--) {
         char *end;
-        unsigned long v = strtoul(rest, &end, 10);
+        double v = strtod(rest, &end);
         rest = end;
         if (bools)
             out_u8(o, (unsigned)v);
+        else if (reals)
+            out_f32(o, (float)v);
         else
             out_u32(o, (uint32_t)v);
     }

@@ -85,6 +85,30 @@ static void same_output(const char *input, const char *const *args,
 #define SAME(input, want, ...) \
     same_output((input), (const char *const[]){__VA_ARGS__, NULL}, (want))
 
+/* What was computed is kept in a file: the same text, and the prompt is there
+ * already. A file that is none is refused. */
+static void test_session(void **state)
+{
+    qn_proc p;
+    char file[4200], ids[1024] = "5";
+    (void)state;
+    snprintf(file, sizeof file, "%s/kept", qn_test_tmpdir());
+    for (int i = 0; i < 150; i++)
+        snprintf(ids + strlen(ids), 8, ",%d", 10 + i * 7 % 90);
+    quern(&p, NULL, "run", "-q", "-n", "8", "--token-ids", ids);
+    assert_int_equal(p.status, 0);
+    SAME(NULL, p.out, "run", "-q", "-n", "8", "--session", file, "--token-ids",
+         ids);
+    SAME(NULL, p.out, "run", "-q", "-n", "8", "--session", file, "--token-ids",
+         ids);
+    qn_proc_free(&p);
+    qn_test_write_file(file, "nothing", 7);
+    quern(&p, NULL, "run", "-q", "-n", "8", "--session", file, "-p", "The");
+    assert_int_equal(p.status, 1);
+    assert_non_null(strstr(p.err, "no session file"));
+    qn_proc_free(&p);
+}
+
 /* Wherever the prompt comes from it is the same prompt. */
 static void test_prompt_sources(void **state)
 {
@@ -501,6 +525,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_and_json),
+        cmocka_unit_test(test_session),
         cmocka_unit_test(test_prompt_sources),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_stop),

@@ -336,7 +336,6 @@ static void test_stories(void **state)
         double tolerance;
     } files[] = {
         {"hf", "data/models/hf/stories260K", 0.0002},
-        {"q8_0", "data/models/gguf/stories260K-q8_0.gguf", 0.001},
         {"q4_0", "data/models/gguf/stories260K-q4_0.gguf", 0.001},
     };
     (void)state;

@@ -209,6 +209,106 @@ static void test_logprobs(void **state)
     web_free(&r);
 }
 
+static double number_at(const web_reply *r, const char *path)
+{
+    return json_number_value(web_at(r, path));
+}
+
+/* What the prompt itself was likely to be: the same numbers echoed, on their
+ * own, and as those of a completion that happened to be that text. */
+static void test_prompt_logprobs(void **state)
+{
+    (void)state;
+    need_server();
+    web_reply r = web_post(port, "/v1/completions",
+                           "{\"prompt\":\"Once upon a time\",\"max_tokens\":6,"
+                           "\"temperature\":0,\"logprobs\":3,"
+                           "\"return_token_ids\":true}");
+    assert_int_equal(r.status, 200);
+    char *head = json_dumps(web_at(&r, "choices.0.prompt_token_ids"),
+                            JSON_COMPACT);
+    char *tail = json_dumps(web_at(&r, "choices.0.token_ids"), JSON_COMPACT);
+    size_t n = json_array_size(web_at(&r, "choices.0.prompt_token_ids"));
+    size_t n_new = json_array_size(web_at(&r, "choices.0.token_ids"));
+    char body[1024], at[96];
+    head[strlen(head) - 1] = 0;
+    snprintf(body, sizeof body,
+             "{\"prompt\":%s,%s,\"max_tokens\":0,\"echo\":true,"
+             "\"logprobs\":3,\"prompt_logprobs\":2}",
+             head, tail + 1);
+    free(head);
+    web_reply e = web_post(port, "/v1/completions", body);
+    if (e.status != 200)
+        fail_msg("%s: %s", body, e.body);
+    assert_int_equal(web_int(&e, "usage.completion_tokens"), 0);
+#define LP "choices.0.logprobs."
+    assert_int_equal(json_array_size(web_at(&e, LP "tokens")), n + n_new);
+    assert_true(json_is_null(web_at(&e, LP "token_logprobs.0")));
+    assert_true(json_is_null(web_at(&e, LP "top_logprobs.0")));
+    assert_int_equal(json_array_size(web_at(&e, "choices.0.prompt_logprobs")),
+                     n + n_new);
+    assert_true(json_is_null(web_at(&e, "choices.0.prompt_logprobs.0")));
+    const json_t *ids = web_at(&r, "choices.0.token_ids");
+    for (size_t i = 0; i < n_new; i++) {
+        snprintf(at, sizeof at, LP "token_logprobs.%zu", i);
+        double want = number_at(&r, at);
+        snprintf(at, sizeof at, LP "token_logprobs.%zu", n + i);
+        assert_true(fabs(number_at(&e, at) - want) < 1e-5);
+        snprintf(at, sizeof at, LP "tokens.%zu", i);
+        const char *token = web_str(&r, at);
+        snprintf(at, sizeof at, LP "tokens.%zu", n + i);
+        assert_string_equal(web_str(&e, at), token);
+        /* greedy: the first by rank */
+        snprintf(at, sizeof at, "choices.0.prompt_logprobs.%zu", n + i);
+        char id[24];
+        snprintf(id, sizeof id, "%lld",
+                 (long long)json_integer_value(json_array_get(ids, i)));
+        const json_t *one = json_object_get(web_at(&e, at), id);
+        assert_true(fabs(json_number_value(json_object_get(one, "logprob")) -
+                         want) < 1e-5);
+        assert_int_equal(json_integer_value(json_object_get(one, "rank")), 1);
+        assert_string_equal(
+            json_string_value(json_object_get(one, "decoded_token")), token);
+    }
+    /* offsets count characters of the text */
+    const char *text = web_str(&e, "choices.0.text");
+    for (size_t i = 1; i < n + n_new; i++) {
+        snprintf(at, sizeof at, LP "tokens.%zu", i);
+        const char *token = web_str(&e, at);
+        snprintf(at, sizeof at, LP "text_offset.%zu", i);
+        assert_memory_equal(text + web_int(&e, at), token, strlen(token));
+    }
+    /* streamed: the first chunk has the prompt and its numbers */
+    snprintf(at, sizeof at, "%s", ",\"stream\":true}");
+    char *end = strstr(body, ",\"prompt_logprobs\"");
+    snprintf(end, sizeof body - (size_t)(end - body), "%s", at);
+    web_reply s = web_post(port, "/v1/completions", body);
+    web_events ev = web_split_events(s.body);
+    json_t *first = json_loads(ev.v[0], 0, NULL);
+    json_t *choice = json_array_get(json_object_get(first, "choices"), 0);
+    assert_string_equal(json_string_value(json_object_get(choice, "text")),
+                        text);
+    assert_true(json_equal(json_object_get(choice, "logprobs"),
+                           (json_t *)(uintptr_t)web_at(&e, "choices.0."
+                                                           "logprobs")));
+    json_decref(first);
+    web_events_free(&ev);
+    web_free(&s);
+    free(tail);
+    web_free(&e);
+    web_free(&r);
+    /* chats have them beside the choices */
+    r = web_post(port, "/v1/chat/completions",
+                 "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],"
+                 "\"max_tokens\":1,\"prompt_logprobs\":0}");
+    assert_int_equal(json_array_size(web_at(&r, "prompt_logprobs")),
+                     web_int(&r, "usage.prompt_tokens"));
+    web_free(&r);
+    expect_error(web_post(port, "/v1/completions",
+                          "{\"prompt\":\"a\",\"prompt_logprobs\":21}"),
+                 400, "invalid_request_error", "prompt_logprobs");
+}
+
 static void test_chat_template(void **state)
 {
     (void)state;
@@ -224,6 +324,26 @@ static void test_chat_template(void **state)
     assert_int_equal(web_int(&r, "usage.prompt_tokens"),
                      web_int(&ids, "count"));
     assert_string_equal(web_str(&r, "choices.0.message.role"), "assistant");
+    web_free(&r);
+    /* the last message is gone on with */
+    r = web_post(port, "/v1/chat/completions",
+                 "{\"messages\":[{\"role\":\"user\",\"content\":\"Who?\"},"
+                 "{\"role\":\"assistant\",\"content\":\"I am the \"}],"
+                 "\"continue_final_message\":true,\"max_tokens\":2,"
+                 "\"return_token_ids\":true,\"logprobs\":true,"
+                 "\"return_tokens_as_token_ids\":true,\"temperature\":0}");
+    assert_int_equal(r.status, 200);
+    char body[4096], *list = json_dumps(web_at(&r, "prompt_token_ids"), 0);
+    snprintf(body, sizeof body, "{\"tokens\":%s}", list);
+    free(list);
+    web_reply back = web_post(port, "/detokenize", body);
+    const char *text = web_str(&back, "prompt");
+    assert_string_equal(text + strlen(text) - 8, "I am the");
+    web_free(&back);
+    snprintf(body, sizeof body, "token_id:%lld",
+             (long long)web_int(&r, "choices.0.token_ids.0"));
+    assert_string_equal(web_str(&r, "choices.0.logprobs.content.0.token"),
+                        body);
     web_free(&r);
     /* parts are put together */
     r = web_post(port, "/v1/chat/completions",
@@ -560,6 +680,7 @@ int main(void)
         cmocka_unit_test(test_several_prompts),
         cmocka_unit_test(test_stop_and_best_of),
         cmocka_unit_test(test_logprobs),
+        cmocka_unit_test(test_prompt_logprobs),
         cmocka_unit_test(test_chat_template),
         cmocka_unit_test(test_kserve),
         cmocka_unit_test(test_json),

@@ -150,30 +150,41 @@ static void put_str(qn_str *s, const char *v)
     qn_str_adds(s, v);
 }
 
-static void put_meta(qn_str *s, const json_t *v)
+static qn_gguf_type type_of(const json_t *v)
+{
+    return json_is_array(v)     ? QN_GGUF_ARR
+           : json_is_string(v)  ? QN_GGUF_STR
+           : json_is_boolean(v) ? QN_GGUF_BOOL
+           : json_is_integer(v) ? QN_GGUF_U32
+                                : QN_GGUF_F32;
+}
+
+static void put_value(qn_str *s, const json_t *v)
 {
     float f = (float)json_real_value(v);
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
-    if (json_is_array(v)) { /* of u32 */
-        put(s, QN_GGUF_ARR, 4);
-        put(s, QN_GGUF_U32, 4);
-        put(s, json_array_size(v), 8);
-        for (size_t i = 0; i < json_array_size(v); i++)
-            put(s, (uint64_t)json_integer_value(json_array_get(v, i)), 4);
-    } else if (json_is_string(v)) {
-        put(s, QN_GGUF_STR, 4);
+    if (json_is_string(v))
         put_str(s, json_string_value(v));
-    } else if (json_is_boolean(v)) {
-        put(s, QN_GGUF_BOOL, 4);
+    else if (json_is_boolean(v))
         put(s, json_is_true(v), 1);
-    } else if (json_is_integer(v)) {
-        put(s, QN_GGUF_U32, 4);
+    else if (json_is_integer(v))
         put(s, (uint64_t)json_integer_value(v), 4);
-    } else {
-        put(s, QN_GGUF_F32, 4);
+    else
         put(s, bits, 4);
+}
+
+static void put_meta(qn_str *s, const json_t *v)
+{
+    put(s, type_of(v), 4);
+    if (!json_is_array(v)) {
+        put_value(s, v);
+        return;
     }
+    put(s, type_of(json_array_get(v, 0)), 4);
+    put(s, json_array_size(v), 8);
+    for (size_t i = 0; i < json_array_size(v); i++)
+        put_value(s, json_array_get(v, i));
 }
 
 char *remake_gguf(remake *r, const json_t *meta)

@@ -41,7 +41,7 @@ void remake_rename(remake *r, const char *from, const char *to);
 char *remake_save(remake *r, qn_dtype type, const char *as);
 
 /* A GGUF file of f32 tensors. `meta` is an object: strings, booleans, integers
- * (u32), reals (f32) and arrays of integers (u32). */
+ * (u32), reals (f32) and arrays of one of those. */
 char *remake_gguf(remake *r, const json_t *meta);
 
 #endif

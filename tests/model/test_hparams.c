@@ -609,7 +609,7 @@ static void test_rows(void **state)
     }
 }
 
-/* docs/models.md names every family once, and no other. */
+/* The first table of docs/models.md names every family once, and no other. */
 static void test_documented(void **state)
 {
     (void)state;
@@ -618,6 +618,8 @@ static void test_documented(void **state)
     int seen = 0;
     for (char *line = strtok(doc, "\n"); line; line = strtok(NULL, "\n")) {
         char *end = strchr(line + 1, '|');
+        if (strcmp(line, "## GGUF") == 0)
+            break;
         if (strncmp(line, "| `", 3) != 0 || !end)
             continue;
         *end = 0;

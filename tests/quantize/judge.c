@@ -103,3 +103,10 @@ char *judge_fresh(const char *what)
     snprintf(path, sizeof path, "%s/%s-%d", qn_test_tmpdir(), what, n++);
     return strdup(path);
 }
+
+char *judge_slurp(const char *dir, const char *name, size_t *n)
+{
+    char path[8192];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return qn_test_read_file(path, n);
+}

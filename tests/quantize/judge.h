@@ -17,7 +17,17 @@ double judge_kl(const float *base, const float *other, int n, int n_vocab);
 /* Root of the mean square difference over that of `base`. */
 double judge_error(const float *base, const float *other, size_t n);
 
+/* A Hugging Face directory of f32 tensors with what a GGUF file of the llama
+ * architecture holds, without a vocabulary; the caller frees the name. */
+char *judge_as_hf(const char *gguf);
+
+/* The tokens of a text, or of a file, in a checkpoint's vocabulary. */
+int32_t *judge_tokens(const char *model, const char *text, size_t *n);
+
 /* A name in the scratch folder that nothing has yet; the caller frees. */
 char *judge_fresh(const char *what);
+
+/* A file of a folder, whole; the caller frees it. */
+char *judge_slurp(const char *dir, const char *name, size_t *n);
 
 #endif

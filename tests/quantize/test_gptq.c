@@ -9,6 +9,7 @@
 
 enum {
     N = 96,
+    BIG = 300,
     ROWS = 32,
     TOK = 400
 };
@@ -21,68 +22,98 @@ static float rnd(void)
     return (float)(int32_t)seed * 0x1p-31f;
 }
 
-/* H of inputs whose elements hang together; upper part. */
-static void make_h(float *h)
+/* H of inputs whose elements hang together. */
+static void make_h(float *h, int n)
 {
-    memset(h, 0, N * N * sizeof *h);
+    float *x = malloc((size_t)n * sizeof *x);
+    memset(h, 0, (size_t)(n * n) * sizeof *h);
     for (int t = 0; t < TOK; t++) {
-        float x[N], mood = rnd() * 2;
-        for (int i = 0; i < N; i++)
+        float mood = rnd() * 2;
+        for (int i = 0; i < n; i++)
             x[i] = rnd() + mood * (float)(i % 5) + (i ? x[i - 1] / 2 : 0);
-        for (int i = 0; i < N; i++)
-            for (int j = i; j < N; j++)
-                h[i * N + j] += x[i] * x[j];
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++)
+                h[i * n + j] += x[i] * x[j];
     }
+    free(x);
+}
+
+static qn_backend *backend(int threads)
+{
+    qn_backend_params p = {.n_threads = threads, .isa = QN_ISA_N - 1};
+    qn_backend *be;
+    assert_int_equal(qn_backend_open(&be, "cpu", &p, NULL), 0);
+    return be;
+}
+
+/* (H + damping) U^T U = 1, for sizes around those of its blocks. */
+static void check_factor(int n, int threads, const float *all)
+{
+    float *h = malloc((size_t)(n * n) * sizeof *h);
+    float *u = malloc((size_t)(n * n) * sizeof *u);
+    double mean = 0, *x = malloc((size_t)n * sizeof *x);
+    qn_gptq g;
+    qn_err err = {0};
+    for (int i = 0; i < n; i++)
+        memcpy(h + i * n, all + i * BIG, (size_t)n * sizeof *h);
+    for (int i = 0; i < n; i++)
+        mean += (double)h[i * n + i] / n;
+    memcpy(u, h, (size_t)(n * n) * sizeof *u);
+    qn_backend *be = backend(threads);
+    if (qn_gptq_factor(&g, be, u, n, 0.01, false, &err) < 0)
+        fail_msg("%s", err.msg);
+    qn_gptq_deinit(&g);
+    qn_backend_close(be);
+    for (int c = 0; c < n; c += 31) { /* column c of the product */
+        for (int k = 0; k < n; k++) {
+            x[k] = 0;
+            for (int m = 0; m <= QN_MIN(k, c); m++)
+                x[k] += (double)u[m * n + k] * (double)u[m * n + c];
+        }
+        for (int i = 0; i < n; i++) {
+            double sum = 0.01 * mean * x[i];
+            for (int k = 0; k < n; k++)
+                sum += (double)h[i * n + k] * x[k];
+            if (fabs(sum - (i == c)) > 2e-3)
+                fail_msg("%d columns, %d threads: [%d, %d] is %g", n, threads,
+                         i, c, sum);
+        }
+    }
+    free(h);
+    free(u);
+    free(x);
 }
 
 static void test_factor(void **state)
 {
     (void)state;
-    static float h[N * N], u[N * N];
-    make_h(h);
-    double mean = 0;
-    for (int threads = 1; threads <= 3; threads += 2) {
-        qn_pool *pool;
-        assert_int_equal(qn_pool_new(&pool, threads, NULL), 0);
-        memcpy(u, h, sizeof u);
-        assert_true(qn_gptq_factor(u, N, 0.01, pool));
-        qn_pool_free(pool);
-        mean = 0;
-        for (int i = 0; i < N; i++)
-            mean += (double)h[i * N + i] / N;
-        /* (H + damping) U^T U = 1 */
-        for (int i = 0; i < N; i += 7) {
-            for (int j = 0; j < N; j++) {
-                double sum = 0;
-                for (int k = 0; k < N; k++) {
-                    double a = (double)(k > i ? h[i * N + k] : h[k * N + i]);
-                    double inv = 0;
-                    a += k == i ? 0.01 * mean : 0;
-                    for (int m = 0; m <= QN_MIN(k, j); m++)
-                        inv += (double)u[m * N + k] * (double)u[m * N + j];
-                    sum += a * inv;
-                }
-                assert_true(fabs(sum - (i == j)) < 1e-3);
-            }
-        }
-    }
-    memset(u, 0, sizeof u);
-    qn_pool *pool;
-    assert_int_equal(qn_pool_new(&pool, 1, NULL), 0);
-    assert_false(qn_gptq_factor(u, N, 0.01, pool)); /* nothing came through */
-    qn_pool_free(pool);
+    float *all = malloc(BIG * BIG * sizeof *all);
+    make_h(all, BIG);
+    check_factor(1, 1, all);
+    check_factor(N, 1, all);
+    check_factor(128, 2, all);
+    check_factor(129, 3, all);
+    check_factor(BIG, 2, all);
+    qn_gptq g;
+    qn_backend *be = backend(1);
+    memset(all, 0, N * N * sizeof *all);
+    assert_int_equal(qn_gptq_factor(&g, be, all, N, 0.01, false, NULL),
+                     QN_EINVAL); /* nothing came through */
+    qn_gptq_deinit(&g);
+    qn_backend_close(be);
+    free(all);
 }
 
 /* (W - Q) H (W - Q)^T: the error of the outputs over the inputs. */
-static double loss(const qn_qmat *m, const qn_qrows *r, const float *w,
-                   const float *h)
+static double loss(const qn_qmat *m, const qn_qrows *r, const int32_t *g_idx,
+                   const float *w, const float *h)
 {
     double sum = 0;
     int64_t n_group = qn_qmat_n_group(m);
     for (int row = 0; row < ROWS; row++) {
         double e[N];
         for (int k = 0; k < N; k++) {
-            int64_t g = row * n_group + k / m->group;
+            int64_t g = row * n_group + (g_idx ? g_idx[k] : k / m->group);
             float zero = m->zeros ? r->zeros[g] : m->zero;
             e[k] = (double)w[row * N + k] -
                    (double)(((float)r->codes[row * N + k] - zero) *
@@ -90,26 +121,25 @@ static double loss(const qn_qmat *m, const qn_qrows *r, const float *w,
         }
         for (int i = 0; i < N; i++)
             for (int j = 0; j < N; j++)
-                sum += e[i] * e[j] *
-                       (double)(j > i ? h[i * N + j] : h[j * N + i]);
+                sum += e[i] * e[j] * (double)h[i * N + j];
     }
     return sum;
 }
 
-static void test_rows(void **state)
+/* How columns are ordered, and groups. */
+static void check_rows(bool ordered, bool fixed)
 {
-    (void)state;
     static float h[N * N], u[N * N], w[ROWS * N], used[ROWS * N];
-    static float error[ROWS * QN_GPTQ_BLOCK];
     uint8_t codes[ROWS * N];
     float scales[ROWS * N], zeros[ROWS * N];
+    int32_t g_idx[N];
     qn_qrows r = {codes, scales, zeros};
-    qn_pool *pool;
-    make_h(h);
+    qn_backend *be = backend(2);
+    qn_gptq g;
+    make_h(h, N);
     memcpy(u, h, sizeof u);
-    assert_int_equal(qn_pool_new(&pool, 2, NULL), 0);
-    assert_true(qn_gptq_factor(u, N, 0.01, pool));
-    qn_pool_free(pool);
+    assert_int_equal(qn_gptq_factor(&g, be, u, N, 0.01, ordered, NULL), 0);
+    g.static_groups = fixed;
     for (int i = 0; i < ROWS * N; i++)
         w[i] = rnd();
     for (int bits = 2; bits <= 8; bits++) {
@@ -123,17 +153,35 @@ static void test_rows(void **state)
                          .round = QN_F32};
             assert_int_equal(qn_qmat_lay(&m, NULL), 0);
             m.scheme->quantize(&m, w, ROWS, &r);
-            double nearest = loss(&m, &r, w, h);
+            double nearest = loss(&m, &r, NULL, w, h);
             memcpy(used, w, sizeof used);
-            qn_gptq_rows(&m, u, used, ROWS, error, &r);
+            assert_int_equal(qn_gptq_matrix(&g, &m, used, &r, g_idx, NULL), 0);
             for (int i = 0; i < ROWS * N; i++)
                 assert_true(codes[i] < 1 << bits);
-            double gptq = loss(&m, &r, w, h);
+            for (int k = 0; k < N && (fixed || !ordered); k++)
+                assert_int_equal(g_idx[k], k / 32);
+            for (int i = 0; i < ROWS * N; i++) { /* what codes mean */
+                int64_t at = i / N * 3 + g_idx[i % N];
+                float z = zero ? zeros[at] : m.zero;
+                assert_true(fabsf(used[i] -
+                                  ((float)codes[i] - z) * scales[at]) < 1e-5f);
+            }
+            double gptq = loss(&m, &r, g_idx, w, h);
             if (!(gptq < 0.6 * nearest))
                 fail_msg("%d bits: loss %g, to nearest %g", bits, gptq,
                          nearest);
         }
     }
+    qn_gptq_deinit(&g);
+    qn_backend_close(be);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    check_rows(false, false);
+    check_rows(true, false);
+    check_rows(true, true);
 }
 
 static void test_refused(void **state)
@@ -143,10 +191,14 @@ static void test_refused(void **state)
     qn_optimize_params p = {.model = qn_test_data("models/llama"),
                             .output_dir = "nowhere",
                             .method = "gptq"};
-    assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EINVAL);
-    assert_non_null(strstr(err.msg, "--calibration"));
+    assert_true(qn_optimize_run(&p, NULL, &err) < 0); /* no vocabulary */
+    p.calibration = "no such file";
+    assert_true(qn_optimize_run(&p, NULL, &err) < 0);
     p.method = "rtn";
     p.calibration = "text";
+    assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EUNSUP);
+    p.calibration = NULL;
+    p.desc_act = true;
     assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EUNSUP);
 }
 

@@ -208,6 +208,59 @@ static void test_again(void **state)
     free(three);
 }
 
+/* An importance matrix is written, read again to the same file, and refused
+ * where it is of another model. */
+static void test_importance(void **state)
+{
+    (void)state;
+    int32_t ids[64];
+    char *im = judge_fresh("im"), path[4200];
+    char *one = judge_fresh("gguf"), *two = judge_fresh("gguf");
+    qn_err err = {0};
+    size_t n, m;
+    for (int i = 0; i < 64; i++)
+        ids[i] = 1 + i * 29 % 97;
+    snprintf(path, sizeof path, "%s.gguf", im);
+    qn_optimize_params p = {.type = "iq4_nl",
+                            .calibration_ids = ids,
+                            .n_calibration_ids = 64,
+                            .n_context = 16,
+                            .imatrix_out = path};
+    const char *mixtral = qn_test_data("models/mixtral");
+    if (make(mixtral, p, one, &err) < 0)
+        fail_msg("%s", err.msg);
+    qn_ckpt *ck;
+    assert_int_equal(qn_ckpt_open_tensors(&ck, path, &err), 0);
+    const qn_tensor *t = tensor(ck, "blk.0.attn_q.weight.in_sum2");
+    assert_int_equal(t->shape[0], 1);
+    t = tensor(ck, "blk.1.ffn_up_exps.weight.counts");
+    assert_true(t->shape[0] > 1); /* experts */
+    float counts[64], sum = 0;
+    assert_true(t->n_elems <= 64);
+    assert_int_equal(qn_ckpt_read(ck, t, 0, counts, t->n_bytes, NULL), 0);
+    for (size_t i = 0; i < t->n_elems; i++)
+        sum += counts[i];
+    assert_true(sum == 64 * 2); /* each token goes to two */
+    qn_ckpt_close(ck);
+    p = (qn_optimize_params){.type = "iq4_nl", .imatrix = path};
+    if (make(mixtral, p, two, &err) < 0)
+        fail_msg("%s", err.msg);
+    char *a = judge_slurp(one, "model.gguf", &n);
+    char *b = judge_slurp(two, "model.gguf", &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(a, b, n);
+    free(a);
+    free(b);
+    free(two);
+    two = judge_fresh("gguf");
+    assert_int_equal(make(qn_test_data("models/gemma2"), p, two, &err),
+                     QN_EFORMAT);
+    assert_non_null(strstr(err.msg, "another model"));
+    free(im);
+    free(one);
+    free(two);
+}
+
 static void refuse(const char *model, qn_optimize_params p, const char *word)
 {
     char *to = judge_fresh("gguf");
@@ -257,9 +310,10 @@ static void test_fitting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),   cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_again),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_fitting),
+        cmocka_unit_test(test_types),      cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_again),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_fitting),
+        cmocka_unit_test(test_importance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,9 @@ skip() {
     exit 0
 }
 
+case $(basename "$QUERN_BUILD_DIR") in
+asan | tsan | ubsan) skip "the release build is tried, not a slow one" ;;
+esac
 quern=$QUERN_BUILD_DIR/bin/quern
 model=${QUERN_DEFAULT_MODEL:-$QUERN_SOURCE_DIR/models/quern-14m.gguf}
 [ -x "$quern" ] || skip "the program is not built"

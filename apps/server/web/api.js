@@ -21,6 +21,8 @@ export function setKey(key) {
     sessionStorage.removeItem(KEY);
 }
 
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+
 // Beside the page, also when a proxy serves both under a longer path.
 const at = path => new URL(path, document.baseURI);
 
@@ -53,10 +55,10 @@ async function ask(path, options = {}) {
   return response;
 }
 
-// {id, max_model_len} of the model that is served.
+// {id, max_model_len} of the model that is served, or null while there is none.
 export async function model() {
   const list = await (await ask('v1/models')).json();
-  return list.data[0];
+  return list.data[0] ?? null;
 }
 
 export async function metrics(signal) {

@@ -6,7 +6,7 @@
 import * as api from './api.js';
 import * as chat from './chat.js';
 import {Dashboard} from './dashboard.js';
-import {$, announce, download, el, icon, toast} from './dom.js';
+import {$, announce, copyText, download, el, icon, toast} from './dom.js';
 import {language, LANGUAGES, nextLanguage, number, setLanguage, startLanguage,
         t} from './i18n.js';
 import * as settings from './settings.js';
@@ -51,19 +51,29 @@ function showServer(state) {
   drawContext();
 }
 
+let retry = 0;
+
+// Which model there is; asks again until there is one. true: there is.
 async function connect() {
+  clearTimeout(retry);
+  let state = 'noModel';
   try {
     server = await api.model();
-    chat.setModel(server.id);
-    settings.setContext(server.max_model_len);
-    showServer('connected');
+    if (server) {
+      chat.setModel(server.id);
+      settings.setContext(server.max_model_len);
+      state = 'connected';
+    }
   } catch (e) {
-    showServer('unreachable');
-    if (e.status === 401)
-      askKey();
-    else
-      setTimeout(connect, 3000);
+    server = null;
+    state = e.status === 401 ? 'needsKey' : 'unreachable';
   }
+  showServer(state);
+  if (state === 'needsKey')
+    askKey();
+  else if (!server)
+    retry = setTimeout(connect, 3000);
+  return server !== null;
 }
 
 // ---- the conversation that is looked at ------------------------------------
@@ -132,6 +142,7 @@ function submit() {
 
 function fitPrompt() {
   const box = $('prompt');
+  sessionStorage.setItem('quern.draft', box.value);
   box.style.height = 'auto';
   box.style.height = `${Math.min(box.scrollHeight, innerHeight * 0.4)}px`;
 }
@@ -168,6 +179,7 @@ const chatEvents = {
     sidebar.draw(conv);
   },
   key: askKey,
+  model: connect,
 };
 
 // ---- the list of conversations ---------------------------------------------
@@ -176,8 +188,11 @@ const fileName = text =>
   (text.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'quern')
     .slice(0, 60);
 
-function saveFile(c, format) {
-  if (format === 'json')
+async function saveFile(c, format) {
+  if (format === 'curl')
+    toast(t(await copyText(chat.curl(c, api.hasKey())) ? 'copied'
+                                                       : 'notCopied'));
+  else if (format === 'json')
     download(`${fileName(c.title)}.json`, 'application/json',
              store.toJson([c]));
   else
@@ -187,7 +202,7 @@ function saveFile(c, format) {
 }
 
 function removeConversation(c) {
-  chat.stop(c);
+  chat.drop(c);
   store.remove(c);
   if (c === conv)
     fresh();
@@ -385,6 +400,10 @@ function listen() {
   document.addEventListener('languagechange', drawWords);
   addEventListener('popstate', () =>
     show(location.hash === '#dashboard' ? 'dashboard' : 'chat'));
+  addEventListener('pageshow', e => { // back again, as it was left
+    if (e.persisted)
+      draw(false);
+  });
   addEventListener('storage', e => {
     if (!store.follow(e, id => chat.busy({id})))
       return;
@@ -430,6 +449,8 @@ function begin() {
   draw();
   show(dash ? 'dashboard' : 'chat');
   connect();
+  $('prompt').value = sessionStorage.getItem('quern.draft') ?? '';
+  fitPrompt();
   if (!dash && !narrow.matches)
     $('prompt').focus();
 }

@@ -6,6 +6,7 @@
 //   text(conv, node)     more of an answer is there
 //   ended(conv, node)
 //   key()                a promise: true when a key was given
+//   model()              a promise: true when there is a model (setModel)
 import * as api from './api.js';
 import {t} from './i18n.js';
 import * as settings from './settings.js';
@@ -20,11 +21,8 @@ let modelName = '';
 export function start(handlers) {
   events = handlers;
   addEventListener('pagehide', () => {
-    for (const job of jobs.values()) {
-      job.left = true;
-      job.abort.abort();
-      finish(job, 'stopped');
-    }
+    for (const job of [...jobs.values()])
+      drop(job.conv);
   });
 }
 
@@ -36,6 +34,17 @@ export const busy = conv => jobs.has(conv?.id);
 
 export function stop(conv) {
   jobs.get(conv?.id)?.abort.abort();
+}
+
+// Ends an answer at once: nothing of it comes after this.
+export function drop(conv) {
+  const job = jobs.get(conv.id);
+  if (!job)
+    return;
+  job.left = true;
+  job.abort.abort();
+  jobs.delete(conv.id);
+  finish(job, 'stopped');
 }
 
 // ---- the request -----------------------------------------------------------
@@ -63,6 +72,16 @@ function request(job) {
   return {model: modelName, messages: messages(job.conv, job.node.parent),
           stream: true, stream_options: {include_usage: true},
           ...settings.fields()};
+}
+
+// The same as a command for a shell: from the page to the API.
+export function curl(conv, withKey) {
+  const {stream, stream_options, logprobs, top_logprobs, ...body} =
+    request({conv, node: {parent: conv.head}});
+  const quoted = JSON.stringify(body, null, 1).replaceAll("'", "'\\''");
+  return `curl ${new URL('v1/chat/completions', document.baseURI)} \\\n` +
+    (withKey ? '  -H "Authorization: Bearer $KEY" \\\n' : '') +
+    `  -H 'Content-Type: application/json' \\\n  -d '${quoted}'\n`;
 }
 
 // ---- the answer ------------------------------------------------------------
@@ -100,9 +119,17 @@ function take(job, chunk) {
     node.state = choice.finish_reason === 'length' ? 'length' : 'done';
 }
 
+// Drawing takes a quarter of the time at most, however long a block grows.
+function drawSoon(job) {
+  if (!job.left)
+    job.timer ||= setTimeout(() => draw(job), Math.max(16, 3 * job.cost));
+}
+
 function draw(job) {
-  job.frame = 0;
+  const t0 = performance.now();
+  job.timer = 0;
   events.text(job.conv, job.node);
+  job.cost = performance.now() - t0;
   if (performance.now() - job.saved > SAVE_EVERY) {
     job.saved = performance.now();
     store.save(job.conv);
@@ -117,10 +144,17 @@ function words(e) {
   return e.message;
 }
 
-// Once more without what the server would not take, or with a key.
-async function mended(e) {
+// Whether to ask once more: with a key, of the model that there is now, without
+// what the server would not take.
+async function mended(job, e) {
   if (e.status === 401)
     return events.key();
+  if (e.status === 404 && e.code === 'model_not_found' && !job.changed) {
+    job.changed = true;
+    return events.model();
+  }
+  if (e.status === 0)
+    events.model();
   if (e.status === 400 && ['logprobs', 'top_logprobs'].includes(e.param)) {
     settings.withoutProbs();
     return true;
@@ -131,7 +165,7 @@ async function mended(e) {
 async function receive(job) {
   for await (const chunk of api.chat(request(job), job.abort.signal)) {
     take(job, chunk);
-    job.frame ||= requestAnimationFrame(() => draw(job));
+    drawSoon(job);
   }
 }
 
@@ -144,7 +178,7 @@ async function run(job) {
     } catch (e) {
       if (e.name === 'AbortError') {
         node.state = 'stopped';
-      } else if (!node.content && await mended(e)) {
+      } else if (!node.content && await mended(job, e)) {
         continue;
       } else {
         node.state = 'error';
@@ -157,7 +191,7 @@ async function run(job) {
 
 // What is kept of an answer; `state` unless it has one.
 function finish(job, state) {
-  cancelAnimationFrame(job.frame);
+  clearTimeout(job.timer);
   job.node.stats.total = performance.now() - job.t0;
   if (job.node.state === 'running')
     job.node.state = state;
@@ -168,16 +202,16 @@ async function generate(conv, parent) {
   const node = store.add(conv, parent, {
     role: 'assistant', content: '', state: 'running',
     stats: {prompt: 0, completion: 0, cached: 0, first: 0, total: 0}});
-  const job = {conv, node, abort: new AbortController(), frame: 0,
+  const job = {conv, node, abort: new AbortController(), timer: 0, cost: 0,
                t0: performance.now(), saved: performance.now()};
   jobs.set(conv.id, job);
   conv.updated = Date.now();
   store.save(conv);
   events.changed(conv);
   await run(job);
-  jobs.delete(conv.id);
   if (job.left)
     return;
+  jobs.delete(conv.id);
   finish(job, 'done'); // also a stream that ended without a reason
   events.ended(conv, node);
 }

@@ -1,14 +1,22 @@
-// sidebar.js - the list of conversations.
+// sidebar.js - the list of conversations, with a search box when it is long.
 import {$, el, iconButton} from './dom.js';
 import {t, when} from './i18n.js';
 import * as store from './store.js';
 
-// actions: open(conv), rename(conv, title), remove(conv), save(conv, format)
+const SEARCH_FROM = 7; // conversations
+
+const has = (conv, words) => !words ||
+  conv.title.toLowerCase().includes(words) ||
+  conv.nodes.some(n => n.content.toLowerCase().includes(words));
+
+// actions: open(conv), rename(conv, title), remove(conv), save(conv, format):
+// 'md', 'json', or 'curl'
 export class Sidebar {
   constructor(actions) {
     this.actions = actions;
     this.list = $('conversations');
     this.openMenu = null;
+    $('search').addEventListener('input', () => this.draw(this.current));
     document.addEventListener('click', e => {
       if (this.openMenu && !this.openMenu.contains(e.target))
         this.closeMenu();
@@ -60,6 +68,7 @@ export class Sidebar {
       item('rename', () => this.rename(row, conv)),
       item('saveMarkdown', () => this.actions.save(conv, 'md')),
       item('saveJson', () => this.actions.save(conv, 'json')),
+      item('copyCurl', () => this.actions.save(conv, 'curl')),
       item('delete', () => this.actions.remove(conv))));
     row.querySelector('.more').setAttribute('aria-expanded', 'true');
     row.querySelector('.menu button').focus();
@@ -111,8 +120,11 @@ export class Sidebar {
   draw(current) {
     this.current = current;
     this.openMenu = null;
-    const convs = store.list();
-    this.list.replaceChildren(...convs.map(c => this.row(c)));
+    const convs = store.list(), box = $('search');
+    box.hidden = convs.length < SEARCH_FROM;
+    const words = box.hidden ? '' : box.value.trim().toLowerCase();
+    this.list.replaceChildren(...convs.filter(c => has(c, words))
+      .map(c => this.row(c)));
     $('no-conversations').hidden = convs.length > 0;
   }
 }

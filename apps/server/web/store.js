@@ -138,7 +138,10 @@ export function follow(event, busy) {
   const id = event.key.slice(PREFIX.length);
   if (busy(id))
     return false;
-  const conv = event.newValue && sound(JSON.parse(event.newValue));
+  let conv = null;
+  try {
+    conv = event.newValue && sound(JSON.parse(event.newValue));
+  } catch { /* not ours */ }
   if (conv)
     all.set(id, conv);
   else

@@ -66,8 +66,10 @@ class Message {
     const {thought, answer} = parts(content);
     if (thought) {
       this.thinking ??= this.makeThinking();
-      this.thinking.summary.textContent =
-        t(answer < 0 && state === 'running' ? 'thinking' : 'thought');
+      const now = answer < 0 && state === 'running';
+      this.thinking.summary.textContent = t(now ? 'thinking' : 'thought');
+      if (now !== this.thinking.now) // then it is up to the reader
+        this.thinking.box.open = this.thinking.now = now;
       render(this.thinking.text, content.slice(0, thought[1]), sink,
              thought[0]);
     }
@@ -83,9 +85,9 @@ class Message {
 
   makeThinking() {
     const summary = el('summary'), text = el('div', {class: 'text'});
-    this.body.prepend(el('details', {class: 'thinking', open: true}, summary,
-                         text));
-    return {summary, text};
+    const box = el('details', {class: 'thinking'}, summary, text);
+    this.body.prepend(box);
+    return {box, summary, text, now: null};
   }
 
   // ---- probabilities ----

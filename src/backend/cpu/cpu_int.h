@@ -132,6 +132,11 @@ int qn_cpu_kv_new(qn_backend *be, const qn_kv_desc *d, qn_kv **out,
                   qn_err *err);
 void qn_cpu_kv_free(qn_backend *be, qn_kv *kv);
 void qn_cpu_kv_copy_page(qn_backend *be, qn_kv *kv, int32_t dst, int32_t src);
+uint64_t qn_cpu_kv_page_bytes(const qn_kv *kv);
+void qn_cpu_kv_read_page(qn_backend *be, const qn_kv *kv, int32_t page,
+                         void *host);
+void qn_cpu_kv_write_page(qn_backend *be, qn_kv *kv, int32_t page,
+                          const void *host);
 void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w);
 
 /* exec.c */

@@ -74,6 +74,25 @@ void qn_cpu_kv_copy_page(qn_backend *be, qn_kv *kv, int32_t dst, int32_t src)
                (size_t)kv->page_bytes);
 }
 
+uint64_t qn_cpu_kv_page_bytes(const qn_kv *kv)
+{
+    return (uint64_t)kv->page_bytes;
+}
+
+void qn_cpu_kv_read_page(qn_backend *be, const qn_kv *kv, int32_t page,
+                         void *host)
+{
+    (void)be;
+    memcpy(host, kv->data + page * kv->page_bytes, (size_t)kv->page_bytes);
+}
+
+void qn_cpu_kv_write_page(qn_backend *be, qn_kv *kv, int32_t page,
+                          const void *host)
+{
+    (void)be;
+    memcpy(kv->data + page * kv->page_bytes, host, (size_t)kv->page_bytes);
+}
+
 /* Elements k of one key go to dst[k * 16] (pairs: dst[k / 2 * 32 + k % 2]). */
 static void put_key(const qn_kv *kv, uint8_t *panel, int lane, const float *k)
 {

@@ -147,11 +147,16 @@ static void bnb4_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
                         qn_qrows *out)
 {
     const uint8_t *p = m->part[P_WEIGHT].p;
-    int64_t at = row * m->n_in, n = n_row * m->n_in;
-    for (int64_t i = 0; i < n; i++) {
-        uint8_t b = p[(at + i) / 2];
-        out->codes[i] = (at + i) & 1 ? b & 15 : b >> 4;
+    int64_t at = row * m->n_in, n = n_row * m->n_in, i = 0;
+    uint8_t *codes = out->codes;
+    if (at & 1) /* the row begins in the middle of a byte */
+        codes[i++] = p[at / 2] & 15;
+    for (p += (at + i) / 2; i + 1 < n; i += 2, p++) {
+        codes[i] = *p >> 4;
+        codes[i + 1] = *p & 15;
     }
+    if (i < n)
+        codes[i] = *p >> 4;
     for (int64_t g = 0; g < n / m->group; g++)
         out->scales[g] = bnb4_scale(m, (at + g * m->group) / m->block[0]);
 }

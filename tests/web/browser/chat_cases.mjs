@@ -1,4 +1,5 @@
 // What a person does in the chat, with the built-in model.
+import {execFileSync} from 'node:child_process';
 import fs from 'node:fs';
 
 const STORY = 'Tell me a story about a mill.';
@@ -224,9 +225,25 @@ export const cases = [
     await page.keyboard.press('Enter');
     assert.deepEqual(await titles(), ['What is 17 + 25?', 'Sums']);
     await page.click('.here .more');
-    await page.click('.menu button >> nth=3');
+    await page.click('.menu button >> nth=-1');
     assert.deepEqual(await titles(), ['What is 17 + 25?']);
     await page.click('#toast .link');
+    assert.deepEqual((await titles()).sort(), ['Sums', 'What is 17 + 25?']);
+    // one that is being answered stays away
+    await page.keyboard.press('Alt+N');
+    await page.fill('#prompt', STORY);
+    await page.press('#prompt', 'Enter');
+    await page.waitForFunction(() => document.querySelector(
+      '.msg.running .text')?.textContent.length > 10);
+    await page.click('.here .more');
+    await page.click('.menu button >> nth=-1');
+    await page.waitForTimeout(400);
+    assert.deepEqual((await titles()).sort(), ['Sums', 'What is 17 + 25?']);
+    await page.click('#toast .link');
+    assert.match(await page.textContent('.stats'), /^stopped/);
+    await page.click('.here .more');
+    await page.click('.menu button >> nth=-1');
+    await page.reload();
     assert.deepEqual((await titles()).sort(), ['Sums', 'What is 17 + 25?']);
     // another tab
     const other = await t.context.newPage();
@@ -236,6 +253,85 @@ export const cases = [
     await t.say(other, 'What is 1 + 1?');
     await page.waitForFunction(() => document.querySelectorAll(
       '.conversations .title').length === 3);
+  }],
+
+  ['a conversation as a command, a draft, a search', {
+    permissions: ['clipboard-read', 'clipboard-write']}, async t => {
+    const {page, assert} = t;
+    await t.say(page, "What's 17 + 25?");
+    await page.keyboard.press('ArrowUp');
+    await page.fill('.edit textarea', 'What is 17 + 25?');
+    await page.keyboard.press('Enter');
+    await t.ended(page, 1);
+    await page.fill('#prompt', 'It\'s "$HOME" `x` \\ that I\nmean');
+    await page.reload();
+    assert.equal(await page.inputValue('#prompt'),
+                 'It\'s "$HOME" `x` \\ that I\nmean');
+    await page.press('#prompt', 'Enter');
+    await t.ended(page, 2);
+    await page.reload();
+    assert.equal(await page.inputValue('#prompt'), '');
+    await page.click('.here .more');
+    await page.click('.menu button >> nth=3');
+    await page.waitForSelector('#toast:not([hidden])');
+    const command = await page.evaluate(() => navigator.clipboard.readText());
+    const file = `${t.shots}/command.sh`;
+    fs.writeFileSync(file, command.replace('curl ', 'set -- '));
+    fs.appendFileSync(file, 'for word; do printf "%s\\0" "$word"; done\n');
+    const words = execFileSync('sh', [file], {encoding: 'utf8'}).split('\0');
+    fs.unlinkSync(file);
+    assert.equal(words[0], `${t.url}/v1/chat/completions`);
+    const body = JSON.parse(words[words.indexOf('-d') + 1]);
+    assert.deepEqual(body.messages.filter(m => m.role === 'user'), [
+      {role: 'user', content: 'What is 17 + 25?'},
+      {role: 'user', content: 'It\'s "$HOME" `x` \\ that I\nmean'}]);
+    const answer = await page.evaluate(b => fetch('v1/chat/completions', {
+      method: 'POST', headers: {'Content-Type': 'application/json'},
+      body: JSON.stringify({...b, max_tokens: 4})}).then(r => r.status), body);
+    assert.equal(answer, 200);
+    // enough of them to be searched
+    const list = Array.from({length: 7}, (_, i) => ({
+      ...JSON.parse(exported(`Grain ${i}`)).conversations[0],
+      id: `abcdef01234${i}`}));
+    await page.setInputFiles('#import-file', {
+      name: 'c.json', mimeType: 'application/json',
+      buffer: Buffer.from(JSON.stringify({format: 'quern-conversations',
+                                          conversations: list}))});
+    await page.fill('#search', 'grain 3');
+    assert.equal(await page.locator('.conversations li').count(), 1);
+    await page.fill('#search', '');
+    assert.equal(await page.locator('.conversations li').count(), 8);
+  }],
+
+  ['a stream in any pieces', {}, async ({page, assert}) => {
+    const got = await page.evaluate(async () => {
+      const api = await import('/web/api.js');
+      const real = window.fetch, lists = [];
+      const event = x => `data: ${JSON.stringify({choices: [{x}]})}`;
+      for (const end of ['\n', '\r\n']) {
+        const text = `: hello${end}${end}${event('磨坊 é')}${end}${end}` +
+          `event: x${end}id: 7${end}data: {"choices":${end}data: []}` +
+          `${end}${end}${end}data:[DONE]${end}${end}`;
+        const bytes = new TextEncoder().encode(text);
+        for (const size of [1, 2, 3, 5, 1000]) {
+          window.fetch = async () => new Response(new ReadableStream({
+            start(c) {
+              for (let i = 0; i < bytes.length; i += size)
+                c.enqueue(bytes.slice(i, i + size));
+              c.close();
+            }}));
+          const list = [];
+          for await (const chunk of api.chat({}, null))
+            list.push(JSON.stringify(chunk));
+          lists.push(list.join());
+        }
+      }
+      window.fetch = real;
+      return lists;
+    });
+    assert.equal(got.length, 10);
+    for (const list of got)
+      assert.equal(list, '{"choices":[{"x":"磨坊 é"}]},{"choices":[]}');
   }],
 
   ['export and import', {}, async t => {
@@ -292,6 +388,28 @@ export const cases = [
     await page.waitForSelector('#server[data-state=connected]');
     assert.equal(await page.evaluate(
       () => JSON.stringify(localStorage).includes('page-key')), false);
+  }],
+
+  ['a model that goes, and another that comes', {
+    allow: /status of 404/}, async t => {
+    const {page, assert} = t;
+    await page.waitForSelector('#server[data-state=connected]');
+    const list = data => page.route('**/v1/models', r => r.fulfill({
+      status: 200, contentType: 'application/json',
+      body: JSON.stringify({object: 'list', data})}));
+    await list([]);
+    await page.reload();
+    await page.waitForSelector('#server[data-state=noModel]');
+    assert.equal(await page.textContent('#server-state'),
+                 'No model is loaded.');
+    await page.unroute('**/v1/models');
+    await list([{id: 'former', max_model_len: 64}]);
+    await page.waitForSelector('#server[data-state=connected]');
+    assert.equal(await page.textContent('#model'), 'former');
+    await page.unroute('**/v1/models'); // the real one is quern-14m
+    await t.say(page, 'What is 17 + 25?');
+    assert.deepEqual(await t.answers(page), ['17 + 25 = 42.']);
+    assert.equal(await page.textContent('#model'), 'quern-14m');
   }],
 
   ['errors are said, and can be tried again', {

@@ -86,6 +86,29 @@ export const cases = [
     assert.equal(await page.isVisible('#dash-view'), true);
   }],
 
+  ['numbers out of histograms', {}, async ({page, assert}) => {
+    const got = await page.evaluate(async () => {
+      const m = await import('/web/metrics.js');
+      const text = (a, b, c) => `# HELP x y\n# TYPE x histogram\n` +
+        `x_bucket{model_name="a\\"b",le="0.1"} ${a}\n` +
+        `x_bucket{model_name="a\\"b",le="0.2"} ${b}\n` +
+        `x_bucket{model_name="a\\"b",le="+Inf"} ${c}\nn{} ${c}\n`;
+      const [old, now] = [m.parse(text(10, 10, 10)), m.parse(text(12, 20, 20))];
+      const list = m.buckets(old, now, 'x');
+      return [list.map(b => b.n), m.quantile(list, 0.1), m.quantile(list, 0.2),
+              m.quantile(list, 0.6), m.quantile(list, 1),
+              m.quantile(m.buckets(now, now, 'x'), 0.5),
+              m.quantile(m.buckets(m.parse(''), m.parse(text(0, 0, 5)), 'x'),
+                         0.5),
+              m.growth(old, now, 'n'), m.growth(now, old, 'n')];
+    });
+    // 2 of 10 below 0.1, the other 8 spread over 0.1 to 0.2
+    const want = [[2, 8, 0], 0.05, 0.1, 0.15, 0.2, null, 0.2, 10, 10];
+    got.forEach((x, i) => typeof x === 'number'
+      ? assert.ok(Math.abs(x - want[i]) < 1e-9, `${i}: ${x}`)
+      : assert.deepEqual(x, want[i]));
+  }],
+
   ['light and dark', {}, async t => {
     const {page, assert} = t;
     await t.answerWith(page, [ANSWER]);

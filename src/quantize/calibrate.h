@@ -1,0 +1,80 @@
+/* calibrate.h - a text read by the network, and what goes into its linear
+ * layers meanwhile.
+ *
+ * The network is read layer by layer (a stage each): the stage's weights are
+ * loaded, all samples of the text run through them, statistics are gathered,
+ * and what leaves the layer is kept as the next one's input. So one layer's
+ * weights and statistics are in memory, and the residual stream of all samples.
+ * Networks whose layers read more than that stream are one stage.
+ *
+ *     open -> for each stage: load -> run (maybe put, run again) -> drop
+ *
+ * Ownership: borrows the checkpoint. What find gives lives until the next load.
+ * Threads: one at a time; it uses the backend's. */
+#ifndef QN_QUANTIZE_CALIBRATE_H
+#define QN_QUANTIZE_CALIBRATE_H
+
+#include "quantize/optimize_int.h"
+
+/* Statistics. */
+enum {
+    QN_CAL_SQUARES = 1,
+    QN_CAL_GRAM = 2,
+    QN_CAL_ROWS = 4
+};
+
+/* What one or several matrices read. */
+typedef struct qn_cal_input {
+    int64_t n;      /* width                                       */
+    int64_t count;  /* rows seen                                   */
+    float *squares; /* [n] mean of x^2                             */
+    float *gram;    /* [n, n] sum of x x^T                         */
+    float *rows;    /* [n_rows, n] some of them, or NULL           */
+    int64_t n_rows;
+} qn_cal_input;
+
+typedef struct qn_cal qn_cal;
+
+/* Reads and splits the text (p->calibration, or the built-in one), opens the
+ * network without matrices. */
+int qn_cal_open(qn_cal **out, const qn_optimize_params *p, const qn_ckpt *ck,
+                qn_err *err);
+void qn_cal_close(qn_cal *c); /* NULL is fine */
+
+qn_net *qn_cal_net(const qn_cal *c);
+qn_backend *qn_cal_backend(const qn_cal *c);
+/* How many samples, of how many tokens each. */
+void qn_cal_samples(const qn_cal *c, int64_t *n, int64_t *len);
+int qn_cal_n_stages(const qn_cal *c);
+/* Layers [*from, *to) are stage i. */
+void qn_cal_stage(const qn_cal *c, int i, int *from, int *to);
+
+int qn_cal_load(qn_cal *c, int stage, qn_err *err);
+/* All samples through the stage that is loaded. `what`: statistics to gather
+ * of it; `keep`: what comes out is the next stage's input. QN_ECANCEL when
+ * `tick` (may be NULL) says so: false, after a sample. */
+int qn_cal_run(qn_cal *c, unsigned what, bool keep, bool (*tick)(void *user),
+               void *user, qn_err *err);
+void qn_cal_drop(qn_cal *c);
+
+/* The input of a matrix, by the checkpoint's name of its tensor; expert -1, or
+ * which of a stack. NULL: nothing came to it. */
+const qn_cal_input *qn_cal_find(const qn_cal *c, const char *tensor,
+                                int expert);
+/* The i-th input of this stage, NULL behind the last; its first tensor. */
+qn_cal_input *qn_cal_input_at(qn_cal *c, size_t i, const char **tensor);
+
+/* y [n_row, n_out] (+)= scale * x [n_row, n_in] w^T, w [n_out, n_in], with the
+ * kernels of the backend. */
+typedef struct qn_product_of {
+    const float *x, *w;
+    float *y;
+    int64_t ldx, ldw, ldy;
+    int64_t n_row, n_in, n_out;
+    float scale;
+    bool add;
+    bool lower; /* row r of w counts up to element r; zeros follow */
+} qn_product_of;
+int qn_cal_product(qn_backend *be, const qn_product_of *p, qn_err *err);
+
+#endif

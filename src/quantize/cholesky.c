@@ -1,0 +1,227 @@
+/* cholesky.c - see cholesky.h.
+ *
+ * h is turned round (i -> n - 1 - i) to H'. Then
+ *   1. H' = R^T R, R upper triangular: block rows from the top; each is
+ *      factored and taken from what is below and right of it.
+ *   2. X = R^-1: block rows from the bottom,
+ *        X[I][I] = R[I][I]^-1,  X[I][J] = -X[I][I] R[I][>I] X[>I][J],
+ *      kept transposed in the lower part, where it meets R at the diagonal
+ *      alone.
+ *   3. inverse(H') = X X^T. Turned back, U[i][j] = X^T[n-1-i][n-1-j] is upper
+ *      triangular and inverse(h) = U^T U. */
+#include "quantize/cholesky.h"
+
+#include "base/compiler.h"
+#include "base/mem.h"
+#include "quantize/calibrate.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    BLOCK = 128,
+    STRIP = 1024 /* rows of a product; what is left of its diagonal is spared */
+};
+
+typedef struct factor {
+    qn_backend *be;
+    qn_pool *pool;
+    float *h; /* [n, n] */
+    int64_t n, j0, j1;
+    float *panel; /* [n, BLOCK] */
+    float *part;  /* [BLOCK, n] */
+    bool bad;
+    qn_err *err;
+} factor;
+
+/* The array back to front: rows and columns turned round. */
+static void turn_round(float *h, int64_t n)
+{
+    for (int64_t i = 0, m = n * n; i < m / 2; i++) {
+        float t = h[i];
+        h[i] = h[m - 1 - i];
+        h[m - 1 - i] = t;
+    }
+}
+
+/* ---- R ------------------------------------------------------------------- */
+
+/* Block row [j0, j1): its rows from the diagonal on. Threads share columns;
+ * the diagonal block is done by each for itself. */
+static void panel_thread(void *arg, int thread, int n_threads)
+{
+    factor *f = arg;
+    int64_t n = f->n, w = f->j1 - f->j0, begin, end;
+    float d[BLOCK][BLOCK];
+    for (int64_t i = 0; i < w; i++)
+        memcpy(d[i], f->h + (f->j0 + i) * n + f->j0, (size_t)w * sizeof(float));
+    qn_pool_barrier(f->pool); /* all have it before it changes */
+    qn_pool_split(n - f->j1, 16, thread, n_threads, &begin, &end);
+    begin += f->j1;
+    end += f->j1;
+    for (int64_t j = 0; j < w; j++) {
+        if (!(d[j][j] > 0) || !isfinite(d[j][j])) {
+            if (thread == 0)
+                f->bad = true;
+            return;
+        }
+        float inv = 1.0f / sqrtf(d[j][j]);
+        float *row = f->h + (f->j0 + j) * n;
+        for (int64_t k = j; k < w; k++)
+            d[j][k] *= inv;
+        for (int64_t k = begin; k < end; k++)
+            row[k] *= inv;
+        for (int64_t i = j + 1; i < w; i++) {
+            float *to = f->h + (f->j0 + i) * n, s = d[j][i];
+            for (int64_t k = i; k < w; k++)
+                d[i][k] -= s * d[j][k];
+            for (int64_t k = begin; k < end; k++)
+                to[k] -= s * row[k];
+        }
+    }
+    for (int64_t i = 0; thread == 0 && i < w; i++)
+        memcpy(f->h + (f->j0 + i) * n + f->j0 + i, d[i] + i,
+               (size_t)(w - i) * sizeof(float));
+}
+
+/* What is below and right: -= panel^T panel, its upper part. */
+static int take_panel(factor *f)
+{
+    int64_t n = f->n, left = n - f->j1, w = f->j1 - f->j0;
+    for (int64_t j = 0; j < w; j++)
+        for (int64_t k = 0; k < left; k++)
+            f->panel[k * BLOCK + j] = f->h[(f->j0 + j) * n + f->j1 + k];
+    for (int64_t a = 0; a < left; a += STRIP) {
+        qn_product_of p = {.x = f->panel + a * BLOCK,
+                           .w = f->panel + a * BLOCK,
+                           .y = f->h + (f->j1 + a) * n + f->j1 + a,
+                           .ldx = BLOCK,
+                           .ldw = BLOCK,
+                           .ldy = n,
+                           .n_row = QN_MIN(STRIP, left - a),
+                           .n_in = w,
+                           .n_out = left - a,
+                           .scale = -1,
+                           .add = true};
+        QN_TRY(qn_cal_product(f->be, &p, f->err));
+    }
+    return QN_OK;
+}
+
+static int factor_rows(factor *f)
+{
+    for (f->j0 = 0; f->j0 < f->n; f->j0 = f->j1) {
+        f->j1 = QN_MIN(f->j0 + BLOCK, f->n);
+        qn_pool_run(f->pool, panel_thread, f);
+        if (f->bad)
+            return qn_fail(f->err, QN_EINVAL,
+                           "the inputs' products are not positive definite; "
+                           "raise --damping");
+        QN_TRY(take_panel(f));
+    }
+    return QN_OK;
+}
+
+/* ---- X ------------------------------------------------------------------- */
+
+/* x = inverse of the upper triangular r [w, w]. */
+static void invert_small(const float *r, int64_t ldr, int64_t w,
+                         float x[BLOCK][BLOCK])
+{
+    for (int64_t c = 0; c < w; c++) {
+        for (int64_t i = 0; i < w; i++)
+            x[i][c] = 0;
+        x[c][c] = 1.0f / r[c * ldr + c];
+        for (int64_t i = c - 1; i >= 0; i--) {
+            double sum = 0;
+            for (int64_t k = i + 1; k <= c; k++)
+                sum += (double)r[i * ldr + k] * (double)x[k][c];
+            x[i][c] = (float)(-sum / (double)r[i * ldr + i]);
+        }
+    }
+}
+
+typedef struct column_job {
+    factor *f;
+    float (*x)[BLOCK];
+} column_job;
+
+/* Columns J of X[I][J] = -x * part, into the lower part, transposed. */
+static void column_thread(void *arg, int thread, int n_threads)
+{
+    column_job *c = arg;
+    const factor *f = c->f;
+    int64_t left = f->n - f->j1, w = f->j1 - f->j0, begin, end;
+    qn_pool_split(left, 16, thread, n_threads, &begin, &end);
+    for (int64_t k = begin; k < end; k++) {
+        float *to = f->h + (f->j1 + k) * f->n + f->j0;
+        for (int64_t i = 0; i < w; i++) {
+            float sum = 0;
+            for (int64_t j = i; j < w; j++)
+                sum += c->x[i][j] * f->part[j * left + k];
+            to[i] = -sum;
+        }
+    }
+}
+
+/* Block row [j0, j1) of X, those below being there. */
+static int invert_block(factor *f)
+{
+    int64_t n = f->n, left = n - f->j1, w = f->j1 - f->j0;
+    float x[BLOCK][BLOCK];
+    float *diagonal = f->h + f->j0 * n + f->j0;
+    invert_small(diagonal, n, w, x);
+    if (left > 0) {
+        qn_product_of p = {.x = f->h + f->j0 * n + f->j1,
+                           .w = f->h + f->j1 * n + f->j1,
+                           .y = f->part,
+                           .ldx = n,
+                           .ldw = n,
+                           .ldy = left,
+                           .n_row = w,
+                           .n_in = left,
+                           .n_out = left,
+                           .scale = 1,
+                           .lower = true};
+        column_job c = {f, x};
+        QN_TRY(qn_cal_product(f->be, &p, f->err));
+        qn_pool_run(f->pool, column_thread, &c);
+    }
+    for (int64_t i = 0; i < w; i++)
+        for (int64_t j = i; j < w; j++)
+            diagonal[j * n + i] = x[i][j];
+    return QN_OK;
+}
+
+static int invert_rows(factor *f)
+{
+    int64_t last = (f->n - 1) / BLOCK * BLOCK;
+    for (f->j0 = last; f->j0 >= 0; f->j0 -= BLOCK) {
+        f->j1 = QN_MIN(f->j0 + BLOCK, f->n);
+        QN_TRY(invert_block(f));
+    }
+    return QN_OK;
+}
+
+int qn_inverse_factor(qn_backend *be, float *h, int64_t n, qn_err *err)
+{
+    factor f = {
+        .be = be, .pool = be->api->pool(be), .h = h, .n = n, .err = err};
+    f.panel = qn_alloc((size_t)n, BLOCK * sizeof(float));
+    f.part = qn_alloc((size_t)n, BLOCK * sizeof(float));
+    int rc = f.panel && f.part
+                 ? QN_OK
+                 : qn_fail(err, QN_ENOMEM, "no memory to factor %lld columns",
+                           (long long)n);
+    if (rc == QN_OK) {
+        turn_round(h, n);
+        rc = factor_rows(&f);
+    }
+    if (rc == QN_OK)
+        rc = invert_rows(&f);
+    if (rc == QN_OK)
+        turn_round(h, n);
+    qn_free(f.panel);
+    qn_free(f.part);
+    return rc;
+}
