@@ -511,7 +511,7 @@ typedef struct qn_backend_params {
     /* Products of 16-bit and quantized weights with unrounded f32
      * activations, the weights expanded: what the format's definition says,
      * slower. Otherwise activations are rounded to what the fast dot
-     * instructions take (bf16; int8 per block of 32). */
+     * instructions take (bf16; int8 or int16 in blocks, decision 005). */
     bool exact;
 } qn_backend_params;
 
