@@ -1,4 +1,4 @@
-/* families.h - a family of networks as one row.
+/* families.h - a family of networks as one row (families*.c).
  *
  * hparams.c fills a qn_hparams from the row's constants, then from the keys
  * of config.json; names.h says what its tensors are called. docs/new-model.md
@@ -73,5 +73,7 @@ typedef struct qn_family {
 
 /* NULL when there is no row. */
 const qn_family *qn_family_find(const char *model_type);
+/* QN_EUNSUP, with the names that are most like it. */
+int qn_family_unknown(const char *model_type, qn_err *err);
 
 #endif

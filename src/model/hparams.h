@@ -1,4 +1,4 @@
-/* hparams.h - what a network is, as features: the columns of families.c
+/* hparams.h - what a network is, as features: the columns of families*.c
  * filled from config.json. Everything that forward() may ask is here.
  *
  * An unknown family is an error; so is a config key that may change the
