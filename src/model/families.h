@@ -65,6 +65,7 @@ typedef struct qn_family {
     bool o_unbiased;    /* attention_bias means q, k, v alone */
     bool gguf_interleaved; /* converters reorder q and k rows so that the
                               rotation pairs neighbours */
+    bool gguf_by_turns;    /* ... and value heads: qn_rec_hp.by_turns */
     const struct qn_names *names;
     const struct qn_names *gguf; /* NULL: qn_names_gguf */
 

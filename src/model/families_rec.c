@@ -206,7 +206,9 @@ static const qn_family rec_rows[] = {
      .expects = "attn_output_gate=true",
      .ignores = "mamba_ssm_dtype mtp_*",
      .defaults = {QWEN_NEXT_SET, SET(N_KV, 4)},
+     .gguf_by_turns = true,
      .names = &qn_names_qwen_next,
+     .gguf = &qn_names_gguf_delta,
      .hp = {QWEN_NEXT_LIKE}},
 
     WRAPPER("qwen3_5_moe", "qwen3_5_moe_text"),
@@ -220,7 +222,9 @@ static const qn_family rec_rows[] = {
      .defaults = {QWEN_NEXT_SET, SET(N_KV, 2), SET(N_EXP, 256),
                   SET(N_EXP_USED, 8), SET(D_FF_EXP, 512), SET(D_FF_SHARED, 512),
                   SET(ROUTE_RENORM, 1)},
+     .gguf_by_turns = true,
      .names = &qn_names_qwen_next,
+     .gguf = &qn_names_gguf_delta,
      .hp = {QWEN_NEXT_LIKE, .shared_gated = true}},
 };
 
