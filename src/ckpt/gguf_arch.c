@@ -585,6 +585,19 @@ static const qn_gguf_arch_row arch_rows[] = {
      .rotary = "partial_rotary_factor",
      .say_head_dim = true},
 
+    {.arch = "qwen35",
+     .model_type = "qwen3_5_text",
+     .class_name = "Qwen3_5ForCausalLM",
+     .fixed = SILU,
+     .rotary = "partial_rotary_factor",
+     .say_head_dim = true},
+    {.arch = "qwen35moe",
+     .model_type = "qwen3_5_moe_text",
+     .class_name = "Qwen3_5MoeForCausalLM",
+     .fixed = SILU,
+     .rotary = "partial_rotary_factor",
+     .say_head_dim = true},
+
     /* ---- streams ---- */
     {.arch = "gemma3n",
      .model_type = "gemma3n_text",

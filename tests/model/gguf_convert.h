@@ -17,7 +17,8 @@ enum {
     CV_MIXED = 64,    /* ... whose gate and up columns alternate          */
     CV_LLAMA3 = 128,  /* frequencies as a tensor of divisors              */
     CV_QPAS = 256,    /* queries carry what no key says                   */
-    CV_FUSED = 512    /* Qwen3-Next's projections as they are             */
+    CV_FUSED = 512,   /* Qwen3-Next's projections as they are             */
+    CV_TILED = 1024   /* value heads by turns over the key heads          */
 };
 
 typedef struct gguf_case {

@@ -43,7 +43,7 @@
 #define DELTA                                                           \
     "ssm.conv_kernel=4 ssm.state_size=16 ssm.group_count=2 "            \
     "ssm.time_step_rank=4 ssm.inner_size=64 full_attention_interval=2 " \
-    "rope.dimension_count=8 expert_shared_feed_forward_length=32 "
+    "rope.dimension_count=8 "
 #define GEMMA_3N                                                        \
     "altup.active_idx=0 altup.num_inputs=2 "                            \
     "embedding_length_per_layer_input=16 attention.shared_kv_layers=2 " \
@@ -71,9 +71,15 @@ static const gguf_case cases[] = {
     {"qwen3_moe", "qwen3moe", 0, NULL, EXPERTS("32")},
     {"qwen3_moe", "qwen3vlmoe", 0, NULL,
      EXPERTS("32") "rope.dimension_sections=[4,2,2,0]"},
-    {"qwen3_next", "qwen3next", CV_PLUS_ONE, POST_ATTN, DELTA EXPERTS("32")},
+    {"qwen3_next", "qwen3next", CV_PLUS_ONE, POST_ATTN,
+     DELTA EXPERTS("32") "expert_shared_feed_forward_length=32"},
     {"qwen3_next", "qwen3next", CV_PLUS_ONE | CV_FUSED, POST_ATTN,
-     DELTA EXPERTS("32")},
+     DELTA EXPERTS("32") "expert_shared_feed_forward_length=32"},
+    {"qwen3_5_text", "qwen35", CV_PLUS_ONE | CV_TILED, POST_ATTN,
+     DELTA "rope.dimension_sections=[4,2,2,0]"},
+    {"qwen3_5_moe_text", "qwen35moe", CV_PLUS_ONE | CV_TILED, POST_ATTN,
+     DELTA EXPERTS("32") "expert_shared_feed_forward_length=32 "
+                         "rope.dimension_sections=[4,2,2,0]"},
     {"gemma", "gemma", CV_PLUS_ONE, NULL, NULL},
     {"gemma2", "gemma2", CV_PLUS_ONE | CV_QPAS, SANDWICH,
      "attention.sliding_window=16 attn_logit_softcapping=5.0 "
