@@ -307,7 +307,7 @@ static web_reply ask_unix(const char *path, const char *text)
     if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
         fail_msg("cannot connect to %s", path);
     web_sends(fd, text);
-    web_reply r = web_read(fd, 20);
+    web_reply r = web_read(fd, 200);
     close(fd);
     return r;
 }
@@ -379,7 +379,8 @@ static web_reply post_admin(const char *path, const char *body)
 static void test_load(void **state)
 {
     (void)state;
-    const char *const options[] = {"admin-socket", file("a2", NULL), NULL};
+    const char *const options[] = {"admin-socket", file("a2", NULL),
+                                   "drain-timeout", "200", NULL};
     need(options);
     int fd = send_long();
     assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
@@ -387,7 +388,7 @@ static void test_load(void **state)
     assert_int_equal(r.status, 200);
     assert_true(json_is_false(web_at(&r, "loaded")));
     web_free(&r);
-    r = web_read(fd, 20);
+    r = web_read(fd, 200);
     assert_int_equal(r.status, 200);
     assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
     web_free(&r);
