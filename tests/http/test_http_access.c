@@ -246,6 +246,20 @@ static void test_queue(void **state)
                      200);
 }
 
+/* A step that takes longer than a request may wait: who was in it has had its
+ * turn. */
+static void test_long_step(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"queue-timeout", "0.001", NULL};
+    need(options);
+    char body[4000] = "{\"max_tokens\":2,\"prompt\":\"";
+    for (int i = 0; i < 400; i++)
+        strcat(body, "mill ");
+    strcat(body, "\"}");
+    assert_int_equal(status("POST", "/v1/completions", NULL, body), 200);
+}
+
 static void test_per_key(void **state)
 {
     (void)state;
@@ -539,6 +553,7 @@ int main(void)
         cmocka_unit_test_teardown(test_rebinding, stop),
         cmocka_unit_test_teardown(test_lenient, stop),
         cmocka_unit_test_teardown(test_queue, stop),
+        cmocka_unit_test_teardown(test_long_step, stop),
         cmocka_unit_test_teardown(test_per_key, stop),
         cmocka_unit_test_teardown(test_request_timeout, stop),
         cmocka_unit_test_teardown(test_sockets, stop),
