@@ -31,6 +31,8 @@ static uint32_t trie_new(qn_tok_trie *t, uint8_t byte)
 
 void qn_tok_trie_add(qn_tok_trie *t, qn_view text, uint32_t token)
 {
+    if (text.n == 0)
+        return; /* files have such pieces; no text has them */
     uint8_t first = (uint8_t)text.p[0];
     if (!t->root[first])
         t->root[first] = trie_new(t, first);
