@@ -19,6 +19,8 @@ static void roff(qn_str *out, const char *text)
             qn_str_adds(out, "\\e");
         else if (*p == '-')
             qn_str_adds(out, "\\-");
+        else if (*p == '|') /* long lists of choices may be broken there */
+            qn_str_adds(out, "|\\:");
         else if (*p == '\n' && p[1] == '\n')
             qn_str_adds(out, "\n.PP"), p++, qn_str_addc(out, '\n');
         else
@@ -72,7 +74,7 @@ static void dashed(qn_str *out, const char *name)
 
 static void man_head(qn_str *out, const char *page, const char *summary)
 {
-    qn_str_addf(out, ".TH %s 1 \"\" \"quern %s\"\n.SH NAME\n", page,
+    qn_str_addf(out, ".TH %s 1 \"\" \"quern %s\"\n.ad l\n.SH NAME\n", page,
                 qn_version());
     roff(out, page);
     qn_str_adds(out, " \\- ");

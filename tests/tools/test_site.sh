@@ -1,0 +1,68 @@
+# Links of every page lead somewhere, every code that the program and the server
+# can print has an entry in docs/troubleshooting.md, and tools/site finds what
+# is broken, and makes pages where python3-markdown is there.
+set -u
+root=$QUERN_SOURCE_DIR
+python=/usr/bin/python3
+[ -x "$python" ] || python=$(command -v python3) || {
+    echo "skipped: no python3"
+    exit 0
+}
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+bad=0
+
+fail() {
+    echo "FAIL: $*"
+    bad=1
+}
+
+"$python" "$root/tools/site" --check || bad=1
+
+# Faults in a small tree.
+mkdir -p "$dir/tree/tools" "$dir/tree/docs"
+cp "$root/tools/site" "$dir/tree/tools"
+printf '# A `b` title\n[x](docs/y.md#the-end) [z](docs) `[no](link)`\n' \
+    >"$dir/tree/README.md"
+printf '# Y\n\n```sh\n[no](link)\n# no-heading\n```\n## The end\n' \
+    >"$dir/tree/docs/y.md"
+cp "$dir/tree/docs/y.md" "$dir/tree/docs/README.md"
+"$python" "$dir/tree/tools/site" --check >"$dir/out" ||
+    fail "a good tree is refused: $(cat "$dir/out")"
+printf '[a](gone.md) [b](y.md#no-heading)\n[c](../../etc)\n' \
+    >>"$dir/tree/docs/y.md"
+"$python" "$dir/tree/tools/site" --check >"$dir/out" &&
+    fail "broken links pass"
+for line in 'docs/y.md:8: docs/gone.md is not there' \
+    'docs/y.md:8: docs/y.md has no heading #no-heading' 'docs/y.md:9: '; do
+    grep -q "^$line" "$dir/out" || fail "not found: $line"
+done
+
+# Codes: of the library, and of the server's errors.
+page=$root/docs/troubleshooting.md
+sed -n 's/^ *QN_\(E[A-Z]*\) = -.*/\1/p' "$root/include/quern.h" >"$dir/codes"
+[ "$(wc -l <"$dir/codes")" -ge 9 ] || fail "codes of quern.h"
+cat "$root"/apps/server/*.c | tr '\n' ' ' | grep -oE \
+    '(qn_call_fail\( *[a-z>-]*call, *[0-9]{3}, |code = |429 [?] "[a-z_]*" *: )"[a-z_]+"|429 [?] "[a-z_]+"' |
+    grep -oE '"[a-z_]+"' | tr -d '"' | sort -u >"$dir/http"
+[ "$(wc -l <"$dir/http")" -ge 9 ] || fail "codes of the server: $(cat "$dir/http")"
+while read -r code; do
+    grep -q "^##* $code\$" "$page" || fail "troubleshooting.md: no entry $code"
+done <<END
+$(cat "$dir/codes" "$dir/http")
+END
+
+if "$python" -c 'import markdown' 2>/dev/null; then
+    "$python" "$root/tools/site" "$dir/site" >"$dir/out" || cat "$dir/out"
+    grep -q '<table>' "$dir/site/docs/README.html" || fail "no page"
+    grep -q 'class="language-sh"' "$dir/site/docs/install.html" ||
+        fail "no code block"
+    grep -ohE 'href="[^"#:]+\.html' "$dir/site/docs/README.html" |
+        sed 's/href="//' | while read -r to; do
+        [ -s "$dir/site/docs/$to" ] || echo "$to"
+    done >"$dir/missing"
+    [ -s "$dir/missing" ] && fail "the site lacks $(cat "$dir/missing")"
+else
+    echo "skipped: making the site (python3-markdown is not here)"
+fi
+exit $bad
