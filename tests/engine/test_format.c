@@ -10,7 +10,7 @@ static qn_model *model;
 static int setup(void **state)
 {
     (void)state;
-    model = play_builtin();
+    model = play_builtin_of(1);
     return 0;
 }
 
