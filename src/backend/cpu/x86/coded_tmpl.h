@@ -1,6 +1,6 @@
-/* coded_tmpl.h - products of coded weights (layouts CB4 to M8) with whole
- * numbers for activations (and q8_0, if the including file says so): the body that the x86 levels compile in their own
- * words.
+/* coded_tmpl.h - products of coded weights (layouts CB4 to M8, and q8_0 if the
+ * including file wants that) with whole numbers for activations: the body that
+ * the x86 levels compile in their own words.
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
  *                    acc[t][l] += i * (scale[l] * d_x)
