@@ -5,7 +5,7 @@
  * added up there. CB4: |v| times q with v's sign; 127 * 127 * 2 = 32,258 fits,
  * but no second one.
  *
- * A8, M8: vpmaddwd with 16 bits on both sides costs no more than that, and x
+ * A8, M8, q8_0: vpmaddwd with 16 bits on both sides costs no more than that, and x
  * keeps 12 bits. Four values are neighbours in a lane, 4 k's of a row: two
  * lanes of sums per row, which meet at the end of a block.
  */
@@ -127,33 +127,52 @@ QN_INLINE void dots_book(vi book, const uint8_t *codes, const uint8_t *x,
 
 /* ---- bytes times int16 --------------------------------------------------- */
 
-/* Zero points in the order of the widened bytes. */
-QN_INLINE void load_zeros(qn_layout l, const uint8_t *p, vi zero[2])
+/* Zero points, one a lane. */
+QN_INLINE vi load_zeros(qn_layout l, const uint8_t *p)
 {
-    vi z = _mm256_setzero_si256();
-
-    if (l == QN_LAYOUT_A8)
-        z = v_widen_u8(p);
-    z = _mm256_or_si256(z, _mm256_slli_epi32(z, 16));
-    zero[0] = _mm256_unpacklo_epi32(z, z);
-    zero[1] = _mm256_unpackhi_epi32(z, z);
+    return l == QN_LAYOUT_Q8_0 ? _mm256_set1_epi32(128)
+           : l == QN_LAYOUT_A8 ? v_widen_u8(p)
+                               : _mm256_setzero_si256();
 }
 
+/* Sums begin with minus zero point times sum of q, in one of a row's lanes. */
+QN_INLINE void begin_sums(vi zero, const uint8_t *sum, int64_t x_tok, vi s[][2],
+                          const int T)
+{
+    const vi none = _mm256_setzero_si256();
+    vi z = _mm256_sub_epi32(none, zero);
+    vi lo = _mm256_unpacklo_epi32(z, none), hi = _mm256_unpackhi_epi32(z, none);
+
+    QN_UNROLL
+    for (int i = 0; i < T; i++) {
+        vi q = v_bytes4(sum + i * x_tok);
+        s[i][0] = _mm256_mullo_epi32(lo, q);
+        s[i][1] = _mm256_mullo_epi32(hi, q);
+    }
+}
+
+/* The zero point goes off the sums where few tokens share a weight, else off
+ * the weights: the same whole numbers. */
 QN_INLINE void dots_bytes(const qn_tile *t, qn_layout l, const uint8_t *zeros,
                           const uint8_t *codes, const uint8_t *x, vi *out,
                           const int B, const int T)
 {
+    const bool from_sums = l != QN_LAYOUT_M8 && T <= 2 && B >= 32;
     const vi none = _mm256_setzero_si256();
-    vi zero[2], s[TOK][2];
+    vi zero = load_zeros(l, zeros), z2, z[2], s[TOK][2];
 
-    load_zeros(l, zeros, zero);
+    z2 = _mm256_or_si256(zero, _mm256_slli_epi32(zero, 16));
+    z[0] = from_sums ? none : _mm256_unpacklo_epi32(z2, z2);
+    z[1] = from_sums ? none : _mm256_unpackhi_epi32(z2, z2);
     QN_UNROLL
     for (int i = 0; i < T; i++)
         s[i][0] = s[i][1] = none;
+    if (from_sums)
+        begin_sums(zero, x + 2 * B + offsetof(qn_xi8, sum), t->x_tok, s, T);
     for (int i = 0; i < B / 4; i++) {
         vi d = _mm256_loadu_si256((const __m256i *)(codes + 64 * i));
-        vi a = _mm256_sub_epi16(_mm256_unpacklo_epi8(d, none), zero[0]);
-        vi b = _mm256_sub_epi16(_mm256_unpackhi_epi8(d, none), zero[1]);
+        vi a = _mm256_sub_epi16(_mm256_unpacklo_epi8(d, none), z[0]);
+        vi b = _mm256_sub_epi16(_mm256_unpackhi_epi8(d, none), z[1]);
         QN_UNROLL
         for (int j = 0; j < T; j++) {
             vi q = v_bytes8(x + j * t->x_tok + 8 * i);
@@ -182,3 +201,19 @@ QN_INLINE void dots(const qn_tile *t, qn_layout l, vi book,
 }
 
 #include "backend/cpu/x86/coded_tmpl.h"
+
+static void linear_q8_0_avx2(const qn_tile *t)
+{
+    static const qn_scaled q = {.group = 32, .head = 32, .bytes = 32 + 512};
+    qn_tile p = *t;
+
+    p.q = &q;
+    any_tok(&p, QN_LAYOUT_Q8_0, 32);
+}
+
+void qn_x86_linear_q8_0_avx2(qn_kernels *k)
+{
+    k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_avx2",
+                                                 linear_q8_0_avx2, QN_X_I16_32,
+                                                 TOK};
+}

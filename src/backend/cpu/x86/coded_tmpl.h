@@ -1,6 +1,6 @@
-/* coded_tmpl.h - products of coded weights (layouts CB4 to M8) with whole
- * numbers for activations: the body that the x86 levels compile in their own
- * words.
+/* coded_tmpl.h - products of coded weights (layouts CB4 to M8, and q8_0 if the
+ * including file wants that) with whole numbers for activations: the body that
+ * the x86 levels compile in their own words.
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
  *                    acc[t][l] += i * (scale[l] * d_x)
@@ -20,6 +20,18 @@
  */
 #include "backend/cpu/kernels.h"
 
+/* Scales of VL rows of a panel. */
+QN_INLINE vf scales(qn_layout l, const uint8_t *group, const int v)
+{
+    vf w[VP];
+
+    if (l == QN_LAYOUT_Q8_0)
+        v_panel_f16(group, w);
+    else
+        v_panel_f32(group, w);
+    return w[v];
+}
+
 /* One block of B k's for VL rows of a panel, the lanes from v * VL. */
 QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
                      const uint8_t *group, const uint8_t *codes,
@@ -27,8 +39,8 @@ QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
                      const int T)
 {
     const int64_t x_tok = t->x_tok, acc_tok = t->acc_tok;
-    const float *f = (const float *)(const void *)group + v * VL;
-    vf scale = v_load(f);
+    const float *mins = (const float *)(const void *)(group + 64) + v * VL;
+    vf scale = scales(l, group, v);
     vi s[TOK];
 
     if (l == QN_LAYOUT_CB4)
@@ -41,7 +53,7 @@ QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
         float *to = acc + i * acc_tok + v * VL;
         vf a = v_fma(v_of_int(s[i]), v_mul(scale, v_set1(b[0])), v_load(to));
         if (l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8)
-            a = v_fnma(v_load(f + 16), v_set1(b[1]), a);
+            a = v_fnma(v_load(mins), v_set1(b[1]), a);
         v_store(to, a);
     }
 }

@@ -14,6 +14,7 @@ void qn_x86_linear_q_avx2(qn_kernels *k);
 void qn_x86_linear_avx512(qn_kernels *k);
 void qn_x86_scaled_avx2(qn_kernels *k);
 void qn_x86_coded_avx2(qn_kernels *k);
+void qn_x86_linear_q8_0_avx2(qn_kernels *k);
 void qn_x86_prep_avx2(qn_kernels *k);
 void qn_x86_coded_avx512vnni(qn_kernels *k);
 void qn_x86_scaled_avx512(qn_kernels *k);
