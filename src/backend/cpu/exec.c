@@ -84,7 +84,8 @@ static bool joins(const qn_cpu_backend *be, const qn_op *ops, int n_op, int i)
     int64_t n_x, n_y;
 
     if (be->n_threads == 1 || i + 1 == n_op || ops[i].kind != QN_OP_NORM ||
-        ops[i + 1].kind != QN_OP_LINEAR || ops[i].no_barrier)
+        ops[i + 1].kind != QN_OP_LINEAR || ops[i].no_barrier ||
+        ops[i + 1].no_barrier) /* what follows may read the norm, too */
         return false;
     if (l->x != n->y || l->n_row != n->n_row || n->n_group != 1 ||
         n->residual || n->ldy != n->dim || l->ldx != n->dim ||
