@@ -94,6 +94,7 @@ static const qn_name gguf_rows[] = {
     {R(LAUREL_LEFT), "laurel_l", 0, 0},
     {R(LAUREL_RIGHT), "laurel_r", 0, 0},
     {R(LAUREL_NORM), "laurel_post_norm", 0, 0},
+    {R(LAYER_SCALE), "layer_output_scale", 0, 0},
 };
 const qn_names qn_names_gguf = {NULL, "blk.%d.", TABLE(gguf_rows)};
 

@@ -390,6 +390,15 @@ static void add_rope_freqs(remake *r, const dims *m)
     }
 }
 
+/* Gemma 4: a quarter of the wider heads turns. */
+static void add_still_freqs(remake *r, int d_head)
+{
+    rm_tensor *t = remake_add(r, "rope_freqs.weight", 1,
+                              (int64_t[]){d_head / 2});
+    for (int i = 0; i < d_head / 2; i++)
+        t->v[i] = i < d_head / 8 ? 1 : 1e30f;
+}
+
 /* ---- names ------------------------------------------------------------- */
 
 /* GGUF's name and those it has elsewhere; "=": without .weight behind. */
@@ -692,6 +701,8 @@ char *gguf_convert(const char *dir, const gguf_case *c)
     part_flat(&r);
     if (c->how & CV_LLAMA3)
         add_rope_freqs(&r, &m);
+    if (c->how & CV_SOME_TURN)
+        add_still_freqs(&r, 2 * m.dh);
     for (size_t i = 0; i < r.t.n; i++)
         rename_one(&r.t.v[i], c);
     json_t *meta = meta_of(&r, &m, c);

@@ -50,6 +50,13 @@
     "activation_sparsity_scale=[0.0,-1e30,-1e30,-1e30] "                \
     "rope.freq_base_swa=10000.0 final_logit_softcapping=8.0"
 
+#define GEMMA_4                                                       \
+    "attention.key_length=32 attention.value_length=32 "              \
+    "attention.key_length_swa=16 attention.value_length_swa=16 "      \
+    "rope.dimension_count=32 rope.dimension_count_swa=16 "            \
+    "rope.freq_base_swa=10000.0 embedding_length_per_layer_input=16 " \
+    "attention.shared_kv_layers=0 final_logit_softcapping=8.0"
+
 static const gguf_case cases[] = {
     {"llama", "llama", CV_PAIRED, NULL, NULL},
     {"llama_llama3", "llama", CV_PAIRED | CV_LLAMA3, NULL, NULL},
@@ -88,6 +95,9 @@ static const gguf_case cases[] = {
      "attention.sliding_window=16 attention.sliding_window_pattern=3"},
     {"gemma3n_text", "gemma3n", 0, SANDWICH,
      SWA("true,false,true,false") GEMMA_3N},
+    {"gemma4_text", "gemma4", CV_SOME_TURN,
+     SANDWICH " layer_scalar==layer_output_scale.weight",
+     SWA("true,false,true,false") GEMMA_4},
     {"phi", "phi2", 0, NULL, "rope.dimension_count=8"},
     {"phi3", "phi3", 0, NULL, "attention.sliding_window=16"},
     {"phi3_partial", "phi3", 0, NULL, "rope.dimension_count=8"},
