@@ -1,0 +1,198 @@
+# %% [en]
+# # 1. Making a model small
+#
+# A language model is mostly matrices. To write one token the machine reads every one of
+# their numbers once, so that fewer bits per number make it smaller *and* faster. This
+# notebook looks at what the bits are spent on, what 4 of them can still say, and what that
+# costs. It uses the model that comes with quern, 14 million parameters, so every cell
+# takes seconds.
+# %% [zh]
+# # 1. 把模型变小
+#
+# 语言模型的主体是矩阵。每写一个 token,机器都要把这些数全部读一遍,所以每个数用的位数越少,模型就越小、
+# 也越快。这个笔记本看看这些位用在了哪里,4 位还能表达什么,代价是多少。使用 quern 自带的模型(1400 万参数),
+# 每个单元只需几秒。
+# %%
+import json
+import numpy as np
+import kit
+from kit import quern, path
+plt = kit.look()
+folder = kit.unpack()
+weights = kit.tensors(folder)
+matrices = {k: v for k, v in weights.items() if "_proj" in k}
+print(len(matrices), "matrices,", sum(v.size for v in matrices.values()) // 1000, "thousand weights")
+# %% [en]
+# ## What weights look like
+#
+# Nearly a normal distribution, in every layer, with a width that differs from layer to
+# layer. That is the fact that everything below lives on: one *shape* for all, one *scale*
+# for each small group.
+# %% [zh]
+# ## 权重长什么样
+#
+# 每一层都接近正态分布,只是宽度各不相同。下面的一切都建立在这个事实上:*形状*共用,每一小组各有一个*比例*。
+# %%
+name = "model.layers.3.mlp.up_proj.weight"
+w = matrices[name]
+fig, (a, b) = plt.subplots(1, 2)
+a.hist(w.ravel(), 120, density=True, color="#c9a77c")
+x = np.linspace(w.min(), w.max(), 200)
+a.plot(x, np.exp(-(x / w.std()) ** 2 / 2) / (w.std() * np.sqrt(2 * np.pi)))
+a.set_title("layer 3, up_proj, and a normal curve", fontsize=9)
+b.plot([v.std() for k, v in matrices.items() if "mlp" in k], "o-", label="feed-forward")
+b.plot([v.std() for k, v in matrices.items() if "self_attn" in k], "o-", label="attention")
+b.set_title("standard deviation of each matrix", fontsize=9)
+b.legend()
+plt.tight_layout(); plt.show()
+# %% [en]
+# ## Code books
+#
+# With 4 bits a weight is one of 16 values, times the scale of its group (here 64 weights,
+# the scale being the largest magnitude among them, the *absmax*). Which 16? Evenly spaced
+# integers waste values where few weights are. nf4 puts them where a normal distribution
+# has its weights; fp4 is a tiny floating-point number. The lines below stand on the
+# histogram of all weights of the matrix, each divided by its group's absmax.
+# %% [zh]
+# ## 码本
+#
+# 4 位的权重是 16 个值之一,再乘以所在组的比例(这里 64 个权重一组,比例是其中最大的绝对值,即 absmax)。
+# 选哪 16 个值?等距的整数把许多值浪费在很少有权重的地方。nf4 把值放在正态分布密集的地方;fp4 是一个极小的浮点数。
+# 下图的竖线画在整个矩阵(各除以本组 absmax)的直方图上。
+# %%
+NF4 = np.array([-1, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500, 0,
+                0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7229568, 1])
+FP4 = np.array([0, 0.0052083, 0.1666667, 0.25, 0.3333333, 0.5, 0.6666667, 1])
+books = {"int4": np.arange(-8, 8) / 8, "fp4": np.unique(np.concatenate([-FP4, FP4])), "nf4": NF4}
+
+def groups(w, n=64):
+    g = w.reshape(-1, n)
+    return g, np.abs(g).max(axis=1, keepdims=True)
+
+g, scale = groups(w)
+fig, axes = plt.subplots(3, 1, sharex=True, figsize=(6.4, 3.6))
+for ax, (kind, book) in zip(axes, books.items()):
+    ax.hist((g / scale).ravel(), 160, density=True, color="#e4d5bf")
+    ax.vlines(book, 0, 1.4)
+    ax.set_ylabel(kind); ax.set_yticks([])
+plt.tight_layout(); plt.show()
+# %%
+def quantize(w, book, n=64):
+    g, scale = groups(w, n)
+    edges = (book[1:] + book[:-1]) / 2
+    return (book[np.searchsorted(edges, g / scale)] * scale).reshape(w.shape)
+
+def error(w, book):
+    return np.sqrt(np.mean((quantize(w, book) - w) ** 2)) / w.std()
+
+books["int8"] = np.arange(-127, 128) / 127
+errors = {kind: [error(v[::8], book) for v in matrices.values()]  # every eighth row
+          for kind, book in books.items()}
+fig, ax = plt.subplots()
+for kind, e in errors.items():
+    ax.semilogy(e, label=kind)
+ax.set_xlabel("matrix"); ax.set_ylabel("error / standard deviation"); ax.legend(ncol=4)
+plt.tight_layout(); plt.show()
+print({kind: round(float(np.mean(e)), 4) for kind, e in errors.items()})
+# %% [en]
+# The order is the same in every layer: nf4 below int4 and fp4, int8 an order of magnitude
+# below all of them. But an error of weights is not yet an error of the model. Rounding can
+# be done with knowledge of what goes *through* the matrix: **GPTQ** rounds column by column and
+# lets the later columns make up for the error, **AWQ** scales up the channels that matter
+# most. Both read a calibration text.
+#
+# ## The methods, measured
+#
+# `quern optimize` makes the checkpoints, `quern eval` says what was lost: the perplexity,
+# and the KL divergence between the distributions of the original and of the small model
+# over the next token, 0 meaning that nothing changed.
+# %% [zh]
+# 每一层的次序都一样:nf4 低于 int4 和 fp4,int8 再低一个数量级。但权重的误差还不是模型的误差。如果知道*流过*
+# 矩阵的是什么,可以取整得更好:**GPTQ** 逐列取整,让后面的列弥补误差;**AWQ** 先放大最重要的通道。两者都要读一段校准文本。
+#
+# ## 各种方法的测量
+#
+# `quern optimize` 生成模型,`quern eval` 说明损失了什么:困惑度,以及原模型与小模型对下一个 token 的分布之间的
+# KL 散度(0 表示没有变化)。
+# %%
+def stories(seed, n):
+    return "\n\n".join("Once upon a time" + json.loads(line)["text"] for line in quern(
+        "run", "-q", "-p", "Once upon a time", "--n", n, "-n", 120, "--temperature", 0.9,
+        "--seed", seed, "-o", "json").splitlines())
+
+for name, seed in (("calibration.txt", 1), ("text.txt", 2)):
+    with open(path(name), "w") as f:
+        f.write(stories(seed, 4))
+
+made = {"nf4": ["bitsandbytes", "--bits", 4],
+        "int8": ["bitsandbytes", "--bits", 8],
+        "rtn 4": ["rtn", "--bits", 4, "--group-size", 64],
+        "gptq 4": ["gptq", "--bits", 4, "--group-size", 64],
+        "awq 4": ["awq", "--bits", 4, "--group-size", 64],
+        "rtn 3": ["rtn", "--bits", 3, "--group-size", 64],
+        "q4_k_m": ["gguf", "--quant-type", "q4_k_m"]}
+place = {"original": folder}
+for label, (method, *options) in list(made.items()):
+    if method in ("gptq", "awq"):
+        options += ["--calibration", path("calibration.txt"), "--calibration-samples", 6,
+                    "--calibration-length", 64]
+    out = path(label.replace(" ", "-"))
+    try:
+        quern("optimize", "-q", "-m", folder, "-o", out, "--method", method, *options)
+    except RuntimeError as e:
+        print(label, "is left out:", e)
+        continue
+    place[label] = out + ("/model.gguf" if method == "gguf" else "")
+report = json.loads(quern("eval", "-q", "--compare", *place.values(), "--no-speed", "--text",
+                          path("text.txt"), "--context", 128, "-o", "json"))
+rows = dict(zip(place, report["rows"]))
+def value(row, key):
+    v = row.get(key)
+    return v.get("mean", v.get("value")) if isinstance(v, dict) else v
+print("%-10s %8s %8s %12s %10s %8s" % ("", "bits", "MB", "perplexity", "KL", "top 1"))
+for label, r in rows.items():
+    print("%-10s %8.2f %8.1f %12.4f %10.5f %8.2f" % (
+        label, value(r, "bits_per_weight"), value(r, "bytes") / 1e6, value(r, "perplexity"),
+        value(r, "kl") or 0, 100 * (value(r, "top1_agreement") or 1)))
+# %% [en]
+# ## The frontier
+#
+# Size against loss. A method is worth having when no other is both smaller and better:
+# those points are joined by the line.
+# %% [zh]
+# ## 前沿
+#
+# 大小与损失。如果没有别的方法既更小又更好,这个方法就值得用:这些点由线相连。
+# %%
+points = sorted((value(r, "bytes") / 1e6, value(r, "kl"), label)
+                for label, r in rows.items() if value(r, "kl"))
+front, best = [], float("inf")
+for size, kl, label in points:
+    if kl < best:
+        front.append((size, kl)); best = kl
+fig, ax = plt.subplots(figsize=(6.4, 3.6))
+ax.plot(*zip(*front), "-", color="#999999", zorder=0)
+for size, kl, label in points:
+    ax.plot(size, kl, "o", color="#8a4b08")
+    ax.annotate(label, (size, kl), xytext=(5, 4), textcoords="offset points")
+ax.set_yscale("log"); ax.set_xlabel("MB"); ax.set_ylabel("KL divergence from the original, nats")
+plt.tight_layout(); plt.show()
+# %% [en]
+# ## What to take from this
+#
+# - Eight bits are free of charge, near enough. Begin there.
+# - Four bits cost something; which method they are spent by decides how much.
+# - Below four bits rounding to the nearest falls apart.
+# - Judge on *your* text: `quern eval small --base original --text FILE`.
+#
+# The embedding stays in float32 here, and of so small a model at four bits it is nearly half
+# of the file; of a large one it is a few per cent.
+# %% [zh]
+# ## 结论
+#
+# - 8 位几乎没有代价,从这里开始。
+# - 4 位有代价,代价多大取决于方法。
+# - 低于 4 位时,就近取整会崩溃。
+# - 用*自己的*文本判断:`quern eval small --base original --text FILE`。
+#
+# 这里词嵌入保持 float32;对这么小的 4 位模型,它几乎占了文件的一半,在大模型里只占百分之几。
