@@ -147,12 +147,12 @@ report = json.loads(quern("eval", "-q", "--compare", *place.values(), "--no-spee
                           path("text.txt"), "--context", 128, "-o", "json"))
 rows = dict(zip(place, report["rows"]))
 def value(row, key):
-    v = row.get(key)
+    v = row.get(key, row["model"].get(key))
     return v.get("mean", v.get("value")) if isinstance(v, dict) else v
 print("%-10s %8s %8s %12s %10s %8s" % ("", "bits", "MB", "perplexity", "KL", "top 1"))
 for label, r in rows.items():
     print("%-10s %8.2f %8.1f %12.4f %10.5f %8.2f" % (
-        label, value(r, "bits_per_weight"), value(r, "bytes") / 1e6, value(r, "perplexity"),
+        label, value(r, "bits_per_weight"), value(r, "file_bytes") / 1e6, value(r, "perplexity"),
         value(r, "kl") or 0, 100 * (value(r, "top1_agreement") or 1)))
 # %% [en]
 # ## The frontier
@@ -164,7 +164,7 @@ for label, r in rows.items():
 #
 # 大小与损失。如果没有别的方法既更小又更好,这个方法就值得用:这些点由线相连。
 # %%
-points = sorted((value(r, "bytes") / 1e6, value(r, "kl"), label)
+points = sorted((value(r, "file_bytes") / 1e6, value(r, "kl"), label)
                 for label, r in rows.items() if value(r, "kl"))
 front, best = [], float("inf")
 for size, kl, label in points:
