@@ -225,14 +225,13 @@ typedef struct qn_engine_params {
     int max_seqs;  /* sequences in one step; 0: 16                   */
     int max_batch; /* tokens in one step (chunk size); 0: 512        */
     qn_kv_type kv_type;
-    bool prefix_cache;   /* keep KV of finished requests for later prompts that
-                          begin with the same tokens                      */
+    bool prefix_cache;   /* later prompts that begin alike share KV         */
     int max_prompt_rows; /* prompt tokens in a step beside sequences that
                             decode, which wait for them; 0: auto            */
     int max_waiting;     /* requests that wait for room; 0: any number      */
-    int speculate;       /* tokens that are guessed ahead, at most, from what
-                            followed the same words before; the same tokens
-                            come out, in fewer steps. 0: none               */
+    int speculate;       /* tokens guessed ahead, at most, from what followed
+                            the same words before: nothing else comes out,
+                            but in fewer steps. 0: none                     */
     bool overcommit;     /* admit before a request's last page is free; who
                             came last gives way and is computed again       */
 } qn_engine_params;
@@ -274,8 +273,10 @@ typedef struct qn_request_params {
     int priority;          /* lower is admitted earlier                  */
     uint32_t tenant;       /* whose it is: who got fewest tokens is next */
     uint64_t cache_salt;   /* KV is shared among equal salts only        */
-    double deadline_ms;    /* from submit, > 0: cancelled then, with the
-                             reason in qn_request_error; 0: none        */
+    bool context_shift;    /* when the context is full, forget half of the
+                             tokens behind the first n_keep and go on   */
+    int n_keep;
+    double deadline_ms; /* from submit: cancelled then; 0: none        */
     qn_format format;
     const char *schema; /* JSON text, for QN_FORMAT_JSON_SCHEMA       */
     size_t n_schema;    /* its bytes                                  */

@@ -30,8 +30,8 @@ static const qn_opt method_opts[] = {
     {"quantization-method", 0, QN_OPT_TEXT, .arg = "METHOD",
      .help =
          "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
-         "nearest), gptq and awq (integers, calibrated with a text), fp8, or "
-         "gguf "
+         "nearest), gptq and awq (integers, calibrated with a text), auto "
+         "(gptq with as many bits for each matrix as it needs), fp8, or gguf "
          "(one file, model.gguf, which llama.cpp reads, too).",
      .def = "bitsandbytes", .also = "method quant-method"},
     {"quantization-bits", 0, QN_OPT_INT, .arg = "N",
@@ -76,6 +76,15 @@ static const qn_opt method_opts[] = {
     {"damping", 0, QN_OPT_REAL, .arg = "X",
      .help = "gptq: part of the mean that is added to the diagonal.",
      .def = "0.01", .also = "damp-percent", .lo = 1e-6, .hi = 10},
+    {"target-bits", 0, QN_OPT_REAL, .arg = "X",
+     .help = "auto: mean bits of a quantized weight, scales included.", .lo = 2,
+     .hi = 9},
+    {"target-size", 0, QN_OPT_SIZE, .arg = "BYTES",
+     .help = "auto: of all tensors together, such as 3GB."},
+    {"max-kl", 0, QN_OPT_REAL, .arg = "X",
+     .help = "auto: as few bits as keep the expected KL divergence from the "
+             "source (nats per token) below this.",
+     .lo = 1e-9, .hi = 100},
     {"importance", 0, QN_OPT_FLAG,
      .help = "gguf: read the text first, and lose least where its activations "
              "are largest. A --calibration FILE means it, too."},
@@ -135,6 +144,8 @@ static const qn_example examples[] = {
      "4-bit integers that lose less"},
     {"quern optimize -m DIR -o DIR-awq --method awq --group-size 64",
      "the same in another way, with the built-in text"},
+    {"quern optimize -m DIR -o DIR-auto --method auto --target-bits 4.25",
+     "bits where they are needed"},
     {"quern optimize -m DIR -o DIR-gguf --method gguf --quant-type q4_k_m",
      "DIR-gguf/model.gguf"},
     {"quern optimize -m DIR -o DIR-fp8 --method fp8 --skip down_proj",
@@ -202,6 +213,13 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     p->n_samples = (int)qn_args_int(a, "calibration-samples");
     p->n_context = (int)qn_args_int(a, "calibration-length");
     p->damping = qn_args_real(a, "damping");
+    p->target_bits = qn_args_given(a, "target-bits")
+                         ? qn_args_real(a, "target-bits")
+                         : 0;
+    p->target_size = qn_args_given(a, "target-size")
+                         ? (uint64_t)qn_args_int(a, "target-size")
+                         : 0;
+    p->max_kl = qn_args_given(a, "max-kl") ? qn_args_real(a, "max-kl") : 0;
     p->weigh = qn_args_flag(a, "importance");
     p->imatrix = qn_args_text(a, "imatrix");
     p->imatrix_out = qn_args_text(a, "imatrix-out");
@@ -217,10 +235,30 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     return QN_OK;
 }
 
+/* What auto chose, and why. */
+static void show_table(const json_t *table)
+{
+    const json_t *row;
+    size_t i;
+    if (!table)
+        return;
+    qn_note("%-44s %4s %6s %11s %11s", "module", "bits", "stored", "KL at 3",
+            "KL expected");
+    json_array_foreach(table, i, row)
+    {
+        const char *name = json_string_value(json_object_get(row, "module"));
+        qn_note("%-44s %4d %6.3f %11.2e %11.2e", name,
+                (int)json_integer_value(json_object_get(row, "bits")),
+                json_number_value(json_object_get(row, "bits_per_weight")),
+                json_number_value(json_object_get(row, "kl_of_3_bits")),
+                json_number_value(json_object_get(row, "kl_expected")));
+    }
+}
+
 static int optimize(qn_args *a, qn_err *err)
 {
     qn_optimize_params p = {0};
-    qn_optimize_report r;
+    qn_optimize_report r = {0};
     qn_progress bar;
     char from[32], to[32], peak[32];
     QN_TRY(fill(a, &p, err));
@@ -230,6 +268,9 @@ static int optimize(qn_args *a, qn_err *err)
     p.progress_user = &bar;
     int rc = qn_optimize_run(&p, &r, err);
     qn_progress_end(&bar);
+    if (rc == QN_OK && !qn_args_flag(a, "quiet"))
+        show_table(r.table);
+    json_decref(r.table);
     QN_TRY(rc);
     printf("%s\n", p.output_dir);
     if (!qn_args_flag(a, "quiet"))

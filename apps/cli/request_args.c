@@ -77,6 +77,12 @@ const qn_opt qn_length_opts[] = {
      .also = "min-tokens", .lo = 0, .hi = INT32_MAX},
     {"ignore-eos", 0, QN_OPT_FLAG,
      .help = "Go on to the longest completion, whatever the model says."},
+    {"context-shift", 0, QN_OPT_FLAG,
+     .help = "Where the context is full, forget half of the text behind the "
+             "first --keep tokens and go on."},
+    {"keep", 0, QN_OPT_INT, .arg = "N",
+     .help = "Tokens that are not forgotten.", .def = "0", .also = "n-keep",
+     .lo = 0, .hi = INT32_MAX},
     {"stop", 's', QN_OPT_LIST, .arg = "TEXT",
      .help = "End before this text; may be repeated."},
     {"stop-token-ids", 0, QN_OPT_IDS, .arg = "IDS",
@@ -423,6 +429,8 @@ int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
     }
     p->min_new_tokens = (int)qn_args_int(a, "min-new-tokens");
     p->ignore_eos = qn_args_flag(a, "ignore-eos");
+    p->context_shift = qn_args_flag(a, "context-shift");
+    p->n_keep = (int)qn_args_int(a, "keep");
     p->n_stop = qn_args_list(a, "stop", &p->stop);
     p->n_stop_ids = qn_args_ids(a, "stop-token-ids", &p->stop_ids);
     if (qn_args_has(a, "n"))

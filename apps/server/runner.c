@@ -231,10 +231,11 @@ static void pause_or_go(qn_gen *g)
 static bool look_at(qn_runner *r, qn_gen *g)
 {
     uint64_t now = qn_now_ns();
+    qn_str_clear(&r->text);
+    if (!atomic_load(&g->call->gone)) /* its turn may have come by now */
+        note_admission(r, g);
     if (cut_short(r, g, now))
         return true;
-    qn_str_clear(&r->text);
-    note_admission(r, g);
     for (int i = 0; i < g->n_prompts; i++) {
         qn_event ev;
         while (qn_request_next(g->prompts[i].req, &ev) > 0)

@@ -6,6 +6,7 @@ const client = new InferenceClient(process.env.QUERN_API_KEY ?? 'none', {
 });
 
 const stream = client.chatCompletionStream({
+  model: 'quern-14m',
   messages: [{ role: 'user', content: process.argv[2] ?? 'What is 17 + 25?' }],
   temperature: 0,
 });

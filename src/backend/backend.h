@@ -312,7 +312,7 @@ typedef struct qn_op_scan {
 } qn_op_scan;
 
 /* Gated delta rule (Yang et al. 2024). Value head h (width d_v) uses key head
- * g = h / (n_head / n_group) (width d_k):
+ * g = h / (n_head / n_group), by_turns: h % n_group (width d_k):
  *   q = q[r][g] / |q[r][g]| / sqrt(d_k), k = k[r][g] / |k[r][g]|
  *   S[i][j] = exp(a[h] * softplus(dt[r][h] + dt_bias[h])) * S[i][j]
  *   u[j]    = sigmoid(beta[r][h]) * (v[r][h][j] - sum over i of S[i][j] k[i])
@@ -322,6 +322,7 @@ typedef struct qn_op_scan {
 typedef struct qn_op_delta {
     const qn_batch *batch;
     qn_state state;
+    bool by_turns;
     int n_head, n_group, d_k, d_v;
     const float *q, *k, *v, *dt, *beta; /* [n_row, ...] */
     float *y;                           /* [n_row, n_head * d_v] */
@@ -511,7 +512,7 @@ typedef struct qn_backend_params {
     /* Products of 16-bit and quantized weights with unrounded f32
      * activations, the weights expanded: what the format's definition says,
      * slower. Otherwise activations are rounded to what the fast dot
-     * instructions take (bf16; int8 per block of 32). */
+     * instructions take (bf16; int8 or int16 in blocks, decision 005). */
     bool exact;
 } qn_backend_params;
 

@@ -193,6 +193,18 @@ bool qn_path_is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+const char *qn_path_kind(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return NULL;
+    return S_ISREG(st.st_mode)    ? "a file"
+           : S_ISDIR(st.st_mode)  ? "a directory"
+           : S_ISFIFO(st.st_mode) ? "a pipe"
+           : S_ISSOCK(st.st_mode) ? "a socket"
+                                  : "a device";
+}
+
 char *qn_path_join(const char *dir, const char *name)
 {
     qn_str s = {0};

@@ -37,6 +37,8 @@ int qn_file_write(const char *path, const void *p, size_t n, qn_err *err);
 
 bool qn_path_is_file(const char *path);
 bool qn_path_is_dir(const char *path);
+/* "a file", "a directory", "a device", ...; NULL: there is nothing. */
+const char *qn_path_kind(const char *path);
 /* dir + "/" + name; qn_free it. */
 char *qn_path_join(const char *dir, const char *name);
 /* mkdir -p. */

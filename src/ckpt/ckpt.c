@@ -52,8 +52,13 @@ static int open_by_kind(qn_ckpt *ck, const char *path, qn_err *err)
         qn_free(snapshot);
         return rc;
     }
-    if (!qn_path_is_file(path))
+    if (!qn_path_kind(path))
         return open_cached(ck, path, err);
+    if (!qn_path_is_file(path))
+        return qn_fail(err, QN_EINVAL,
+                       "%s is %s; a model is read by position, from a file or "
+                       "a directory",
+                       path, qn_path_kind(path));
     QN_TRY(qn_ckpt_sniff(path, &kind, err));
     switch (kind) {
     case QN_SNIFF_GGUF: return qn_gguf_open(ck, path, err);

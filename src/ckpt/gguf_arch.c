@@ -585,6 +585,19 @@ static const qn_gguf_arch_row arch_rows[] = {
      .rotary = "partial_rotary_factor",
      .say_head_dim = true},
 
+    {.arch = "qwen35",
+     .model_type = "qwen3_5_text",
+     .class_name = "Qwen3_5ForCausalLM",
+     .fixed = SILU,
+     .rotary = "partial_rotary_factor",
+     .say_head_dim = true},
+    {.arch = "qwen35moe",
+     .model_type = "qwen3_5_moe_text",
+     .class_name = "Qwen3_5MoeForCausalLM",
+     .fixed = SILU,
+     .rotary = "partial_rotary_factor",
+     .say_head_dim = true},
+
     /* ---- streams ---- */
     {.arch = "gemma3n",
      .model_type = "gemma3n_text",
@@ -596,6 +609,17 @@ static const qn_gguf_arch_row arch_rows[] = {
      .keys = {{"rope.freq_base_swa", "rope_local_base_freq", false,
                QN_GGUF_F32}},
      .say_head_dim = true},
+    {.arch = "gemma4",
+     .model_type = "gemma4_text",
+     .class_name = "Gemma4ForCausalLM",
+     .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\","
+              " \"hidden_size_per_layer_input\": 0}",
+     .keys = {{"attention.key_length_swa", NULL, false, 0},
+              {"attention.value_length_swa", NULL, false, 0},
+              {"rope.dimension_count_swa", NULL, false, 0},
+              {"rope.freq_base_swa", NULL, false, 0}},
+     .tensors = {{"blk.0.ffn_gate_inp.weight", "enable_moe_block", true}},
+     .wide_full = true},
 };
 
 static bool row_fits(const qn_gguf_arch_row *row, const qn_ckpt *ck)

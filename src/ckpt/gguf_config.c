@@ -250,8 +250,14 @@ static void map_heads(const qn_ckpt *ck, const qn_gguf_arch_row *row,
 {
     uint64_t n_embd, n_head, d_head, d_v, n_rot, n_layer = 0;
 
-    if (row && row->latent) {
-        map_latent(ck, config);
+    if (row && (row->latent || row->wide_full)) {
+        if (row->latent)
+            map_latent(ck, config);
+        if (qn_gguf_arch_u64(ck, "attention.key_length_swa", &d_head))
+            json_object_set_new(config, "head_dim", json_u64(d_head));
+        if (row->wide_full &&
+            qn_gguf_arch_u64(ck, "attention.key_length", &d_v))
+            json_object_set_new(config, "global_head_dim", json_u64(d_v));
         return;
     }
     if (!first_u64(ck, "embedding_length", &n_embd) ||

@@ -39,6 +39,8 @@ typedef struct qn_gguf_arch_row {
                            mscale_all_dim, and the mscale; 0: mscale is 1 */
     const char *rotary; /* this family's partial rotary factor, always said */
     bool latent;        /* multi-head latent attention */
+    bool wide_full;     /* full layers have heads of their own kind, of which a
+                           part turns: *_swa keys are about the others */
     bool local_theta;   /* sliding layers have a rope.freq_base_swa, or the
                            other one */
     bool say_head_dim;  /* config's default is not hidden_size / heads      */

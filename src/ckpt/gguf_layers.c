@@ -125,6 +125,27 @@ static void put_sparsity(const qn_gguf_kv *kv, uint64_t n, json_t *config)
     json_object_set_new(config, "activation_sparsity_pattern", shares);
 }
 
+/* Heads of full layers, whose keys may be their values. */
+static void put_full_heads(const qn_ckpt *ck, const qn_gguf_kv *kv,
+                           const qn_gguf_kv *slides, uint64_t n, json_t *config)
+{
+    uint64_t sliding, v;
+    char k_name[64], v_name[64];
+
+    for (uint64_t i = 0; i < n; i++) {
+        bool slid = layer_u64(slides, i, &sliding) && sliding;
+        if (layer_u64(kv, i, &v))
+            json_object_set_new(config,
+                                slid ? "num_key_value_heads"
+                                     : "num_global_key_value_heads",
+                                json_integer((json_int_t)v));
+        snprintf(k_name, sizeof k_name, "blk.%" PRIu64 ".attn_k.weight", i);
+        snprintf(v_name, sizeof v_name, "blk.%" PRIu64 ".attn_v.weight", i);
+        if (!slid && qn_ckpt_find(ck, k_name) && !qn_ckpt_find(ck, v_name))
+            json_object_set_new(config, "attention_k_eq_v", json_true());
+    }
+}
+
 int qn_gguf_map_layers(const qn_ckpt *ck, json_t *config, qn_err *err)
 {
     const qn_gguf_kv *kv = qn_gguf_arch_kv(ck, "attention.head_count_kv");
@@ -160,6 +181,8 @@ int qn_gguf_map_layers(const qn_ckpt *ck, json_t *config, qn_err *err)
     row = qn_gguf_arch_find(ck, arch);
     if (!row)
         return 0;
+    if (row->wide_full)
+        put_full_heads(ck, kv, slides, n, config);
     if (row->finetuned_turns && turns)
         json_object_set_new(
             config, "position_embedding_type",

@@ -144,6 +144,49 @@ static void map_local_theta(const qn_ckpt *ck, json_t *config)
                             qn_gguf_json_f32(theta));
 }
 
+/* Full layers turn the first few of all frequencies; rope_freqs.weight divides
+ * the others by nearly infinity. */
+static int map_two_kinds(const qn_ckpt *ck, json_t *config, qn_err *err)
+{
+    const qn_tensor *t = qn_ckpt_find(ck, "rope_freqs.weight");
+    json_t *list = json_object(), *value;
+    double theta = 1e6, local = 1e4, share;
+    size_t i, n = 0, n_all;
+    int rc = 0;
+
+    if (!t)
+        QN_FAIL_OUT(QN_EFORMAT, "%s: tensor rope_freqs.weight is missing",
+                    ck->path);
+    QN_TRY_OUT(read_factors(ck, t, list, "factors", err));
+    n_all = json_array_size(json_object_get(list, "factors"));
+    json_array_foreach(json_object_get(list, "factors"), i, value)
+    {
+        double v = json_number_value(value);
+        if (v == 1 && n == i)
+            n++;
+        else if (v < 1e29)
+            QN_FAIL_OUT(QN_EUNSUP,
+                        "%s: tensor rope_freqs.weight: element %zu is %g; 1 "
+                        "and then 1e30 are expected",
+                        ck->path, i, v);
+    }
+    share = (double)n / (double)n_all;
+    if ((size_t)(share * (double)n_all) < n)
+        share = nextafter(share, 1);
+    qn_gguf_arch_f64(ck, "rope.freq_base", &theta);
+    qn_gguf_arch_f64(ck, "rope.freq_base_swa", &local);
+    json_object_del(config, "rope_theta");
+    json_object_set_new(config, "rope_parameters",
+                        json_pack("{s:{s:s, s:f, s:f}, s:{s:f}}",
+                                  "full_attention", "rope_type", "proportional",
+                                  "partial_rotary_factor", share, "rope_theta",
+                                  theta, "sliding_attention", "rope_theta",
+                                  local));
+out:
+    json_decref(list);
+    return rc;
+}
+
 int qn_gguf_map_rope(const qn_ckpt *ck, const qn_gguf_arch_row *row,
                      json_t *config, qn_err *err)
 {
@@ -155,6 +198,8 @@ int qn_gguf_map_rope(const qn_ckpt *ck, const qn_gguf_arch_row *row,
     uint64_t ctx;
     int rc = 0;
 
+    if (row && row->wide_full)
+        return map_two_kinds(ck, config, err);
     if (row && row->local_theta)
         map_local_theta(ck, config);
     if (longs && shorts)

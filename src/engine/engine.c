@@ -173,8 +173,8 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
         e->prefix = qn_prefix_new(&e->pages[0], e->page_tokens);
     /* rows of a completion that are computed again in chunks have one length
      * for all: right only where the length does not matter */
-    e->overcommit = p.overcommit && !ropes_by_length(e) &&
-                    qn_net_kv_valid_until(model->net) == 0;
+    e->shifts = !ropes_by_length(e) && qn_net_kv_valid_until(model->net) == 0;
+    e->overcommit = p.overcommit && e->shifts;
     e->formats = qn_formats_new(model->tok, e->n_vocab);
     size_t rows = (size_t)e->max_batch, seqs = (size_t)e->max_seqs;
     e->tokens = qn_xcalloc(rows, sizeof *e->tokens);

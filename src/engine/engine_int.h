@@ -64,9 +64,10 @@ typedef struct qn_cost {
 
 typedef struct qn_seq {
     struct qn_request *req;
-    int index;     /* which completion */
-    qn_ids tokens; /* prompt, then completion */
-    int64_t n_kv;  /* positions whose KV is in the pages */
+    int index;         /* which completion */
+    qn_ids tokens;     /* prompt, then completion */
+    int64_t n_shifted; /* tokens that are not there any more */
+    int64_t n_kv;      /* positions whose KV is in the pages */
     qn_ids pages[QN_POOLS];
     size_t first_page[QN_POOLS]; /* earlier ones are given back */
     qn_prefix_node *node;        /* of its last page in the prefix cache */
@@ -127,6 +128,7 @@ struct qn_request {
     qn_fmt *fmt;    /* NULL: any text */
     qn_ids end_ids; /* tokens that end a completion */
     int max_new;    /* p.max_new_tokens cut to the model's context */
+    int64_t limit;  /* tokens at which its sequence is shifted; 0: never */
     int64_t reserved[QN_POOLS];
 
     qn_seq **seqs; /* [n_seqs]; only [0] until the prompt is done */
@@ -160,6 +162,7 @@ struct qn_engine {
     const qn_model *model;
     qn_pass *pass;
     int n_vocab, n_groups, page_tokens;
+    bool shifts;    /* a completion can be computed again in chunks */
     bool has_state; /* the network has recurrent layers */
     int max_seqs, max_batch, max_out;
     int64_t n_ctx;
@@ -254,6 +257,10 @@ int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err);
 
 /* Gives back everything that is computed of it. */
 void qn_seq_give_up(qn_seq *s);
+/* Where its context is full, forgets tokens; the rest is computed again. */
+void qn_seq_shift(qn_seq *s);
+/* Tokens of the completion so far. */
+int64_t qn_seq_n_new(const qn_seq *s);
 
 /* Shares the cached pages that its tokens begin with; they are not part of
  * the reservation. */

@@ -98,9 +98,33 @@ static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
     return qn_sampling_check(&p->sampling, e->n_vocab, err);
 }
 
+/* The prompt has to leave something to forget and something to keep. */
+static int check_shift(const qn_engine *e, const qn_request_params *p,
+                       int64_t limit, qn_err *err)
+{
+    if (!e->shifts)
+        return qn_fail(err, QN_EUNSUP,
+                       "context_shift: the rotations of this model depend on "
+                       "the length of the text");
+    if (p->n > 1 || p->n_beams > 1)
+        return qn_fail(err, QN_EUNSUP,
+                       "context_shift is for one completion: leave out n and "
+                       "n_beams");
+    if (p->n_keep < 0 || p->n_keep > limit / 2 || limit < 8)
+        return qn_fail(err, QN_EINVAL,
+                       "n_keep is %d; use 0 to half of the context of %lld",
+                       p->n_keep, (long long)limit);
+    if ((int64_t)p->n_prompt >= limit)
+        return qn_fail(err, QN_ELIMIT,
+                       "the prompt has %zu tokens, the engine's context %lld: "
+                       "shorten the prompt",
+                       p->n_prompt, (long long)limit);
+    return 0;
+}
+
 /* Cuts the completion to the context and checks that it can ever run. */
 static int check_room(qn_engine *e, const qn_request_params *p, int *max_new,
-                      qn_err *err)
+                      int64_t *limit, qn_err *err)
 {
     int64_t ctx = qn_model_n_ctx_train(e->model), n = (int64_t)p->n_prompt;
     if (n > ctx || (n == ctx && p->max_new_tokens > 0))
@@ -108,18 +132,26 @@ static int check_room(qn_engine *e, const qn_request_params *p, int *max_new,
                        "the prompt has %lld tokens, the model's context %lld: "
                        "shorten the prompt",
                        (long long)n, (long long)ctx);
-    *max_new = (int)QN_MIN((int64_t)p->max_new_tokens, ctx - n);
+    int64_t room = QN_MIN((int64_t)p->max_new_tokens, ctx - n);
+    *max_new = (int)room;
+    *limit = 0;
+    if (p->context_shift) {
+        *limit = QN_MIN(ctx, e->n_ctx);
+        QN_TRY(check_shift(e, p, *limit, err));
+        *max_new = p->max_new_tokens;
+        room = QN_MIN(room, *limit - n);
+    }
     int n_seqs = QN_MAX(QN_MAX(p->n, p->n_beams), 1);
     for (int g = 0; g < e->n_groups; g++) {
-        int64_t need = qn_pages_needed(e, g, n, *max_new, n_seqs);
+        int64_t need = qn_pages_needed(e, g, n, room, n_seqs);
         if (need > e->pages[g].n)
             return qn_fail(
                 err, QN_ELIMIT,
                 "%lld prompt tokens and %d new ones (x %d) need %lld KV pages "
                 "of %d tokens; the engine has %d: lower max_new_tokens or "
                 "raise the engine's context (now %lld tokens)",
-                (long long)n, *max_new, n_seqs, (long long)need, e->page_tokens,
-                e->pages[g].n, (long long)e->n_ctx);
+                (long long)n, (int)room, n_seqs, (long long)need,
+                e->page_tokens, e->pages[g].n, (long long)e->n_ctx);
     }
     return 0;
 }
@@ -173,7 +205,7 @@ static int first_sampler(qn_request *req, qn_seq *s, qn_err *err)
         .end_ids = req->end_ids.v,
         .n_end_ids = req->end_ids.n,
         .min_new = req->p.min_new_tokens,
-        .max_new = req->max_new,
+        .max_new = req->limit ? (int)req->limit : req->max_new,
         .masked = req->fmt != NULL,
     };
     return qn_sampler_new(&s->sampler, &init, err);
@@ -226,8 +258,9 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
                              qn_request **out, qn_err *err)
 {
     int max_new = 0;
+    int64_t limit = 0;
     QN_TRY(check(e, p, err));
-    QN_TRY(check_room(e, p, &max_new, err));
+    QN_TRY(check_room(e, p, &max_new, &limit, err));
     if (e->max_waiting && e->n_waiting >= e->max_waiting)
         return qn_fail(err, QN_EBUSY,
                        "%d requests wait already, as many as may: try again "
@@ -248,6 +281,7 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     qn_request *req = qn_xcalloc(1, sizeof *req);
     req->engine = e;
     req->max_new = max_new;
+    req->limit = limit;
     req->fmt = fmt;
     req->prompt_logits = logits;
     req->prompt_logits_bytes = n_logits;
@@ -265,7 +299,8 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     req->n_running = 1;
     req->yields = e->overcommit && req->n_seqs == 1;
     e->n_waiting++;
-    qn_vec_reserve(&s->tokens, p->n_prompt + (size_t)max_new);
+    qn_vec_reserve(&s->tokens,
+                   limit ? (size_t)limit + 1 : p->n_prompt + (size_t)max_new);
     for (size_t i = 0; i < p->n_prompt; i++)
         qn_vec_push(&s->tokens, p->prompt[i]);
     s->fmt_state = fmt ? qn_fmt_begin(fmt) : 0;

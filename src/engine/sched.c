@@ -86,7 +86,9 @@ void qn_tenants_free(qn_engine *e)
 static int64_t need_of(const qn_engine *e, const qn_request *req, int pool)
 {
     int64_t n = (int64_t)req->seqs[0]->tokens.n;
-    int64_t left = req->max_new - (n - (int64_t)req->p.n_prompt);
+    int64_t left = req->max_new - qn_seq_n_new(req->seqs[0]);
+    if (req->limit)
+        left = QN_MIN(left, req->limit - n);
     if (req->yields)
         left = QN_MIN(left, (int64_t)e->page_tokens);
     return qn_pages_needed(e, pool, n, left, req->n_seqs);
@@ -145,7 +147,7 @@ static void begin(qn_engine *e, qn_request *r)
     const qn_seq *s = r->seqs[0];
     e->n_live_seqs += r->n_seqs;
     e->n_waiting--;
-    r->phase = s->tokens.n > r->p.n_prompt ? QN_DECODE : QN_PROMPT;
+    r->phase = qn_seq_n_new(s) > 0 ? QN_DECODE : QN_PROMPT;
     e->n_arrived += (int64_t)s->tokens.n - s->n_kv;
     if (r->t_admit)
         return;

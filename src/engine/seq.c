@@ -30,6 +30,7 @@ qn_seq *qn_seq_fork(const qn_seq *from, int index)
     qn_engine *e = from->req->engine;
     qn_seq *s = qn_seq_new(from->req, index);
     copy_ids(&s->tokens, &from->tokens);
+    s->n_shifted = from->n_shifted;
     s->n_kv = from->n_kv;
     s->score = from->score;
     s->renewed = from->renewed;
@@ -170,7 +171,7 @@ void qn_seq_advance(qn_seq *s, int n_row)
 {
     qn_engine *e = s->req->engine;
     s->n_kv += n_row;
-    if (e->prefix)
+    if (e->prefix && !s->req->limit)
         remember_pages(s);
     for (int g = 0; g < e->n_groups; g++) {
         int64_t window = qn_net_kv_window(e->model->net, g);
@@ -207,6 +208,25 @@ void qn_seq_give_up(qn_seq *s)
     s->n_kv = 0;
     s->node = NULL;
     s->n_known = 0;
+}
+
+void qn_seq_shift(qn_seq *s)
+{
+    const qn_request *r = s->req;
+    if (r->limit == 0 || (int64_t)s->tokens.n < r->limit)
+        return;
+    size_t keep = (size_t)r->p.n_keep, n = s->tokens.n;
+    size_t gone = (n - keep + 1) / 2;
+    memmove(s->tokens.v + keep, s->tokens.v + keep + gone,
+            (n - keep - gone) * sizeof *s->tokens.v);
+    s->tokens.n -= gone;
+    s->n_shifted += (int64_t)gone;
+    qn_seq_give_up(s);
+}
+
+int64_t qn_seq_n_new(const qn_seq *s)
+{
+    return (int64_t)s->tokens.n + s->n_shifted - (int64_t)s->req->p.n_prompt;
 }
 
 int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,
@@ -277,8 +297,7 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
     if (req->p.n_logprobs >= 0 && logits)
         qn_prob_event(s, slot, id, logits);
     bool is_end = qn_request_is_end(req, id), over = is_end;
-    int64_t n_new = (int64_t)s->tokens.n - (int64_t)req->p.n_prompt;
-    bool full = n_new >= req->max_new;
+    bool full = qn_seq_n_new(s) >= req->max_new;
     if (req->fmt && !is_end) {
         s->fmt_state = qn_fmt_advance(req->fmt, s->fmt_state, id);
         over = qn_fmt_is_over(req->fmt, s->fmt_state);

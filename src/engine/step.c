@@ -86,7 +86,9 @@ static int room_for_guesses(const qn_engine *e, const qn_batch *b,
     int64_t n = (int64_t)s->tokens.n;
     int64_t room = QN_MIN(e->max_batch - b->n_row, e->max_out - b->n_out);
     room = QN_MIN(room - e->n_live_seqs, (int64_t)e->speculate);
-    room = QN_MIN(room, (int64_t)r->p.n_prompt + r->max_new - n - 1);
+    room = QN_MIN(room, r->max_new - qn_seq_n_new(s) - 1);
+    if (r->limit)
+        room = QN_MIN(room, r->limit - n - 1);
     for (int g = 0; r->yields && g < e->n_groups; g++) {
         int64_t pages = (int64_t)s->pages[g].n + r->reserved[g];
         room = QN_MIN(room, pages * e->page_tokens - n);
@@ -108,8 +110,10 @@ static void add_decodes(qn_engine *e, qn_batch *b)
         if (r->phase != QN_DECODE || r->paused)
             continue;
         for (int i = 0; i < r->n_seqs; i++)
-            if (runs(r->seqs[i]))
+            if (runs(r->seqs[i])) {
                 qn_seq_renew(r->seqs[i]);
+                qn_seq_shift(r->seqs[i]);
+            }
         if (r->beams && !beams_ready(r))
             continue;
         for (int i = 0; i < r->n_seqs; i++)

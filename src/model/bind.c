@@ -392,7 +392,8 @@ static int bind_rope_divisors(bind_ctx *b)
 {
     qn_rope_hp *r = &b->net->hp.rope[0];
     const qn_tensor *t = qn_ckpt_find(b->ck, "rope_freqs.weight");
-    if (b->net->container != QN_CKPT_GGUF || !t || r->n_freq == 0)
+    if (b->net->container != QN_CKPT_GGUF || !t || r->n_freq == 0 ||
+        r->scaling == QN_ROPE_PROPORTIONAL) /* the same in other words */
         return QN_OK;
     int64_t want = r->n_freq;
     QN_TRY(check_shape(b, t, &want, 1));

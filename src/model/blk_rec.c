@@ -197,6 +197,7 @@ static void delta(const rec_ctx *t)
     qn_emit(t->f, QN_OP_DELTA)->u.delta = (qn_op_delta){
         .batch = t->f->batch,
         .state = rec_state(t),
+        .by_turns = r->by_turns,
         .n_head = r->n_head,
         .n_group = r->n_group,
         .d_k = r->d_state,

@@ -1,4 +1,4 @@
-/* families.h - a family of networks as one row.
+/* families.h - a family of networks as one row (families*.c).
  *
  * hparams.c fills a qn_hparams from the row's constants, then from the keys
  * of config.json; names.h says what its tensors are called. docs/new-model.md
@@ -65,6 +65,7 @@ typedef struct qn_family {
     bool o_unbiased;    /* attention_bias means q, k, v alone */
     bool gguf_interleaved; /* converters reorder q and k rows so that the
                               rotation pairs neighbours */
+    bool gguf_by_turns;    /* ... and value heads: qn_rec_hp.by_turns */
     const struct qn_names *names;
     const struct qn_names *gguf; /* NULL: qn_names_gguf */
 
@@ -73,5 +74,7 @@ typedef struct qn_family {
 
 /* NULL when there is no row. */
 const qn_family *qn_family_find(const char *model_type);
+/* QN_EUNSUP, with the names that are most like it. */
+int qn_family_unknown(const char *model_type, qn_err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* hparams.h - what a network is, as features: the columns of families.c
+/* hparams.h - what a network is, as features: the columns of families*.c
  * filled from config.json. Everything that forward() may ask is here.
  *
  * An unknown family is an error; so is a config key that may change the
@@ -86,6 +86,7 @@ typedef struct qn_rec_hp {
     int d_inner;          /* channels that come out: n_head * d_head          */
     int n_head, d_head;   /* of values; mamba: heads of one channel           */
     int n_group, d_state; /* of B and C; delta: key heads and their width     */
+    bool by_turns;        /* delta: value head h uses key head h % n_group    */
     int n_tap;            /* of the convolution                               */
     int dt_rank;          /* mamba: width that time steps come through        */
     float dt_min, dt_max;

@@ -218,9 +218,10 @@ static bool key_equal(const json_t *a, const json_t *b)
     return json_equal(a, b);
 }
 
-/* Does it say what the family's mathematics are anyway? */
+/* Does it say what the family's mathematics are anyway? *named: the family
+ * speaks of the key. */
 static bool key_expected(const qn_family *fam, const char *name,
-                         const json_t *v)
+                         const json_t *v, bool *named)
 {
     size_t n = strlen(name);
     bool found = false;
@@ -229,6 +230,7 @@ static bool key_expected(const qn_family *fam, const char *name,
         if (m > n + 1 && memcmp(p, name, n) == 0 && p[n] == '=') {
             json_t *want = json_loadb(p + n + 1, m - n - 1, JSON_DECODE_ANY,
                                       NULL);
+            *named = true;
             found = key_equal(want, v);
             json_decref(want);
         }
@@ -262,9 +264,13 @@ static int key_member(qn_keys *k, int spelling[QN_K_N], const char *name,
         return key_object(k, spelling, name, v, fam, err);
     const char *leaf = strrchr(name, '.');
     leaf = leaf ? leaf + 1 : name;
-    if (!qn_word_in(harmless, name) && !qn_word_in(harmless, leaf) &&
-        !qn_word_in(fam->ignores, name) && !key_expected(fam, name, v))
-        qn_keys_unknown(k, NULL, name, v);
+    bool named = false;
+    if (qn_word_in(harmless, name) || qn_word_in(harmless, leaf) ||
+        qn_word_in(fam->ignores, name) || key_expected(fam, name, v, &named))
+        return QN_OK;
+    if (named && json_is_false(v)) /* not the same as saying nothing */
+        v = json_true();
+    qn_keys_unknown(k, NULL, name, v);
     return QN_OK;
 }
 

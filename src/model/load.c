@@ -491,8 +491,9 @@ void qn_net_drop_layer(qn_net *net, int layer)
 static int put_slot(const qn_slot *s, const float *w, void *row, qn_net *net,
                     qn_err *err)
 {
+    int64_t first = s->transposed ? 0 : (int64_t)s->first / s->n_in;
     for (int64_t r = 0; r < s->n_out; r++) {
-        const float *x = w + source_row(&s->rows, r) * s->n_in;
+        const float *x = w + (first + source_row(&s->rows, r)) * s->n_in;
         QN_TRY(qn_dtype_encode(s->dtype, x, row, (size_t)s->n_in, err));
         net->be->api->weight_put(s->w, r, 1, row);
     }

@@ -1,7 +1,7 @@
 /* model.h - a network: hyper-parameters, weights on a backend, one forward.
  *
- * A family is a row of features (families.c) plus a row of tensor names
- * (names.c); forward() asks for features, never for a family's name.
+ * A family is a row of features (families*.c) plus a row of tensor names
+ * (names_hf.c); forward() asks for features, never for a family's name.
  *
  *   qn_ckpt --hparams--> qn_hparams --bind--> qn_net --forward--> logits
  *

@@ -81,6 +81,8 @@ static int net_open(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
         for (int i = 0; i < QN_ROPE_KINDS; i++)
             net->hp.rope[i].interleaved = true;
     }
+    net->hp.rec.by_turns = net->container == QN_CKPT_GGUF &&
+                           net->fam->gguf_by_turns;
     net->layer = qn_xcalloc((size_t)net->hp.n_layer, sizeof *net->layer);
     net->layer_scale = qn_xcalloc((size_t)net->hp.n_layer,
                                   sizeof *net->layer_scale);

@@ -41,7 +41,8 @@ struct qn_cal {
     float *h;       /* [n_sample, len, d_model] into the stage */
     int32_t *pages, *pos;
 
-    int stage; /* loaded, or -1 */
+    int stage;      /* loaded, or -1 */
+    qn_pass *whole; /* of the whole network, with logits */
     QN_VEC(reader) readers;
     QN_VEC(qn_cal_input) inputs;
     float *turned; /* X^T of a sample */
@@ -430,6 +431,7 @@ void qn_cal_close(qn_cal *c)
     qn_free(c->h);
     qn_free(c->pages);
     qn_free(c->pos);
+    qn_pass_free(c->whole);
     qn_pass_free(c->pass);
     qn_net_close(c->net);
     if (c->be)
@@ -502,6 +504,36 @@ void qn_cal_drop(qn_cal *c)
     for (int i = from; i < to; i++)
         qn_net_drop_layer(c->net, i);
     c->stage = -1;
+}
+
+int qn_cal_load_all(qn_cal *c, qn_err *err)
+{
+    qn_pass_params pp = {.n_pages = {1, 1},
+                         .max_rows = c->len,
+                         .max_out = c->len,
+                         .max_spans = 1,
+                         .n_slots = 1,
+                         .kv_dtype = QN_KV_CELL_F32};
+    pp.n_pages[0] = pp.n_pages[1] = c->len / c->be->api->page_tokens + 1;
+    qn_cal_drop(c);
+    for (int i = -1; i < qn_net_hparams(c->net)->n_layer; i++)
+        QN_TRY(qn_net_load_layer(c->net, c->ck, i, err));
+    return qn_pass_new(&c->whole, c->net, &pp, err);
+}
+
+int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err)
+{
+    qn_span span = {.n_row = c->len,
+                    .rope_len = c->len,
+                    .pages = {c->pages, c->pages}};
+    qn_batch b = {.n_row = c->len,
+                  .tokens = c->ids.v + sample * c->stride,
+                  .pos = c->pos,
+                  .n_span = 1,
+                  .spans = &span,
+                  .n_out = c->len,
+                  .out_rows = c->pos};
+    return qn_pass_forward(c->whole, &b, logits, err);
 }
 
 static int run_sample(qn_cal *c, int i, bool keep, float *scratch)

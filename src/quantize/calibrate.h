@@ -57,6 +57,11 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, bool (*tick)(void *user),
                void *user, qn_err *err);
 void qn_cal_drop(qn_cal *c);
 
+/* All layers at once, and no stages; then logits [len, n_vocab] of a sample,
+ * which live until the next call. */
+int qn_cal_load_all(qn_cal *c, qn_err *err);
+int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err);
+
 /* The input of a matrix, by the checkpoint's name of its tensor; expert -1, or
  * which of a stack. NULL: nothing came to it. */
 const qn_cal_input *qn_cal_find(const qn_cal *c, const char *tensor,

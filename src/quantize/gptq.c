@@ -13,6 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    RANGES = 8 /* that are tried for a group */
+};
+#define RANGE_STEP 0.05f
+
 /* ---- the factor ---------------------------------------------------------- */
 
 typedef struct rank {
@@ -91,6 +96,7 @@ typedef struct round_job {
     qn_qrows *out;
     int64_t k0, k1;
     int32_t *group; /* [n] that scales the column rounded at each turn */
+    float *share;   /* [n] of the loss: of each turn, or (static) column */
 } round_job;
 
 static int64_t place(const qn_gptq *g, int64_t k)
@@ -103,14 +109,43 @@ static qn_dtype stored_as(const qn_qmat *m)
     return m->scheme == &qn_ct_pack_scheme ? m->round : QN_F16;
 }
 
-static void fit(const round_job *j, const float *w, int64_t n, int64_t r,
-                int64_t group)
+/* What rounding costs with this range, each column by its share of the loss. */
+static float fit_loss(const qn_qmat *m, const float *w, const float *share,
+                      int64_t n, float scale, float zero)
 {
-    int64_t at = r * qn_qmat_n_group(j->m) + group;
-    float zero;
-    qn_affine_fit(j->m, stored_as(j->m), w, n, &j->out->scales[at], &zero);
-    if (j->m->zeros)
-        j->out->zeros[at] = zero;
+    float max = (float)((1 << m->bits) - 1), inv = 1.0f / scale, sum = 0;
+    for (int64_t k = 0; k < n; k++) {
+        float e = (qn_affine_round(w[k] * inv, zero, max) - zero) * scale -
+                  w[k];
+        sum += share[k] * e * e;
+    }
+    return sum;
+}
+
+/* Scale and zero point of a group of weights; share: of its columns. A range
+ * shorter than that of the weights is taken where it costs less. */
+static void fit(const round_job *j, const float *w, const float *share,
+                int64_t n, int64_t r, int64_t group)
+{
+    const qn_qmat *m = j->m;
+    int64_t at = r * qn_qmat_n_group(m) + group;
+    float least = INFINITY, ends[2] = {0, 0};
+    for (int64_t k = 0; k < n; k++) {
+        ends[0] = fminf(ends[0], w[k]);
+        ends[1] = fmaxf(ends[1], w[k]);
+    }
+    for (int i = 0; i < RANGES; i++) {
+        float part = 1 - RANGE_STEP * (float)i, scale, zero;
+        float to[2] = {ends[0] * part, ends[1] * part};
+        qn_affine_fit(m, stored_as(m), to, 2, &scale, &zero);
+        float loss = fit_loss(m, w, share, n, scale, zero);
+        if (i > 0 && !(loss < least))
+            continue;
+        least = loss;
+        j->out->scales[at] = scale;
+        if (m->zeros)
+            j->out->zeros[at] = zero;
+    }
 }
 
 /* Rounds column k of row r; the error over U's diagonal. */
@@ -145,7 +180,8 @@ static void round_thread(void *arg, int thread, int n_threads)
         for (int64_t k = j->k0; k < j->k1; k++) {
             const float *u = j->g->u + k * n;
             if (!j->g->static_groups && k % m->group == 0)
-                fit(j, w + k, QN_MIN(m->group, n - k), r, k / m->group);
+                fit(j, w + k, j->share + k, QN_MIN(m->group, n - k), r,
+                    k / m->group);
             e[k - j->k0] = round_one(j, w + k, r, k, n_group, u[k]);
             axpy(w + k + 1, -e[k - j->k0], u + k + 1, j->k1 - k - 1);
         }
@@ -183,8 +219,8 @@ static void static_thread(void *arg, int thread, int n_threads)
     qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++)
         for (int64_t k = 0; k < m->n_in; k += m->group)
-            fit(j, j->w + r * m->n_in + k, QN_MIN(m->group, m->n_in - k), r,
-                k / m->group);
+            fit(j, j->w + r * m->n_in + k, j->share + k,
+                QN_MIN(m->group, m->n_in - k), r, k / m->group);
 }
 
 typedef struct turn_job {
@@ -221,6 +257,15 @@ static void turn(round_job *j, bool back)
         qn_pool_run(j->pool, turn_thread, &t);
 }
 
+/* An error e in the column of turn k costs (e / U[k][k])^2. */
+static void set_turn(round_job *j, int64_t k)
+{
+    int64_t at = j->g->static_groups ? place(j->g, k) : k;
+    float u = j->g->u[k * j->m->n_in + k];
+    j->group[k] = (int32_t)(at / j->m->group);
+    j->share[at] = 1 / (u * u);
+}
+
 int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
                    int32_t *g_idx, qn_err *err)
 {
@@ -230,11 +275,12 @@ int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
     int rc = QN_OK;
     j.error = qn_alloc((size_t)m->n_out, QN_GPTQ_BLOCK * sizeof(float));
     j.group = qn_alloc((size_t)m->n_in, sizeof *j.group);
-    if (!j.error || !turned || !j.group)
+    j.share = qn_alloc((size_t)m->n_in, sizeof *j.share);
+    if (!j.error || !turned || !j.group || !j.share)
         rc = qn_fail(err, QN_ENOMEM, "%s: no memory to round %lld rows",
                      m->name ? m->name : "matrix", (long long)m->n_out);
     for (int64_t k = 0; k < m->n_in && rc == QN_OK; k++)
-        j.group[k] = (int32_t)((g->static_groups ? place(g, k) : k) / m->group);
+        set_turn(&j, k);
     if (rc == QN_OK && g->static_groups)
         qn_pool_run(j.pool, static_thread, &j);
     if (rc == QN_OK)
@@ -250,6 +296,7 @@ int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
         g_idx[place(g, k)] = j.group[k];
     qn_free(j.error);
     qn_free(j.group);
+    qn_free(j.share);
     qn_free(turned);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "quantize/gguf_out.h"
 #include "tensor/qscheme.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct method_row {
@@ -28,6 +29,7 @@ static const method_row method_rows[] = {
     {"gptq", "compressed-tensors", &qn_ct_pack_scheme, 0, 128},
     {"awq", "awq", &qn_awq_scheme, 4, 128},
     {"awq", "compressed-tensors", &qn_ct_pack_scheme, 0, 128},
+    {"auto", "compressed-tensors", &qn_ct_pack_scheme, 0, 128},
     {"fp8", "channel", &qn_ct_fp8_scheme, 8, 0},
     {"fp8", "tensor", &qn_ct_fp8_scheme, 8, 0},
     {"fp8", "block", &qn_fp8_block_scheme, 8, 128},
@@ -47,7 +49,30 @@ bool qn_method_reads_text(const qn_optimize_params *p)
 {
     bool gguf = qn_method_is_gguf(p) && !p->imatrix &&
                 (p->weigh || p->imatrix_out || p->calibration);
-    return gguf || is_method(p, "gptq") || is_method(p, "awq");
+    return gguf || is_method(p, "gptq") || is_method(p, "awq") ||
+           qn_method_is_auto(p);
+}
+
+bool qn_method_is_auto(const qn_optimize_params *p)
+{
+    return is_method(p, "auto");
+}
+
+/* Method auto has one target, and others have none. */
+static int check_target(const qn_optimize_params *p, qn_err *err)
+{
+    int n = (p->target_bits > 0) + (p->target_size > 0) + (p->max_kl > 0);
+    if (qn_method_is_auto(p) && n != 1)
+        return qn_fail(err, QN_EINVAL,
+                       "method auto wants one target: --target-bits, "
+                       "--target-size or --max-kl");
+    if (qn_method_is_auto(p) && p->bits)
+        return qn_fail(err, QN_EINVAL,
+                       "method auto chooses the bits; give it --target-bits");
+    if (!qn_method_is_auto(p) && n)
+        return qn_fail(err, QN_EUNSUP,
+                       "a target is a matter of --quantization_method auto");
+    return QN_OK;
 }
 
 /* The variant that was asked for, or NULL. */
@@ -139,7 +164,8 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
                        r->variant);
     if (!reads && p->calibration)
         return qn_fail(err, QN_EUNSUP, "%s does not calibrate", r->method);
-    if ((p->desc_act || p->static_groups) && !is_method(p, "gptq"))
+    if ((p->desc_act || p->static_groups) && !is_method(p, "gptq") &&
+        !qn_method_is_auto(p))
         return qn_fail(err, QN_EUNSUP,
                        "%s has no activation order; gptq has one", r->method);
     if (p->group && !bnb4 && !affine && !(p->group > 0 && r->group))
@@ -192,6 +218,7 @@ static int check_others(const qn_optimize_params *p, qn_err *err)
 
 int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err)
 {
+    QN_TRY(check_target(p, err));
     if (qn_method_is_gguf(p))
         return check_gguf(p, err);
     const method_row *r = find_row(p, err);
@@ -205,7 +232,7 @@ int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err)
                               : r->bits ? r->bits
                                         : 4,
                       .group = group,
-                      .zeros = p->asymmetric};
+                      .zeros = p->asymmetric || qn_method_is_auto(p)};
     if (is_method(p, "bitsandbytes")) {
         like->block[0] = group;
         like->block[1] = p->double_quant ? 256 : 0;
@@ -274,9 +301,8 @@ static json_t *awq_config(const qn_qmat *like, const json_t *left)
                                            : json_null());
 }
 
-/* compressed-tensors: one group of all linear layers. */
-static json_t *ct_config(const qn_qmat *like, const char *head,
-                         const json_t *left)
+/* compressed-tensors: how weights of so many bits are stored. */
+static json_t *ct_weights(const qn_qmat *like, int bits)
 {
     bool fp8 = like->scheme == &qn_ct_fp8_scheme;
     bool packed = like->scheme == &qn_ct_pack_scheme;
@@ -284,29 +310,72 @@ static json_t *ct_config(const qn_qmat *like, const char *head,
     const char *strategy = grouped                          ? "group"
                            : like->block[0] == 0 && !packed ? "tensor"
                                                             : "channel";
-    json_t *w = json_pack("{s:i, s:s, s:s, s:b, s:b, s:n, s:o}", "num_bits",
-                          like->bits, "type", fp8 ? "float" : "int", "strategy",
-                          strategy, "symmetric", !like->zeros, "dynamic", 0,
-                          "actorder", "group_size",
-                          grouped ? json_integer((json_int_t)like->group)
-                                  : json_null());
+    return json_pack("{s:i, s:s, s:s, s:b, s:b, s:n, s:o}", "num_bits", bits,
+                     "type", fp8 ? "float" : "int", "strategy", strategy,
+                     "symmetric", !like->zeros, "dynamic", 0, "actorder",
+                     "group_size",
+                     grouped ? json_integer((json_int_t)like->group)
+                             : json_null());
+}
+
+static json_t *ct_group(const qn_qmat *like, int bits, json_t *targets)
+{
+    bool fp8 = like->scheme == &qn_ct_fp8_scheme;
+    bool packed = like->scheme == &qn_ct_pack_scheme;
     json_t *x = packed ? json_null()
                        : json_pack("{s:i, s:s, s:s, s:b, s:b}", "num_bits", 8,
                                    "type", fp8 ? "float" : "int", "strategy",
                                    "token", "symmetric", 1, "dynamic", 1);
-    return json_pack("{s:s, s:s, s:s, s:n, s:o, s:{s:{s:[s], s:o, s:o, s:n}}}",
-                     "quant_method", "compressed-tensors", "format",
-                     packed ? "pack-quantized"
-                     : fp8  ? "float-quantized"
-                            : "int-quantized",
+    return json_pack("{s:o, s:o, s:o, s:n}", "targets", targets, "weights",
+                     ct_weights(like, bits), "input_activations", x,
+                     "output_activations");
+}
+
+/* One group of all linear layers, or (table) one for each number of bits. */
+static json_t *ct_groups(const qn_qmat *like, const json_t *table)
+{
+    json_t *groups = json_object(), *row;
+    int n = 0;
+    size_t i;
+    if (!table)
+        json_object_set_new(groups, "group_0",
+                            ct_group(like, like->bits,
+                                     json_pack("[s]", "Linear")));
+    for (int bits = 2; table && bits <= 8; bits++) {
+        json_t *names = json_array();
+        char key[32];
+        json_array_foreach(table, i, row)
+        {
+            if (json_integer_value(json_object_get(row, "bits")) == bits)
+                json_array_append(names, json_object_get(row, "module"));
+        }
+        snprintf(key, sizeof key, "group_%d", n);
+        if (json_array_size(names)) {
+            json_object_set_new(groups, key, ct_group(like, bits, names));
+            n++;
+        } else {
+            json_decref(names);
+        }
+    }
+    return groups;
+}
+
+static json_t *ct_config(const qn_qmat *like, const char *head,
+                         const json_t *left, const json_t *table)
+{
+    const char *format = like->scheme == &qn_ct_pack_scheme  ? "pack-quantized"
+                         : like->scheme == &qn_ct_fp8_scheme ? "float-quantized"
+                                                             : "int-quantized";
+    return json_pack("{s:s, s:s, s:s, s:n, s:o, s:o}", "quant_method",
+                     "compressed-tensors", "format", format,
                      "quantization_status", "compressed", "kv_cache_scheme",
                      "ignore", with_head(head, left), "config_groups",
-                     "group_0", "targets", "Linear", "weights", w,
-                     "input_activations", x, "output_activations");
+                     ct_groups(like, table));
 }
 
 json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
-                         const char *head, const json_t *left)
+                         const char *head, const json_t *left,
+                         const json_t *table)
 {
     if (is_method(p, "bitsandbytes"))
         return bnb_config(p, like, head, left);
@@ -320,5 +389,5 @@ json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
                          "weight_block_size", (json_int_t)like->block[0],
                          (json_int_t)like->block[1], "modules_to_not_convert",
                          with_head(head, left));
-    return ct_config(like, head, left);
+    return ct_config(like, head, left, table);
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/safetensors_write.h"
+#include "quantize/auto.h"
 #include "quantize/optimize_int.h"
 
 #include <stdio.h>
@@ -291,7 +292,7 @@ static int write_config(run_ctx *r)
     head = r->plan.head ? qn_xstrndup(r->plan.head, qn_module_len(r->plan.head))
                         : qn_xstrdup("lm_head");
     json_t *config = qn_method_config(r->p, &r->like, r->p->head ? NULL : head,
-                                      r->plan.left);
+                                      r->plan.left, r->plan.table);
     q = json_dumps(config, JSON_INDENT(2));
     if (q) {
         qn_str s;
@@ -331,7 +332,9 @@ static int write_rest(run_ctx *r, uint64_t t0)
                                 r->like.bits, "format", r->like.scheme->name,
                                 "group_size", (json_int_t)r->like.group,
                                 "double_quant", r->p->double_quant, "symmetric",
-                                !r->p->asymmetric);
+                                !r->like.zeros);
+    if (r->plan.table)
+        json_object_set(options, "allotment", r->plan.table);
     json_t *meta = qn_metadata(r->p, r->ck, options, &r->plan.report,
                                r->plan.left, r->pool);
     rc = qn_outdir_json(&r->out, "metadata.json", meta, r->err);
@@ -361,6 +364,9 @@ static int run(run_ctx *r)
     QN_TRY(qn_outdir_open(&r->out, r->p->output_dir, r->err));
     if (qn_method_is_gguf(r->p))
         return to_gguf(r, t0);
+    if (qn_method_is_auto(r->p))
+        QN_TRY(qn_auto_allot(r->p, r->ck, &r->like, &r->plan, still_wanted, r,
+                             r->err));
     if (qn_method_reads_text(r->p))
         QN_TRY(qn_stages_open(&r->stages, r->p, r->ck, &r->plan, r->err));
     r->index = json_object();
@@ -376,8 +382,10 @@ int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
 {
     run_ctx r = {.p = p, .err = err, .out.lock = -1};
     int rc = run(&r);
-    if (report)
+    if (report) {
         *report = r.plan.report;
+        report->table = json_incref(r.plan.table);
+    }
     qn_outdir_discard(&r.out);
     qn_plan_deinit(&r.plan);
     qn_stages_close(r.stages);

@@ -21,9 +21,10 @@ typedef bool (*qn_optimize_progress_fn)(void *user, uint64_t done,
 typedef struct qn_optimize_params {
     const char *model;      /* directory, hub name; gguf: a GGUF file, too  */
     const char *output_dir; /* must not exist, or be empty                  */
-    const char *method;     /* "bitsandbytes", "rtn", "fp8", "gptq", "gguf" */
-    int bits;               /* 0: the method's usual                        */
-    const char *type;       /* bitsandbytes: "nf4", "fp4", "int8"; gguf: see
+    const char *
+        method; /* "bitsandbytes", "rtn", "fp8", "gptq", "awq", "auto", "gguf" */
+    int bits;   /* 0: the method's usual                        */
+    const char *type; /* bitsandbytes: "nf4", "fp4", "int8"; gguf: see
                                gguf_types.c; NULL: by the bits */
     const char *head_type, *embed_type; /* gguf; NULL: usual */
     const char *const *rules; /* gguf: PATTERN=TYPE, the first that fits */
@@ -48,6 +49,10 @@ typedef struct qn_optimize_params {
     size_t n_skip;
     const char *const *only; /* if any: no others than these                */
     size_t n_only;
+    /* auto: one of them. Mean bits of the weights that are quantized; bytes of
+     * all tensors; KL divergence that may be expected. */
+    double target_bits, max_kl;
+    uint64_t target_size;
     uint64_t max_shard; /* bytes of a file; 0: 5 GB */
     int n_threads;      /* 0: what the machine grants */
     qn_optimize_progress_fn progress;
@@ -60,6 +65,8 @@ typedef struct qn_optimize_report {
     size_t n_matrices;                      /* quantized                   */
     double bits_per_weight, bits_quantized; /* of all; of those quantized  */
     double seconds;
+    json_t *table; /* auto: [{module, bits, bits_per_weight, kl_of_3_bits,
+                      kl_expected}]; the caller's, else NULL */
 } qn_optimize_report;
 
 /* Whether a type (NULL: none) is one of the method's. */

@@ -13,14 +13,17 @@
 /* ---- method.c ---------------------------------------------------------- */
 
 bool qn_method_is_gguf(const qn_optimize_params *p);
+bool qn_method_is_auto(const qn_optimize_params *p);
 bool qn_method_reads_text(const qn_optimize_params *p);
 /* What the parameters mean: a matrix without its size. QN_EUNSUP with what is
  * possible instead. Of gguf nothing is filled in, only checked. */
 int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err);
 /* The quantization_config that transformers reads; `left`: modules that were
- * left alone although the method would take them (an array of names). */
+ * left alone although the method would take them (an array of names);
+ * `table`: bits of each module (qn_opt_plan), or NULL. */
 json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
-                         const char *head, const json_t *left);
+                         const char *head, const json_t *left,
+                         const json_t *table);
 
 /* ---- rules.c ----------------------------------------------------------- */
 
@@ -41,6 +44,7 @@ typedef struct qn_opt_plan {
     QN_VEC(qn_opt_item) items; /* in the order of the source */
     json_t *left;              /* linear modules that stay   */
     const char *head;          /* module of the output head  */
+    json_t *table;             /* auto: what each got, or NULL */
     qn_optimize_report report; /* the counts */
 } qn_opt_plan;
 
@@ -48,6 +52,8 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
                  const qn_qmat *like, const qn_ckpt *ck, const qn_net *net,
                  qn_err *err);
 void qn_plan_deinit(qn_opt_plan *plan);
+/* Counts the plan's bytes and weights into its report. */
+void qn_plan_count(qn_opt_plan *plan);
 /* "a.b" of "a.b.weight"; the length. */
 size_t qn_module_len(const char *tensor);
 /* Whether one of the patterns names the tensor's module (NULL: no). */

@@ -133,10 +133,8 @@ static int plan_tensor(qn_opt_plan *plan, const qn_optimize_params *p,
         else
             rc = lay_item(&item, like, err);
     }
-    if (rc == QN_OK) {
-        count(plan, &item);
+    if (rc == QN_OK)
         qn_vec_push(&plan->items, item);
-    }
     return rc;
 }
 
@@ -157,14 +155,22 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
     }
     qn_map_deinit(&map);
     QN_TRY(rc);
-    qn_optimize_report *r = &plan->report;
-    if (!r->n_matrices)
+    qn_plan_count(plan);
+    if (!plan->report.n_matrices)
         return qn_fail(err, QN_EUNSUP, "%s: no tensor is left to be quantized",
                        qn_ckpt_path(ck));
-    r->bits_quantized /= (double)r->n_quantized;
+    return QN_OK;
+}
+
+void qn_plan_count(qn_opt_plan *plan)
+{
+    qn_optimize_report *r = &plan->report;
+    *r = (qn_optimize_report){.seconds = r->seconds};
+    for (size_t i = 0; i < plan->items.n; i++)
+        count(plan, &plan->items.v[i]);
+    r->bits_quantized /= (double)QN_MAX(r->n_quantized, 1);
     r->bits_per_weight = 8.0 * (double)r->output_bytes /
                          (double)QN_MAX(r->n_params, 1);
-    return QN_OK;
 }
 
 void qn_plan_deinit(qn_opt_plan *plan)
@@ -176,4 +182,5 @@ void qn_plan_deinit(qn_opt_plan *plan)
     }
     qn_vec_deinit(&plan->items);
     json_decref(plan->left);
+    json_decref(plan->table);
 }

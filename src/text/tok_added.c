@@ -5,6 +5,7 @@
  * per byte. */
 #include "text/tok_added.h"
 
+#include "base/utf8.h"
 #include "text/unicode.h"
 
 #include <stdlib.h>
@@ -31,6 +32,10 @@ static uint32_t trie_new(qn_tok_trie *t, uint8_t byte)
 
 void qn_tok_trie_add(qn_tok_trie *t, qn_view text, uint32_t token)
 {
+    /* Files have such pieces. Text never does; but it would be cut within a
+     * character where a part of one is a token. */
+    if (text.n == 0 || !qn_utf8_valid(text.p, text.n))
+        return;
     uint8_t first = (uint8_t)text.p[0];
     if (!t->root[first])
         t->root[first] = trie_new(t, first);

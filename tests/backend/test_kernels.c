@@ -34,6 +34,19 @@ static void fill_panel(qn_layout l, uint8_t *p, int64_t n)
     }
 }
 
+/* What blocks of 32 of QN_X_I16_32 say. */
+static void decode_wide(const uint8_t *x, int n, float *y)
+{
+    for (int i = 0; i < n; i++) {
+        const uint8_t *block = x + i / 32 * (64 + (int)sizeof(qn_xi8));
+        qn_xi8 b;
+        int16_t q;
+        memcpy(&b, block + 64, sizeof b);
+        memcpy(&q, block + 2 * (i % 32), sizeof q);
+        y[i] = b.d * (float)q;
+    }
+}
+
 /* One tile of a kernel against the reference kernel and against itself, one
  * token and one panel at a time. All memory is exactly as long as it must be,
  * for the address sanitizer to watch. */
@@ -41,16 +54,21 @@ static void tile_case(const qn_tile_kernel *k, const qn_tile_kernel *r,
                       qn_layout l, int n_k, int n_tok, int n_panel, bool load)
 {
     int64_t wb = qn_panel_bytes(l, n_k), xb = qn_xform_bytes(k->xform, n_k);
-    int64_t x_tok = (xb + 3) / 4 * 4 + 20, rb = qn_xform_bytes(r->xform, n_k);
+    int64_t x_tok = (xb + 3) / 4 * 4 + 20, rb;
     uint8_t *w = malloc((size_t)(wb * n_panel));
     uint8_t *x = malloc((size_t)(x_tok * (n_tok - 1) + xb));
-    uint8_t *xr = malloc((size_t)(rb * n_tok)), *xa = malloc((size_t)xb + 64);
+    uint8_t *xr, *xa = malloc((size_t)xb + 64);
     int cols = n_panel * QN_PANEL;
+    bool wide = k->xform == QN_X_I16_32; /* then the reference is in f32 */
     mat raw = mat_new(n_tok, n_k, 1, 3, 1);
     mat got = mat_new(n_tok, cols, 32 - cols % 32, 0, 1);
     mat want = mat_copy(&got), one = mat_copy(&got);
     char what[128];
 
+    if (wide)
+        r = &ref.exact[l];
+    rb = qn_xform_bytes(r->xform, n_k);
+    xr = malloc((size_t)(rb * n_tok));
     for (int p = 0; p < n_panel; p++)
         fill_panel(l, w + p * wb, wb);
     for (int t = 0; t < n_tok; t++) {
@@ -58,7 +76,10 @@ static void tile_case(const qn_tile_kernel *k, const qn_tile_kernel *r,
         if (xb + (at - xa) <= xb + 64)
             kern.prep[k->xform].fn(mat_row(&raw, t), n_k, at);
         memcpy(x + t * x_tok, at, (size_t)xb);
-        ref.prep[r->xform].fn(mat_row(&raw, t), n_k, xr + t * rb);
+        if (wide)
+            decode_wide(at, n_k, (float *)(void *)(xr + t * rb));
+        else
+            ref.prep[r->xform].fn(mat_row(&raw, t), n_k, xr + t * rb);
     }
     if (k->xform == QN_X_F32_BF16) /* the reference takes bf16 pairs */
         assert_int_equal(r->xform, QN_X_BF16);

@@ -118,19 +118,27 @@ static void rows_are_right(qn_backend *be, const qn_weight *w, const coded *d)
     mat_free(&y);
 }
 
-/* x as the product sees it. */
-static void round_x(const qn_weight_codes *c, const float *x, float *y,
-                    int64_t n)
+/* The largest whole number that x becomes: AVX2 has 12 bits and a sign for
+ * weights of 8 bits. */
+static int most_of(qn_isa isa, bool bytes)
 {
-    int block = QN_MIN(c->group, 64);
+    bool wide = isa == QN_ISA_AVX2 || isa == QN_ISA_AVX512;
+
+    return wide && bytes ? 4095 : 127;
+}
+
+/* x as the product sees it. */
+static void round_x(int group, int most, const float *x, float *y, int64_t n)
+{
+    int block = QN_MIN(group, 64);
     for (int64_t b = 0; b < n; b += block) {
         int64_t end = QN_MIN(b + block, n);
         float top = 0;
         for (int64_t i = b; i < end; i++)
             top = fmaxf(top, fabsf(x[i]));
-        float d = top / 127;
+        float d = top / (float)most;
         for (int64_t i = b; i < end; i++)
-            y[i] = d > 0 ? rintf(x[i] * (127 / top)) * d : 0;
+            y[i] = d > 0 ? rintf(x[i] * ((float)most / top)) * d : 0;
     }
 }
 
@@ -182,7 +190,8 @@ static void one_case(qn_isa isa, const coded *d, int n_row, bool exact)
         linear(be, w, &xr, &yr);
         memcpy(rounded, mat_row(&x, r), (size_t)d->n_in * sizeof(float));
         if (fast)
-            round_x(&d->c, mat_row(&x, r), rounded, d->n_in);
+            round_x(d->c.group, most_of(isa, d->c.kind == QN_CODE_INT8),
+                    mat_row(&x, r), rounded, d->n_in);
         for (int64_t o = 0; o < d->n_out; o++) {
             double tol, sum = definition(d, o, rounded, fast, &tol);
             check_at(fast ? "fast" : "exact", r, o, mat_row(&y, r)[o], sum,
@@ -259,7 +268,6 @@ static void format_case(qn_isa isa, qn_dtype t, int n_row, bool exact)
     qn_backend *be = open_cpu(isa, 1, exact);
     wmat w = wmat_new(be, t, n_out, n_in);
     mat x = mat_new(n_row, n_in, 5, 1, 1), y = mat_new(n_row, n_out, 7, 1, 1);
-    qn_weight_codes as = {.group = c->group};
     float *rounded = malloc((size_t)n_in * sizeof(float));
     float *a = malloc((size_t)n_in * sizeof(float));
 
@@ -268,7 +276,8 @@ static void format_case(qn_isa isa, qn_dtype t, int n_row, bool exact)
     for (int r = 0; r < n_row; r++) {
         memcpy(rounded, mat_row(&x, r), (size_t)n_in * sizeof(float));
         if (!exact)
-            round_x(&as, mat_row(&x, r), rounded, n_in);
+            round_x(c->group, most_of(isa, c->bits == 8), mat_row(&x, r),
+                    rounded, n_in);
         for (int64_t o = 0; o < n_out; o++) {
             double sum = 0, abs = 0;
             amplitudes(&w, o, a);

@@ -11,8 +11,12 @@
 static const qn_dtype types[] = {QN_F32, QN_F16, QN_BF16, QN_Q8_0, QN_Q4_0};
 
 /* x as the product of this weight type sees it. */
-static void round_x(qn_dtype t, bool exact, const float *x, float *y, int n)
+static void round_x(qn_isa isa, qn_dtype t, bool exact, const float *x,
+                    float *y, int n)
 {
+    bool wide = isa == QN_ISA_AVX2 || isa == QN_ISA_AVX512;
+    float most = wide && t == QN_Q8_0 ? 4095 : 127;
+
     for (int i = 0; i < n; i++)
         y[i] = !exact && t == QN_BF16 ? qn_f32_of_bf16(qn_bf16_of_f32(x[i]))
                                       : x[i];
@@ -22,9 +26,9 @@ static void round_x(qn_dtype t, bool exact, const float *x, float *y, int n)
         float top = 0, d;
         for (int i = 0; i < 32; i++)
             top = fmaxf(top, fabsf(x[b + i]));
-        d = top / 127;
+        d = top / most;
         for (int i = 0; i < 32; i++)
-            y[b + i] = d > 0 ? rintf(x[b + i] * (127 / top)) * d : 0;
+            y[b + i] = d > 0 ? rintf(x[b + i] * (most / top)) * d : 0;
     }
 }
 
@@ -98,7 +102,7 @@ static void run_case(qn_isa isa, const linear_case *c)
                  c->n_row);
         mat_check(&y[i], what);
         for (int r = 0; r < c->n_row; r++) {
-            round_x(c->type, c->exact, mat_row(&x, r), xr, c->n_in);
+            round_x(isa, c->type, c->exact, mat_row(&x, r), xr, c->n_in);
             for (int o = 0; o < c->n_out[i]; o++) {
                 double b, b1, v, u, want, tol;
                 double was = mat_row(&before[i], r)[o];

@@ -298,7 +298,7 @@ static void delta_column(const qn_op_delta *o, const delta_data *m, int row0,
                          int n_row, int h, int j, const char *what)
 {
     double s[256] = {0}, e[256] = {0};
-    int g = h / (o->n_head / o->n_group);
+    int g = o->by_turns ? h % o->n_group : h / (o->n_head / o->n_group);
     double el = (o->d_k / 2.0 + 8) * EPS32; /* of a normalized element */
 
     for (int r = row0; r < row0 + n_row; r++) {
@@ -335,7 +335,8 @@ static void delta_column(const qn_op_delta *o, const delta_data *m, int row0,
     }
 }
 
-static void delta_case(qn_isa isa, int n_head, int n_group, int d_k, int d_v)
+static void delta_case(qn_isa isa, int n_head, int n_group, int d_k, int d_v,
+                       bool by_turns)
 {
     delta_data m = {
         .q = mat_new(ROWS, n_group * d_k, 3, 1, 2),
@@ -356,6 +357,7 @@ static void delta_case(qn_isa isa, int n_head, int n_group, int d_k, int d_v)
     for (int i = 0; i < n_head; i++)
         m.a.p[i] = -fabsf(m.a.p[i]);
     *o = (qn_op_delta){.state = {states, MAX_FLOATS},
+                       .by_turns = by_turns,
                        .n_head = n_head,
                        .n_group = n_group,
                        .d_k = d_k,
@@ -392,10 +394,11 @@ static void delta_case(qn_isa isa, int n_head, int n_group, int d_k, int d_v)
 
 static void deltas(qn_isa isa)
 {
-    delta_case(isa, 1, 1, 1, 1);
-    delta_case(isa, 4, 2, 16, 16);
-    delta_case(isa, 6, 2, 9, 37);
-    delta_case(isa, 2, 1, 32, 64);
+    delta_case(isa, 1, 1, 1, 1, false);
+    delta_case(isa, 4, 2, 16, 16, false);
+    delta_case(isa, 4, 2, 16, 16, true);
+    delta_case(isa, 6, 2, 9, 37, false);
+    delta_case(isa, 2, 1, 32, 64, false);
 }
 
 /* ---- --bench ----------------------------------------------------------- */

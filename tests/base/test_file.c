@@ -205,6 +205,10 @@ static void test_paths(void **state)
     qn_test_write_file(file, "x", 1);
     assert_true(qn_path_is_file(file));
     assert_false(qn_path_is_dir(file));
+    assert_string_equal(qn_path_kind(file), "a file");
+    assert_string_equal(qn_path_kind(deep), "a directory");
+    assert_string_equal(qn_path_kind("/dev/null"), "a device");
+    assert_null(qn_path_kind(under));
     assert_true(qn_mkdirs(under, &e) < 0);
     assert_true(qn_mkdirs(file, &e) < 0);
     qn_free(deep);

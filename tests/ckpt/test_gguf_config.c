@@ -626,6 +626,8 @@ static void test_refused(void **state)
     refuse("llama",
            "t4242 rope_factors_long.weight 2\nt rope_factors_short.weight 2\n",
            QN_EFORMAT, "ggml type 4242");
+    refuse("gemma4", "", QN_EFORMAT, "rope_freqs.weight");
+    refuse("gemma4", "t rope_freqs.weight 4\n", QN_EUNSUP, "element 0");
     refuse("", "", QN_EFORMAT, "general.architecture");
     refuse("no name", "", QN_EFORMAT, "general.architecture");
 }

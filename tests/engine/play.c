@@ -16,9 +16,15 @@ qn_model *play_model(const char *name, int n_threads)
 
 qn_model *play_builtin(void)
 {
+    return play_builtin_of(2);
+}
+
+qn_model *play_builtin_of(int n_threads)
+{
     qn_model *m = NULL;
     qn_err err = {0};
-    int rc = qn_model_open(&m, NULL, &(qn_model_params){.n_threads = 2}, &err);
+    qn_model_params p = {.n_threads = n_threads};
+    int rc = qn_model_open(&m, NULL, &p, &err);
 
     if (rc < 0 && rc != QN_ENOENT)
         fail_msg("%s", err.msg);

@@ -30,6 +30,7 @@ typedef struct play {
 qn_model *play_model(const char *name, int n_threads);
 /* The built-in model, or NULL where it does not lie beside the tree. */
 qn_model *play_builtin(void);
+qn_model *play_builtin_of(int n_threads);
 qn_engine *play_engine(qn_model *m, int64_t n_ctx, int max_seqs, int max_batch);
 qn_engine *play_engine_of(qn_model *m, qn_engine_params p);
 /* Greedy, ends ignored, no text unless asked. */

@@ -10,7 +10,7 @@ static qn_model *model;
 static int setup(void **state)
 {
     (void)state;
-    model = play_builtin();
+    model = play_builtin_of(1);
     return 0;
 }
 
@@ -133,6 +133,54 @@ static void test_schema(void **state)
           2);
 }
 
+/* Alone, and among others with guesses and memory that does not last: the same
+ * tokens. */
+static void test_same_in_a_mix(void **state)
+{
+    enum {
+        N = 6
+    };
+    static const char schema[] =
+        "{\"type\":\"array\",\"items\":{\"enum\":[\"red\",\"green\",12]},"
+        "\"minItems\":2,\"maxItems\":9}";
+    (void)state;
+    size_t n;
+    if (!model)
+        QN_SKIP("no built-in model");
+    int32_t *ids = prompt_of("Red, green, red, green, red:", &n);
+    play *alone[N], *p[N];
+    qn_engine *one = play_engine(model, 0, 1, 0);
+    qn_engine *mix = play_engine_of(model, (qn_engine_params){
+                                               .n_ctx = 64,
+                                               .max_seqs = N,
+                                               .max_prompt_rows = 5,
+                                               .speculate = 6,
+                                               .overcommit = true,
+                                           });
+    for (int i = 0; i < N; i++) {
+        qn_request_params rp = play_params(ids, n, 70);
+        rp.format = i % 3 ? QN_FORMAT_JSON_SCHEMA : QN_FORMAT_JSON;
+        rp.schema = schema;
+        rp.n_schema = strlen(schema);
+        rp.sampling.temperature = i % 2 ? 1 : 0;
+        rp.sampling.seed = (uint64_t)i;
+        rp.n_logprobs = 1;
+        alone[i] = play_submit(one, &rp);
+        play_run(one, alone[i]);
+        p[i] = play_submit(mix, &rp);
+    }
+    for (int i = 0; i < N; i++) {
+        play_run(mix, p[i]);
+        play_equal(p[i], alone[i]);
+        play_free(p[i]);
+        play_free(alone[i]);
+    }
+    play_no_pages(mix);
+    qn_engine_free(mix);
+    qn_engine_free(one);
+    qn_free(ids);
+}
+
 /* Without any end token a complete text still ends. */
 static void test_ends_by_itself(void **state)
 {
@@ -225,8 +273,11 @@ static void test_many_schemas(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),           cmocka_unit_test(test_schema),
-        cmocka_unit_test(test_ends_by_itself), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_same_in_a_mix),
+        cmocka_unit_test(test_ends_by_itself),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_many_schemas),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -42,7 +42,7 @@ static void same_tokens(const char *name)
         N = 12
     };
     int32_t ids[N][64];
-    qn_model *m = play_model(name, 0);
+    qn_model *m = play_model(name, 1);
     int v = qn_model_n_vocab(m);
     qn_engine *plain = engine(m, 0, 4);
     play *want[N], *got[N];
@@ -93,7 +93,7 @@ static void test_fewer_steps(void **state)
 {
     (void)state;
     int32_t prompt[] = {1, 2, 3, 4, 5}, allowed[] = {9};
-    qn_model *m = play_model("llama", 0);
+    qn_model *m = play_model("llama", 1);
     uint64_t steps[2];
     for (int i = 0; i < 2; i++) {
         qn_engine *e = engine(m, i * 8, 1);
@@ -124,7 +124,7 @@ static void test_switched_off(void **state)
 {
     (void)state;
     int32_t prompt[60];
-    qn_model *m = play_model("llama", 0);
+    qn_model *m = play_model("llama", 1);
     qn_engine *e = engine(m, 8, 1);
     for (int i = 0; i < 60; i++)
         prompt[i] = i % 2;
@@ -163,7 +163,7 @@ static void test_cost(void **state)
 static void test_limits(void **state)
 {
     (void)state;
-    qn_model *m = play_model("llama", 0);
+    qn_model *m = play_model("llama", 1);
     qn_engine *e = NULL;
     qn_err err = {0};
     qn_engine_params p = {.speculate = -1};

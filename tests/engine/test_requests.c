@@ -380,6 +380,61 @@ static void test_prompt_logprobs(void **state)
     qn_model_close(m);
 }
 
+/* A completion of several contexts: between two shifts it is what a request
+ * with the tokens that were left gives. */
+static void test_context_shift(void **state)
+{
+    static const char *const names[] = {"llama", "gemma2", "falcon_h1"};
+    enum {
+        N = 500
+    };
+    (void)state;
+    for (size_t f = 0; f < QN_COUNTOF(names); f++) {
+        qn_model *m = play_model(names[f], 0);
+        int64_t limit = QN_MIN(qn_model_n_ctx_train(m), 200);
+        int32_t cur[512], want[N];
+        uint32_t x = 5;
+        int n_want = 0, keep = 7, n_cur = 60;
+        play_random_ids(&x, cur, 60, qn_model_n_vocab(m));
+        qn_engine *e = play_engine_of(m,
+                                      (qn_engine_params){.n_ctx = limit,
+                                                         .max_seqs = 3,
+                                                         .prefix_cache = f == 0,
+                                                         .speculate = 4,
+                                                         .overcommit = true});
+        qn_request_params rp = play_params(cur, 60, N);
+        rp.context_shift = true;
+        rp.n_keep = keep;
+        play *p = play_submit(e, &rp);
+        qn_engine *plain = play_engine(m, 0, 2, 0);
+        while (n_want < N) {
+            int n = QN_MIN((int)limit - n_cur, N - n_want);
+            qn_request_params part = play_params(cur, (size_t)n_cur, n);
+            play *q = play_submit(plain, &part);
+            play_run(plain, q);
+            assert_int_equal(q->out[0].n, n);
+            memcpy(cur + n_cur, q->out[0].ids, (size_t)n * sizeof *cur);
+            memcpy(want + n_want, q->out[0].ids, (size_t)n * sizeof *cur);
+            play_free(q);
+            n_cur += n;
+            n_want += n;
+            int gone = (n_cur - keep + 1) / 2;
+            memmove(cur + keep, cur + keep + gone,
+                    (size_t)(n_cur - keep - gone) * sizeof *cur);
+            n_cur -= gone;
+        }
+        play_run(e, p);
+        assert_int_equal(p->out[0].finish, QN_FINISH_LENGTH);
+        assert_int_equal(p->out[0].n, N);
+        assert_memory_equal(p->out[0].ids, want, sizeof want);
+        play_free(p);
+        play_no_pages(e);
+        qn_engine_free(e);
+        qn_engine_free(plain);
+        qn_model_close(m);
+    }
+}
+
 static void test_ends(void **state)
 {
     (void)state;
@@ -564,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_renewed),
         cmocka_unit_test(test_top_logprobs),
         cmocka_unit_test(test_prompt_logprobs),
+        cmocka_unit_test(test_context_shift),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_nothing_allowed),
         cmocka_unit_test(test_limits),

@@ -242,7 +242,8 @@ static json_t *samples_of(const char *path)
     return all;
 }
 
-static void check_task(qn_model *m, const char *task, int fewshot)
+static void check_file(qn_model *m, const char *task, const char *path,
+                       int fewshot)
 {
     char samples[4096];
     qn_str before = {0};
@@ -250,12 +251,12 @@ static void check_task(qn_model *m, const char *task, int fewshot)
     snprintf(samples, sizeof samples, "%s/samples.jsonl", qn_test_tmpdir());
     qn_eval_task_params p = {.model = m,
                              .task = task,
-                             .data = data(task),
+                             .data = path,
                              .fewshot = (size_t)fewshot,
                              .samples = samples,
                              .n_threads = 1};
     json_t *o = measured(&p), *got = samples_of(samples);
-    qn_items items = items_of(task, data(task));
+    qn_items items = items_of(task, path);
     for (int i = 0; i < fewshot; i++) {
         qn_item_solved(&items.v.v[i], &before);
         qn_str_adds(&before, "\n\n");
@@ -298,6 +299,35 @@ static void check_task(qn_model *m, const char *task, int fewshot)
     qn_items_deinit(&items);
     json_decref(got);
     json_decref(o);
+}
+
+static void check_task(qn_model *m, const char *task, int fewshot)
+{
+    check_file(m, task, data(task), fewshot);
+}
+
+/* Beginnings of several pages, which the answers to a question share, and a
+ * question that begins like the one before and then goes on otherwise. */
+static void test_shared_beginnings(void **state)
+{
+    qn_str goal = {0}, lines = {0};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        qn_str_clear(&goal);
+        for (int k = 0; k < 30; k++)
+            qn_str_addf(&goal, "The robot has %d apples and %d pears. ", k,
+                        k < 15 ? 3 * k : (3 + i) * k);
+        qn_str_addf(&lines,
+                    "{\"goal\": \"%s\", \"sol1\": \"He has %d apples.\", "
+                    "\"sol2\": \"She sold the boat to a friend.\", "
+                    "\"label\": 0}\n",
+                    goal.p, i);
+    }
+    qn_model *m = asked_open(NULL, false);
+    check_file(m, "piqa", asked_file("long.jsonl", lines.p), 0);
+    qn_model_close(m);
+    qn_str_deinit(&goal);
+    qn_str_deinit(&lines);
 }
 
 static void test_scores(void **state)
@@ -381,10 +411,15 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_answers),   cmocka_unit_test(test_bad_lines),
-        cmocka_unit_test(test_scores),    cmocka_unit_test(test_begin_token),
-        cmocka_unit_test(test_generated), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_shared_beginnings),
+        cmocka_unit_test(test_begin_token),
+        cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,6 +246,20 @@ static void test_queue(void **state)
                      200);
 }
 
+/* A step that takes longer than a request may wait: who was in it has had its
+ * turn. */
+static void test_long_step(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"queue-timeout", "0.001", NULL};
+    need(options);
+    char body[4000] = "{\"max_tokens\":2,\"prompt\":\"";
+    for (int i = 0; i < 400; i++)
+        strcat(body, "mill ");
+    strcat(body, "\"}");
+    assert_int_equal(status("POST", "/v1/completions", NULL, body), 200);
+}
+
 static void test_per_key(void **state)
 {
     (void)state;
@@ -307,7 +321,7 @@ static web_reply ask_unix(const char *path, const char *text)
     if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
         fail_msg("cannot connect to %s", path);
     web_sends(fd, text);
-    web_reply r = web_read(fd, 20);
+    web_reply r = web_read(fd, 200);
     close(fd);
     return r;
 }
@@ -379,7 +393,8 @@ static web_reply post_admin(const char *path, const char *body)
 static void test_load(void **state)
 {
     (void)state;
-    const char *const options[] = {"admin-socket", file("a2", NULL), NULL};
+    const char *const options[] = {"admin-socket", file("a2", NULL),
+                                   "drain-timeout", "200", NULL};
     need(options);
     int fd = send_long();
     assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
@@ -387,7 +402,7 @@ static void test_load(void **state)
     assert_int_equal(r.status, 200);
     assert_true(json_is_false(web_at(&r, "loaded")));
     web_free(&r);
-    r = web_read(fd, 20);
+    r = web_read(fd, 200);
     assert_int_equal(r.status, 200);
     assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
     web_free(&r);
@@ -538,6 +553,7 @@ int main(void)
         cmocka_unit_test_teardown(test_rebinding, stop),
         cmocka_unit_test_teardown(test_lenient, stop),
         cmocka_unit_test_teardown(test_queue, stop),
+        cmocka_unit_test_teardown(test_long_step, stop),
         cmocka_unit_test_teardown(test_per_key, stop),
         cmocka_unit_test_teardown(test_request_timeout, stop),
         cmocka_unit_test_teardown(test_sockets, stop),

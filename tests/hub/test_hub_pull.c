@@ -54,6 +54,46 @@ enum {
 
 static hub_server *server;
 
+/* ---- rows of docs/conformance.md --------------------------------------- */
+
+enum {
+    ROW_PULL,
+    ROW_ACCESS,
+    ROW_STATUS,
+    ROW_CUT,
+    ROW_BYTES,
+    ROW_DISK,
+    ROW_MANNERS
+};
+
+static struct {
+    const char *name;
+    size_t total, passed;
+} rows[] = {
+    {"what is fetched: revisions, shards, GGUF", 4, 0},
+    {"HF_TOKEN, redirects, other origins", 3, 0},
+    {"401, 403, 404, 429, 5xx, no server", 3, 0},
+    {"cut connections, resuming", 4, 0},
+    {"wrong checksums", 2, 0},
+    {"full disks", 2, 0},
+    {"two at once, cancelling, HF_HUB_OFFLINE", 3, 0},
+};
+
+/* The end of a test: it passed. */
+static void came_through(int row)
+{
+    rows[row].passed++;
+}
+
+static int write_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++)
+        qn_test_result("The hub, against a server on loopback", rows[i].name,
+                       rows[i].passed, rows[i].total, "");
+    return 0;
+}
+
 static int start(void **state)
 {
     uint32_t x = 1;
@@ -188,6 +228,7 @@ static void test_pull(void **state)
     hub_server_clear(server);
     pull_ok(REPO);
     assert_int_equal(hub_server_seen(server, "", 0, NULL), 1);
+    came_through(ROW_PULL);
 }
 
 static void test_revision(void **state)
@@ -206,6 +247,7 @@ static void test_revision(void **state)
     assert_int_equal(access(in_repo("refs/%s", "main"), F_OK), -1);
     pull_ok(REPO "@" HUB_COMMIT);
     assert_int_equal(access(in_repo("refs/%s", HUB_COMMIT), F_OK), -1);
+    came_through(ROW_PULL);
 }
 
 /* A hub that lists names alone is asked for each file. */
@@ -222,6 +264,7 @@ static void test_terse(void **state)
     check_link(SHARD_1, "../../blobs/%s");
     assert_int_equal(hub_server_seen(server, "resolve", 0, &seen), 14);
     assert_true(hub_server_seen(server, "cdn", 0, &seen) == 3 && !seen.head);
+    came_through(ROW_PULL);
 }
 
 static void test_gguf(void **state)
@@ -244,6 +287,7 @@ static void test_gguf(void **state)
     assert_true(qn_path_is_file(path));
     qn_free(path);
     hub_server_stop(s);
+    came_through(ROW_PULL);
 }
 
 /* ---- tokens ------------------------------------------------------------ */
@@ -278,6 +322,7 @@ static void test_token(void **state)
     qn_test_write_file(path, "hf_secret", 9);
     pull_ok(REPO);
     qn_free(path);
+    came_through(ROW_ACCESS);
 }
 
 static void test_origins(void **state)
@@ -302,6 +347,7 @@ static void test_origins(void **state)
     for (size_t i = 0; i < QN_COUNTOF(other); i++)
         if (qn_http_same_origin(other[i][0], other[i][1]))
             fail_msg("%s and %s", other[i][0], other[i][1]);
+    came_through(ROW_ACCESS);
 }
 
 static void test_redirects(void **state)
@@ -319,6 +365,7 @@ static void test_redirects(void **state)
     one_fault("api/models", FAULT_STATUS, 1, 307,
               "Location: /api/models/" REPO "/revision/main?blobs=true\r\n");
     pull_ok(REPO);
+    came_through(ROW_ACCESS);
 }
 
 /* ---- refusals ---------------------------------------------------------- */
@@ -349,6 +396,7 @@ static void test_statuses(void **state)
     hub_server_clear(server);
     one_fault("api/models", FAULT_STATUS, 1, 200, "");
     pull_fails(REPO, QN_EFORMAT, WORDS("HF_ENDPOINT"));
+    came_through(ROW_STATUS);
 }
 
 static void test_too_many(void **state)
@@ -363,6 +411,7 @@ static void test_too_many(void **state)
     hub_server_clear(server);
     one_fault("api/models", FAULT_STATUS, 1, 429, "Retry-After: 3600\r\n");
     pull_fails(REPO, QN_EIO, WORDS("3600", "429", "HF_TOKEN"));
+    came_through(ROW_STATUS);
 }
 
 static void test_no_server(void **state)
@@ -372,6 +421,7 @@ static void test_no_server(void **state)
     pull_fails(REPO, QN_EIO, WORDS("127.0.0.1", "3 attempts"));
     setenv("HF_ENDPOINT", "127.0.0.1:9", 1);
     pull_fails(REPO, QN_EINVAL, WORDS("HF_ENDPOINT", "http://"));
+    came_through(ROW_STATUS);
 }
 
 /* ---- bytes ------------------------------------------------------------- */
@@ -390,6 +440,7 @@ static void test_cut(void **state)
     assert_int_equal(seen.from, 100000);
     hub_server_seen(server, files[SHARD_1].etag, 2, &seen);
     assert_int_equal(seen.from, 200000);
+    came_through(ROW_CUT);
 }
 
 /* What one run left, the next one continues. */
@@ -412,6 +463,7 @@ static void test_resume(void **state)
     assert_int_equal(hub_server_seen(server, files[SHARD_1].etag, 0, &seen), 1);
     assert_int_equal(seen.from, 123456);
     assert_int_equal(access(part_of(SHARD_1), F_OK), -1);
+    came_through(ROW_CUT);
 }
 
 static void leave_part(int i, const char *data, size_t n)
@@ -436,6 +488,7 @@ static void test_odd_resumes(void **state)
     check_file(TOKENIZER);
     assert_int_equal(hub_server_seen(server, files[TOKENIZER].etag, 0, NULL),
                      0);
+    came_through(ROW_CUT);
 }
 
 static void test_other_range(void **state)
@@ -446,6 +499,7 @@ static void test_other_range(void **state)
     pull_fails(REPO, QN_EIO, WORDS("model-00001-of-00002", "5000"));
     pull_ok(REPO);
     check_file(SHARD_1);
+    came_through(ROW_CUT);
 }
 
 static void test_wrong_bytes(void **state)
@@ -464,6 +518,7 @@ static void test_wrong_bytes(void **state)
     pull_fails(REPO, QN_EFORMAT, WORDS("config.json", "more than the 8 bytes"));
     pull_ok(REPO);
     check_file(CONFIG);
+    came_through(ROW_BYTES);
 }
 
 /* Damage from an earlier run is found and mended without being asked. */
@@ -481,6 +536,7 @@ static void test_damaged_part(void **state)
     assert_int_equal(truncate(blob_of(SHARD_1), 100), 0);
     pull_ok(REPO);
     check_file(SHARD_1);
+    came_through(ROW_BYTES);
 }
 
 static void test_disk_full(void **state)
@@ -493,6 +549,7 @@ static void test_disk_full(void **state)
     pull_fails(REPO, QN_EIO, WORDS("no space left", "293 KiB", "continues"));
     unlink(part_of(SHARD_1));
     pull_ok(REPO);
+    came_through(ROW_DISK);
 }
 
 static void test_no_room(void **state)
@@ -514,6 +571,7 @@ static void test_no_room(void **state)
     assert_non_null(strstr(err.msg, "1.00 EiB"));
     assert_non_null(strstr(err.msg, "HF_HUB_CACHE"));
     hub_server_stop(s);
+    came_through(ROW_DISK);
 }
 
 /* ---- waiting, ending --------------------------------------------------- */
@@ -575,6 +633,7 @@ static void test_lock(void **state)
         sum += strcmp(files[i].name, "README.md") ? files[i].n : 0;
     assert_int_equal(w.total, sum);
     assert_int_equal(w.done, sum);
+    came_through(ROW_MANNERS);
 }
 
 static void test_cancel(void **state)
@@ -589,6 +648,7 @@ static void test_cancel(void **state)
     assert_int_equal(qn_hub_pull(REPO, &p, &quick, &path, &err), QN_ECANCEL);
     close(fd);
     pull_ok(REPO);
+    came_through(ROW_MANNERS);
 }
 
 static void test_offline(void **state)
@@ -602,6 +662,7 @@ static void test_offline(void **state)
     hub_server_clear(server);
     pull_ok(REPO);
     assert_int_equal(hub_server_seen(server, "", 0, NULL), 0);
+    came_through(ROW_MANNERS);
 }
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
@@ -631,5 +692,5 @@ int main(void)
         EACH(test_offline),
         cmocka_unit_test(test_origins),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, write_rows);
 }

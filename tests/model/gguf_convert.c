@@ -316,6 +316,43 @@ static void part_qkvz(remake *r, const dims *m)
     }
 }
 
+/* Units of value heads: those of key head 0, of 1, ... -> the first of each,
+ * the second of each, ... `skip` units of `unit` numbers stand before them. */
+static void tile(rm_tensor *t, size_t skip, size_t unit, int n_key, int n_value)
+{
+    float *old = copy_of(t);
+    int each = n_value / n_key;
+    for (int k = 0; k < n_key; k++)
+        for (int v = 0; v < each; v++)
+            memcpy(t->v + skip + (size_t)(v * n_key + k) * unit,
+                   old + skip + (size_t)(k * each + v) * unit,
+                   unit * sizeof *old);
+    free(old);
+}
+
+static void tile_values(remake *r)
+{
+    int n = count(r, "linear_num_key_heads", 0);
+    int n_v = count(r, "linear_num_value_heads", 0);
+    size_t dv = (size_t)count(r, "linear_value_head_dim", 0);
+    size_t keys = 2 * (size_t)(n * count(r, "linear_key_head_dim", 0));
+    for (size_t i = 0; i < r->t.n; i++) {
+        rm_tensor *t = &r->t.v[i];
+        size_t row = t->n / (size_t)t->shape[0];
+        if (!has(t->name, "linear_attn.") || has(t->name, "attn.norm"))
+            continue;
+        if (has(t->name, "in_proj_qkv") || has(t->name, "conv1d")) {
+            tile(t, keys * row, dv * row, n, n_v);
+        } else if (has(t->name, "out_proj")) {
+            turn(t);
+            tile(t, 0, dv * (t->n / (size_t)t->shape[0]), n, n_v);
+            turn(t);
+        } else {
+            tile(t, 0, t->n / (size_t)n_v, n, n_v);
+        }
+    }
+}
+
 /* DBRX: experts one below the other, the last matrix on its side. */
 static void part_flat(remake *r)
 {
@@ -353,6 +390,15 @@ static void add_rope_freqs(remake *r, const dims *m)
     }
 }
 
+/* Gemma 4: a quarter of the wider heads turns. */
+static void add_still_freqs(remake *r, int d_head)
+{
+    rm_tensor *t = remake_add(r, "rope_freqs.weight", 1,
+                              (int64_t[]){d_head / 2});
+    for (int i = 0; i < d_head / 2; i++)
+        t->v[i] = i < d_head / 8 ? 1 : 1e30f;
+}
+
 /* ---- names ------------------------------------------------------------- */
 
 /* GGUF's name and those it has elsewhere; "=": without .weight behind. */
@@ -380,6 +426,7 @@ static const char *const layer_names[][2] = {
     {"attn_v", "self_attn.v_proj mixer.v_proj"},
     {"attn_qkv", "self_attn.qkv_proj attn.c_attn attention.query_key_value "
                  "self_attention.query_key_value attn.Wqkv linear_attn.qkv "
+                 "linear_attn.in_proj_qkv "
                  "norm_attn_norm.attn.Wqkv"},
     {"attn_output", "self_attn.o_proj self_attn.dense self_attn.out_proj "
                     "attn.c_proj attention.dense self_attention.dense "
@@ -389,7 +436,7 @@ static const char *const layer_names[][2] = {
     {"attn_k_norm", "self_attn.k_norm self_attn.k_layernorm "
                     "self_attn.key_layernorm"},
     {"=attn_sinks.weight", "self_attn.sinks"},
-    {"attn_gate", "self_attn.gate_proj linear_attn.z"},
+    {"attn_gate", "self_attn.gate_proj linear_attn.z linear_attn.in_proj_z"},
     {"attn_q_a", "self_attn.q_a_proj"},
     {"attn_q_a_norm", "self_attn.q_a_layernorm"},
     {"attn_q_b", "self_attn.q_b_proj"},
@@ -447,6 +494,8 @@ static const char *const layer_names[][2] = {
     {"ssm_norm", "mixer.norm mamba.norm linear_attn.norm"},
     {"ssm_out", "mixer.out_proj mamba.out_proj linear_attn.out_proj"},
     {"ssm_ba", "linear_attn.in_proj_ba"},
+    {"ssm_alpha", "linear_attn.in_proj_a"},
+    {"ssm_beta", "linear_attn.in_proj_b"},
     {"shortconv.conv", "conv.conv"},
     {"shortconv.in_proj", "conv.in_proj"},
     {"shortconv.out_proj", "conv.out_proj"},
@@ -647,9 +696,13 @@ char *gguf_convert(const char *dir, const gguf_case *c)
         part_kv_b(&r, &m);
     if (!(c->how & CV_FUSED))
         part_qkvz(&r, &m);
+    if (c->how & CV_TILED)
+        tile_values(&r);
     part_flat(&r);
     if (c->how & CV_LLAMA3)
         add_rope_freqs(&r, &m);
+    if (c->how & CV_SOME_TURN)
+        add_still_freqs(&r, 2 * m.dh);
     for (size_t i = 0; i < r.t.n; i++)
         rename_one(&r.t.v[i], c);
     json_t *meta = meta_of(&r, &m, c);

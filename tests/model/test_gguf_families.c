@@ -43,12 +43,19 @@
 #define DELTA                                                           \
     "ssm.conv_kernel=4 ssm.state_size=16 ssm.group_count=2 "            \
     "ssm.time_step_rank=4 ssm.inner_size=64 full_attention_interval=2 " \
-    "rope.dimension_count=8 expert_shared_feed_forward_length=32 "
+    "rope.dimension_count=8 "
 #define GEMMA_3N                                                        \
     "altup.active_idx=0 altup.num_inputs=2 "                            \
     "embedding_length_per_layer_input=16 attention.shared_kv_layers=2 " \
     "activation_sparsity_scale=[0.0,-1e30,-1e30,-1e30] "                \
     "rope.freq_base_swa=10000.0 final_logit_softcapping=8.0"
+
+#define GEMMA_4                                                       \
+    "attention.key_length=32 attention.value_length=32 "              \
+    "attention.key_length_swa=16 attention.value_length_swa=16 "      \
+    "rope.dimension_count=32 rope.dimension_count_swa=16 "            \
+    "rope.freq_base_swa=10000.0 embedding_length_per_layer_input=16 " \
+    "attention.shared_kv_layers=0 final_logit_softcapping=8.0"
 
 static const gguf_case cases[] = {
     {"llama", "llama", CV_PAIRED, NULL, NULL},
@@ -71,9 +78,15 @@ static const gguf_case cases[] = {
     {"qwen3_moe", "qwen3moe", 0, NULL, EXPERTS("32")},
     {"qwen3_moe", "qwen3vlmoe", 0, NULL,
      EXPERTS("32") "rope.dimension_sections=[4,2,2,0]"},
-    {"qwen3_next", "qwen3next", CV_PLUS_ONE, POST_ATTN, DELTA EXPERTS("32")},
+    {"qwen3_next", "qwen3next", CV_PLUS_ONE, POST_ATTN,
+     DELTA EXPERTS("32") "expert_shared_feed_forward_length=32"},
     {"qwen3_next", "qwen3next", CV_PLUS_ONE | CV_FUSED, POST_ATTN,
-     DELTA EXPERTS("32")},
+     DELTA EXPERTS("32") "expert_shared_feed_forward_length=32"},
+    {"qwen3_5_text", "qwen35", CV_PLUS_ONE | CV_TILED, POST_ATTN,
+     DELTA "rope.dimension_sections=[4,2,2,0]"},
+    {"qwen3_5_moe_text", "qwen35moe", CV_PLUS_ONE | CV_TILED, POST_ATTN,
+     DELTA EXPERTS("32") "expert_shared_feed_forward_length=32 "
+                         "rope.dimension_sections=[4,2,2,0]"},
     {"gemma", "gemma", CV_PLUS_ONE, NULL, NULL},
     {"gemma2", "gemma2", CV_PLUS_ONE | CV_QPAS, SANDWICH,
      "attention.sliding_window=16 attn_logit_softcapping=5.0 "
@@ -82,6 +95,9 @@ static const gguf_case cases[] = {
      "attention.sliding_window=16 attention.sliding_window_pattern=3"},
     {"gemma3n_text", "gemma3n", 0, SANDWICH,
      SWA("true,false,true,false") GEMMA_3N},
+    {"gemma4_text", "gemma4", CV_SOME_TURN,
+     SANDWICH " layer_scalar==layer_output_scale.weight",
+     SWA("true,false,true,false") GEMMA_4},
     {"phi", "phi2", 0, NULL, "rope.dimension_count=8"},
     {"phi3", "phi3", 0, NULL, "attention.sliding_window=16"},
     {"phi3_partial", "phi3", 0, NULL, "rope.dimension_count=8"},

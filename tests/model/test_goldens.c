@@ -63,7 +63,7 @@ static void check_config(golden *g, const char *config)
         const char *why = strstr(err.msg, "config.json: ");
         golden_note(g, "%s", why ? why : err.msg);
         g->unsupported = rc == QN_EUNSUP && /* nobody has written the row */
-                         strstr(err.msg, "is not supported; these are");
+                         strstr(err.msg, "\" is not supported");
         g->total += 2 * n_prompts;
         return;
     }

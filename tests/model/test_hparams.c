@@ -121,6 +121,55 @@ static void test_class_defaults(void **state)
     qn_hparams_deinit(&hp);
 }
 
+/* What a family has anyway may be said, and not be denied. */
+static void test_expected(void **state)
+{
+    (void)state;
+    for (int denied = 0; denied < 2; denied++) {
+        json_t *o = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:b}",
+                              "model_type", "afmoe", "vocab_size", 100,
+                              "hidden_size", 64, "num_hidden_layers", 2,
+                              "num_attention_heads", 4, "intermediate_size", 96,
+                              "max_position_embeddings", 64, "route_norm",
+                              !denied);
+        qn_hparams hp;
+        qn_err err = {0};
+        int rc = qn_hparams_read(&hp, o, &err);
+        assert_int_equal(rc, denied ? QN_EUNSUP : QN_OK);
+        assert_true(!denied || strstr(err.msg, "route_norm"));
+        json_decref(o);
+        if (rc == QN_OK)
+            qn_hparams_deinit(&hp);
+    }
+}
+
+/* A name that no row has: those like it, and no list of all. */
+static void test_unknown(void **state)
+{
+    static const char *const cases[][2] = {
+        {"lama", "; like it are llama; docs"},
+        {"qwen4_moe", "; like it are qwen2_moe, qwen3_moe, "},
+        {"deepseek_v9", "; like it are deepseek_v2, deepseek_v3; docs"},
+        {"something_else", "\"something_else\" is not supported; docs"},
+    };
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
+        json_t *o = json_pack("{s:s}", "model_type", cases[i][0]);
+        qn_hparams hp;
+        qn_err err = {0};
+        assert_int_equal(qn_hparams_read(&hp, o, &err), QN_EUNSUP);
+        if (!strstr(err.msg, cases[i][1]))
+            fail_msg("%s", err.msg);
+        json_decref(o);
+    }
+    char name[400];
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    qn_err err = {0};
+    assert_int_equal(qn_family_unknown(name, &err), QN_EUNSUP);
+    assert_non_null(strstr(err.msg, "docs/models.md"));
+}
+
 static void test_windows(void **state)
 {
     (void)state;
@@ -243,7 +292,7 @@ static void test_refused(void **state)
                " \"phase\": 3}}",
                QN_EUNSUP, "rope_parameters.phase");
     read_fails("llama", "{\"hidden_act\": \"mish\"}", QN_EUNSUP, "mish");
-    read_fails("nosuch", NULL, QN_EUNSUP, "llama");
+    read_fails("nosuch", NULL, QN_EUNSUP, "nosuch");
     read_fails("gemma2", "{\"layer_types\": [\"linear_attention\", 1, 2, 3]}",
                QN_EUNSUP, "linear_attention");
 }
@@ -645,6 +694,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_class_defaults),
+        cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_gpt2_scales),
         cmocka_unit_test(test_gemma_act),

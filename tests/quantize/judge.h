@@ -17,7 +17,7 @@ double judge_kl(const float *base, const float *other, int n, int n_vocab);
 /* Root of the mean square difference over that of `base`. */
 double judge_error(const float *base, const float *other, size_t n);
 
-/* A Hugging Face directory of f32 tensors with what a GGUF file of the llama
+/* A Hugging Face directory of f16 tensors with what a GGUF file of the llama
  * architecture holds, without a vocabulary; the caller frees the name. */
 char *judge_as_hf(const char *gguf);
 

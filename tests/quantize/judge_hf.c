@@ -80,16 +80,17 @@ char *judge_as_hf(const char *gguf)
     for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++) {
         const qn_tensor *t = qn_ckpt_tensor(ck, i);
         name_of(t->name, name, sizeof name);
-        OK(qn_st_writer_declare(w, name, QN_F32, t->n_dims, t->shape, &err));
+        OK(qn_st_writer_declare(w, name, QN_F16, t->n_dims, t->shape, &err));
     }
     for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++) {
         const qn_tensor *t = qn_ckpt_tensor(ck, i);
-        void *raw = malloc(t->n_bytes);
+        void *raw = malloc(t->n_bytes + 2 * t->n_elems);
         float *v = malloc(t->n_elems * sizeof *v);
         OK(qn_ckpt_read(ck, t, 0, raw, t->n_bytes, &err));
         OK(qn_dtype_decode(t->dtype, raw, v, t->n_elems, &err));
         order_rows(t, qn_ckpt_config(ck), v);
-        OK(qn_st_writer_data(w, v, t->n_elems * sizeof *v, &err));
+        OK(qn_dtype_encode(QN_F16, v, raw, t->n_elems, &err));
+        OK(qn_st_writer_data(w, raw, t->n_elems * 2, &err));
         free(raw);
         free(v);
     }

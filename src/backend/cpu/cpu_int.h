@@ -152,6 +152,8 @@ void qn_op_gather_run(const qn_op_gather *op, qn_worker *w);
 void qn_op_linear_need(const qn_cpu_backend *be, const qn_op_linear *op,
                        qn_need *need);
 void qn_op_linear_run(const qn_op_linear *op, qn_worker *w);
+/* Does every thread prepare all rows, instead of its share of them? */
+bool qn_op_linear_by_itself(const qn_op_linear *op);
 void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
                      qn_need *need);
 void qn_op_attn_run(const qn_op_attn *op, qn_worker *w);

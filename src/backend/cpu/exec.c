@@ -8,6 +8,9 @@
  *  1. Threads meet after an op unless the list says that the next one does
  *     not depend on it; and in any case before an op that prepares shared
  *     activations while another such op may still be reading its own.
+ *     Two pairs of neighbours need no meeting: a rotation of keys and the
+ *     writing of them, whose shares are the same rows and heads; and a norm of
+ *     few rows and a product of it, where each thread does the norm by itself.
  *  2. An op's counter is used by that op alone, so a thread that runs ahead
  *     cannot take another op's items.
  */
@@ -66,6 +69,71 @@ static void run_op(const qn_op *op, qn_worker *w)
     }
 }
 
+static bool overlap(const float *a, int64_t n_a, const float *b, int64_t n_b)
+{
+    return (uintptr_t)a < (uintptr_t)(b + n_b) &&
+           (uintptr_t)b < (uintptr_t)(a + n_a);
+}
+
+/* Is op i a norm of rows that op i + 1 reads, and every thread prepares all of
+ * them? What threads still read must not be what others write already. */
+static bool joins(const qn_cpu_backend *be, const qn_op *ops, int n_op, int i)
+{
+    const qn_op_norm *n = &ops[i].u.norm;
+    const qn_op_linear *l = &ops[QN_MIN(i + 1, n_op - 1)].u.linear;
+    int64_t n_x, n_y;
+
+    if (be->n_threads == 1 || i + 1 == n_op || ops[i].kind != QN_OP_NORM ||
+        ops[i + 1].kind != QN_OP_LINEAR || ops[i].no_barrier ||
+        ops[i + 1].no_barrier) /* what follows may read the norm, too */
+        return false;
+    if (l->x != n->y || l->n_row != n->n_row || n->n_group != 1 ||
+        n->residual || n->ldy != n->dim || l->ldx != n->dim ||
+        l->part[0].w->n_in != n->dim || !qn_op_linear_by_itself(l))
+        return false;
+    n_x = (n->n_row - 1) * n->ldx + n->dim;
+    n_y = (int64_t)n->n_row * n->dim;
+    if (overlap(n->x, n_x, n->y, n_y))
+        return false;
+    for (int j = 0; j < l->n_part; j++) {
+        const float *y = l->part[j].y;
+        int64_t m = (l->n_row - 1) * l->part[j].ldy + l->part[j].w->n_out;
+        if (overlap(y, m, n->x, n_x) || overlap(y, m, n->y, n_y))
+            return false;
+    }
+    return true;
+}
+
+/* A norm and the product of it, by all threads at once; y is what others may
+ * read afterwards. */
+static void run_joined(const qn_op_norm *norm, const qn_op_linear *linear,
+                       qn_worker *w, uint64_t own_used)
+{
+    qn_op_norm n = *norm;
+    qn_op_linear l = *linear;
+    qn_worker alone = *w;
+
+    alone.thread = 0;
+    alone.n_threads = 1;
+    n.y = (float *)(void *)(w->own + own_used);
+    qn_op_norm_run(&n, &alone);
+    if (w->thread == 0)
+        memcpy(norm->y, n.y, (size_t)n.n_row * (size_t)n.dim * sizeof(float));
+    l.x = n.y;
+    qn_op_linear_run(&l, w);
+}
+
+/* Does each thread write the keys that it has rotated? */
+static bool same_shares(const qn_op *rope, const qn_op *append)
+{
+    const qn_op_rope *r = &rope->u.rope;
+    const qn_op_kv_append *a = &append->u.kv_append;
+
+    return rope->kind == QN_OP_ROPE && append->kind == QN_OP_KV_APPEND &&
+           r->x == a->k && r->ldx == a->ldk && r->n_row == a->batch->n_row &&
+           r->n_head == a->kv->desc.n_kv && r->d_head == a->kv->desc.d_k;
+}
+
 static void walk(void *arg, int thread, int n_threads)
 {
     const exec_run *r = arg;
@@ -84,12 +152,19 @@ static void walk(void *arg, int thread, int n_threads)
             qn_worker_barrier(&w);
             shared_busy = false;
         }
-        w.next = &r->tickets[i].next;
         w.base = 0;
-        run_op(&r->ops[i], &w);
+        if (joins(r->be, r->ops, r->n_op, i)) {
+            need_of(r->be, &r->ops[++i], &need);
+            w.next = &r->tickets[i].next;
+            run_joined(&r->ops[i - 1].u.norm, &r->ops[i].u.linear, &w,
+                       qn_round64(need.own));
+        } else {
+            w.next = &r->tickets[i].next;
+            run_op(&r->ops[i], &w);
+        }
         if (i + 1 == r->n_op)
             break;
-        if (r->ops[i].no_barrier) {
+        if (r->ops[i].no_barrier || same_shares(&r->ops[i], &r->ops[i + 1])) {
             shared_busy = shared_busy || need.shared;
         } else {
             qn_worker_barrier(&w);
@@ -128,6 +203,10 @@ void qn_cpu_exec(qn_backend *base, const qn_op *ops, int n_op)
         qn_need need;
         need_of(be, &ops[i], &need);
         max.shared = QN_MAX(max.shared, qn_round64(need.shared));
+        if (i > 0 && joins(be, ops, n_op, i - 1))
+            need.own = qn_round64(need.own) +
+                       (uint64_t)(ops[i].u.linear.n_row * ops[i].u.linear.ldx) *
+                           sizeof(float);
         max.own = QN_MAX(max.own, qn_round64(need.own));
     }
     grow(be, tickets + max.shared + max.own * (uint64_t)be->n_threads);

@@ -30,10 +30,10 @@ void qn_kernels_init(qn_kernels *k, qn_isa cap)
 }
 
 void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
-                      qn_tile_fn fn, int max_tok)
+                      qn_tile_fn fn, qn_xform form, int max_tok)
 {
     for (int f = 0; f < QN_CODED_FORMS; f++)
-        k->coded[l][f] = (qn_tile_kernel){name, fn, (qn_xform)(QN_X_I8_16 + f),
+        k->coded[l][f] = (qn_tile_kernel){name, fn, (qn_xform)(form + f),
                                           max_tok};
 }
 
@@ -74,7 +74,7 @@ int64_t qn_panel_offset(qn_layout l, int64_t k)
 
 int qn_xi8_block(qn_xform f)
 {
-    return 16 << (f - QN_X_I8_16);
+    return 16 << (f - QN_X_I8_16) % QN_CODED_FORMS;
 }
 
 int64_t qn_xform_offset(qn_xform f, int64_t k)
@@ -88,6 +88,11 @@ int64_t qn_xform_offset(qn_xform f, int64_t k)
     case QN_X_I8_64:
         return k / qn_xi8_block(f) *
                (qn_xi8_block(f) + (int64_t)sizeof(qn_xi8));
+    case QN_X_I16_16:
+    case QN_X_I16_32:
+    case QN_X_I16_64:
+        return k / qn_xi8_block(f) *
+               (2 * qn_xi8_block(f) + (int64_t)sizeof(qn_xi8));
     default: return k * 4;
     }
 }
@@ -135,6 +140,9 @@ void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json)
         [QN_X_I8_16] = "int8 block 16",
         [QN_X_I8_32] = "int8 block 32",
         [QN_X_I8_64] = "int8 block 64",
+        [QN_X_I16_16] = "int16 block 16",
+        [QN_X_I16_32] = "int16 block 32",
+        [QN_X_I16_64] = "int16 block 64",
     };
 
     qn_str_addc(json, '[');

@@ -14,6 +14,7 @@
 #define QN_BACKEND_CPU_KERNELS_H
 
 #include "backend/backend.h"
+#include "base/compiler.h"
 
 #define QN_PANEL 16  /* output rows per weight panel, positions per K panel */
 #define QN_QBLOCK 32 /* elements per block of q8_0 and q4_0                 */
@@ -65,11 +66,18 @@ typedef enum qn_xform {
     QN_X_I8_16,    /* int8 in blocks of 16, see qn_xi8                */
     QN_X_I8_32,
     QN_X_I8_64,
+    QN_X_I16_16, /* int16, the same otherwise */
+    QN_X_I16_32,
+    QN_X_I16_64,
     QN_X_N
 } qn_xform;
 
-/* What stands behind the int8 values of a block of QN_X_I8_*, whose last block
- * is filled up with zeros: d = absmax / 127, q = round(x / d). */
+/* The largest int16 of x: sums of 64 products with 9 bits fit 32 bits. */
+#define QN_X_I16_TOP 4095
+
+/* What stands behind the values of a block of QN_X_I8_* and QN_X_I16_*, whose
+ * last block is filled up with zeros: d = absmax / 127 (or QN_X_I16_TOP), q =
+ * round(x / d). */
 typedef struct qn_xi8 {
     float d, dsum; /* dsum = d * sum */
     int32_t sum;   /* of q           */
@@ -276,16 +284,22 @@ void qn_kernels_avx512(qn_kernels *k);
 void qn_kernels_avx512vnni(qn_kernels *k);
 void qn_kernels_avx512bf16(qn_kernels *k);
 
-/* One kernel of codes for all forms of x. */
+/* One kernel of codes for all three forms of x, of which `form` is the first. */
 void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
-                      qn_tile_fn fn, int max_tok);
+                      qn_tile_fn fn, qn_xform form, int max_tok);
+
+/* Has a layout of codes 4 bits for each? */
+QN_INLINE bool qn_layout_nibbles(qn_layout l)
+{
+    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 || l == QN_LAYOUT_M4;
+}
 
 const char *qn_layout_name(qn_layout l);
 /* Bytes of one panel with n_in inputs. */
 int64_t qn_panel_bytes(qn_layout l, int64_t n_in);
 /* Bytes from the start of a panel to k (a multiple of the layout's step). */
 int64_t qn_panel_offset(qn_layout l, int64_t k);
-/* Elements in a block of QN_X_I8_*. */
+/* Elements in a block of QN_X_I8_* and QN_X_I16_*. */
 int qn_xi8_block(qn_xform f);
 /* Bytes of a row of n activations in a form, and from its start to k. */
 int64_t qn_xform_bytes(qn_xform f, int64_t n);

@@ -37,7 +37,7 @@ static bool in_place(const qn_op_linear *op, qn_xform f)
     return f == QN_X_F32 && (op->n_row <= 4 || op->ldx / 16 % 2 == 1);
 }
 
-static bool by_itself(const qn_op_linear *op)
+bool qn_op_linear_by_itself(const qn_op_linear *op)
 {
     return (int64_t)op->n_row * op->part[0].w->n_in <= OWN_ELEMS;
 }
@@ -55,8 +55,8 @@ void qn_op_linear_need(const qn_cpu_backend *be, const qn_op_linear *op,
             bytes += (uint64_t)(qn_product_stride(forms[j],
                                                   op->part[0].w->n_in) *
                                 QN_MIN(op->n_row, STRETCH));
-    need->own = QN_PRODUCT_ACC_BYTES + (by_itself(op) ? bytes : 0);
-    need->shared = by_itself(op) ? 0 : bytes;
+    need->own = QN_PRODUCT_ACC_BYTES + (qn_op_linear_by_itself(op) ? bytes : 0);
+    need->shared = qn_op_linear_by_itself(op) ? 0 : bytes;
 }
 
 /* Rows [row0, row0 + n_row) of x in every form needed; where each form's
@@ -65,7 +65,7 @@ static void prepare(const qn_op_linear *op, qn_worker *w, int row0, int n_row,
                     const qn_xform *forms, int n_form, const uint8_t **x,
                     int64_t *x_tok)
 {
-    bool own = by_itself(op);
+    bool own = qn_op_linear_by_itself(op);
     uint8_t *to = own ? w->own + QN_PRODUCT_ACC_BYTES : w->shared;
     int n_in = (int)op->part[0].w->n_in;
     int64_t begin = 0, end = n_row;

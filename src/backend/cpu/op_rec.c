@@ -121,7 +121,8 @@ void qn_op_delta_run(const qn_op_delta *op, qn_worker *w)
 
     while (take(w, op->batch, op->n_head, 1, &it)) {
         int64_t r = it.span->row0, h = it.first;
-        int64_t g = h / (op->n_head / op->n_group);
+        int64_t g = op->by_turns ? h % op->n_group
+                                 : h / (op->n_head / op->n_group);
         qn_delta_args a = {
             .q = op->q + r * op->ldq + g * op->d_k,
             .k = op->k + r * op->ldk + g * op->d_k,

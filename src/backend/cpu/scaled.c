@@ -17,7 +17,7 @@ static bool has_mins(qn_layout l)
 
 static int code_bits(qn_layout l)
 {
-    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 || l == QN_LAYOUT_M4 ? 4 : 8;
+    return qn_layout_nibbles(l) ? 4 : 8;
 }
 
 /* Whole numbers for the book's values. The unit may be anything up to where
@@ -34,9 +34,9 @@ static void round_book(qn_scaled *q)
         float unit = top * 4 / (float)step, sum = 0;
         int8_t points[16];
         for (int i = 0; i < 16; i++) {
-            float v = q->book[i] / unit;
+            float v = q->book[i] / unit, e = (v - rintf(v)) * unit;
             points[i] = (int8_t)rintf(v);
-            sum += (v - rintf(v)) * (v - rintf(v)) * unit * unit;
+            sum += e * e;
         }
         if (sum < best) {
             best = sum;

@@ -89,42 +89,65 @@ static void coded_m8_ref(const qn_tile *t)
     run(t, QN_LAYOUT_M8);
 }
 
-/* ---- int8 activations ---------------------------------------------------- */
+/* ---- activations --------------------------------------------------------- */
 
-static void prep_i8(const float *x, int n, uint8_t *y, int block)
+static void prep(const float *x, int n, uint8_t *y, int block, int most)
 {
-    for (int at = 0; at < n; at += block, y += block + (int)sizeof(qn_xi8)) {
+    for (int at = 0; at < n; at += block) {
         int m = QN_MIN(block, n - at);
-        int8_t *q = (int8_t *)y;
         float top = 0, inv;
         qn_xi8 b = {0, 0, 0};
         for (int i = 0; i < m; i++)
             top = fmaxf(top, fabsf(x[at + i]));
-        b.d = top / 127;
-        inv = b.d > 0 ? 127 / top : 0;
+        b.d = top / (float)most;
+        inv = b.d > 0 ? (float)most / top : 0;
         for (int i = 0; i < block; i++) {
             float v = i < m ? rintf(x[at + i] * inv) : 0;
-            q[i] = (int8_t)(v > 127 ? 127 : v >= -127 ? v : -127);
-            b.sum += q[i];
+            int16_t q = (int16_t)(v > (float)most     ? most
+                                  : v >= -(float)most ? (int)v
+                                                      : -most);
+            int8_t byte = (int8_t)q;
+            b.sum += q;
+            if (most > 127)
+                memcpy(y + 2 * i, &q, 2);
+            else
+                memcpy(y + i, &byte, 1);
         }
         b.dsum = b.d * (float)b.sum;
-        memcpy(y + block, &b, sizeof b);
+        y += most > 127 ? 2 * block : block;
+        memcpy(y, &b, sizeof b);
+        y += sizeof b;
     }
 }
 
 static void prep_i8_16_ref(const float *x, int n, void *dst)
 {
-    prep_i8(x, n, dst, 16);
+    prep(x, n, dst, 16, 127);
 }
 
 static void prep_i8_32_ref(const float *x, int n, void *dst)
 {
-    prep_i8(x, n, dst, 32);
+    prep(x, n, dst, 32, 127);
 }
 
 static void prep_i8_64_ref(const float *x, int n, void *dst)
 {
-    prep_i8(x, n, dst, 64);
+    prep(x, n, dst, 64, 127);
+}
+
+static void prep_i16_16_ref(const float *x, int n, void *dst)
+{
+    prep(x, n, dst, 16, QN_X_I16_TOP);
+}
+
+static void prep_i16_32_ref(const float *x, int n, void *dst)
+{
+    prep(x, n, dst, 32, QN_X_I16_TOP);
+}
+
+static void prep_i16_64_ref(const float *x, int n, void *dst)
+{
+    prep(x, n, dst, 64, QN_X_I16_TOP);
 }
 
 #define MAX_TOK 16
@@ -144,11 +167,18 @@ void qn_ref_coded(qn_kernels *k)
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
-        qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn, MAX_TOK);
+        qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn,
+                         QN_X_I8_16, MAX_TOK);
     k->prep[QN_X_I8_16].fn = prep_i8_16_ref;
     k->prep[QN_X_I8_16].name = "prep_i8_16_ref";
     k->prep[QN_X_I8_32].fn = prep_i8_32_ref;
     k->prep[QN_X_I8_32].name = "prep_i8_32_ref";
     k->prep[QN_X_I8_64].fn = prep_i8_64_ref;
     k->prep[QN_X_I8_64].name = "prep_i8_64_ref";
+    k->prep[QN_X_I16_16].fn = prep_i16_16_ref;
+    k->prep[QN_X_I16_16].name = "prep_i16_16_ref";
+    k->prep[QN_X_I16_32].fn = prep_i16_32_ref;
+    k->prep[QN_X_I16_32].name = "prep_i16_32_ref";
+    k->prep[QN_X_I16_64].fn = prep_i16_64_ref;
+    k->prep[QN_X_I16_64].name = "prep_i16_64_ref";
 }

@@ -1,18 +1,18 @@
-/* coded_tmpl.h - products of coded weights (layouts CB4 to M8) with int8
- * activations: the body that the x86 levels compile in their own words.
+/* coded_tmpl.h - products of coded weights (layouts CB4 to M8, and q8_0 if the
+ * including file wants that) with whole numbers for activations: the body that
+ * the x86 levels compile in their own words.
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
  *                    acc[t][l] += i * (scale[l] * d_x)
  *                    acc[t][l] -= min[l] * (d_x * sum of q)      M4, M8
  *
- * What v has too much for the instruction set's dot product (a zero point, an
- * offset that makes it unsigned) is taken off as a multiple of the sum of q.
- * Sums i are exact; the sums over blocks wait in t->acc.
- *
- * The including file has `dots`, which adds up v + excess, and the excess:
- *   EXCESS_BOOK   of CB4
- *   EXCESS_BYTE   of A8 and M8 (there: code + EXCESS_BYTE)
- *   TOK           the most tokens
+ * The including file has
+ *   TOK          the most tokens
+ *   x_bytes      of one q: int8 or int16
+ *   load_book    the whole numbers of CB4
+ *   dots         the sums i, which are exact
+ *   ahead        prefetch
+ * The sums over blocks wait in t->acc.
  *
  * Bound: the dot products of B * T * 16 weights per block (many tokens), the
  * bytes of w (few). Reference: ref/ref_coded.c; the sums over blocks differ by
@@ -20,29 +20,16 @@
  */
 #include "backend/cpu/kernels.h"
 
-QN_INLINE bool is_nibbles(qn_layout l)
+/* Scales of VL rows of a panel. */
+QN_INLINE vf scales(qn_layout l, const uint8_t *group, const int v)
 {
-    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 || l == QN_LAYOUT_M4;
-}
+    vf w[VP];
 
-QN_INLINE void dots(qn_layout l, vi book, const uint8_t *w, const uint8_t *x,
-                    int64_t x_tok, vi *s, const int B, const int T);
-
-/* Times the sum of q, in the low halves of lanes: what i has too little. */
-QN_INLINE vi lack(qn_layout l, const uint8_t *zeros)
-{
-    vi low = v_set1_int(0xffff), zero = v_set1_int(0);
-
-    switch (l) {
-    case QN_LAYOUT_CB4: zero = v_set1_int(EXCESS_BOOK); break;
-    case QN_LAYOUT_A4: zero = v_widen_u8(zeros); break;
-    case QN_LAYOUT_A8:
-        zero = v_add_int(v_widen_u8(zeros), v_set1_int(EXCESS_BYTE));
-        break;
-    case QN_LAYOUT_M8: zero = v_set1_int(EXCESS_BYTE); break;
-    default: break;
-    }
-    return v_and_int(v_sub_int(v_set1_int(0), zero), low);
+    if (l == QN_LAYOUT_Q8_0)
+        v_panel_f16(group, w);
+    else
+        v_panel_f32(group, w);
+    return w[v];
 }
 
 /* One block of B k's for VL rows of a panel, the lanes from v * VL. */
@@ -52,33 +39,29 @@ QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
                      const int T)
 {
     const int64_t x_tok = t->x_tok, acc_tok = t->acc_tok;
-    vf scale = v_load((const float *)(const void *)(group + 64 * v * VL / 16));
-    vi s[TOK], fix = lack(l, group + 64 + v * VL);
+    const float *mins = (const float *)(const void *)(group + 64) + v * VL;
+    vf scale = scales(l, group, v);
+    vi s[TOK];
 
     if (l == QN_LAYOUT_CB4)
         scale = v_mul(scale, v_set1(t->q->unit));
-    QN_UNROLL
-    for (int i = 0; i < T; i++)
-        s[i] = v_mul_halves(fix, v_bytes4(x + i * x_tok + B +
-                                          offsetof(qn_xi8, sum)));
-    dots(l, book, codes + 64 * v * VL / 16, x, x_tok, s, B, T);
+    dots(t, l, book, group, codes + 64 * v * VL / 16, x, s, v, B, T);
     QN_UNROLL
     for (int i = 0; i < T; i++) {
-        const float *b = (const float *)(const void *)(x + i * x_tok + B);
+        const float *b = (const float *)(const void *)(x + i * x_tok +
+                                                       B * x_bytes(l));
         float *to = acc + i * acc_tok + v * VL;
         vf a = v_fma(v_of_int(s[i]), v_mul(scale, v_set1(b[0])), v_load(to));
         if (l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8)
-            a = v_fnma(v_load((const float *)(const void *)(group + 64) +
-                              v * VL),
-                       v_set1(b[1]), a);
+            a = v_fnma(v_load(mins), v_set1(b[1]), a);
         v_store(to, a);
     }
 }
 
 QN_INLINE void panel(const qn_tile *t, qn_layout l, const int B, const int T)
 {
-    const int step = B * (is_nibbles(l) ? 8 : 16);
-    const vi book = v_points(t->q->points);
+    const int step = B * (qn_layout_nibbles(l) ? 8 : 16);
+    const vi book = load_book(t->q);
     const uint8_t *x = t->x, *group = t->w;
 
     for (int i = 0; i < T * VP && !t->load; i++)
@@ -92,7 +75,7 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int B, const int T)
             for (int v = 0; v < VP; v++)
                 block(t, l, book, group, codes, x, t->acc, v, B, T);
             codes += step;
-            x += B + (int)sizeof(qn_xi8);
+            x += B * x_bytes(l) + (int)sizeof(qn_xi8);
         }
     }
 }
@@ -171,10 +154,21 @@ static void FN(coded_m8)(const qn_tile *t)
 
 void FN(qn_x86_coded)(qn_kernels *k)
 {
-    qn_kernels_coded(k, QN_LAYOUT_CB4, FN_NAME("coded_cb4"), FN(coded_cb4),
-                     TOK);
-    qn_kernels_coded(k, QN_LAYOUT_A4, FN_NAME("coded_a4"), FN(coded_a4), TOK);
-    qn_kernels_coded(k, QN_LAYOUT_A8, FN_NAME("coded_a8"), FN(coded_a8), TOK);
-    qn_kernels_coded(k, QN_LAYOUT_M4, FN_NAME("coded_m4"), FN(coded_m4), TOK);
-    qn_kernels_coded(k, QN_LAYOUT_M8, FN_NAME("coded_m8"), FN(coded_m8), TOK);
+    static const struct {
+        qn_layout layout;
+        const char *name;
+        qn_tile_fn fn;
+    } rows[] = {
+        {QN_LAYOUT_CB4, FN_NAME("coded_cb4"), FN(coded_cb4)},
+        {QN_LAYOUT_A4, FN_NAME("coded_a4"), FN(coded_a4)},
+        {QN_LAYOUT_A8, FN_NAME("coded_a8"), FN(coded_a8)},
+        {QN_LAYOUT_M4, FN_NAME("coded_m4"), FN(coded_m4)},
+        {QN_LAYOUT_M8, FN_NAME("coded_m8"), FN(coded_m8)},
+    };
+
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++)
+        qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn,
+                         x_bytes(rows[i].layout) == 1 ? QN_X_I8_16
+                                                      : QN_X_I16_16,
+                         TOK);
 }

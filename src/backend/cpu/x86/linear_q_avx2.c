@@ -1,13 +1,12 @@
-/* linear_q_avx2.c - q8_0 and q4_0 weights with the byte products of AVX2.
+/* linear_q_avx2.c - q4_0 weights with the byte products of AVX2.
  *
  *   per block of 32:  i = sum of w q
  *                     acc[t][l] += i * (d_w[l] * d_x)
  *
  * vpmaddubsw multiplies unsigned by signed bytes and adds pairs to 16 bits,
- * saturating. q4_0: 15 * 127 * 2 * 8 groups = 30,480 fits 16 bits, so all
- * groups of a block are added there. q8_0: |w| times q with w's sign; 128 *
- * 127 * 2 = 32,512 fits, but no second group. Tile: 1 panel (two ymm) x T
- * tokens. Reference: panel_q in ref/ref_linear.c; integer sums are exact.
+ * saturating: 15 * 127 * 2 * 8 groups = 30,480 fits, so all groups of a block
+ * are added there. Tile: 1 panel (two ymm) x T tokens. Reference: panel_q in
+ * ref/ref_linear.c; integer sums are exact.
  */
 #if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
 #error "compile this file with the flags of avx2 (cmake/isa.cmake)"
@@ -23,25 +22,6 @@ enum {
 QN_INLINE __m256i bytes_of(const uint8_t *x, int64_t at)
 {
     return _mm256_set1_epi32(*(const int32_t *)(const void *)(x + at));
-}
-
-QN_INLINE void block_q8(const uint8_t *w, const uint8_t *x, int64_t x_tok,
-                        __m256i s[][2], const int T)
-{
-    const __m256i ones = _mm256_set1_epi16(1), top = _mm256_set1_epi8(-128);
-
-    for (int j = 0; j < 8; j++)
-        QN_UNROLL
-    for (int h = 0; h < 2; h++) {
-        __m256i u = _mm256_loadu_si256((const __m256i *)(w + 64 * j + 32 * h));
-        __m256i wj = _mm256_xor_si256(u, top), mag = _mm256_abs_epi8(wj);
-        QN_UNROLL
-        for (int t = 0; t < T; t++) {
-            __m256i q = _mm256_sign_epi8(bytes_of(x, t * x_tok + 4 * j), wj);
-            __m256i p = _mm256_maddubs_epi16(mag, q);
-            s[t][h] = _mm256_add_epi32(s[t][h], _mm256_madd_epi16(p, ones));
-        }
-    }
 }
 
 QN_INLINE void block_q4(const uint8_t *w, const uint8_t *x, int64_t x_tok,
@@ -75,7 +55,7 @@ QN_INLINE void block_q4(const uint8_t *w, const uint8_t *x, int64_t x_tok,
         s[t][h] = _mm256_add_epi32(s[t][h], _mm256_madd_epi16(p[t][h], ones));
 }
 
-QN_INLINE void panel(const qn_tile *t, qn_layout l, const int T)
+QN_INLINE void panel(const qn_tile *t, const int T)
 {
     const uint8_t *w = t->w, *x = t->x;
     int64_t x_tok = t->x_tok;
@@ -91,15 +71,11 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int T)
     for (int k = 0; k < t->n_k; k += QN_QBLOCK, x += sizeof(qn_xq8)) {
         __m256i s[MAX_TOK][2];
         QN_UNROLL
-        for (int i = 0; i < T; i++) { /* signed weights need no fix */
+        for (int i = 0; i < T; i++) {
             const qn_xq8 *b = (const qn_xq8 *)(const void *)(x + i * x_tok);
-            s[i][0] = s[i][1] = _mm256_set1_epi32(l == QN_LAYOUT_Q8_0 ? 0
-                                                                      : b->fix);
+            s[i][0] = s[i][1] = _mm256_set1_epi32(b->fix);
         }
-        if (l == QN_LAYOUT_Q8_0)
-            block_q8(w + 32, x, x_tok, s, T);
-        else
-            block_q4(w + 32, x, x_tok, s, T);
+        block_q4(w + 32, x, x_tok, s, T);
         QN_UNROLL
         for (int h = 0; h < 2; h++) {
             __m256 d = _mm256_cvtph_ps(
@@ -113,7 +89,7 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int T)
                                             acc[i][h]);
             }
         }
-        w += l == QN_LAYOUT_Q8_0 ? 32 + 512 : 32 + 256;
+        w += 32 + 256;
     }
 
     QN_UNROLL
@@ -123,30 +99,20 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int T)
         _mm256_store_ps(t->acc + i * t->acc_tok + 8 * h, acc[i][h]);
 }
 
-QN_INLINE void any_tok(const qn_tile *t, qn_layout l)
+static void linear_q4_0_avx2(const qn_tile *t)
 {
     qn_tile p = *t;
 
     for (; p.n_panel > 0; p.n_panel--) {
         switch (t->n_tok) {
-        case 1: panel(&p, l, 1); break;
-        case 2: panel(&p, l, 2); break;
-        case 3: panel(&p, l, 3); break;
-        case 4: panel(&p, l, 4); break;
+        case 1: panel(&p, 1); break;
+        case 2: panel(&p, 2); break;
+        case 3: panel(&p, 3); break;
+        case 4: panel(&p, 4); break;
         }
         p.w += p.w_panel;
         p.acc += QN_PANEL;
     }
-}
-
-static void linear_q8_0_avx2(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_Q8_0);
-}
-
-static void linear_q4_0_avx2(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_Q4_0);
 }
 
 /* ---- int8 activations ---------------------------------------------------- */
@@ -208,9 +174,6 @@ static void prep_q8_o8_avx2(const float *x, int n, void *dst)
 
 void qn_x86_linear_q_avx2(qn_kernels *k)
 {
-    k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_avx2",
-                                                 linear_q8_0_avx2, QN_X_Q8_O128,
-                                                 MAX_TOK};
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_avx2",
                                                  linear_q4_0_avx2, QN_X_Q8_O8,
                                                  MAX_TOK};

@@ -13,7 +13,7 @@
 
 QN_INLINE int per_dword(qn_layout l)
 {
-    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 || l == QN_LAYOUT_M4 ? 8 : 4;
+    return qn_layout_nibbles(l) ? 8 : 4;
 }
 
 /* Weight j of a dword; zero: the zero point or the minimum. */

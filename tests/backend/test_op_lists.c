@@ -1,0 +1,200 @@
+/* Lists of operations: neighbours between which threads do not meet give, bit
+ * for bit, what the operations give one by one on one thread. */
+#include "backend/ops.h"
+
+enum {
+    DIM = 96,
+    ROWS = 3,
+    TIMES = 300
+};
+
+typedef struct list {
+    mat h, x, y, copy;
+    wmat w;
+    float norm[DIM];
+    qn_op ops[3];
+} list;
+
+/* y = W norm(h), then copy = x. */
+static void list_make(list *l, qn_backend *be)
+{
+    l->h = mat_new(ROWS, DIM, 0, 0, 1);
+    l->x = mat_new(ROWS, DIM, 0, 0, 1);
+    l->y = mat_new(ROWS, 80, 0, 0, 1);
+    l->copy = mat_new(ROWS, DIM, 0, 0, 1);
+    l->w = wmat_new(be, QN_Q8_0, 80, DIM);
+    for (int i = 0; i < DIM; i++)
+        l->norm[i] = rnd();
+    l->ops[0] = (qn_op){.kind = QN_OP_NORM,
+                        .u.norm = {.rms = true,
+                                   .eps = 1e-5f,
+                                   .n_row = ROWS,
+                                   .n_group = 1,
+                                   .dim = DIM,
+                                   .x = l->h.p,
+                                   .w = l->norm,
+                                   .y = l->x.p,
+                                   .ldx = DIM,
+                                   .ldy = DIM}};
+    l->ops[1] =
+        (qn_op){.kind = QN_OP_LINEAR,
+                .u.linear = {.x = l->x.p,
+                             .ldx = DIM,
+                             .n_row = ROWS,
+                             .n_part = 1,
+                             .part = {{.w = l->w.q, .y = l->y.p, .ldy = 80}},
+                             .scale = 1}};
+    l->ops[2] = (qn_op){.kind = QN_OP_MAP,
+                        .u.map = {.x = l->x.p,
+                                  .y = l->copy.p,
+                                  .ldx = DIM,
+                                  .ldy = DIM,
+                                  .n_row = ROWS,
+                                  .dim = DIM,
+                                  .scale = 1}};
+}
+
+static void list_free(list *l, qn_backend *be)
+{
+    mat_free(&l->h);
+    mat_free(&l->x);
+    mat_free(&l->y);
+    mat_free(&l->copy);
+    wmat_free(be, &l->w);
+}
+
+/* kind 0: as it is; 1: the norm in place; 2: the product adds to what the norm
+ * reads. The last two must not be joined. */
+static void kind_of(list *l, int kind)
+{
+    if (kind == 1)
+        l->ops[0].u.norm.y = l->h.p;
+    if (kind == 1)
+        l->ops[1].u.linear.x = l->ops[2].u.map.x = l->h.p;
+    if (kind == 2) {
+        l->ops[1].u.linear.epi = QN_EPI_ADD;
+        l->ops[1].u.linear.part[0].y = l->h.p;
+        l->ops[1].u.linear.part[0].ldy = DIM;
+    }
+}
+
+static void norm_and_product(qn_isa isa)
+{
+    for (int threads = 1; threads <= 3; threads++)
+        for (int kind = 0; kind < 3; kind++) {
+            qn_backend *one = open_cpu(isa, 1, false);
+            qn_backend *be = open_cpu(isa, threads, false);
+            list l;
+            list_make(&l, be);
+            kind_of(&l, kind);
+            mat h = mat_copy(&l.h), x = mat_copy(&l.x), y = mat_copy(&l.y);
+            mat *all[] = {&l.h, &l.x, &l.y, &l.copy}, was[4];
+            for (int i = 0; i < 3; i++)
+                one->api->exec(one, &l.ops[i], 1);
+            for (int i = 0; i < 4; i++)
+                was[i] = mat_copy(all[i]);
+            for (int n = 0; n < TIMES; n++) {
+                memcpy(l.h.block, h.block, h.n_block * sizeof(float));
+                memcpy(l.x.block, x.block, x.n_block * sizeof(float));
+                memcpy(l.y.block, y.block, y.n_block * sizeof(float));
+                be->api->exec(be, l.ops, 3);
+                for (int i = 0; i < 4; i++)
+                    mat_same(&was[i], all[i], "norm and product");
+            }
+            for (int i = 0; i < 4; i++)
+                mat_free(&was[i]);
+            mat_free(&h);
+            mat_free(&x);
+            mat_free(&y);
+            list_free(&l, be);
+            qn_backend_close(be);
+            qn_backend_close(one);
+        }
+}
+
+static void test_norm_and_product(void **state)
+{
+    (void)state;
+    each_isa(norm_and_product);
+}
+
+/* Keys rotated, written and read back through attention over one position,
+ * whose output is the value, and over two, which depends on the keys. */
+static void rope_and_append(qn_isa isa)
+{
+    enum {
+        KV = 3,
+        D = 16,
+        N = 5
+    };
+    int32_t pages[1] = {0};
+    qn_span span = {.n_row = N, .pages = {pages, pages}};
+    qn_batch batch = {.n_row = N, .n_span = 1, .spans = &span};
+    mat q = mat_new(N, KV * D, 0, 0, 1), k = mat_copy(&q), v = mat_copy(&q);
+    mat table = mat_new(N, D, 0, 0, 1), raw = mat_copy(&k), want = mat_copy(&q);
+    mat out = mat_copy(&q);
+    qn_kv_desc d = {KV, D, D, QN_KV_CELL_F32, 1};
+    qn_op ops[3] = {{.kind = QN_OP_ROPE},
+                    {.kind = QN_OP_KV_APPEND},
+                    {.kind = QN_OP_ATTN}};
+    qn_err err;
+
+    ops[0].u.rope = (qn_op_rope){.table = table.p,
+                                 .n_freq = D / 2,
+                                 .n_row = N,
+                                 .n_head = KV,
+                                 .d_head = D,
+                                 .x = k.p,
+                                 .ldx = k.ld};
+    for (int threads = 1; threads <= 3; threads++) {
+        qn_backend *be = open_cpu(isa, threads, false);
+        qn_kv *kv;
+        if (be->api->kv_new(be, &d, &kv, &err) < 0)
+            fail_msg("%s", err.msg);
+        ops[1].u.kv_append = (qn_op_kv_append){.kv = kv,
+                                               .batch = &batch,
+                                               .k = k.p,
+                                               .v = v.p,
+                                               .ldk = k.ld,
+                                               .ldv = v.ld};
+        ops[2].u.attn = (qn_op_attn){.kv = kv,
+                                     .batch = &batch,
+                                     .q = q.p,
+                                     .out = out.p,
+                                     .ldq = q.ld,
+                                     .ldo = out.ld,
+                                     .n_head = KV,
+                                     .scale = 0.5f};
+        for (int n = 0; n < TIMES; n++) {
+            memcpy(k.block, raw.block, raw.n_block * sizeof(float));
+            if (threads == 1)
+                for (int i = 0; i < 3; i++)
+                    be->api->exec(be, &ops[i], 1);
+            else
+                be->api->exec(be, ops, 3);
+            if (threads == 1 && n == 0)
+                memcpy(want.block, out.block, out.n_block * sizeof(float));
+            mat_same(&want, &out, "rotation and cache");
+        }
+        be->api->kv_free(be, kv);
+        qn_backend_close(be);
+    }
+    mat *all[] = {&q, &k, &v, &table, &raw, &want, &out};
+    for (size_t i = 0; i < QN_COUNTOF(all); i++)
+        mat_free(all[i]);
+}
+
+static void test_rope_and_append(void **state)
+{
+    (void)state;
+    each_isa(rope_and_append);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_norm_and_product),
+        cmocka_unit_test(test_rope_and_append),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
