@@ -13,6 +13,7 @@
 #include "backend/cpu/x86/v_avx2.h"
 
 #include <stddef.h>
+#include <string.h>
 
 enum {
     TOK = 6
@@ -31,7 +32,10 @@ QN_INLINE int x_bytes(qn_layout l)
 
 QN_INLINE vi v_bytes8(const uint8_t *p)
 {
-    return _mm256_set1_epi64x(*(const long long *)(const void *)p);
+    long long eight; /* blocks of activations are aligned to 4 bytes */
+
+    memcpy(&eight, p, sizeof eight);
+    return _mm256_set1_epi64x(eight);
 }
 
 /* The hardware's prefetcher does. */
