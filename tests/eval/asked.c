@@ -59,10 +59,13 @@ int asked_argmax(const float *row, int n_vocab)
 
 const char *asked_file(const char *name, const char *text)
 {
+    static char *kept[256]; /* as long as the program lives */
+    static size_t n;
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", qn_test_tmpdir(), name);
     qn_test_write_file(path, text, strlen(text));
-    return strdup(path); /* lives as long as the program */
+    assert_true(n < sizeof kept / sizeof *kept);
+    return kept[n++] = strdup(path);
 }
 
 double asked_number(const json_t *report, const char *a, const char *b)
