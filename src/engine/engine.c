@@ -1,8 +1,6 @@
 /* engine.c - qn_engine: limits, memory, life, statistics. */
 #include "engine/engine_int.h"
 
-#include "model/rope.h"
-
 #include <stdlib.h>
 
 /* ---- life -------------------------------------------------------------- */
@@ -88,21 +86,11 @@ static int check_params(const qn_engine_params *p, qn_err *err)
     return 0;
 }
 
-static bool ropes_by_length(const qn_engine *e)
-{
-    const qn_hparams *hp = qn_net_hparams(e->model->net);
-    for (int i = 0; i < hp->n_rope; i++)
-        if (qn_rope_by_length(&hp->rope[i]))
-            return true;
-    return false;
-}
-
 /* A guess that was wrong leaves nothing behind where keys and values alone
  * carry over, and each row's own length, if any, is what its span says. */
 static bool can_guess(const qn_engine *e)
 {
-    return !e->has_state && !ropes_by_length(e) &&
-           qn_net_kv_valid_until(e->model->net) == 0;
+    return !e->has_state && qn_net_keys_final(e->model->net);
 }
 
 /* Fills what the parameters and the model decide; allocates nothing. */
@@ -143,9 +131,8 @@ int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
  * all that later tokens need. */
 static bool pages_stand_alone(const qn_engine *e)
 {
-    return !ropes_by_length(e) && e->n_groups == 1 && !e->has_state &&
-           qn_net_kv_window(e->model->net, 0) <= 0 &&
-           qn_net_kv_valid_until(e->model->net) == 0;
+    return qn_net_keys_final(e->model->net) && e->n_groups == 1 &&
+           !e->has_state && qn_net_kv_window(e->model->net, 0) <= 0;
 }
 
 QN_API int qn_engine_new(qn_engine **out, qn_model *model,
@@ -173,7 +160,7 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
         e->prefix = qn_prefix_new(&e->pages[0], e->page_tokens);
     /* rows of a completion that are computed again in chunks have one length
      * for all: right only where the length does not matter */
-    e->shifts = !ropes_by_length(e) && qn_net_kv_valid_until(model->net) == 0;
+    e->shifts = qn_net_keys_final(model->net);
     e->overcommit = p.overcommit && e->shifts;
     e->formats = qn_formats_new(model->tok, e->n_vocab);
     size_t rows = (size_t)e->max_batch, seqs = (size_t)e->max_seqs;

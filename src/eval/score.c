@@ -15,7 +15,6 @@
 
 #include "base/mem.h"
 #include "engine/parts.h"
-#include "model/rope.h"
 
 #include <stdlib.h>
 
@@ -103,12 +102,8 @@ static lane *lane_begin(qn_scorer *s)
  * their tokens. */
 static bool pages_stand_alone(const qn_net *net)
 {
-    const qn_hparams *hp = qn_net_hparams(net);
-    for (int i = 0; i < hp->n_rope; i++)
-        if (qn_rope_by_length(&hp->rope[i]))
-            return false;
-    return qn_net_state_bytes(net) == 0 && qn_net_n_kv_groups(net) > 0 &&
-           qn_net_kv_valid_until(net) == 0;
+    return qn_net_keys_final(net) && qn_net_state_bytes(net) == 0 &&
+           qn_net_n_kv_groups(net) > 0;
 }
 
 static int check_length(const qn_model *m, const qn_net *net, int64_t max_len,

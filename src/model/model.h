@@ -118,6 +118,9 @@ int64_t qn_net_kv_window(const qn_net *net, int group);
  * sequence is to be computed again from its start, as the reference does.
  * 0: never. */
 int64_t qn_net_kv_valid_until(const qn_net *net);
+/* Whether the keys of a token depend on it and those before it alone: no
+ * rotation goes by the length that the sequence comes to have. */
+bool qn_net_keys_final(const qn_net *net);
 /* Longest sequence that the network can compute at all (a table of learned
  * positions has an end); INT64_MAX: no such end. */
 int64_t qn_net_max_positions(const qn_net *net);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "model/net_int.h"
 #include "model/rec.h"
+#include "model/rope.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,14 @@ int64_t qn_net_kv_valid_until(const qn_net *net)
             return net->hp.rope[i].orig_ctx;
     }
     return 0;
+}
+
+bool qn_net_keys_final(const qn_net *net)
+{
+    for (int i = 0; i < net->hp.n_rope; i++)
+        if (qn_rope_by_length(&net->hp.rope[i]))
+            return false;
+    return true;
 }
 
 int64_t qn_net_max_positions(const qn_net *net)
