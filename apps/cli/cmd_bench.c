@@ -81,15 +81,6 @@ static int compare(const qn_args *a, const json_t *report, qn_err *err)
     return 0;
 }
 
-static qn_kv_type kv_type(const qn_args *a)
-{
-    static const char *const names[] = {"auto", "f32", "f16", "bf16"};
-    int i = 3;
-    while (i > 0 && !qn_args_is(a, "kv-type", names[i]))
-        i--;
-    return (qn_kv_type)i;
-}
-
 static int run(qn_args *a, qn_err *err)
 {
     qn_bench_params p = {
@@ -98,7 +89,7 @@ static int run(qn_args *a, qn_err *err)
         .repeats = (int)qn_args_int(a, "repeats"),
         .warmup = (int)qn_args_int(a, "warmup"),
         .load_repeats = (int)qn_args_int(a, "load-repeats"),
-        .kv_type = kv_type(a),
+        .kv_type = qn_kv_type_arg(a),
         .go_on = go_on,
         .note = qn_args_flag(a, "quiet") ? NULL : note,
     };

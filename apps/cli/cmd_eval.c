@@ -124,15 +124,6 @@ static const qn_example examples[] = {
 
 /* ---- from options ------------------------------------------------------- */
 
-static qn_kv_type kv_type(const qn_args *a)
-{
-    static const char *const names[] = {"auto", "f32", "f16", "bf16"};
-    int i = 3;
-    while (i > 0 && !qn_args_is(a, "kv-type", names[i]))
-        i--;
-    return (qn_kv_type)i;
-}
-
 static bool show(void *user, uint64_t done, uint64_t total)
 {
     qn_progress_show(user, done, total);
@@ -196,7 +187,7 @@ static int run_text(const qn_args *a, qn_model *m, qn_model *base,
         .save_logits = qn_args_text(a, "save-logits"),
         .positions = qn_args_text(a, "positions"),
         .text = text_params(a),
-        .kv = kv_type(a),
+        .kv = qn_kv_type_arg(a),
         .n_threads = (int)qn_args_int(a, "threads"),
         .progress = show,
         .progress_user = &bar,
@@ -220,7 +211,7 @@ static int run_task(const qn_args *a, qn_model *m, json_t **report, qn_err *err)
         .limit = (size_t)qn_args_int(a, "limit"),
         .samples = qn_args_text(a, "samples"),
         .bos = qn_args_is(a, "bos", "none") ? QN_BOS_NONE : QN_BOS_AUTO,
-        .kv = kv_type(a),
+        .kv = qn_kv_type_arg(a),
         .n_threads = (int)qn_args_int(a, "threads"),
         .max_new_tokens = (int)qn_args_int(a, "max-new-tokens"),
         .batch = (int)qn_args_int(a, "batch-size"),
@@ -286,7 +277,7 @@ static int several_models(const qn_args *a, json_t **report, qn_err *err)
                   .exact = qn_args_flag(a, "exact")},
         .base_exact = qn_args_flag(a, "base-exact"),
         .text = text_params(a),
-        .kv = kv_type(a),
+        .kv = qn_kv_type_arg(a),
         .speed = qn_args_flag(a, "speed"),
         .progress = show,
         .progress_user = &bar,

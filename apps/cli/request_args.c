@@ -241,9 +241,17 @@ int qn_model_operand(const qn_args *a, const char **path, qn_err *err)
     return 0;
 }
 
+qn_kv_type qn_kv_type_arg(const qn_args *a)
+{
+    static const char *const names[] = {"auto", "f32", "f16", "bf16"};
+    int i = 3;
+    while (i > 0 && !qn_args_is(a, "kv-type", names[i]))
+        i--;
+    return (qn_kv_type)i;
+}
+
 void qn_engine_from_args(qn_engine_params *p, const qn_args *a)
 {
-    static const char *const kinds[] = {"auto", "f32", "f16", "bf16"};
     *p = (qn_engine_params){
         .n_ctx = qn_args_int(a, "context"),
         .max_seqs = (int)qn_args_int(a, "batch-size"),
@@ -251,10 +259,8 @@ void qn_engine_from_args(qn_engine_params *p, const qn_args *a)
         .max_prompt_rows = (int)qn_args_int(a, "max-prompt-rows"),
         .speculate = (int)qn_args_int(a, "speculate"),
         .overcommit = qn_args_flag(a, "overcommit"),
+        .kv_type = qn_kv_type_arg(a),
     };
-    for (size_t i = 0; i < QN_COUNTOF(kinds); i++)
-        if (qn_args_is(a, "kv-type", kinds[i]))
-            p->kv_type = (qn_kv_type)i;
 }
 
 /* ---- a request ----------------------------------------------------------- */

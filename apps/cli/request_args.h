@@ -20,6 +20,8 @@ int qn_open_model(qn_model **out, const qn_args *a, const char *path,
 /* MODEL as first operand or --model, both is an error; NULL: the built-in. */
 int qn_model_operand(const qn_args *a, const char **path, qn_err *err);
 
+/* --kv-type, where a command has it. */
+qn_kv_type qn_kv_type_arg(const qn_args *a);
 /* What qn_engine_opts say; the caller may fill what they leave 0. */
 void qn_engine_from_args(qn_engine_params *p, const qn_args *a);
 
