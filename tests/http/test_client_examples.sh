@@ -15,13 +15,8 @@ QUERN_API_KEYS=test:example-key "$quern" serve --model "$model" --port 0 \
     --access-log none 2>"$dir/log" &
 server=$!
 trap 'kill $server 2>/dev/null || :; rm -rf "$dir"' EXIT
-url=
-for _ in $(seq 300); do
-    url=$(sed -n 's/.* on \(http:[^ ]*\) .*/\1/p' "$dir/log")
-    [ -n "$url" ] && break
-    sleep 0.1
-done
-[ -n "$url" ] || { cat "$dir/log"; exit 1; }
+. "$QUERN_SOURCE_DIR/tests/http/serving.sh"
+url=$(url_of "$dir/log" $server)
 
 QUERN_URL=$url QUERN_API_KEY=example-key PYTHONDONTWRITEBYTECODE=1
 QUERN_LIBRARY=$QUERN_BUILD_DIR/lib/libquern.so

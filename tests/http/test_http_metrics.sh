@@ -21,12 +21,8 @@ dir=$(mktemp -d)
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || :; rm -rf "$dir"' \
     EXIT
-url=
-for _ in $(seq 200); do
-    url=$(sed -n 's/.* on \(http:[^ ]*\) .*/\1/p' "$dir/log")
-    [ -n "$url" ] && break
-    sleep 0.1
-done
+. "$QUERN_SOURCE_DIR/tests/http/serving.sh"
+url=$(url_of "$dir/log" $server)
 "$quern" bench serve --url "$url" --num-prompts 4 --random-output-len 4 \
     >/dev/null
 python3 -c 'import sys, urllib.request as u

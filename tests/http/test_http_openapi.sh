@@ -24,15 +24,7 @@ QUERN_API_KEYS=test:openapi-key "$quern" serve --model "$model" --port 0 \
     --tool-call-parser hermes --access-log none 2>"$log" &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || :; rm -f "$log"' EXIT
-url=
-for _ in $(seq 200); do
-    url=$(sed -n 's/.* on \(http:[^ ]*\) .*/\1/p' "$log")
-    [ -n "$url" ] && break
-    kill -0 $server 2>/dev/null || {
-        cat "$log"
-        exit 1
-    }
-    sleep 0.1
-done
+. "$QUERN_SOURCE_DIR/tests/http/serving.sh"
+url=$(url_of "$log" $server)
 python3 "$QUERN_SOURCE_DIR/tests/http/openapi.py" "$spec" "$url" openapi-key \
     quern-test

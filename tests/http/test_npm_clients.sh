@@ -34,16 +34,8 @@ QUERN_API_KEYS=test:clients-key "$quern" serve --model "$model" --port 0 \
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || :' EXIT
 
-url=
-for _ in $(seq 200); do
-    url=$(sed -n 's/.* on \(http:[^ ]*\) .*/\1/p' "$log")
-    [ -n "$url" ] && break
-    kill -0 $server 2>/dev/null || {
-        cat "$log"
-        exit 1
-    }
-    sleep 0.1
-done
+. "$QUERN_SOURCE_DIR/tests/http/serving.sh"
+url=$(url_of "$log" $server)
 node clients.mjs "$url" clients-key quern-test
 
 # and it ends as it should

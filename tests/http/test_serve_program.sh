@@ -29,13 +29,8 @@ echo '{"prot": 8000}' >"$dir/wrong.json"
     --access-log "$dir/access" 2>"$dir/log" &
 server=$!
 trap 'kill $server 2>/dev/null || :; rm -rf "$dir"' EXIT
-url=
-for _ in $(seq 200); do
-    url=$(sed -n 's/.* on \(http:[^ ]*\) .*/\1/p' "$dir/log")
-    [ -n "$url" ] && break
-    sleep 0.1
-done
-[ -n "$url" ] || fail "it does not start: $(cat "$dir/log")"
+. "$QUERN_SOURCE_DIR/tests/http/serving.sh"
+url=$(url_of "$dir/log" $server) || fail "it does not start"
 
 "$quern" bench serve --url "$url" --num-prompts 20 --max-concurrency 4 \
     --random-input-len 30 --random-output-len 8 --output-format json \

@@ -45,15 +45,7 @@ QUERN_API_KEYS=test:page-key-1 "$quern" serve --model "$model" --port 0 \
     --access-log none 2>locked.log &
 locked=$!
 
-# url <log>: waits for the line with the address.
-url() {
-    for _ in $(seq 200); do
-        sed -n 's/.* on \(http:[^ ]*\) .*/\1/p' "$1" | grep . && return
-        sleep 0.1
-    done
-    cat "$1" >&2
-    return 1
-}
-open_url=$(url open.log)
-locked_url=$(url locked.log)
+. "$QUERN_SOURCE_DIR/tests/http/serving.sh"
+open_url=$(url_of open.log $open)
+locked_url=$(url_of locked.log $locked)
 node page.mjs "$browser" "$open_url" "$locked_url" "$shots"
