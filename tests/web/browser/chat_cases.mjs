@@ -51,11 +51,7 @@ export const cases = [
 
   ['an answer is stopped, and the server is told', {}, async t => {
     const {page, assert} = t;
-    // an answer that a slow browser does not find written already
-    await page.route('**/v1/chat/completions', route => route.continue({
-      postData: JSON.stringify({...route.request().postDataJSON(),
-        ignore_eos: true, max_tokens: 900}),
-    }));
+    await t.answerAtLength(page);
     const before = await metric(t, 'quern_cancelled_total');
     await page.fill('#prompt', STORY);
     await page.press('#prompt', 'Enter');
@@ -86,6 +82,7 @@ export const cases = [
     assert.deepEqual(before, ['17 + 25 = 42.']);
     await page.reload();
     assert.deepEqual(await t.answers(page), before);
+    await t.answerAtLength(page);
     await page.fill('#prompt', STORY);
     await page.press('#prompt', 'Enter');
     await page.waitForFunction(() => document.querySelector(

@@ -70,6 +70,11 @@ const tools = {
       .join('') + chunk({index: 0, delta: {}, finish_reason: 'stop'}) +
       'data: [DONE]\n\n';
   },
+  // The model goes on for 900 tokens, so that a slow browser does not find an
+  // answer ended that it means to stop.
+  answerAtLength: page => page.route('**/v1/chat/completions', route =>
+    route.continue({postData: JSON.stringify({
+      ...route.request().postDataJSON(), ignore_eos: true, max_tokens: 900})})),
   // The server says this, whatever it is asked.
   async answerWith(page, pieces) {
     await page.unroute('**/v1/chat/completions');
