@@ -16,7 +16,9 @@
 #include <string.h>
 
 enum {
-    TOK = 6
+    TOK = 6,
+    AHEAD = 1024 /* bytes of weights asked for: the hardware's prefetcher alone
+                  * leaves a decode with bytes at 0.6 of its speed */
 };
 
 QN_INLINE vi load_book(const qn_scaled *q)
@@ -38,12 +40,11 @@ QN_INLINE vi v_bytes8(const uint8_t *p)
     return _mm256_set1_epi64x(eight);
 }
 
-/* The hardware's prefetcher does. */
 QN_INLINE void ahead(const uint8_t *w, int bytes, const int T)
 {
-    (void)w;
-    (void)bytes;
     (void)T;
+    for (int i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)w + AHEAD + i, _MM_HINT_T0);
 }
 
 QN_INLINE void nibbles(const uint8_t *w, vi *lo, vi *hi)
