@@ -492,12 +492,19 @@ static int put_slot(const qn_slot *s, const float *w, void *row, qn_net *net,
                     qn_err *err)
 {
     int64_t first = s->transposed ? 0 : (int64_t)s->first / s->n_in;
-    for (int64_t r = 0; r < s->n_out; r++) {
+    float *turned = s->turned ? qn_xcalloc((size_t)s->n_in, sizeof *w) : NULL;
+    int rc = QN_OK;
+    for (int64_t r = 0; r < s->n_out && rc == QN_OK; r++) {
         const float *x = w + (first + source_row(&s->rows, r)) * s->n_in;
-        QN_TRY(qn_dtype_encode(s->dtype, x, row, (size_t)s->n_in, err));
-        net->be->api->weight_put(s->w, r, 1, row);
+        for (int64_t k = 0; k < s->n_in && turned; k++)
+            turned[k] = w[(int64_t)s->first + k * s->n_out + r];
+        rc = qn_dtype_encode(s->dtype, turned ? turned : x, row,
+                             (size_t)s->n_in, err);
+        if (rc == QN_OK)
+            net->be->api->weight_put(s->w, r, 1, row);
     }
-    return QN_OK;
+    qn_free(turned);
+    return rc;
 }
 
 int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,
