@@ -445,7 +445,7 @@ static void test_guided(void **state)
                      "{\"messages\":" TALK ",%s,\"max_tokens\":100,"
                      "\"temperature\":%d,\"seed\":%d}",
                      rows[i], seed % 2, seed);
-            web_reply r = web_post(port, "/v1/chat/completions", body);
+            web_reply r = web_post("/v1/chat/completions", body);
             if (r.status != 200)
                 fail_msg("%s: %s", body, r.body);
             const char *text = web_str(&r, "choices.0.message.content");
@@ -470,7 +470,7 @@ static void test_stop_reason(void **state)
     for (int with = 0; with < 2; with++) {
         snprintf(body, sizeof body, ask,
                  with ? ",\"include_stop_str_in_output\":true" : "");
-        web_reply r = web_post(port, "/v1/completions", body);
+        web_reply r = web_post("/v1/completions", body);
         assert_int_equal(r.status, 200);
         assert_string_equal(web_str(&r, "choices.0.stop_reason"), " the");
         snprintf(whole[with], sizeof whole[with], "%s",
@@ -481,19 +481,18 @@ static void test_stop_reason(void **state)
     assert_string_equal(whole[0], whole[1]);
     /* a token that ends it, and neither */
     snprintf(body, sizeof body, ask, ",\"return_token_ids\":true");
-    web_reply r = web_post(port, "/v1/completions", body);
+    web_reply r = web_post("/v1/completions", body);
     int64_t id = web_int(&r, "choices.0.token_ids.3");
     web_free(&r);
     snprintf(body, sizeof body,
              "{\"prompt\":\"Once upon a time\",\"max_tokens\":40,"
              "\"temperature\":0,\"stop_token_ids\":[%d]}",
              (int)id);
-    r = web_post(port, "/v1/completions", body);
+    r = web_post("/v1/completions", body);
     assert_int_equal(web_int(&r, "choices.0.stop_reason"), id);
     assert_string_equal(web_str(&r, "choices.0.finish_reason"), "stop");
     web_free(&r);
-    r = web_post(port, "/v1/completions",
-                 "{\"prompt\":\"Once\",\"max_tokens\":2}");
+    r = web_post("/v1/completions", "{\"prompt\":\"Once\",\"max_tokens\":2}");
     assert_true(json_is_null(web_at(&r, "choices.0.stop_reason")));
     web_free(&r);
 }
