@@ -12,11 +12,12 @@
 static const qn_opt place_opts[] = {
     {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
      .help = "The unquantized checkpoint: a Hugging Face folder, or its name "
-             "on the hub when it has been pulled; for gguf also a GGUF file.",
+             "on the hub when it has been pulled; a GGUF file; or \"builtin\".",
      .also = "model-path model-name-or-path"},
     {"output-dir", 'o', QN_OPT_DIR, .arg = "DIR",
      .help = "Where the quantized checkpoint goes; must not exist, or be "
-             "empty. It appears when it is complete.",
+             "empty. It appears when it is complete; a run that was stopped "
+             "leaves DIR.partial, and the same command goes on where it was.",
      .also = "output"},
     {"max-shard-size", 0, QN_OPT_SIZE, .arg = "BYTES",
      .help = "Largest file of weights.", .def = "5GB"},
@@ -28,11 +29,10 @@ static const qn_opt place_opts[] = {
 
 static const qn_opt method_opts[] = {
     {"quantization-method", 0, QN_OPT_TEXT, .arg = "METHOD",
-     .help =
-         "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
-         "nearest), gptq and awq (integers, calibrated with a text), auto "
-         "(gptq with as many bits for each matrix as it needs), fp8, or gguf "
-         "(one file, model.gguf, which llama.cpp reads, too).",
+     .help = "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
+             "nearest), gptq and awq (integers, calibrated with a text), auto "
+             "(as many bits for each matrix as it needs), fp8, or gguf "
+             "(one file, model.gguf, which llama.cpp reads, too).",
      .def = "bitsandbytes", .also = "method quant-method"},
     {"quantization-bits", 0, QN_OPT_INT, .arg = "N",
      .help = "Bits of a weight; without it, what is usual for the method.",
@@ -44,9 +44,11 @@ static const qn_opt method_opts[] = {
              "gguf: the q*_k of the bits; q4_k_m and q5_k_m have q6_k where "
              "it tells most.",
      .also = "bnb-4bit-quant-type quantization-type"},
-    {"format", 0, QN_OPT_CHOICE, .arg = "compressed-tensors|gptq|awq|int8",
+    {"format", 0, QN_OPT_CHOICE, .arg = "compressed-tensors|gptq|awq|int8|gguf",
      .help = "rtn, gptq, awq: how the checkpoint is laid out; without it "
-             "compressed-tensors for rtn, gptq for gptq, awq for awq."},
+             "compressed-tensors for rtn, gptq for gptq, awq for awq. auto: "
+             "compressed-tensors, or gguf, one file with a type for each "
+             "tensor."},
     {"group-size", 0, QN_OPT_INT, .arg = "N",
      .help = "Weights that share a scale (bitsandbytes: the block size); -1: "
              "the whole row. 64 for bitsandbytes, 128 for the others.",
@@ -110,6 +112,13 @@ static const qn_opt method_opts[] = {
      .help = "gguf: the format of modules of that name, such as "
              "down_proj=q6_k; the first that fits counts.",
      .also = "tensor-type"},
+    {"report-tokens", 0, QN_OPT_INT, .arg = "N",
+     .help =
+         "Tokens of a text that source and output read afterwards; what was "
+         "lost goes into metadata.json. 0: none.",
+     .def = "256", .lo = 0, .hi = 1 << 20},
+    {"report-text", 0, QN_OPT_FILE, .arg = "FILE",
+     .help = "That text; without it a short one that is built in."},
     {"load-in-4bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 4."},
     {"load-in-8bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 8."},
     {0},
@@ -146,6 +155,9 @@ static const qn_example examples[] = {
      "the same in another way, with the built-in text"},
     {"quern optimize -m DIR -o DIR-auto --method auto --target-bits 4.25",
      "bits where they are needed"},
+    {"quern optimize -m DIR -o DIR-mix --method auto --format gguf "
+     "--target-bits 5",
+     "the same as one file for llama.cpp"},
     {"quern optimize -m DIR -o DIR-gguf --method gguf --quant-type q4_k_m",
      "DIR-gguf/model.gguf"},
     {"quern optimize -m DIR -o DIR-fp8 --method fp8 --skip down_proj",
@@ -232,7 +244,28 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     p->n_only = qn_args_list(a, "only", &p->only);
     p->max_shard = (uint64_t)qn_args_int(a, "max-shard-size");
     p->n_threads = (int)qn_args_int(a, "threads");
+    p->report_tokens = (int)qn_args_int(a, "report-tokens");
+    p->report_text = qn_args_text(a, "report-text");
     return QN_OK;
+}
+
+/* The same of a GGUF file. */
+static void show_types(const json_t *table)
+{
+    const json_t *row;
+    size_t i;
+    qn_note("%-30s %-7s %6s %16s %11s", "tensor", "type", "bits",
+            "KL if alone in", "KL expected");
+    json_array_foreach(table, i, row)
+    {
+        qn_note("%-30s %-7s %6.3f %7s %8.2e %11.2e",
+                json_string_value(json_object_get(row, "tensor")),
+                json_string_value(json_object_get(row, "type")),
+                json_number_value(json_object_get(row, "bits_per_weight")),
+                json_string_value(json_object_get(row, "probe")),
+                json_number_value(json_object_get(row, "kl_probe")),
+                json_number_value(json_object_get(row, "kl_expected")));
+    }
 }
 
 /* What auto chose, and why. */
@@ -242,6 +275,10 @@ static void show_table(const json_t *table)
     size_t i;
     if (!table)
         return;
+    if (json_object_get(json_array_get(table, 0), "type")) {
+        show_types(table);
+        return;
+    }
     qn_note("%-44s %4s %6s %11s %11s", "module", "bits", "stored", "KL at 3",
             "KL expected");
     json_array_foreach(table, i, row)
@@ -255,6 +292,25 @@ static void show_table(const json_t *table)
     }
 }
 
+/* What it cost, as metadata.json has it. */
+static void show_loss(const json_t *loss)
+{
+    const char *failed = json_string_value(json_object_get(loss, "failed"));
+    if (!loss)
+        return;
+    if (failed) {
+        qn_note("the loss was not measured: %s", failed);
+        return;
+    }
+    qn_note("%d tokens of %s: perplexity %.4f -> %.4f, KL %.5f, top 1 %.1f %%",
+            (int)json_integer_value(json_object_get(loss, "tokens")),
+            json_string_value(json_object_get(loss, "text")),
+            json_number_value(json_object_get(loss, "perplexity_before")),
+            json_number_value(json_object_get(loss, "perplexity_after")),
+            json_number_value(json_object_get(loss, "kl_divergence")),
+            100 * json_number_value(json_object_get(loss, "top1_agreement")));
+}
+
 static int optimize(qn_args *a, qn_err *err)
 {
     qn_optimize_params p = {0};
@@ -263,7 +319,8 @@ static int optimize(qn_args *a, qn_err *err)
     char from[32], to[32], peak[32];
     QN_TRY(fill(a, &p, err));
     qn_interrupt_watch();
-    qn_progress_begin(&bar, "quantizing", true, qn_args_flag(a, "quiet"));
+    qn_progress_begin(&bar, "quantizing", false, qn_args_flag(a, "quiet"));
+    bar.parts = true;
     p.progress = show;
     p.progress_user = &bar;
     int rc = qn_optimize_run(&p, &r, err);
@@ -271,6 +328,9 @@ static int optimize(qn_args *a, qn_err *err)
     if (rc == QN_OK && !qn_args_flag(a, "quiet"))
         show_table(r.table);
     json_decref(r.table);
+    if (rc == QN_OK && !qn_args_flag(a, "quiet"))
+        show_loss(r.loss);
+    json_decref(r.loss);
     QN_TRY(rc);
     printf("%s\n", p.output_dir);
     if (!qn_args_flag(a, "quiet"))

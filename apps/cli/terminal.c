@@ -120,8 +120,12 @@ void qn_progress_show(qn_progress *p, uint64_t done, uint64_t total)
     bar[BAR] = 0;
     amount(a, sizeof a, p, done);
     amount(b, sizeof b, p, total);
-    fprintf(stderr, "\r%s [%s] %3.0f%%  %s of %s, %.0f s left\033[K", p->what,
-            bar, part * 100, a, b, left);
+    if (p->parts)
+        fprintf(stderr, "\r%s [%s] %4.1f%%, %.0f s left\033[K", p->what, bar,
+                part * 100, left);
+    else
+        fprintf(stderr, "\r%s [%s] %3.0f%%  %s of %s, %.0f s left\033[K",
+                p->what, bar, part * 100, a, b, left);
     fflush(stderr);
 }
 

@@ -44,6 +44,7 @@ typedef struct qn_progress {
     uint64_t t0, last;
     bool shown, off;
     bool bytes; /* amounts are bytes */
+    bool parts; /* amounts mean nothing by themselves: only the part is shown */
 } qn_progress;
 void qn_progress_begin(qn_progress *p, const char *what, bool bytes, bool off);
 void qn_progress_show(qn_progress *p, uint64_t done, uint64_t total);

@@ -244,9 +244,8 @@ static int check_source(const qn_gguf_export *e, const qn_tensor *t,
                    e->ck->path, t->name, t->format, t->n_dims);
 }
 
-/* What the order of heads asks of a tensor. */
-static int check_heads(const qn_gguf_export *e, const qn_gguf_source *s,
-                       const qn_tensor *t, qn_err *err)
+int qn_gguf_source_check(const qn_gguf_export *e, const qn_gguf_source *s,
+                         const qn_tensor *t, qn_err *err)
 {
     int64_t rows = t->shape[0], unit = s->n_head;
 
@@ -274,6 +273,34 @@ static float query_scale(const qn_gguf_export *e)
     return scalar > 0 ? (float)sqrt((double)said / scalar) : 1.0f;
 }
 
+/* What a row of the table does to numbers. */
+static void set_change(const qn_gguf_export *e, const struct name_row *r,
+                       qn_gguf_source *s)
+{
+    s->n_head = (int)(strcmp(r->gguf, "attn_k") == 0 ? e->dims.n_kv
+                                                     : e->dims.n_head);
+    s->add = r->flags & PLUS_ONE ? 1.0f : 0.0f;
+    s->mul = r->flags & SCALED ? query_scale(e) : 1.0f;
+}
+
+const char *qn_gguf_source_find(const qn_gguf_export *e, const char *gguf,
+                                bool of_layer, size_t k, qn_gguf_source *s,
+                                bool *stacked)
+{
+    for (size_t i = 0; i < QN_COUNTOF(name_rows); i++) {
+        const struct name_row *r = &name_rows[i];
+        if ((r->arch && strcmp(r->arch, e->row->arch) != 0) ||
+            strcmp(r->gguf, gguf) != 0 ||
+            (r->flags & OF_LAYER) / OF_LAYER != of_layer || k-- > 0)
+            continue;
+        *s = (qn_gguf_source){.order = r->order, .n_from = 1};
+        *stacked = r->flags & STACKED;
+        set_change(e, r, s);
+        return r->hf;
+    }
+    return NULL;
+}
+
 static int add_one(qn_gguf_export *e, const qn_tensor *t, const parts *p,
                    const struct name_row *r, qn_err *err)
 {
@@ -295,12 +322,8 @@ static int add_one(qn_gguf_export *e, const qn_tensor *t, const parts *p,
     } else if (s.order == QN_GGUF_TRANSPOSED) {
         s.order = QN_GGUF_AS_IS;
     }
-    s.n_head = (int)(strcmp(r->gguf, "attn_k") == 0 ? e->dims.n_kv
-                                                    : e->dims.n_head);
-    s.add = r->flags & PLUS_ONE ? 1.0f : 0.0f;
-    if (r->flags & SCALED)
-        s.mul = query_scale(e);
-    QN_TRY(check_heads(e, &s, t, err));
+    set_change(e, r, &s);
+    QN_TRY(qn_gguf_source_check(e, &s, t, err));
     set_shape(&s.t);
     if (strcmp(r->gguf, "token_embd") == 0)
         e->n_vocab = s.t.n_rows;
@@ -442,7 +465,7 @@ static int64_t order_rows(const qn_gguf_source *s)
     return s->t.n_dims == 1 ? s->t.n_cols : s->t.n_rows;
 }
 
-static int64_t source_row(const qn_gguf_source *s, int64_t row)
+int64_t qn_gguf_source_row(const qn_gguf_source *s, int64_t row)
 {
     int64_t rows = order_rows(s), d, head, i;
 
@@ -461,6 +484,11 @@ static int64_t source_row(const qn_gguf_source *s, int64_t row)
     }
 }
 
+float qn_gguf_export_scale(const qn_gguf_export *e, size_t i)
+{
+    return e->tensors.v[i].mul;
+}
+
 const qn_tensor *qn_gguf_export_source(const qn_gguf_export *e, size_t i,
                                        int64_t row, int64_t *src_row)
 {
@@ -474,7 +502,7 @@ const qn_tensor *qn_gguf_export_source(const qn_gguf_export *e, size_t i,
         *src_row = row % per;
         return s->from[row / per];
     }
-    *src_row = s->t.n_dims == 1 ? row : source_row(s, row);
+    *src_row = s->t.n_dims == 1 ? row : qn_gguf_source_row(s, row);
     return s->from[0];
 }
 
@@ -536,7 +564,7 @@ static int read_vector(const qn_gguf_export *e, const qn_gguf_source *s,
                        s->from[0]->name);
     memcpy(old, dst, (size_t)n * sizeof *old);
     for (int64_t i = 0; i < n; i++)
-        dst[i] = old[source_row(s, i)];
+        dst[i] = old[qn_gguf_source_row(s, i)];
     free(old);
     return 0;
 }

@@ -55,6 +55,8 @@ const qn_gguf_export_tensor *qn_gguf_export_at(const qn_gguf_export *e,
 /* Rows [row, row + n) of tensor i, n_cols numbers each. */
 int qn_gguf_export_rows(const qn_gguf_export *e, size_t i, int64_t row,
                         int64_t n, float *dst, qn_err *err);
+/* What the numbers of tensor i are the source's times of (1, mostly). */
+float qn_gguf_export_scale(const qn_gguf_export *e, size_t i);
 /* Where row `row` of tensor i comes from: the checkpoint's tensor, and its row
  * there (of a transposed one: its column). NULL for what is computed. */
 const qn_tensor *qn_gguf_export_source(const qn_gguf_export *e, size_t i,

@@ -1,6 +1,6 @@
 /* gguf_export_int.h - between the parts that turn a checkpoint into GGUF:
  * gguf_export.c (tensors), gguf_export_meta.c (configuration),
- * gguf_export_tok.c (tokenizer). */
+ * gguf_export_tok.c (tokenizer); and back: gguf_unpack.c. */
 #ifndef QN_CKPT_GGUF_EXPORT_INT_H
 #define QN_CKPT_GGUF_EXPORT_INT_H
 
@@ -46,6 +46,16 @@ const json_t *qn_gguf_config_get(const json_t *config, const char *a,
 const json_t *qn_gguf_config_rope(const json_t *config);
 /* Fills dims; refuses features that GGUF cannot say. */
 int qn_gguf_export_check(qn_gguf_export *e, qn_err *err);
+/* The k-th tensor of checkpoints whose name in GGUF is `gguf` (without layer
+ * and kind), and what is done to it on the way; NULL behind the last. */
+const char *qn_gguf_source_find(const qn_gguf_export *e, const char *gguf,
+                                bool of_layer, size_t k, qn_gguf_source *s,
+                                bool *stacked);
+/* Row `row` in GGUF is which one of the source's (element, of a vector). */
+int64_t qn_gguf_source_row(const qn_gguf_source *s, int64_t row);
+/* What the order of heads asks of s->t's rows. */
+int qn_gguf_source_check(const qn_gguf_export *e, const qn_gguf_source *s,
+                         const qn_tensor *t, qn_err *err);
 /* Adds the tensors that are computed from rope_parameters. */
 int qn_gguf_export_rope(qn_gguf_export *e, qn_err *err);
 /* A tensor of n numbers that is computed; values live in the arena. */

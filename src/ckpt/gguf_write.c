@@ -32,7 +32,8 @@ struct qn_gguf_writer {
     bool begun;            /* the header is written */
 };
 
-int qn_gguf_writer_new(qn_gguf_writer **out, const char *path, qn_err *err)
+static int writer_new(qn_gguf_writer **out, const char *path, bool keep,
+                      qn_err *err)
 {
     qn_gguf_writer *w = qn_xcalloc(1, sizeof *w);
     int rc;
@@ -42,12 +43,23 @@ int qn_gguf_writer_new(qn_gguf_writer **out, const char *path, qn_err *err)
     qn_arena_init(&w->arena);
     qn_str_init(&w->pairs);
     qn_str_init(&w->tensors);
-    rc = qn_outfile_open(&w->out, path, err);
+    rc = keep ? qn_outfile_keep(&w->out, path, err)
+              : qn_outfile_open(&w->out, path, err);
     if (rc < 0)
         qn_gguf_writer_free(w);
     else
         *out = w;
     return rc;
+}
+
+int qn_gguf_writer_new(qn_gguf_writer **out, const char *path, qn_err *err)
+{
+    return writer_new(out, path, false, err);
+}
+
+int qn_gguf_writer_keep(qn_gguf_writer **out, const char *path, qn_err *err)
+{
+    return writer_new(out, path, true, err);
 }
 
 static void add_le(qn_str *s, uint64_t v, int n)
@@ -281,6 +293,8 @@ static int begin_data(qn_gguf_writer *w, qn_err *err)
     if (w->begun)
         return 0;
     w->begun = true;
+    if (w->out.keep)
+        QN_TRY(qn_outfile_seek(&w->out, 0, err));
     qn_str_init(&head);
     qn_str_adds(&head, "GGUF");
     add_le(&head, 3, 4);
@@ -329,6 +343,28 @@ int qn_gguf_data(qn_gguf_writer *w, const void *p, size_t n, qn_err *err)
         from += take;
         n -= take;
     }
+}
+
+int qn_gguf_writer_resume(qn_gguf_writer *w, size_t n, qn_err *err)
+{
+    uint64_t at = 24 + (uint64_t)w->pairs.n + w->tensors.n; /* begin_data */
+
+    if (w->begun || n > w->size.n)
+        return qn_fail(err, QN_EINVAL,
+                       "%s: cannot go on behind %zu tensors of %zu",
+                       w->out.path, n, w->size.n);
+    at = (at + ALIGN - 1) / ALIGN * ALIGN;
+    for (size_t i = 0; i < n; i++)
+        at += (w->size.v[i] + ALIGN - 1) / ALIGN * ALIGN;
+    w->begun = true;
+    w->at = n;
+    return qn_outfile_seek(&w->out, at, err);
+}
+
+int qn_gguf_writer_sync(qn_gguf_writer *w, qn_err *err)
+{
+    QN_TRY(qn_gguf_data(w, NULL, 0, err));
+    return qn_outfile_sync(&w->out, err);
 }
 
 int qn_gguf_writer_finish(qn_gguf_writer *w, qn_err *err)

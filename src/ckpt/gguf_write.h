@@ -15,6 +15,8 @@
 typedef struct qn_gguf_writer qn_gguf_writer;
 
 int qn_gguf_writer_new(qn_gguf_writer **out, const char *path, qn_err *err);
+/* The same, but under path.part, which stays when it is given up: see resume. */
+int qn_gguf_writer_keep(qn_gguf_writer **out, const char *path, qn_err *err);
 
 /* ---- metadata: QN_EINVAL for a key that is there already, or after data ---- */
 
@@ -43,6 +45,12 @@ int qn_gguf_declare(qn_gguf_writer *w, const char *name, qn_dtype dtype,
 /* The next n bytes of all tensors' data, in pieces of any size; the gaps that
  * alignment asks for are made here. */
 int qn_gguf_data(qn_gguf_writer *w, const void *p, size_t n, qn_err *err);
+/* Behind all pairs and declarations, of a file that was kept: it has them and
+ * the data of the first n tensors, and data goes on behind. QN_EFORMAT when the
+ * file is shorter. */
+int qn_gguf_writer_resume(qn_gguf_writer *w, size_t n, qn_err *err);
+/* All data so far, of whole tensors, reaches the disk. */
+int qn_gguf_writer_sync(qn_gguf_writer *w, qn_err *err);
 /* Fails when the bytes given do not add up to what was declared. */
 int qn_gguf_writer_finish(qn_gguf_writer *w, qn_err *err);
 /* After finish, or to give up (removes the temporary file). NULL is fine. */

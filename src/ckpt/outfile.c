@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUFFER_SIZE ((size_t)1 << 20)
@@ -16,16 +17,12 @@ static int failed(const qn_outfile *o, const char *what, qn_err *err)
                    strerror(errno));
 }
 
-int qn_outfile_open(qn_outfile *o, const char *path, qn_err *err)
+static int open_tmp(qn_outfile *o, const char *path, int flags, qn_err *err)
 {
-    qn_str tmp;
     int fd;
 
-    qn_str_init(&tmp);
-    qn_str_addf(&tmp, "%s.tmp.%ld", path, (long)getpid());
     o->path = qn_xstrdup(path);
-    o->tmp = qn_str_take(&tmp, NULL);
-    fd = open(o->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    fd = open(o->tmp, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0666);
     o->f = fd < 0 ? NULL : fdopen(fd, "wb");
     if (!o->f) {
         int rc = failed(o, "create it", err);
@@ -34,6 +31,53 @@ int qn_outfile_open(qn_outfile *o, const char *path, qn_err *err)
         return rc;
     }
     setvbuf(o->f, NULL, _IOFBF, BUFFER_SIZE);
+    return 0;
+}
+
+int qn_outfile_open(qn_outfile *o, const char *path, qn_err *err)
+{
+    qn_str tmp;
+
+    qn_str_init(&tmp);
+    qn_str_addf(&tmp, "%s.tmp.%ld", path, (long)getpid());
+    o->tmp = qn_str_take(&tmp, NULL);
+    return open_tmp(o, path, O_TRUNC, err);
+}
+
+int qn_outfile_keep(qn_outfile *o, const char *path, qn_err *err)
+{
+    qn_str tmp;
+
+    qn_str_init(&tmp);
+    qn_str_addf(&tmp, "%s.part", path);
+    o->tmp = qn_str_take(&tmp, NULL);
+    o->keep = true;
+    if (access(o->tmp, F_OK) != 0)
+        rename(path, o->tmp); /* finished before, and to be gone on with */
+    return open_tmp(o, path, 0, err);
+}
+
+int qn_outfile_seek(qn_outfile *o, uint64_t at, qn_err *err)
+{
+    int fd = fileno(o->f);
+    struct stat st;
+
+    if (fflush(o->f) != 0 || fstat(fd, &st) != 0)
+        return failed(o, "write", err);
+    if ((uint64_t)st.st_size < at)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s has %llu bytes, which should be %llu at least",
+                       o->tmp, (unsigned long long)st.st_size,
+                       (unsigned long long)at);
+    if (ftruncate(fd, (off_t)at) != 0 || fseeko(o->f, (off_t)at, SEEK_SET) != 0)
+        return failed(o, "cut it", err);
+    return 0;
+}
+
+int qn_outfile_sync(qn_outfile *o, qn_err *err)
+{
+    if (fflush(o->f) != 0 || fdatasync(fileno(o->f)) != 0)
+        return failed(o, "write", err);
     return 0;
 }
 
@@ -73,7 +117,8 @@ void qn_outfile_deinit(qn_outfile *o)
 {
     if (o->f) {
         fclose(o->f);
-        unlink(o->tmp);
+        if (!o->keep)
+            unlink(o->tmp);
     }
     qn_free(o->path);
     qn_free(o->tmp);

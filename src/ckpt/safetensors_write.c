@@ -30,7 +30,8 @@ struct qn_st_writer {
     bool begun; /* the header is written */
 };
 
-int qn_st_writer_new(qn_st_writer **out, const char *path, qn_err *err)
+static int writer_new(qn_st_writer **out, const char *path, bool keep,
+                      qn_err *err)
 {
     qn_st_writer *w = qn_xcalloc(1, sizeof *w);
     int rc;
@@ -39,12 +40,23 @@ int qn_st_writer_new(qn_st_writer **out, const char *path, qn_err *err)
     qn_arena_init(&w->arena);
     qn_str_init(&w->header);
     qn_str_adds(&w->header, "{\"__metadata__\":{\"format\":\"pt\"}");
-    rc = qn_outfile_open(&w->out, path, err);
+    rc = keep ? qn_outfile_keep(&w->out, path, err)
+              : qn_outfile_open(&w->out, path, err);
     if (rc < 0)
         qn_st_writer_free(w);
     else
         *out = w;
     return rc;
+}
+
+int qn_st_writer_new(qn_st_writer **out, const char *path, qn_err *err)
+{
+    return writer_new(out, path, false, err);
+}
+
+int qn_st_writer_keep(qn_st_writer **out, const char *path, qn_err *err)
+{
+    return writer_new(out, path, true, err);
 }
 
 static int add_entry(qn_st_writer *w, const char *name, const char *dtype,
@@ -103,16 +115,23 @@ int qn_st_writer_declare(qn_st_writer *w, const char *name, qn_dtype dtype,
     return 0;
 }
 
+static void end_header(qn_st_writer *w)
+{
+    w->begun = true;
+    qn_str_addc(&w->header, '}');
+    while (w->header.n % 8)
+        qn_str_addc(&w->header, ' ');
+}
+
 static int begin(qn_st_writer *w, qn_err *err)
 {
     unsigned char len[8];
 
     if (w->begun)
         return 0;
-    w->begun = true;
-    qn_str_addc(&w->header, '}');
-    while (w->header.n % 8)
-        qn_str_addc(&w->header, ' ');
+    end_header(w);
+    if (w->out.keep)
+        QN_TRY(qn_outfile_seek(&w->out, 0, err));
     for (int i = 0; i < 8; i++)
         len[i] = (unsigned char)((uint64_t)w->header.n >> (8 * i));
     QN_TRY(qn_outfile_write(&w->out, len, sizeof len, err));
@@ -129,6 +148,24 @@ int qn_st_writer_data(qn_st_writer *w, const void *p, size_t n, qn_err *err)
     QN_TRY(qn_outfile_write(&w->out, p, n, err));
     w->given += n;
     return 0;
+}
+
+int qn_st_writer_resume(qn_st_writer *w, uint64_t n, qn_err *err)
+{
+    if (w->begun || n > w->promised)
+        return qn_fail(err, QN_EINVAL,
+                       "%s: cannot go on behind %" PRIu64 " bytes of data",
+                       w->out.path, n);
+    end_header(w);
+    w->given = n;
+    return qn_outfile_seek(&w->out, 8 + (uint64_t)w->header.n + n, err);
+}
+
+int qn_st_writer_sync(qn_st_writer *w, uint64_t *n, qn_err *err)
+{
+    QN_TRY(begin(w, err));
+    *n = w->given;
+    return qn_outfile_sync(&w->out, err);
 }
 
 int qn_st_writer_finish(qn_st_writer *w, qn_err *err)

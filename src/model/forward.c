@@ -287,3 +287,10 @@ int qn_forward_layers(qn_pass *p, const qn_batch *batch, int from, int to)
         qn_blk_alt_join(&f);
     return f.n_op;
 }
+
+int qn_forward_head(qn_pass *p, const qn_batch *batch)
+{
+    qn_fwd f = fwd_of(p, batch);
+    head(&f);
+    return f.n_op;
+}

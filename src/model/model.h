@@ -87,6 +87,11 @@ int qn_pass_forward(qn_pass *pass, const qn_batch *batch, const float **logits,
 int qn_pass_layers(qn_pass *pass, const qn_batch *batch, int from, int to,
                    float *h, qn_err *err);
 
+/* The end alone: logits of all rows, as qn_pass_forward gives them, of the h
+ * [n_row, d_model] that leaves the last layer of a chain (qn_net_is_chain). */
+int qn_pass_head(qn_pass *pass, const qn_batch *batch, const float *h,
+                 const float **logits, qn_err *err);
+
 /* Calls fn before every operation of later forwards, when everything that it
  * reads has been computed: for statistics of activations, on backends with
  * host_memory. NULL: not any more. Slower. */

@@ -479,6 +479,21 @@ int qn_pass_layers(qn_pass *p, const qn_batch *batch, int from, int to,
     return QN_OK;
 }
 
+int qn_pass_head(qn_pass *p, const qn_batch *batch, const float *h,
+                 const float **logits, qn_err *err)
+{
+    size_t n = (size_t)batch->n_row * (size_t)p->net->hp.d_model;
+    QN_TRY(check_batch(p, batch, err));
+    if (!p->net->be->api->host_memory || !qn_net_is_chain(p->net) ||
+        batch->n_row > p->par.max_out)
+        return qn_fail(err, QN_EINVAL, "logits of %d rows cannot be had alone",
+                       batch->n_row);
+    memcpy(p->h, h, n * sizeof *h);
+    run_list(p, qn_forward_head(p, batch));
+    *logits = p->logits;
+    return QN_OK;
+}
+
 int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
                     qn_err *err)
 {

@@ -165,5 +165,7 @@ void qn_blk_moe(qn_fwd *f, int layer, const float *x);
 int qn_forward_build(qn_pass *p, const qn_batch *batch);
 /* The list of layers [from, to) alone, all rows, from and to p->h. */
 int qn_forward_layers(qn_pass *p, const qn_batch *batch, int from, int to);
+/* The list of what follows the layers, all rows, of p->h. */
+int qn_forward_head(qn_pass *p, const qn_batch *batch);
 
 #endif

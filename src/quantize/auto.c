@@ -2,8 +2,9 @@
 #include "quantize/auto.h"
 
 #include "base/compiler.h"
+#include "base/map.h"
 #include "base/mem.h"
-#include "quantize/calibrate.h"
+#include "quantize/sensitivity.h"
 #include "tensor/qscheme.h"
 
 #include <math.h>
@@ -11,8 +12,6 @@
 #include <string.h>
 
 enum {
-    SAMPLES = 4, /* that divergences are measured on */
-    SAMPLE_TOKENS = 128,
     PROBE = 1 /* three bits */
 };
 
@@ -24,7 +23,7 @@ const int qn_auto_bits[QN_AUTO_BITS] = {2, 3, 4, 5, 6, 8};
 static int best_step(const qn_auto_row *r, double *gain, uint64_t *cost)
 {
     int best = -1;
-    for (int i = r->pick + 1; i < QN_AUTO_BITS; i++) {
+    for (int i = r->pick + 1; i < QN_AUTO_CHOICES; i++) {
         if (!r->bytes[i] || r->bytes[i] <= r->bytes[r->pick] ||
             !(r->loss[i] < r->loss[r->pick]))
             continue;
@@ -67,7 +66,8 @@ bool qn_auto_choose(qn_auto_row *rows, size_t n, uint64_t max_bytes,
     uint64_t bytes = 0, cost = 0;
     for (size_t i = 0; i < n; i++) {
         rows[i].pick = 0;
-        while (rows[i].pick < QN_AUTO_BITS - 1 && !rows[i].bytes[rows[i].pick])
+        while (rows[i].pick < QN_AUTO_CHOICES - 1 &&
+               !rows[i].bytes[rows[i].pick])
             rows[i].pick++;
         bytes += rows[i].bytes[rows[i].pick];
     }
@@ -86,89 +86,20 @@ bool qn_auto_choose(qn_auto_row *rows, size_t n, uint64_t max_bytes,
     }
 }
 
-/* ---- divergence ---------------------------------------------------------- */
-
 typedef struct auto_ctx {
     const qn_optimize_params *p;
     const qn_ckpt *ck;
     const qn_qmat *like;
     qn_opt_plan *plan;
-    qn_cal *cal;
+    qn_probe *probe;
     qn_pool *pool;
-    int64_t n_sample, len;
-    int n_vocab;
-    float *base; /* log probabilities [n_sample * len, n_vocab] */
     qn_auto_row *rows;
     size_t *item; /* of each row */
+    int *layer;   /* of each row */
     size_t n;
-    bool (*tick)(void *user);
-    void *user;
+    const qn_watch *watch;
     qn_err *err;
 } auto_ctx;
-
-static void log_softmax(const float *x, float *y, int n)
-{
-    float max = x[0];
-    double sum = 0;
-    for (int i = 1; i < n; i++)
-        max = fmaxf(max, x[i]);
-    for (int i = 0; i < n; i++)
-        sum += (double)expf(x[i] - max);
-    float off = max + (float)log(sum);
-    for (int i = 0; i < n; i++)
-        y[i] = x[i] - off;
-}
-
-typedef struct kl_job {
-    const float *logits;
-    float *base;
-    int64_t n_row;
-    int n_vocab;
-    bool keep;   /* as the base */
-    double *sum; /* of each row */
-} kl_job;
-
-static void kl_thread(void *arg, int thread, int n_threads)
-{
-    const kl_job *j = arg;
-    int64_t begin, end;
-    float *q = qn_xcalloc((size_t)j->n_vocab, sizeof *q);
-    qn_pool_split(j->n_row, 1, thread, n_threads, &begin, &end);
-    for (int64_t r = begin; r < end; r++) {
-        float *p = j->base + r * j->n_vocab;
-        log_softmax(j->logits + r * j->n_vocab, j->keep ? p : q, j->n_vocab);
-        double sum = 0;
-        for (int i = 0; i < j->n_vocab && !j->keep; i++)
-            sum += (double)(expf(p[i]) * (p[i] - q[i]));
-        j->sum[r] = sum;
-    }
-    free(q);
-}
-
-/* Mean divergence of the network as it is now; `keep`: it is the base. */
-static int divergence(auto_ctx *c, bool keep, double *kl)
-{
-    double *sum = qn_xcalloc((size_t)c->len, sizeof *sum);
-    int rc = QN_OK;
-    *kl = 0;
-    for (int64_t s = 0; s < c->n_sample && rc == QN_OK; s++) {
-        const float *logits;
-        rc = qn_cal_logits(c->cal, (int)s, &logits, c->err);
-        if (rc < 0)
-            break;
-        kl_job j = {.logits = logits,
-                    .base = c->base + s * c->len * c->n_vocab,
-                    .n_row = c->len,
-                    .n_vocab = c->n_vocab,
-                    .keep = keep,
-                    .sum = sum};
-        qn_pool_run(c->pool, kl_thread, &j);
-        for (int64_t r = 0; r < c->len; r++)
-            *kl += sum[r] / (double)(c->len * c->n_sample);
-    }
-    free(sum);
-    return rc;
-}
 
 /* ---- rounding errors ----------------------------------------------------- */
 
@@ -208,11 +139,11 @@ static void error_thread(void *arg, int thread, int n_threads)
 }
 
 /* The matrix with other bits; 0 bytes when the format has no such. */
-static uint64_t lay(const auto_ctx *c, const qn_opt_item *it, int bits,
+static uint64_t lay(const qn_qmat *like, const qn_opt_item *it, int bits,
                     qn_qmat *m)
 {
     uint64_t n = 0;
-    *m = *c->like;
+    *m = *like;
     m->bits = bits;
     m->name = it->t->name;
     m->round = it->mat.round;
@@ -240,9 +171,11 @@ static double error_of(const auto_ctx *c, const qn_qmat *m, const float *w,
 }
 
 /* One matrix: bytes and loss of each choice. */
-static int weigh_item(auto_ctx *c, qn_auto_row *row, const qn_opt_item *it)
+static int weigh_item(auto_ctx *c, size_t i)
 {
-    qn_net *net = qn_cal_net(c->cal);
+    qn_auto_row *row = &c->rows[i];
+    const qn_opt_item *it = &c->plan->items.v[c->item[i]];
+    qn_net *net = qn_probe_net(c->probe);
     double error[QN_AUTO_BITS] = {0}, kl = 0;
     float *w = NULL;
     qn_qmat m;
@@ -251,19 +184,19 @@ static int weigh_item(auto_ctx *c, qn_auto_row *row, const qn_opt_item *it)
     int rc = to ? qn_matrix_read(it, c->ck, c->pool, &w, c->err)
                 : qn_fail(c->err, QN_ENOMEM, "tensor %s: no memory",
                           it->t->name);
-    for (int i = 0; i < QN_AUTO_BITS && rc == QN_OK; i++) {
-        row->bytes[i] = lay(c, it, qn_auto_bits[i], &m);
-        if (row->bytes[i])
-            error[i] = error_of(c, &m, w, i == PROBE ? to : NULL);
+    for (int k = 0; k < QN_AUTO_BITS && rc == QN_OK; k++) {
+        row->bytes[k] = lay(c->like, it, qn_auto_bits[k], &m);
+        if (row->bytes[k])
+            error[k] = error_of(c, &m, w, k == PROBE ? to : NULL);
     }
     if (rc == QN_OK)
         rc = qn_net_put_rows(net, it->t->name, to, c->err);
     if (rc == QN_OK)
-        rc = divergence(c, false, &kl);
+        rc = qn_probe_kl(c->probe, c->layer[i], &kl, c->err);
     if (rc == QN_OK)
         rc = qn_net_put_rows(net, it->t->name, w, c->err);
-    for (int i = 0; i < QN_AUTO_BITS && error[PROBE] > 0; i++)
-        row->loss[i] = fmax(kl, 1e-12) * error[i] / error[PROBE];
+    for (int k = 0; k < QN_AUTO_BITS && error[PROBE] > 0; k++)
+        row->loss[k] = fmax(kl, 1e-12) * error[k] / error[PROBE];
     qn_free(w);
     qn_free(to);
     return rc;
@@ -273,11 +206,9 @@ static int weigh_item(auto_ctx *c, qn_auto_row *row, const qn_opt_item *it)
 
 static int measure(auto_ctx *c)
 {
-    double none;
-    QN_TRY(divergence(c, true, &none));
     for (size_t i = 0; i < c->n; i++) {
-        QN_TRY(weigh_item(c, &c->rows[i], &c->plan->items.v[c->item[i]]));
-        if (c->tick && !c->tick(c->user))
+        QN_TRY(weigh_item(c, i));
+        if (!qn_watch_at(c->watch, (double)(i + 1) / (double)c->n))
             return qn_fail(c->err, QN_ECANCEL, "measuring was interrupted");
     }
     return QN_OK;
@@ -309,16 +240,35 @@ static int budget(const auto_ctx *c, uint64_t *max)
     return QN_OK;
 }
 
+int qn_auto_apply(const qn_qmat *like, qn_opt_plan *plan, const json_t *table,
+                  qn_err *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->items.n; i++) {
+        qn_opt_item *it = &plan->items.v[i];
+        qn_qmat m;
+        if (!it->quantize)
+            continue;
+        const json_t *row = json_array_get(table, n++);
+        const json_t *bits = json_object_get(row, "bits");
+        if (!lay(like, it, (int)json_integer_value(bits), &m))
+            return qn_fail(err, QN_EFORMAT,
+                           "tensor %s: an earlier run left no bits for it",
+                           it->t->name);
+        it->mat = m;
+    }
+    plan->table = json_incref((json_t *)table);
+    qn_plan_count(plan);
+    return QN_OK;
+}
+
 static int apply(auto_ctx *c)
 {
     json_t *table = json_array();
     for (size_t i = 0; i < c->n; i++) {
-        qn_opt_item *it = &c->plan->items.v[c->item[i]];
+        const qn_opt_item *it = &c->plan->items.v[c->item[i]];
         const qn_auto_row *r = &c->rows[i];
         double bits = 8 * (double)r->bytes[r->pick] / (double)it->t->n_elems;
-        qn_qmat m;
-        lay(c, it, qn_auto_bits[r->pick], &m);
-        it->mat = m;
         json_array_append_new(
             table,
             json_pack("{s:o, s:i, s:f, s:f, s:f}", "module",
@@ -327,23 +277,37 @@ static int apply(auto_ctx *c)
                       "kl_of_3_bits", r->loss[PROBE], "kl_expected",
                       r->loss[r->pick]));
     }
-    c->plan->table = table;
-    qn_plan_count(c->plan);
-    return QN_OK;
+    int rc = qn_auto_apply(c->like, c->plan, table, c->err);
+    json_decref(table);
+    return rc;
+}
+
+/* The layer of each matrix: what lies before it needs not be run again. */
+static void find_layers(auto_ctx *c)
+{
+    qn_net_matrix m;
+    qn_map map;
+    uint64_t layer;
+    int n = qn_net_hparams(qn_probe_net(c->probe))->n_layer;
+    qn_map_init(&map, c->n);
+    for (size_t i = 0; qn_net_matrix_at(qn_probe_net(c->probe), i, &m); i++)
+        qn_map_add(&map, m.tensor, strlen(m.tensor),
+                   (uint64_t)(m.head ? n : QN_MAX(m.layer, 0)));
+    for (size_t i = 0; i < c->n; i++) {
+        const char *name = c->plan->items.v[c->item[i]].t->name;
+        if (qn_map_get(&map, name, strlen(name), &layer))
+            c->layer[i] = (int)layer;
+    }
+    qn_map_deinit(&map);
 }
 
 static int allot(auto_ctx *c)
 {
     uint64_t max;
-    size_t base;
     QN_TRY(budget(c, &max));
-    QN_TRY(qn_cal_load_all(c->cal, c->err));
-    qn_cal_samples(c->cal, &c->n_sample, &c->len);
-    c->n_vocab = qn_net_hparams(qn_cal_net(c->cal))->n_vocab;
-    base = (size_t)(c->n_sample * c->len) * (size_t)c->n_vocab;
-    c->base = qn_alloc(base, sizeof *c->base);
-    if (!c->base)
-        return qn_fail(c->err, QN_ENOMEM, "no memory for the base's logits");
+    QN_TRY(qn_probe_open(&c->probe, c->p, c->ck, c->err));
+    c->pool = qn_probe_pool(c->probe);
+    find_layers(c);
     QN_TRY(measure(c));
     if (!qn_auto_choose(c->rows, c->n, max, c->p->max_kl))
         return qn_fail(c->err, QN_EUNSUP,
@@ -354,32 +318,26 @@ static int allot(auto_ctx *c)
 }
 
 int qn_auto_allot(const qn_optimize_params *p, const qn_ckpt *ck,
-                  const qn_qmat *like, qn_opt_plan *plan,
-                  bool (*tick)(void *user), void *user, qn_err *err)
+                  const qn_qmat *like, qn_opt_plan *plan, const qn_watch *watch,
+                  qn_err *err)
 {
-    qn_optimize_params few = *p;
     auto_ctx c = {.p = p,
                   .ck = ck,
                   .like = like,
                   .plan = plan,
-                  .tick = tick,
-                  .user = user,
+                  .watch = watch,
                   .err = err};
-    few.n_samples = SAMPLES;
-    few.n_context = SAMPLE_TOKENS;
-    c.rows = qn_xcalloc(plan->items.n, sizeof *c.rows);
-    c.item = qn_xcalloc(plan->items.n, sizeof *c.item);
-    for (size_t i = 0; i < plan->items.n; i++)
+    size_t n = plan->items.n;
+    c.rows = qn_xcalloc(n, sizeof *c.rows);
+    c.item = qn_xcalloc(n, sizeof *c.item);
+    c.layer = qn_xcalloc(n, sizeof *c.layer);
+    for (size_t i = 0; i < n; i++)
         if (plan->items.v[i].quantize)
             c.item[c.n++] = i;
-    int rc = qn_cal_open(&c.cal, &few, ck, err);
-    if (rc == QN_OK) {
-        c.pool = qn_cal_backend(c.cal)->api->pool(qn_cal_backend(c.cal));
-        rc = allot(&c);
-    }
-    qn_cal_close(c.cal);
-    qn_free(c.base);
+    int rc = allot(&c);
+    qn_probe_close(c.probe);
     free(c.rows);
     free(c.item);
+    free(c.layer);
     return rc;
 }

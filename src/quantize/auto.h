@@ -13,18 +13,22 @@
 /* Lays the plan's matrices out anew with the bits chosen, counts again, and
  * gives the report its table. Reads the network as a whole. */
 int qn_auto_allot(const qn_optimize_params *p, const qn_ckpt *ck,
-                  const qn_qmat *like, qn_opt_plan *plan,
-                  bool (*tick)(void *user), void *user, qn_err *err);
+                  const qn_qmat *like, qn_opt_plan *plan, const qn_watch *watch,
+                  qn_err *err);
+/* The same from the table of an earlier run. QN_EFORMAT: it is of another. */
+int qn_auto_apply(const qn_qmat *like, qn_opt_plan *plan, const json_t *table,
+                  qn_err *err);
 
 /* ---- the choice alone, for tests ------------------------------------------ */
 
 enum {
-    QN_AUTO_BITS = 6 /* 2, 3, 4, 5, 6 and 8 */
+    QN_AUTO_BITS = 6,   /* 2, 3, 4, 5, 6 and 8 */
+    QN_AUTO_CHOICES = 8 /* at most, of any format */
 };
 
 typedef struct qn_auto_row {
-    uint64_t bytes[QN_AUTO_BITS]; /* 0: cannot be had */
-    double loss[QN_AUTO_BITS];
+    uint64_t bytes[QN_AUTO_CHOICES]; /* growing; 0: cannot be had */
+    double loss[QN_AUTO_CHOICES];
     int pick; /* index, chosen */
 } qn_auto_row;
 

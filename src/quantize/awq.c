@@ -392,21 +392,31 @@ static int do_item(awq_ctx *c, qn_opt_item *it)
 
 /* ---- a stage ------------------------------------------------------------- */
 
-static int fold_stage(awq_ctx *c, int stage)
+static int told(const qn_watch *watch, double part, qn_err *err)
+{
+    return qn_watch_at(watch, part)
+               ? QN_OK
+               : qn_fail(err, QN_ECANCEL, "quantizing was interrupted");
+}
+
+static int fold_stage(awq_ctx *c, int stage, const qn_watch *watch)
 {
     qn_folds folds = {0};
     int from, to, rc = QN_OK;
     qn_cal_stage(c->cal, stage, &from, &to);
     for (int l = from; l < to; l++)
         qn_folds_find(&folds, qn_cal_net(c->cal), c->plan, l);
-    for (size_t i = 0; i < folds.n && rc == QN_OK; i++)
+    for (size_t i = 0; i < folds.n && rc == QN_OK; i++) {
         rc = do_fold(c, &folds.v[i]);
+        if (rc == QN_OK)
+            rc = told(watch, (double)(i + 1) / (double)folds.n, c->err);
+    }
     qn_vec_deinit(&folds);
     return rc;
 }
 
 int qn_awq_stage(qn_cal *cal, const qn_ckpt *ck, qn_opt_plan *plan, int stage,
-                 bool (*tick)(void *user), void *user, qn_err *err)
+                 const qn_watch *watch, qn_err *err)
 {
     awq_ctx c = {.cal = cal,
                  .ck = ck,
@@ -414,13 +424,19 @@ int qn_awq_stage(qn_cal *cal, const qn_ckpt *ck, qn_opt_plan *plan, int stage,
                  .be = qn_cal_backend(cal),
                  .err = err};
     c.pool = c.be->api->pool(c.be);
-    QN_TRY(
-        qn_cal_run(cal, QN_CAL_SQUARES | QN_CAL_ROWS, true, tick, user, err));
-    QN_TRY(fold_stage(&c, stage));
+    qn_watch in = qn_watch_part(watch, 0, 0.3);
+    QN_TRY(qn_cal_run(cal, QN_CAL_SQUARES | QN_CAL_ROWS, true, &in, err));
+    in = qn_watch_part(watch, 0.3, 0.7);
+    QN_TRY(fold_stage(&c, stage, &in));
+    size_t n = 0, done = 0;
+    for (size_t i = 0; i < plan->items.n; i++)
+        n += plan->items.v[i].quantize && plan->items.v[i].stage == stage;
     for (size_t i = 0; i < plan->items.n; i++) {
         qn_opt_item *it = &plan->items.v[i];
-        if (it->quantize && it->stage == stage)
-            QN_TRY(do_item(&c, it));
+        if (!it->quantize || it->stage != stage)
+            continue;
+        QN_TRY(do_item(&c, it));
+        QN_TRY(told(watch, 0.7 + 0.3 * (double)++done / (double)n, err));
     }
     return QN_OK;
 }

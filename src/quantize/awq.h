@@ -17,6 +17,6 @@ int qn_awq_prepare(const qn_cal *cal, qn_opt_plan *plan, qn_err *err);
 
 /* Makes all items of a stage that is loaded. */
 int qn_awq_stage(qn_cal *cal, const qn_ckpt *ck, qn_opt_plan *plan, int stage,
-                 bool (*tick)(void *user), void *user, qn_err *err);
+                 const qn_watch *watch, qn_err *err);
 
 #endif

@@ -17,6 +17,14 @@ typedef struct finder {
     int layer;
 } finder;
 
+static qn_opt_item *item_named(const finder *f, const char *name)
+{
+    for (size_t i = 0; i < f->plan->items.n; i++)
+        if (strcmp(f->plan->items.v[i].t->name, name) == 0)
+            return &f->plan->items.v[i];
+    return NULL;
+}
+
 /* The item of a role's tensor (or its bias); `whole`: only if nothing else is
  * in it. */
 static qn_opt_item *item_of(const finder *f, qn_role role, bool bias,
@@ -24,12 +32,7 @@ static qn_opt_item *item_of(const finder *f, qn_role role, bool bias,
 {
     bool all;
     const char *name = qn_net_tensor(f->net, role, f->layer, bias, &all);
-    if (!name || (whole && !all))
-        return NULL;
-    for (size_t i = 0; i < f->plan->items.n; i++)
-        if (strcmp(f->plan->items.v[i].t->name, name) == 0)
-            return &f->plan->items.v[i];
-    return NULL;
+    return name && (all || !whole) ? item_named(f, name) : NULL;
 }
 
 /* All roles read the same; false: one of them cannot be scaled. */
@@ -122,6 +125,30 @@ static void up_fold(const finder *f)
     add_fold(f, QN_R_UP, false, down, 1);
 }
 
+/* The same in each expert of a mixture that has tensors of its own. */
+static void expert_folds(const finder *f)
+{
+    const qn_hparams *hp = f->hp;
+    qn_net_matrix up, down;
+    if (!hp->layer[f->layer].moe || hp->exp_limit > 0 ||
+        hp->exp_up_offset != 0 || hp->exp_x_weighted ||
+        !(hp->gated || hp->act == QN_ACT_RELU))
+        return;
+    for (size_t i = 0; qn_net_matrix_at(f->net, i, &up); i++) {
+        if (up.role_id != QN_R_EXP_UP || up.layer != f->layer)
+            continue;
+        qn_fold fold = {.layer = f->layer, .n_reader = 1};
+        fold.by = item_named(f, up.tensor);
+        for (size_t k = 0; qn_net_matrix_at(f->net, k, &down); k++)
+            if (down.role_id == QN_R_EXP_DOWN && down.layer == up.layer &&
+                down.expert == up.expert)
+                fold.reader[0] = item_named(f, down.tensor);
+        if (fold.by && fold.by->quantize && fold.reader[0] &&
+            fold.reader[0]->quantize)
+            qn_vec_push(f->out, fold);
+    }
+}
+
 void qn_folds_find(qn_folds *out, const qn_net *net, qn_opt_plan *plan,
                    int layer)
 {
@@ -131,4 +158,5 @@ void qn_folds_find(qn_folds *out, const qn_net *net, qn_opt_plan *plan,
     norm_folds(&f);
     value_fold(&f);
     up_fold(&f);
+    expert_folds(&f);
 }

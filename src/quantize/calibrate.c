@@ -245,30 +245,93 @@ static int see_linear(qn_cal *c, const qn_op_linear *op, int64_t n_in)
     return gather(c, input, &r);
 }
 
-/* What the router sends to each expert's first products. */
+/* The input that matrix w reads, made when it is the first time. */
+static int input_of(qn_cal *c, reader *rd, int64_t n_in)
+{
+    if (rd->input < 0)
+        rd->input = input_new(c, n_in);
+    return rd->input;
+}
+
+/* What an expert's second product reads: computed again, because the operation
+ * keeps it to itself. h [n_row, d_ff]. */
+static int expert_hidden(qn_cal *c, const qn_op_experts *op, int e,
+                         const rows_ref *r, int64_t n_in, float *h)
+{
+    float *x = qn_alloc((size_t)r->n_row, (size_t)n_in * sizeof *x);
+    if (!x)
+        return qn_fail(c->err, QN_ENOMEM,
+                       "calibration: no memory for %lld rows of an expert",
+                       (long long)r->n_row);
+    for (int64_t i = 0; i < r->n_row; i++)
+        memcpy(x + i * n_in, row_of(r, i), (size_t)n_in * sizeof *x);
+    qn_op lin = {.kind = QN_OP_LINEAR};
+    lin.u.linear = (qn_op_linear){.x = x,
+                                  .ldx = n_in,
+                                  .n_row = (int)r->n_row,
+                                  .n_part = op->gate ? 2 : 1,
+                                  .epi = op->gate ? QN_EPI_GLU : QN_EPI_STORE,
+                                  .act = op->act,
+                                  .scale = 1};
+    const qn_weight *w[2] = {op->gate ? op->gate[e] : op->up[e], op->up[e]};
+    const float *b[2] = {op->gate ? op->gate_bias : op->up_bias, op->up_bias};
+    for (int i = 0; i < lin.u.linear.n_part; i++) {
+        lin.u.linear.part[i].w = w[i];
+        lin.u.linear.part[i].bias = b[i] ? b[i] + (int64_t)e * op->d_ff : NULL;
+    }
+    lin.u.linear.part[0].y = h;
+    lin.u.linear.part[0].ldy = op->d_ff;
+    c->be->api->exec(c->be, &lin, 1);
+    qn_free(x);
+    return QN_OK;
+}
+
+/* ... and its statistics; not of experts that do more between the products. */
+static int see_down(qn_cal *c, const qn_op_experts *op, int e,
+                    const rows_ref *r, int64_t n_in)
+{
+    reader *down = op->down ? reader_of(c, op->down[e]) : NULL;
+    if (!down || op->limit > 0 || op->up_offset != 0 || op->x_weighted)
+        return QN_OK;
+    float *h = qn_alloc((size_t)r->n_row, (size_t)op->d_ff * sizeof *h);
+    rows_ref own = {h, op->d_ff, NULL, r->n_row};
+    int rc = h ? expert_hidden(c, op, e, r, n_in, h)
+               : qn_fail(c->err, QN_ENOMEM,
+                         "calibration: no memory for an expert's rows");
+    int input = rc < 0 ? rc : input_of(c, down, op->d_ff);
+    if (input >= 0)
+        rc = gather(c, input, &own);
+    qn_free(h);
+    return input < 0 ? input : rc;
+}
+
+static int see_expert(qn_cal *c, const qn_op_experts *op, int e,
+                      const rows_ref *r, int64_t n_in)
+{
+    reader *up = reader_of(c, op->up[e]);
+    reader *gate = op->gate ? reader_of(c, op->gate[e]) : NULL;
+    if (!up || r->n_row == 0)
+        return QN_OK;
+    int input = input_of(c, up, n_in);
+    QN_TRY(input);
+    if (gate)
+        gate->input = input;
+    QN_TRY(gather(c, input, r));
+    return see_down(c, op, e, r, n_in);
+}
+
+/* The rows that the router sends to each expert. */
 static int see_experts(qn_cal *c, const qn_op_experts *op, int64_t n_in)
 {
     int32_t *pick = qn_xcalloc((size_t)op->n_row + 1, sizeof *pick);
     int rc = QN_OK;
     for (int e = 0; e < op->n_exp && rc >= 0; e++) {
-        reader *up = reader_of(c, op->up[e]);
-        reader *gate = op->gate ? reader_of(c, op->gate[e]) : NULL;
         rows_ref r = {op->x, op->ldx, pick, 0};
         for (int i = 0; i < op->n_row; i++)
             for (int j = 0; j < op->k; j++)
                 if (op->ids[i * op->k + j] == e)
                     pick[r.n_row++] = i;
-        if (!up || r.n_row == 0)
-            continue;
-        if (up->input < 0) {
-            rc = input_new(c, n_in);
-            if (rc < 0)
-                break;
-            up->input = rc;
-            if (gate)
-                gate->input = rc;
-        }
-        rc = gather(c, up->input, &r);
+        rc = see_expert(c, op, e, &r, n_in);
     }
     free(pick);
     return rc < 0 ? rc : QN_OK;
@@ -380,9 +443,11 @@ static int make_room(qn_cal *c, qn_err *err)
 
 /* ---- opening ------------------------------------------------------------- */
 
-static int cal_open(qn_cal *c, qn_err *err)
+static int cal_open(qn_cal *c, bool exact, qn_err *err)
 {
-    qn_backend_params bp = {.n_threads = c->p->n_threads, .isa = QN_ISA_N - 1};
+    qn_backend_params bp = {.n_threads = c->p->n_threads,
+                            .isa = QN_ISA_N - 1,
+                            .exact = exact};
     qn_net_params np = {.by_layer = true};
     QN_TRY(qn_backend_open(&c->be, "cpu", &bp, err));
     c->pool = c->be->api->pool(c->be);
@@ -392,13 +457,13 @@ static int cal_open(qn_cal *c, qn_err *err)
 }
 
 int qn_cal_open(qn_cal **out, const qn_optimize_params *p, const qn_ckpt *ck,
-                qn_err *err)
+                bool exact, qn_err *err)
 {
     qn_cal *c = qn_xcalloc(1, sizeof *c);
     c->p = p;
     c->ck = ck;
     c->stage = -1;
-    int rc = cal_open(c, err);
+    int rc = cal_open(c, exact, err);
     if (rc < 0) {
         qn_cal_close(c);
         return rc;
@@ -506,7 +571,19 @@ void qn_cal_drop(qn_cal *c)
     c->stage = -1;
 }
 
-int qn_cal_load_all(qn_cal *c, qn_err *err)
+float *qn_cal_stream(qn_cal *c, size_t *n)
+{
+    *n = (size_t)c->n_sample * (size_t)c->len *
+         (size_t)qn_net_hparams(c->net)->d_model;
+    return c->h;
+}
+
+const int32_t *qn_cal_tokens(const qn_cal *c, int sample)
+{
+    return c->ids.v + sample * c->stride;
+}
+
+static int open_whole(qn_cal *c, qn_err *err)
 {
     qn_pass_params pp = {.n_pages = {1, 1},
                          .max_rows = c->len,
@@ -515,10 +592,53 @@ int qn_cal_load_all(qn_cal *c, qn_err *err)
                          .n_slots = 1,
                          .kv_dtype = QN_KV_CELL_F32};
     pp.n_pages[0] = pp.n_pages[1] = c->len / c->be->api->page_tokens + 1;
+    return qn_pass_new(&c->whole, c->net, &pp, err);
+}
+
+int qn_cal_load_all(qn_cal *c, qn_err *err)
+{
     qn_cal_drop(c);
     for (int i = -1; i < qn_net_hparams(c->net)->n_layer; i++)
         QN_TRY(qn_net_load_layer(c->net, c->ck, i, err));
-    return qn_pass_new(&c->whole, c->net, &pp, err);
+    return open_whole(c, err);
+}
+
+int qn_cal_load_head(qn_cal *c, qn_err *err)
+{
+    qn_cal_drop(c);
+    QN_TRY(qn_net_load_layer(c->net, c->ck, -1, err));
+    return open_whole(c, err);
+}
+
+static qn_batch all_rows(const qn_cal *c, int sample, const qn_span *span)
+{
+    return (qn_batch){.n_row = c->len,
+                      .tokens = qn_cal_tokens(c, sample),
+                      .pos = c->pos,
+                      .n_span = 1,
+                      .spans = span,
+                      .n_out = c->len,
+                      .out_rows = c->pos};
+}
+
+int qn_cal_head(qn_cal *c, int sample, const float *h, const float **logits,
+                qn_err *err)
+{
+    qn_span span = {.n_row = c->len,
+                    .rope_len = c->len,
+                    .pages = {c->pages, c->pages}};
+    qn_batch b = all_rows(c, sample, &span);
+    return qn_pass_head(c->whole, &b, h, logits, err);
+}
+
+int qn_cal_layers(qn_cal *c, int sample, int from, int to, float *h,
+                  qn_err *err)
+{
+    qn_span span = {.n_row = c->len,
+                    .rope_len = c->len,
+                    .pages = {c->pages, c->pages}};
+    qn_batch b = all_rows(c, sample, &span);
+    return qn_pass_layers(c->whole, &b, from, to, h, err);
 }
 
 int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err)
@@ -526,13 +646,7 @@ int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err)
     qn_span span = {.n_row = c->len,
                     .rope_len = c->len,
                     .pages = {c->pages, c->pages}};
-    qn_batch b = {.n_row = c->len,
-                  .tokens = c->ids.v + sample * c->stride,
-                  .pos = c->pos,
-                  .n_span = 1,
-                  .spans = &span,
-                  .n_out = c->len,
-                  .out_rows = c->pos};
+    qn_batch b = all_rows(c, sample, &span);
     return qn_pass_forward(c->whole, &b, logits, err);
 }
 
@@ -558,8 +672,8 @@ static int run_sample(qn_cal *c, int i, bool keep, float *scratch)
     return rc < 0 ? rc : c->rc;
 }
 
-int qn_cal_run(qn_cal *c, unsigned what, bool keep, bool (*tick)(void *user),
-               void *user, qn_err *err)
+int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
+               qn_err *err)
 {
     size_t d = (size_t)qn_net_hparams(c->net)->d_model;
     float *scratch = keep ? NULL : qn_alloc((size_t)c->len, d * sizeof(float));
@@ -574,7 +688,7 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, bool (*tick)(void *user),
     qn_pass_observe(c->pass, what ? observe : NULL, c);
     for (int i = 0; i < c->n_sample && rc == QN_OK; i++) {
         rc = run_sample(c, i, keep, scratch);
-        if (rc == QN_OK && tick && !tick(user))
+        if (rc == QN_OK && !qn_watch_at(watch, (i + 1.0) / c->n_sample))
             rc = qn_fail(err, QN_ECANCEL, "calibrating was interrupted");
     }
     for (size_t i = 0; what && i < c->inputs.n; i++) {

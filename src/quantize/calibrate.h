@@ -36,9 +36,10 @@ typedef struct qn_cal_input {
 typedef struct qn_cal qn_cal;
 
 /* Reads and splits the text (p->calibration, or the built-in one), opens the
- * network without matrices. */
+ * network without matrices. `exact`: activations are not rounded, so that small
+ * differences of weights can be seen. */
 int qn_cal_open(qn_cal **out, const qn_optimize_params *p, const qn_ckpt *ck,
-                qn_err *err);
+                bool exact, qn_err *err);
 void qn_cal_close(qn_cal *c); /* NULL is fine */
 
 qn_net *qn_cal_net(const qn_cal *c);
@@ -52,15 +53,26 @@ void qn_cal_stage(const qn_cal *c, int i, int *from, int *to);
 int qn_cal_load(qn_cal *c, int stage, qn_err *err);
 /* All samples through the stage that is loaded. `what`: statistics to gather
  * of it; `keep`: what comes out is the next stage's input. QN_ECANCEL when
- * `tick` (may be NULL) says so: false, after a sample. */
-int qn_cal_run(qn_cal *c, unsigned what, bool keep, bool (*tick)(void *user),
-               void *user, qn_err *err);
+ * `watch` (may be NULL) says so. */
+int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
+               qn_err *err);
+/* The residual stream of all samples, [n] numbers: what the next stage reads. */
+float *qn_cal_stream(qn_cal *c, size_t *n);
 void qn_cal_drop(qn_cal *c);
 
 /* All layers at once, and no stages; then logits [len, n_vocab] of a sample,
  * which live until the next call. */
 int qn_cal_load_all(qn_cal *c, qn_err *err);
 int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err);
+/* Of a chain, in pieces: layers [from, to) of a sample whose stream is h (from
+ * 0: the embeddings are it), and the logits of what leaves the last one. The
+ * layers have to be loaded; load_head has the end alone. */
+int qn_cal_layers(qn_cal *c, int sample, int from, int to, float *h,
+                  qn_err *err);
+int qn_cal_load_head(qn_cal *c, qn_err *err);
+int qn_cal_head(qn_cal *c, int sample, const float *h, const float **logits,
+                qn_err *err);
+const int32_t *qn_cal_tokens(const qn_cal *c, int sample); /* [len] */
 
 /* The input of a matrix, by the checkpoint's name of its tensor; expert -1, or
  * which of a stack. NULL: nothing came to it. */

@@ -69,6 +69,10 @@ int qn_gq_choose(qn_gq *g, const qn_optimize_params *p,
                  const qn_gguf_kind *kind, qn_err *err);
 /* Sets the format of a tensor, or the nearest that fits its rows. */
 int qn_gq_set(qn_gq_tensor *t, qn_dtype dtype, qn_err *err);
+/* A type that the parameters give this tensor, whatever the others get:
+ * QN_DTYPE_N if they do not. */
+int qn_gq_said(const qn_gq_tensor *t, const qn_optimize_params *p,
+               qn_dtype *out, qn_err *err);
 /* Counts bytes and parameters. */
 void qn_gq_report(const qn_gq *g, qn_optimize_report *r);
 /* Rows [row, row + n) as f32. */
@@ -79,11 +83,20 @@ int qn_gq_rows(const qn_gq *g, const qn_gq_tensor *t, int64_t row, int64_t n,
 int qn_gq_encode(const qn_gq_tensor *t, qn_dtype dtype, int64_t row, int64_t n,
                  const float *x, void *out, qn_err *err);
 
-/* called for each tensor that is done: false cancels */
-typedef int (*qn_gq_done_fn)(void *user, uint64_t n_source_bytes);
+/* Where a file goes, and who is told. */
+typedef struct qn_gq_out {
+    const char *path;
+    int file_type; /* general.file_type */
+    qn_pool *pool;
+    const qn_watch *watch;
+    size_t begun; /* tensors that the file (path.part) has already */
+    /* Whether a point to go on from is wanted, and what makes one: the first n
+     * tensors have reached the disk. */
+    bool (*due)(void *user);
+    int (*save)(void *user, size_t n, qn_err *err);
+    void *user;
+} qn_gq_out;
 
-/* Writes the file. `file_type`: general.file_type. */
-int qn_gq_write(const qn_gq *g, const char *path, int file_type, qn_pool *pool,
-                qn_gq_done_fn done, void *user, qn_err *err);
+int qn_gq_write(const qn_gq *g, const qn_gq_out *o, qn_err *err);
 
 #endif

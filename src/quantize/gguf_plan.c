@@ -197,10 +197,21 @@ static int rule_type(const qn_gq_tensor *t, const qn_optimize_params *p,
     return QN_OK;
 }
 
+int qn_gq_said(const qn_gq_tensor *t, const qn_optimize_params *p,
+               qn_dtype *out, qn_err *err)
+{
+    *out = QN_DTYPE_N;
+    if (t->what == QN_GQ_HEAD)
+        QN_TRY(named_type("--head-type", p->head_type, out, err));
+    if (t->what == QN_GQ_EMBED)
+        QN_TRY(named_type("--embedding-type", p->embed_type, out, err));
+    return rule_type(t, p, out, err);
+}
+
 int qn_gq_choose(qn_gq *g, const qn_optimize_params *p,
                  const qn_gguf_kind *kind, qn_err *err)
 {
-    qn_dtype embed = kind->dtype, head = kind->dtype;
+    qn_dtype head = kind->dtype;
     int n_layer = 0;
     switch (kind->dtype) { /* few bits cost most there */
     case QN_F32:
@@ -209,20 +220,19 @@ int qn_gq_choose(qn_gq *g, const qn_optimize_params *p,
     case QN_Q8_0: break;
     default: head = QN_Q6_K; break;
     }
-    QN_TRY(named_type("--head-type", p->head_type, &head, err));
-    QN_TRY(named_type("--embedding-type", p->embed_type, &embed, err));
     for (size_t i = 0; i < g->t.n; i++)
         n_layer = QN_MAX(n_layer, g->t.v[i].layer + 1);
     for (size_t i = 0; i < g->t.n; i++) {
         qn_gq_tensor *t = &g->t.v[i];
         if (t->what == QN_GQ_STAYS || t->kept)
             continue;
-        qn_dtype type = t->what == QN_GQ_HEAD                 ? head
-                        : t->what == QN_GQ_EMBED              ? embed
-                        : kind->more && gets_more(t, n_layer) ? QN_Q6_K
-                                                              : kind->dtype;
-        QN_TRY(rule_type(t, p, &type, err));
-        QN_TRY(qn_gq_set(t, type, err));
+        qn_dtype said, type = t->what == QN_GQ_HEAD    ? head
+                              : t->what == QN_GQ_EMBED ? kind->dtype
+                              : kind->more && gets_more(t, n_layer)
+                                  ? QN_Q6_K
+                                  : kind->dtype;
+        QN_TRY(qn_gq_said(t, p, &said, err));
+        QN_TRY(qn_gq_set(t, said == QN_DTYPE_N ? type : said, err));
     }
     return QN_OK;
 }

@@ -87,14 +87,16 @@ static int take_tensor(qn_imatrix *im, const qn_cal *cal, const qn_gq *g,
 }
 
 static int collect(qn_imatrix *im, qn_cal *cal, const qn_gq *g,
-                   bool (*tick)(void *user), void *user, qn_err *err)
+                   const qn_watch *watch, qn_err *err)
 {
+    double n = qn_cal_n_stages(cal);
     qn_cal_samples(cal, &im->n_chunks, &im->chunk);
     for (int s = 0; s < qn_cal_n_stages(cal); s++) {
         int from, to;
         qn_cal_stage(cal, s, &from, &to);
         QN_TRY(qn_cal_load(cal, s, err));
-        QN_TRY(qn_cal_run(cal, QN_CAL_SQUARES, true, tick, user, err));
+        qn_watch in = qn_watch_part(watch, s / n, (s + 1) / n);
+        QN_TRY(qn_cal_run(cal, QN_CAL_SQUARES, true, &in, err));
         for (size_t i = 0; i < g->t.n; i++) {
             const qn_gq_tensor *t = &g->t.v[i];
             int layer = QN_MAX(t->layer, 0);
@@ -107,14 +109,14 @@ static int collect(qn_imatrix *im, qn_cal *cal, const qn_gq *g,
 }
 
 int qn_imatrix_collect(qn_imatrix *im, const qn_gq *g,
-                       const qn_optimize_params *p, bool (*tick)(void *user),
-                       void *user, qn_err *err)
+                       const qn_optimize_params *p, const qn_watch *watch,
+                       qn_err *err)
 {
     qn_cal *cal = NULL;
     *im = (qn_imatrix){0};
-    int rc = qn_cal_open(&cal, p, g->ck, err);
+    int rc = qn_cal_open(&cal, p, g->ck, false, err);
     if (rc == QN_OK)
-        rc = collect(im, cal, g, tick, user, err);
+        rc = collect(im, cal, g, watch, err);
     qn_cal_close(cal);
     return rc;
 }

@@ -24,8 +24,8 @@ typedef struct qn_imatrix {
 
 /* Reads the text of the parameters through the network. */
 int qn_imatrix_collect(qn_imatrix *im, const qn_gq *g,
-                       const qn_optimize_params *p, bool (*tick)(void *user),
-                       void *user, qn_err *err);
+                       const qn_optimize_params *p, const qn_watch *watch,
+                       qn_err *err);
 int qn_imatrix_load(qn_imatrix *im, const char *path, qn_err *err);
 int qn_imatrix_save(const qn_imatrix *im, const char *path, const char *text,
                     qn_err *err);

@@ -42,15 +42,17 @@ static bool is_method(const qn_optimize_params *p, const char *name)
 
 bool qn_method_is_gguf(const qn_optimize_params *p)
 {
-    return is_method(p, "gguf");
+    return is_method(p, "gguf") || (is_method(p, "auto") && p->format &&
+                                    strcmp(p->format, "gguf") == 0);
 }
 
 bool qn_method_reads_text(const qn_optimize_params *p)
 {
-    bool gguf = qn_method_is_gguf(p) && !p->imatrix &&
-                (p->weigh || p->imatrix_out || p->calibration);
-    return gguf || is_method(p, "gptq") || is_method(p, "awq") ||
-           qn_method_is_auto(p);
+    bool asked = p->weigh || p->imatrix_out || p->calibration ||
+                 qn_method_is_auto(p);
+    if (qn_method_is_gguf(p))
+        return asked && !p->imatrix;
+    return is_method(p, "gptq") || is_method(p, "awq") || qn_method_is_auto(p);
 }
 
 bool qn_method_is_auto(const qn_optimize_params *p)
@@ -115,7 +117,7 @@ static int unknown(const qn_optimize_params *p, const char *variant,
             qn_str_addf(&s, "%s%s", s.n ? ", " : "", r->method);
         last = r->method;
     }
-    if (!variant)
+    if (!variant || is_method(p, "auto"))
         qn_str_adds(&s, ", gguf");
     int rc = variant
                  ? qn_fail(err, QN_EUNSUP, "method %s has no \"%s\"; it has %s",
@@ -180,13 +182,14 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
 static int check_gguf(const qn_optimize_params *p, qn_err *err)
 {
     const qn_gguf_kind *kind;
-    const char *alien = p->group          ? "--group-size"
-                        : p->double_quant ? "--double-quant"
-                        : p->asymmetric   ? "--no-symmetric"
-                        : p->scales       ? "--fp8-scales"
-                        : p->format       ? "--format"
-                        : p->desc_act     ? "--desc-act"
-                                          : NULL;
+    const char *alien = p->type && qn_method_is_auto(p)      ? "--quant-type"
+                        : p->group                           ? "--group-size"
+                        : p->double_quant                    ? "--double-quant"
+                        : p->asymmetric                      ? "--no-symmetric"
+                        : p->scales                          ? "--fp8-scales"
+                        : p->format && !qn_method_is_auto(p) ? "--format"
+                        : p->desc_act                        ? "--desc-act"
+                                                             : NULL;
     if (alien)
         return qn_fail(err, QN_EUNSUP,
                        "%s: the types of GGUF have their own blocks and "

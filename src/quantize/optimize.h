@@ -2,7 +2,8 @@
  *
  * One call reads a checkpoint and writes another one: a Hugging Face directory,
  * or (method gguf) a directory with one GGUF file. The source is never changed;
- * the output directory appears when it is complete.
+ * the output directory appears when it is complete. A run that was killed or
+ * cancelled leaves OUTPUT.partial, and the same call goes on where it was.
  * Memory: one tensor's quantized parts and some megabytes per thread. */
 #ifndef QN_QUANTIZE_OPTIMIZE_H
 #define QN_QUANTIZE_OPTIMIZE_H
@@ -14,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* done of total bytes of the source; false cancels (QN_ECANCEL). */
+/* done of total parts of the work; false cancels (QN_ECANCEL). */
 typedef bool (*qn_optimize_progress_fn)(void *user, uint64_t done,
                                         uint64_t total);
 
@@ -55,6 +56,10 @@ typedef struct qn_optimize_params {
     uint64_t target_size;
     uint64_t max_shard; /* bytes of a file; 0: 5 GB */
     int n_threads;      /* 0: what the machine grants */
+    /* Seconds after which a stopped run could go on; 0: 20, < 0: always. */
+    double save_every;
+    const char *report_text; /* measured before and after; NULL: built in */
+    int report_tokens;       /* of it; 0: nothing is measured */
     qn_optimize_progress_fn progress;
     void *progress_user;
 } qn_optimize_params;
@@ -65,6 +70,9 @@ typedef struct qn_optimize_report {
     size_t n_matrices;                      /* quantized                   */
     double bits_per_weight, bits_quantized; /* of all; of those quantized  */
     double seconds;
+    double
+        resumed;   /* part of the tensors' bytes that an earlier run had done */
+    json_t *loss;  /* before and after, see loss.h; the caller's, else NULL */
     json_t *table; /* auto: [{module, bits, bits_per_weight, kl_of_3_bits,
                       kl_expected}]; the caller's, else NULL */
 } qn_optimize_report;

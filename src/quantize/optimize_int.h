@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "quantize/optimize.h"
 #include "quantize/outdir.h"
+#include "quantize/watch.h"
 #include "tensor/qmat.h"
 
 /* ---- method.c ---------------------------------------------------------- */
@@ -45,7 +46,7 @@ typedef struct qn_opt_plan {
     json_t *left;              /* linear modules that stay   */
     const char *head;          /* module of the output head  */
     json_t *table;             /* auto: what each got, or NULL */
-    qn_optimize_report report; /* the counts */
+    qn_optimize_report report; /* the counts; the table is above */
 } qn_opt_plan;
 
 int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
@@ -80,45 +81,27 @@ void qn_matrix_free(qn_opt_item *item);
 typedef struct qn_stages qn_stages;
 
 /* Methods that read a text. Puts the plan's items into the order in which they
- * are made. */
+ * are made: those of no stage, then stage by stage. */
 int qn_stages_open(qn_stages **out, const qn_optimize_params *p,
                    const qn_ckpt *ck, qn_opt_plan *plan, qn_err *err);
-/* Makes the items of all stages up to this one. `tick`: as in calibrate.h. */
-int qn_stages_reach(qn_stages *s, int stage, bool (*tick)(void *user),
-                    void *user, qn_err *err);
+/* Makes the items of all stages up to this one. */
+int qn_stages_reach(qn_stages *s, int stage, const qn_watch *watch,
+                    qn_err *err);
+/* The first stage that is not made; and what it needs of those before it, to
+ * a file and back (qn_stages_open came before). */
+int qn_stages_next(const qn_stages *s);
+int qn_stages_save(const qn_stages *s, const char *path, uint64_t *hash,
+                   qn_err *err);
+int qn_stages_resume(qn_stages *s, int next, const char *path, uint64_t hash,
+                     qn_err *err);
 void qn_stages_close(qn_stages *s); /* NULL is fine */
-
-/* ---- to_gguf.c --------------------------------------------------------- */
-
-typedef struct qn_gguf_job {
-    const qn_optimize_params *p;
-    const qn_ckpt *ck;
-    const qn_net *net;
-    qn_pool *pool;
-    const qn_outdir *out;
-    qn_optimize_report *report;
-    uint64_t t0; /* when the run began */
-} qn_gguf_job;
-
-/* Method gguf: model.gguf and metadata.json into an open directory. */
-int qn_optimize_gguf(const qn_gguf_job *job, qn_err *err);
 
 /* ---- metadata.c -------------------------------------------------------- */
 
 /* metadata.json of a run; `options` (taken) are the method's own, `left` the
- * modules that stayed as they were (or NULL). */
+ * modules that stayed as they were (or NULL), `files` those of the source. */
 json_t *qn_metadata(const qn_optimize_params *p, const qn_ckpt *ck,
                     json_t *options, const qn_optimize_report *report,
-                    const json_t *left, qn_pool *pool);
-
-/* XXH64 (Y. Collet; seed 0), which the xxhsum tool computes too: init, add any
- * pieces, end. */
-typedef struct qn_xxh64 {
-    uint64_t acc[4], n;
-    uint8_t tail[32];
-} qn_xxh64;
-void qn_xxh64_init(qn_xxh64 *h);
-void qn_xxh64_add(qn_xxh64 *h, const void *p, size_t n);
-uint64_t qn_xxh64_end(const qn_xxh64 *h);
+                    const json_t *left, const json_t *files);
 
 #endif

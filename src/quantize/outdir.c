@@ -49,18 +49,43 @@ static int look_at(const char *path, qn_err *err)
     return 1;
 }
 
-/* Removes the files of a directory of ours, and it. */
-static void clear(const char *path)
+static bool is_any(const char *name)
+{
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static bool is_ours(const char *name)
+{
+    return name[0] == '.' && is_any(name);
+}
+
+static bool is_not_lock(const char *name)
+{
+    return is_any(name) && strcmp(name, LOCK_NAME) != 0;
+}
+
+/* Removes what `which` takes of a directory of ours, and of those in it. */
+static void clear_to(const char *path, bool (*which)(const char *name),
+                     int depth)
 {
     DIR *d = opendir(path);
     if (!d)
         return;
     for (struct dirent *e; (e = readdir(d));) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            unlinkat(dirfd(d), e->d_name, 0);
+        if (!which(e->d_name) || unlinkat(dirfd(d), e->d_name, 0) == 0 ||
+            (errno != EISDIR && errno != EPERM) || depth == 0)
+            continue;
+        char *sub = qn_path_join(path, e->d_name);
+        clear_to(sub, is_any, depth - 1);
+        rmdir(sub);
+        qn_free(sub);
     }
     closedir(d);
-    rmdir(path);
+}
+
+static void clear(const char *path, bool (*which)(const char *name))
+{
+    clear_to(path, which, 1);
 }
 
 static int take_lock(qn_outdir *o, qn_err *err)
@@ -84,16 +109,19 @@ static int open_partial(qn_outdir *o, qn_err *err)
 {
     if (mkdir(o->partial, 0777) != 0 && errno != EEXIST)
         return os_fail(o->partial, "create it", err);
-    QN_TRY(take_lock(o, err));
-    DIR *d = opendir(o->partial); /* of a run that was killed */
-    if (!d)
-        return os_fail(o->partial, "open it", err);
-    for (struct dirent *e; (e = readdir(d));) {
-        if (e->d_name[0] != '.')
-            unlinkat(dirfd(d), e->d_name, 0);
-    }
-    closedir(d);
-    return QN_OK;
+    return take_lock(o, err);
+}
+
+void qn_outdir_empty(const qn_outdir *o)
+{
+    clear(o->partial, is_not_lock);
+}
+
+void qn_outdir_remove(const qn_outdir *o, const char *name)
+{
+    char *path = qn_outdir_file(o, name);
+    unlink(path);
+    qn_free(path);
 }
 
 int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err)
@@ -240,9 +268,7 @@ static void forget(qn_outdir *o)
 
 int qn_outdir_close(qn_outdir *o, qn_err *err)
 {
-    char *lock = qn_path_join(o->partial, LOCK_NAME);
-    unlink(lock);
-    qn_free(lock);
+    clear(o->partial, is_ours);
     sync_dir(o->partial);
     if (rename(o->partial, o->path) != 0) {
         int rc = os_fail(o->path, "put it in place", err);
@@ -261,7 +287,15 @@ void qn_outdir_discard(qn_outdir *o)
 {
     if (!o->path)
         return;
-    if (o->partial && o->lock >= 0)
-        clear(o->partial);
+    if (o->partial && o->lock >= 0) {
+        clear(o->partial, is_any);
+        rmdir(o->partial);
+    }
     forget(o);
+}
+
+void qn_outdir_leave(qn_outdir *o)
+{
+    if (o->path)
+        forget(o);
 }

@@ -2,8 +2,9 @@
  *
  * open makes NAME.partial beside the directory that is wanted, and holds a
  * lock in it; close renames it. A run that was killed leaves NAME.partial
- * behind; open finds it unlocked and starts it anew. A run that fails removes
- * it (qn_outdir_discard). */
+ * behind; open finds it unlocked, and what is in it, for the caller to judge.
+ * A run that fails removes it (qn_outdir_discard). Names in it that begin with
+ * a dot are the run's own and do not outlive it. */
 #ifndef QN_QUANTIZE_OUTDIR_H
 #define QN_QUANTIZE_OUTDIR_H
 
@@ -26,9 +27,14 @@ int qn_outdir_json(const qn_outdir *o, const char *name, const json_t *v,
 /* Copies every file of `source` but those whose names `skip` takes. */
 int qn_outdir_copy(const qn_outdir *o, const char *source,
                    bool (*skip)(const char *name), qn_err *err);
+/* Removes all files in it, or one (that may not be there). */
+void qn_outdir_empty(const qn_outdir *o);
+void qn_outdir_remove(const qn_outdir *o, const char *name);
 /* Gives the directory its name. */
 int qn_outdir_close(qn_outdir *o, qn_err *err);
 /* Removes what there is of it; nothing after close. */
 void qn_outdir_discard(qn_outdir *o);
+/* Leaves it for a later run. */
+void qn_outdir_leave(qn_outdir *o);
 
 #endif

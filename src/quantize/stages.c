@@ -4,12 +4,15 @@
  *   gptq   the layer is run, its matrices are rounded, and it is run again with
  *          what they became, so that the next one sees the errors
  *   awq    the layer is run once, unrounded; see awq.c */
+#include "base/clock.h"
 #include "base/compiler.h"
+#include "base/file.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "quantize/awq.h"
 #include "quantize/calibrate.h"
 #include "quantize/gptq.h"
+#include "quantize/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +23,9 @@ struct qn_stages {
     qn_opt_plan *plan;
     qn_cal *cal;
     qn_pool *pool;
-    int next; /* stage to be made */
+    int next;        /* stage to be made */
+    double share[3]; /* gptq: where in its time a stage is when its statistics
+                        are gathered, when it is rounded, at its end */
 };
 
 /* ---- order --------------------------------------------------------------- */
@@ -65,7 +70,10 @@ int qn_stages_open(qn_stages **out, const qn_optimize_params *p,
     s->p = p;
     s->ck = ck;
     s->plan = plan;
-    QN_TRY(qn_cal_open(&s->cal, p, ck, err));
+    s->share[0] = 0.5;
+    s->share[1] = 0.8;
+    s->share[2] = 1;
+    QN_TRY(qn_cal_open(&s->cal, p, ck, false, err));
     s->pool = qn_cal_backend(s->cal)->api->pool(qn_cal_backend(s->cal));
     assign(s);
     if (strcmp(p->method, "awq") == 0)
@@ -147,29 +155,95 @@ static int gptq_input(qn_stages *s, qn_cal_input *in, int stage, qn_err *err)
     return rc;
 }
 
-static int gptq_stage(qn_stages *s, int stage, bool (*tick)(void *user),
-                      void *user, qn_err *err)
+static int gptq_round(qn_stages *s, int stage, const qn_watch *watch,
+                      qn_err *err)
 {
     const char *first;
     qn_cal_input *in;
-    QN_TRY(qn_cal_run(s->cal, QN_CAL_GRAM, false, tick, user, err));
-    for (size_t i = 0; (in = qn_cal_input_at(s->cal, i, &first)); i++)
+    size_t n = 0;
+    while (qn_cal_input_at(s->cal, n, &first))
+        n++;
+    for (size_t i = 0; (in = qn_cal_input_at(s->cal, i, &first)); i++) {
         QN_TRY(gptq_input(s, in, stage, err));
-    return qn_cal_run(s->cal, 0, true, tick, user, err);
+        if (!qn_watch_at(watch, (double)(i + 1) / (double)n))
+            return qn_fail(err, QN_ECANCEL, "quantizing was interrupted");
+    }
+    return QN_OK;
+}
+
+/* How the time of a stage is divided, by the last one. */
+static void learn_shares(qn_stages *s, const uint64_t *t)
+{
+    double all = (double)(t[3] - t[0]);
+    for (int i = 0; i < 3 && all > 0; i++)
+        s->share[i] = (double)(t[i + 1] - t[0]) / all;
+}
+
+static int gptq_stage(qn_stages *s, int stage, const qn_watch *watch,
+                      qn_err *err)
+{
+    const double *at = s->share;
+    uint64_t t[4] = {qn_now_ns()};
+    qn_watch in = qn_watch_part(watch, 0, at[0]);
+    QN_TRY(qn_cal_run(s->cal, QN_CAL_GRAM, false, &in, err));
+    t[1] = qn_now_ns();
+    in = qn_watch_part(watch, at[0], at[1]);
+    QN_TRY(gptq_round(s, stage, &in, err));
+    t[2] = qn_now_ns();
+    in = qn_watch_part(watch, at[1], 1);
+    QN_TRY(qn_cal_run(s->cal, 0, true, &in, err));
+    t[3] = qn_now_ns();
+    learn_shares(s, t);
+    return QN_OK;
 }
 
 /* ---- all of it ----------------------------------------------------------- */
 
-int qn_stages_reach(qn_stages *s, int stage, bool (*tick)(void *user),
-                    void *user, qn_err *err)
+int qn_stages_reach(qn_stages *s, int stage, const qn_watch *watch, qn_err *err)
 {
     bool awq = strcmp(s->p->method, "awq") == 0;
     for (; s->next <= stage; s->next++) {
         QN_TRY(qn_cal_load(s->cal, s->next, err));
-        QN_TRY(
-            awq ? qn_awq_stage(s->cal, s->ck, s->plan, s->next, tick, user, err)
-                : gptq_stage(s, s->next, tick, user, err));
+        QN_TRY(awq ? qn_awq_stage(s->cal, s->ck, s->plan, s->next, watch, err)
+                   : gptq_stage(s, s->next, watch, err));
         qn_cal_drop(s->cal);
     }
     return QN_OK;
+}
+
+/* ---- to be gone on with -------------------------------------------------- */
+
+int qn_stages_next(const qn_stages *s)
+{
+    return s->next;
+}
+
+int qn_stages_save(const qn_stages *s, const char *path, uint64_t *hash,
+                   qn_err *err)
+{
+    size_t n;
+    const float *h = qn_cal_stream(s->cal, &n);
+    *hash = qn_hash_bytes(h, n * sizeof *h);
+    return qn_file_write(path, h, n * sizeof *h, err);
+}
+
+int qn_stages_resume(qn_stages *s, int next, const char *path, uint64_t hash,
+                     qn_err *err)
+{
+    size_t n;
+    float *h = qn_cal_stream(s->cal, &n);
+    qn_file f;
+    if (next < 0 || next > qn_cal_n_stages(s->cal))
+        return qn_fail(err, QN_EFORMAT, "%s: no such layer", path);
+    QN_TRY(qn_file_open(&f, path, err));
+    int rc = qn_file_pread(&f, h, 0, n * sizeof *h, err);
+    if (rc == QN_OK &&
+        (f.size != n * sizeof *h || qn_hash_bytes(h, n * sizeof *h) != hash))
+        rc = qn_fail(err, QN_EFORMAT,
+                     "%s is not what the earlier run left; remove the folder "
+                     "it lies in to begin anew",
+                     path);
+    qn_file_close(&f);
+    s->next = next;
+    return rc;
 }

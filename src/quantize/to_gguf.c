@@ -2,11 +2,13 @@
  *
  * Tensor by tensor; of a tensor some pieces of rows at a time, as many as keep
  * all threads busy: read as f32, encoded, written in order. What a piece holds
- * depends on the tensor alone, so the file does not depend on the threads. */
-#include "base/clock.h"
+ * depends on the tensor alone, so the file does not depend on the threads.
+ * Between two tensors the run can be stopped and gone on with. */
+#include "base/file.h"
 #include "base/mem.h"
-#include "quantize/gguf_out.h"
+#include "quantize/auto_gguf.h"
 #include "quantize/imatrix.h"
+#include "quantize/run.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -250,33 +252,54 @@ static int put_meta(const qn_gq *g, qn_gguf_writer *w, int file_type,
     return qn_gguf_put_u32(w, "general.file_type", (uint32_t)file_type, err);
 }
 
-static int put_tensors(const qn_gq *g, qn_gguf_writer *w, qn_pool *pool,
-                       qn_gq_done_fn done, void *user, qn_err *err)
+static double tensor_cost(const qn_gq_tensor *t)
 {
+    const qn_dtype_row *d = qn_dtype_get(t->stored);
+    return (double)(t->n_rows * t->n_cols / d->block_elems) * d->block_bytes;
+}
+
+static int save_point(const qn_gq_out *o, qn_gguf_writer *w, size_t n,
+                      qn_err *err)
+{
+    QN_TRY(qn_gguf_writer_sync(w, err));
+    return o->save(o->user, n, err);
+}
+
+static int put_tensors(const qn_gq *g, const qn_gq_out *o, qn_gguf_writer *w,
+                       qn_err *err)
+{
+    double all = 0, done = 0;
     for (size_t i = 0; i < g->t.n; i++) {
         const qn_gq_tensor *t = &g->t.v[i];
         QN_TRY(qn_gguf_declare(w, t->name, t->dtype, t->n_dims, t->shape, err));
+        all += tensor_cost(t);
     }
+    if (o->begun)
+        QN_TRY(qn_gguf_writer_resume(w, o->begun, err));
     for (size_t i = 0; i < g->t.n; i++) {
         const qn_gq_tensor *t = &g->t.v[i];
-        const qn_dtype_row *d = qn_dtype_get(t->stored);
-        QN_TRY(!g->e && t->dtype == t->stored ? write_same(g, t, w, err)
-                                              : write_one(g, t, w, pool, err));
-        QN_TRY(done(user, (uint64_t)(t->n_rows * t->n_cols / d->block_elems) *
-                              (uint64_t)d->block_bytes));
+        done += tensor_cost(t);
+        if (i < o->begun)
+            continue;
+        QN_TRY(!g->e && t->dtype == t->stored
+                   ? write_same(g, t, w, err)
+                   : write_one(g, t, w, o->pool, err));
+        if (!qn_watch_at(o->watch, done / all))
+            return qn_fail(err, QN_ECANCEL, "quantizing was interrupted");
+        if (o->due(o->user))
+            QN_TRY(save_point(o, w, i + 1, err));
     }
     return QN_OK;
 }
 
-int qn_gq_write(const qn_gq *g, const char *path, int file_type, qn_pool *pool,
-                qn_gq_done_fn done, void *user, qn_err *err)
+int qn_gq_write(const qn_gq *g, const qn_gq_out *o, qn_err *err)
 {
     qn_gguf_writer *w = NULL;
-    int rc = qn_gguf_writer_new(&w, path, err);
+    int rc = qn_gguf_writer_keep(&w, o->path, err);
     if (rc == QN_OK)
-        rc = put_meta(g, w, file_type, err);
+        rc = put_meta(g, w, o->file_type, err);
     if (rc == QN_OK)
-        rc = put_tensors(g, w, pool, done, user, err);
+        rc = put_tensors(g, o, w, err);
     if (rc == QN_OK)
         rc = qn_gguf_writer_finish(w, err);
     qn_gguf_writer_free(w);
@@ -285,21 +308,33 @@ int qn_gq_write(const qn_gq *g, const char *path, int file_type, qn_pool *pool,
 
 /* ---- the run ------------------------------------------------------------- */
 
-typedef struct count_ctx {
-    const qn_gguf_job *job;
-    uint64_t done;
-    qn_err *err;
-} count_ctx;
+#define IMATRIX_NAME ".imatrix.gguf"
 
-static int count_done(void *user, uint64_t n)
+typedef struct gguf_ctx {
+    qn_run *r;
+    qn_gq g;
+    qn_imatrix im;
+    const qn_gguf_kind *kind;
+    int file_type;
+    bool kept; /* the importance matrix lies in the directory */
+    qn_watch watch;
+    qn_err *err;
+} gguf_ctx;
+
+static bool due(void *user)
 {
-    count_ctx *c = user;
-    const qn_optimize_params *p = c->job->p;
-    c->done += n;
-    if (!p->progress ||
-        p->progress(p->progress_user, c->done, c->job->report->source_bytes))
-        return QN_OK;
-    return qn_fail(c->err, QN_ECANCEL, "quantizing was interrupted");
+    const gguf_ctx *c = user;
+    return qn_resume_due(&c->r->resume);
+}
+
+static int save(void *user, size_t n, qn_err *err)
+{
+    gguf_ctx *c = user;
+    return qn_resume_save(&c->r->resume,
+                          json_pack("{s:I, s:b, s:O?}", "tensors",
+                                    (json_int_t)n, "imatrix", c->kept, "table",
+                                    c->r->table),
+                          err);
 }
 
 /* How many tensors, weights and bytes there are of each format. */
@@ -324,74 +359,122 @@ static json_t *formats(const qn_gq *g)
     return o;
 }
 
-static int write_meta(const qn_gguf_job *job, const qn_gq *g,
-                      const qn_gguf_kind *kind, qn_err *err)
+static void tell_options(const gguf_ctx *c)
 {
     int weighed = 0;
-    for (size_t i = 0; i < g->t.n; i++)
-        weighed |= g->t.v[i].importance != NULL;
-    job->report->seconds = qn_ms_since(job->t0) * 1e-3;
-    json_t *options = json_pack("{s:s, s:o, s:b}", "quant_type", kind->name,
-                                "formats", formats(g), "importance_matrix",
-                                weighed);
-    json_t *meta = qn_metadata(job->p, job->ck, options, job->report, NULL,
-                               job->pool);
-    int rc = qn_outdir_json(job->out, "metadata.json", meta, err);
-    json_decref(meta);
+    for (size_t i = 0; i < c->g.t.n; i++)
+        weighed |= c->g.t.v[i].importance != NULL;
+    c->r->options = json_pack("{s:s, s:o, s:b, s:O*}", "quant_type",
+                              c->r->table ? "auto" : c->kind->name, "formats",
+                              formats(&c->g), "importance_matrix", weighed,
+                              "allotment", c->r->table);
+}
+
+/* A matrix that was collected goes to the disk and comes back, so that a run
+ * that goes on with it weighs with the same numbers. */
+static int keep_importance(gguf_ctx *c)
+{
+    const qn_optimize_params *p = c->r->p;
+    char *path = qn_outdir_file(&c->r->out, IMATRIX_NAME);
+    int rc = qn_imatrix_save(&c->im, path, p->calibration, c->err);
+    qn_imatrix_deinit(&c->im);
+    if (rc == QN_OK)
+        rc = qn_imatrix_load(&c->im, path, c->err);
+    qn_free(path);
+    c->kept = rc == QN_OK;
     return rc;
 }
 
-static bool still_wanted(void *user)
+static int read_importance(gguf_ctx *c)
 {
-    const qn_gguf_job *job = user;
-    return !job->p->progress || job->p->progress(job->p->progress_user, 0, 1);
+    const qn_resume *s = &c->r->resume;
+    const qn_optimize_params *p = c->r->p;
+    qn_watch in = qn_watch_part(&c->watch, 0, 0.4);
+    if (p->imatrix)
+        return qn_imatrix_load(&c->im, p->imatrix, c->err);
+    if (!qn_method_reads_text(p))
+        return QN_OK;
+    c->watch = qn_watch_part(&c->watch, 0.4, 1);
+    if (json_is_true(json_object_get(s->state, "imatrix"))) {
+        char *path = qn_outdir_file(&c->r->out, IMATRIX_NAME);
+        int rc = qn_imatrix_load(&c->im, path, c->err);
+        qn_free(path);
+        c->kept = rc == QN_OK;
+        return rc;
+    }
+    QN_TRY(qn_imatrix_collect(&c->im, &c->g, p, &in, c->err));
+    return keep_importance(c);
 }
 
 /* Gives tensors their importance, if one was asked for. */
-static int weigh(const qn_gguf_job *job, qn_gq *g, qn_imatrix *im, qn_err *err)
+static int weigh(gguf_ctx *c)
 {
-    const qn_optimize_params *p = job->p;
-    qn_gguf_job user = *job;
-    if (p->imatrix)
-        QN_TRY(qn_imatrix_load(im, p->imatrix, err));
-    else if (qn_method_reads_text(p))
-        QN_TRY(qn_imatrix_collect(im, g, p, still_wanted, &user, err));
+    const qn_optimize_params *p = c->r->p;
+    QN_TRY(read_importance(c));
     if (p->imatrix_out)
-        QN_TRY(qn_imatrix_save(im, p->imatrix_out, p->calibration, err));
-    for (size_t i = 0; i < g->t.n; i++)
-        QN_TRY(qn_imatrix_find(im, &g->t.v[i], &g->t.v[i].importance, err));
+        QN_TRY(qn_imatrix_save(&c->im, p->imatrix_out, p->calibration, c->err));
+    for (size_t i = 0; i < c->g.t.n; i++) {
+        qn_gq_tensor *t = &c->g.t.v[i];
+        QN_TRY(qn_imatrix_find(&c->im, t, &t->importance, c->err));
+    }
     return QN_OK;
 }
 
-static int gguf_run(const qn_gguf_job *job, qn_gq *g, qn_imatrix *im,
-                    qn_err *err)
+/* Formats: one for all, or (auto) as they are needed. */
+static int choose(gguf_ctx *c)
 {
-    const qn_gguf_kind *kind;
-    count_ctx c = {.job = job, .err = err};
-    QN_TRY(qn_gguf_kind_pick(job->p, &kind, err));
-    QN_TRY(qn_gq_open(g, job->ck, job->net, job->p, err));
-    QN_TRY(qn_gq_choose(g, job->p, kind, err));
-    QN_TRY(weigh(job, g, im, err));
-    qn_gq_report(g, job->report);
-    if (!job->report->n_matrices)
-        return qn_fail(err, QN_EUNSUP, "%s: no tensor is left to be quantized",
-                       qn_ckpt_path(job->ck));
-    char *path = qn_outdir_file(job->out, "model.gguf");
-    int rc = qn_gq_write(g, path, kind->file_type, job->pool, count_done, &c,
-                         err);
+    qn_run *r = c->r;
+    const json_t *table = json_object_get(r->resume.state, "table");
+    QN_TRY(qn_gq_choose(&c->g, r->p, c->kind, c->err));
+    c->file_type = c->kind->file_type;
+    if (!qn_method_is_auto(r->p))
+        return QN_OK;
+    qn_watch in = qn_watch_part(&c->watch, 0, 0.7);
+    c->watch = qn_watch_part(&c->watch, 0.7, 1);
+    if (json_is_array(table)) {
+        r->table = json_incref((json_t *)table);
+    } else {
+        QN_TRY(qn_gq_allot(&c->g, r->p, &r->table, &in, c->err));
+        if (qn_resume_due(&r->resume))
+            QN_TRY(save(c, 0, c->err));
+    }
+    QN_TRY(qn_gq_apply(&c->g, r->table, c->err));
+    c->file_type = qn_gq_file_type(&c->g);
+    return QN_OK;
+}
+
+static int gguf_run(gguf_ctx *c)
+{
+    qn_run *r = c->r;
+    int64_t begun = qn_resume_int(&r->resume, "tensors");
+    qn_gq_out o = {.pool = r->pool, .due = due, .save = save, .user = c};
+    QN_TRY(qn_gguf_kind_pick(r->p, &c->kind, c->err));
+    QN_TRY(qn_gq_open(&c->g, r->ck, r->net, r->p, c->err));
+    QN_TRY(weigh(c));
+    QN_TRY(choose(c));
+    qn_gq_report(&c->g, &r->report);
+    if (!r->report.n_matrices)
+        return qn_fail(c->err, QN_EUNSUP,
+                       "%s: no tensor is left to be quantized",
+                       qn_ckpt_path(r->ck));
+    o.begun = begun > 0 ? (size_t)begun : 0;
+    o.file_type = c->file_type;
+    o.watch = &c->watch;
+    r->report.resumed = (double)o.begun / (double)c->g.t.n;
+    char *path = qn_outdir_file(&r->out, "model.gguf");
+    o.path = path;
+    int rc = qn_gq_write(&c->g, &o, c->err);
     qn_free(path);
     if (rc == QN_OK)
-        rc = write_meta(job, g, kind, err);
-    job->report->seconds = qn_ms_since(job->t0) * 1e-3;
+        tell_options(c);
     return rc;
 }
 
-int qn_optimize_gguf(const qn_gguf_job *job, qn_err *err)
+int qn_run_gguf(qn_run *r)
 {
-    qn_gq g = {0};
-    qn_imatrix im = {0};
-    int rc = gguf_run(job, &g, &im, err);
-    qn_gq_deinit(&g);
-    qn_imatrix_deinit(&im);
+    gguf_ctx c = {.r = r, .watch = r->watch, .err = r->err};
+    int rc = gguf_run(&c);
+    qn_gq_deinit(&c.g);
+    qn_imatrix_deinit(&c.im);
     return rc;
 }

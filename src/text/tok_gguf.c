@@ -125,6 +125,19 @@ static const gguf_pre *gguf_pre_of(const char *name)
     return NULL;
 }
 
+bool qn_tok_gguf_pre_find(const char *name, qn_tok_gguf_pre *out)
+{
+    const gguf_pre *pre = gguf_pre_of(name);
+    if (!pre)
+        return false;
+    *out = (qn_tok_gguf_pre){.patterns = pre->patterns,
+                             .ignore_merges = pre->ignore_merges,
+                             .add_bos = pre->add_bos};
+    while (out->n < GGUF_MAX_PATTERNS && pre->patterns[out->n])
+        out->n++;
+    return true;
+}
+
 /* ---- what both kinds share ---------------------------------------------- */
 
 static int gguf_vocab(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)

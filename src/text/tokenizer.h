@@ -75,6 +75,14 @@ typedef struct qn_tok_gguf {
 } qn_tok_gguf;
 int qn_tok_open_gguf(qn_tok **out, const qn_tok_gguf *g, qn_err *err);
 
+/* How a name of tokenizer.ggml.pre (NULL or "": the default) divides text. */
+typedef struct qn_tok_gguf_pre {
+    const char *const *patterns; /* [n] applied one after the other */
+    size_t n;
+    bool ignore_merges, add_bos;
+} qn_tok_gguf_pre;
+bool qn_tok_gguf_pre_find(const char *name, qn_tok_gguf_pre *out);
+
 /* A .tiktoken rank file ("base64 rank" lines). `pattern` is a regex, or one
  * of the names "r50k", "p50k", "cl100k", "o200k", "llama3", "qwen2".
  * `special` (n of them) get the ids given. */

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "ckpt/safetensors_write.h"
+#include "quantize/hash.h"
 #include "quantize/optimize.h"
 #include "quantize/optimize_int.h"
 #include "tensor/half.h"

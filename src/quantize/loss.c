@@ -1,0 +1,255 @@
+/* loss.c - see loss.h. */
+#include "quantize/loss.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "engine/vocab.h"
+#include "quantize/calibrate.h"
+#include "quantize/loss_text_tab.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONTEXT = 128
+};
+#define TEXT_MAX ((size_t)64 << 20)
+
+typedef struct loss_ctx {
+    qn_optimize_params p; /* with the tokens as the text */
+    qn_tok_ids ids;
+    int n_vocab;
+    int64_t n_sample, len;
+    float *base; /* log probabilities [n_sample * len, n_vocab] */
+    qn_pool *pool;
+    /* [n_sample * len]; the last position of a sample is not scored */
+    double *nll[2], *kl;
+    bool *agree;
+} loss_ctx;
+
+/* ---- tokens -------------------------------------------------------------- */
+
+static int read_tokens(loss_ctx *c, const qn_ckpt *ck, qn_err *err)
+{
+    const char *path = c->p.report_text;
+    char *text = NULL;
+    size_t n = sizeof loss_text - 1;
+    qn_tok *tok = NULL;
+    int rc = qn_vocab_open(&tok, ck, err);
+    if (rc == QN_OK && path)
+        rc = qn_file_slurp(&text, &n, path, TEXT_MAX, err);
+    if (rc == QN_OK)
+        rc = qn_tok_encode(tok, text ? text : loss_text, n, 0, &c->ids, NULL,
+                           err);
+    qn_free(text);
+    qn_tok_close(tok);
+    QN_TRY(rc);
+    size_t most = (size_t)QN_MAX(c->p.report_tokens, CONTEXT);
+    c->p.calibration = NULL;
+    c->p.calibration_ids = c->ids.v;
+    c->p.n_calibration_ids = QN_MIN(c->ids.n, most);
+    c->p.n_samples = (int)(most / CONTEXT);
+    c->p.n_context = CONTEXT;
+    return QN_OK;
+}
+
+/* ---- rows of logits ------------------------------------------------------ */
+
+typedef struct row_job {
+    loss_ctx *c;
+    const float *logits; /* [len, n_vocab] */
+    const int32_t *tokens;
+    int64_t sample;
+    bool after;
+} row_job;
+
+static int log_softmax(const float *x, float *y, int n)
+{
+    int best = 0;
+    double sum = 0;
+    for (int i = 1; i < n; i++)
+        best = x[i] > x[best] ? i : best;
+    for (int i = 0; i < n; i++)
+        sum += (double)expf(x[i] - x[best]);
+    float off = x[best] + (float)log(sum);
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] - off;
+    return best;
+}
+
+static int argmax(const float *x, int n)
+{
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        best = x[i] > x[best] ? i : best;
+    return best;
+}
+
+static void one_row(const row_job *j, int64_t r, float *q)
+{
+    loss_ctx *c = j->c;
+    int64_t at = j->sample * c->len + r;
+    int n = c->n_vocab, next = j->tokens[r + 1];
+    float *p = c->base + at * n;
+    int best = log_softmax(j->logits + r * n, j->after ? q : p, n);
+    if (!j->after) {
+        c->nll[0][at] = -(double)p[next];
+        return;
+    }
+    double kl = 0;
+    for (int i = 0; i < n; i++)
+        kl += (double)(expf(p[i]) * (p[i] - q[i]));
+    c->kl[at] = kl;
+    c->nll[1][at] = -(double)q[next];
+    c->agree[at] = best == argmax(p, n);
+}
+
+static void row_thread(void *arg, int thread, int n_threads)
+{
+    const row_job *j = arg;
+    int64_t begin, end;
+    float *q = qn_xcalloc((size_t)j->c->n_vocab, sizeof *q);
+    qn_pool_split(j->c->len - 1, 1, thread, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+        one_row(j, r, q);
+    free(q);
+}
+
+/* ---- a network ----------------------------------------------------------- */
+
+static int make_room(loss_ctx *c, qn_cal *cal, qn_err *err)
+{
+    qn_cal_samples(cal, &c->n_sample, &c->len);
+    c->n_vocab = qn_net_hparams(qn_cal_net(cal))->n_vocab;
+    size_t n = (size_t)(c->n_sample * c->len);
+    c->nll[0] = qn_xcalloc(n, sizeof *c->nll[0]);
+    c->nll[1] = qn_xcalloc(n, sizeof *c->nll[1]);
+    c->kl = qn_xcalloc(n, sizeof *c->kl);
+    c->agree = qn_xcalloc(n, sizeof *c->agree);
+    c->base = qn_alloc(n, (size_t)c->n_vocab * sizeof *c->base);
+    return c->base
+               ? QN_OK
+               : qn_fail(err, QN_ENOMEM, "no memory for %zu rows of logits", n);
+}
+
+/* All layers, one after the other, up to where logits can be had. */
+static int read_layers(qn_cal *cal, const qn_watch *watch, qn_err *err)
+{
+    int n = qn_cal_n_stages(cal);
+    if (!qn_net_is_chain(qn_cal_net(cal)))
+        return qn_cal_load_all(cal, err);
+    for (int s = 0; s < n; s++) {
+        qn_watch in = qn_watch_part(watch, (double)s / n, (s + 1.0) / n);
+        QN_TRY(qn_cal_load(cal, s, err));
+        QN_TRY(qn_cal_run(cal, 0, true, &in, err));
+    }
+    return qn_cal_load_head(cal, err);
+}
+
+static int read_net(loss_ctx *c, qn_cal *cal, bool after, const qn_watch *watch,
+                    qn_err *err)
+{
+    bool chain = qn_net_is_chain(qn_cal_net(cal));
+    size_t n;
+    if (!after)
+        QN_TRY(make_room(c, cal, err));
+    if (qn_net_hparams(qn_cal_net(cal))->n_vocab != c->n_vocab)
+        return qn_fail(err, QN_EINTERNAL, "the output has other tokens");
+    QN_TRY(read_layers(cal, watch, err));
+    const float *h = qn_cal_stream(cal, &n);
+    n /= (size_t)c->n_sample; /* of a sample */
+    for (int i = 0; i < c->n_sample; i++) {
+        row_job j = {.c = c,
+                     .tokens = qn_cal_tokens(cal, i),
+                     .sample = i,
+                     .after = after};
+        QN_TRY(chain ? qn_cal_head(cal, i, h + (size_t)i * n, &j.logits, err)
+                     : qn_cal_logits(cal, i, &j.logits, err));
+        qn_pool_run(c->pool, row_thread, &j);
+    }
+    return QN_OK;
+}
+
+static int read_ckpt(loss_ctx *c, const qn_ckpt *ck, bool after,
+                     const qn_watch *watch, qn_err *err)
+{
+    qn_cal *cal = NULL;
+    int rc = qn_cal_open(&cal, &c->p, ck, false, err);
+    if (rc == QN_OK) {
+        c->pool = qn_cal_backend(cal)->api->pool(qn_cal_backend(cal));
+        rc = read_net(c, cal, after, watch, err);
+    }
+    qn_cal_close(cal);
+    return rc;
+}
+
+/* ---- the report ---------------------------------------------------------- */
+
+/* Sum over the positions that are scored. */
+static double total(const loss_ctx *c, const double *v)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < c->n_sample * c->len; i++)
+        if (i % c->len != c->len - 1)
+            sum += v[i];
+    return sum;
+}
+
+static json_t *report(const loss_ctx *c, const char *text, double seconds)
+{
+    int64_t scored = c->n_sample * (c->len - 1), agree = 0;
+    double n = (double)scored;
+    for (int64_t i = 0; i < c->n_sample * c->len; i++)
+        agree += c->agree[i];
+    return json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "text",
+                     text ? text : "built-in", "tokens",
+                     (json_int_t)(c->n_sample * c->len), "scored",
+                     (json_int_t)scored, "context", (json_int_t)c->len,
+                     "perplexity_before", exp(total(c, c->nll[0]) / n),
+                     "perplexity_after", exp(total(c, c->nll[1]) / n),
+                     "kl_divergence", total(c, c->kl) / n, "top1_agreement",
+                     (double)agree / n, "seconds", seconds);
+}
+
+static int measure(loss_ctx *c, const qn_ckpt *source, const char *path,
+                   const qn_watch *watch, qn_err *err)
+{
+    qn_ckpt *ck = NULL;
+    qn_watch in = qn_watch_part(watch, 0, 0.6);
+    QN_TRY(read_tokens(c, source, err));
+    QN_TRY(read_ckpt(c, source, false, &in, err));
+    in = qn_watch_part(watch, 0.6, 1);
+    int rc = qn_ckpt_open(&ck, path, err);
+    if (rc == QN_OK)
+        rc = read_ckpt(c, ck, true, &in, err);
+    qn_ckpt_close(ck);
+    return rc;
+}
+
+int qn_loss_measure(json_t **out, const qn_optimize_params *p,
+                    const qn_ckpt *source, const char *path,
+                    const qn_watch *watch, qn_err *err)
+{
+    uint64_t t0 = qn_now_ns();
+    loss_ctx c = {.p = *p};
+    qn_err e = {0};
+    int rc = measure(&c, source, path, watch, &e);
+    if (rc == QN_OK)
+        *out = report(&c, p->report_text, qn_ms_since(t0) * 1e-3);
+    else
+        *out = json_pack("{s:s}", "failed",
+                         rc == QN_ENOENT ? "there is no tokenizer" : e.msg);
+    qn_vec_deinit(&c.ids);
+    qn_free(c.base);
+    free(c.nll[0]);
+    free(c.nll[1]);
+    free(c.kl);
+    free(c.agree);
+    if (rc != QN_ECANCEL)
+        return QN_OK;
+    if (err)
+        *err = e;
+    return rc;
+}

@@ -1,0 +1,257 @@
+/* A run that was stopped goes on where it was: what comes out in the end is,
+ * byte for byte, what one run would have written; a run with other options or
+ * another source begins at the beginning. */
+#include "judge.h"
+
+#include "base/compiler.h"
+#include "base/file.h"
+#include "quantize/optimize.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    N_IDS = 96
+};
+static int32_t ids[N_IDS];
+
+static void set_common(qn_optimize_params *p, const char *to)
+{
+    for (int i = 0; i < N_IDS; i++)
+        ids[i] = 1 + i * 29 % 97;
+    if (!p->model)
+        p->model = qn_test_data("models/llama");
+    p->output_dir = to;
+    p->n_threads = 1;
+    if (strcmp(p->method, "bitsandbytes") == 0 || p->imatrix)
+        return;
+    p->calibration_ids = ids;
+    p->n_calibration_ids = N_IDS;
+    p->n_samples = 3;
+    p->n_context = 32;
+}
+
+static char *partial_of(const char *to)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s.partial", to);
+    return strdup(path);
+}
+
+static bool is_there(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
+/* ---- stopping ------------------------------------------------------------ */
+
+static double stop_at;
+
+static bool die(void *user, uint64_t done, uint64_t total)
+{
+    (void)user;
+    if ((double)done >= stop_at * (double)total)
+        kill(getpid(), SIGKILL);
+    return true;
+}
+
+static bool cancel(void *user, uint64_t done, uint64_t total)
+{
+    (void)user;
+    return (double)done < stop_at * (double)total;
+}
+
+/* A run of another process that is killed when so much is done. */
+static void run_and_die(qn_optimize_params p, double at)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        qn_err err = {0};
+        stop_at = at;
+        p.progress = die;
+        p.save_every = -1;
+        qn_optimize_run(&p, NULL, &err);
+        _exit(1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_false(is_there(p.output_dir));
+}
+
+static double run(qn_optimize_params p)
+{
+    qn_err err = {0};
+    qn_optimize_report r = {0};
+    if (qn_optimize_run(&p, &r, &err) < 0)
+        fail_msg("%s: %s", p.method, err.msg);
+    json_decref(r.table);
+    json_decref(r.loss);
+    return r.resumed;
+}
+
+/* ---- comparing ----------------------------------------------------------- */
+
+static void same_file(const char *a, const char *b, const char *name)
+{
+    size_t n, m;
+    char *x = judge_slurp(a, name, &n), *y = judge_slurp(b, name, &m);
+    assert_int_equal(n, m);
+    if (memcmp(x, y, n) != 0)
+        fail_msg("%s: other bytes in %s than in one go", b, name);
+    free(x);
+    free(y);
+}
+
+/* Every file but the one that has the time in it; nothing hidden is left. */
+static void same_folder(const char *a, const char *b)
+{
+    DIR *d = opendir(b);
+    int n = 0;
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        assert_true(e->d_name[0] != '.');
+        n++;
+        if (strcmp(e->d_name, "metadata.json") != 0)
+            same_file(a, b, e->d_name);
+    }
+    closedir(d);
+    assert_true(n >= 2);
+}
+
+/* ---- the cases ----------------------------------------------------------- */
+
+static const qn_optimize_params cases[] = {
+    {.method = "bitsandbytes", .double_quant = true},
+    {.method = "bitsandbytes", .max_shard = 60000},
+    {.method = "gptq", .group = 32, .desc_act = true},
+    {.method = "gptq", .group = 32, .max_shard = 60000},
+    {.method = "awq", .group = 32},
+    {.method = "auto", .group = 32, .target_bits = 5},
+    {.method = "gguf", .type = "q4_0"},
+    {.method = "gguf", .type = "iq4_nl", .weigh = true},
+    {.method = "auto", .format = "gguf", .target_bits = 6.2},
+};
+
+/* Killed once early, once late, then to the end. */
+static void test_killed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
+        qn_optimize_params p = cases[i];
+        char *whole = judge_fresh("whole"), *pieces = judge_fresh("pieces");
+        char *partial = partial_of(pieces);
+        set_common(&p, whole);
+        assert_true(run(p) == 0);
+        set_common(&p, pieces);
+        /* before auto writes anything it measures for most of the time */
+        bool late = strcmp(p.method, "auto") == 0 && !p.format;
+        run_and_die(p, late ? 0.97 : 0.5);
+        run_and_die(p, late ? 0.99 : 0.9);
+        assert_true(is_there(partial));
+        double resumed = run(p);
+        print_message("%s %s: %.2f was done\n", p.method,
+                      p.type     ? p.type
+                      : p.format ? p.format
+                                 : "",
+                      resumed);
+        assert_true(resumed > 0.1 && resumed < 1);
+        assert_false(is_there(partial));
+        same_folder(whole, pieces);
+        free(whole);
+        free(pieces);
+        free(partial);
+    }
+}
+
+/* What is cancelled stays, once there is something to go on with. */
+static void test_cancelled(void **state)
+{
+    (void)state;
+    char *to = judge_fresh("out"), *partial = partial_of(to);
+    qn_optimize_params p = {.method = "gptq", .group = 32};
+    qn_err err = {0};
+    set_common(&p, to);
+    stop_at = 0.8;
+    p.progress = cancel;
+    p.save_every = -1;
+    assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_ECANCEL);
+    assert_false(is_there(to));
+    assert_true(is_there(partial));
+    p.progress = NULL;
+    assert_true(run(p) > 0.1);
+    assert_false(is_there(partial));
+    free(to);
+    free(partial);
+}
+
+/* Other options, another text, another source: nothing of before is used. */
+static void test_other_run(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        char *to = judge_fresh("out"), *whole = judge_fresh("whole");
+        qn_optimize_params p = {.method = "gptq", .group = 32};
+        set_common(&p, to);
+        run_and_die(p, 0.8);
+        if (i == 0)
+            p.bits = 3;
+        else if (i == 1)
+            ids[5]++;
+        else if (i == 2)
+            p.model = qn_test_data("models/phi3");
+        double resumed = run(p);
+        assert_true(i < 3 ? resumed == 0 : resumed > 0);
+        p.output_dir = whole;
+        run(p);
+        same_folder(whole, to);
+        free(to);
+        free(whole);
+    }
+}
+
+/* The stream between two layers was changed meanwhile: no run goes on with
+ * it. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    char *to = judge_fresh("out"), *partial = partial_of(to), path[8192] = "";
+    qn_optimize_params p = {.method = "gptq", .group = 32};
+    qn_err err = {0};
+    set_common(&p, to);
+    run_and_die(p, 0.8);
+    DIR *d = opendir(partial);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        if (strncmp(e->d_name, ".stream", 7) == 0)
+            snprintf(path, sizeof path, "%s/%s", partial, e->d_name);
+    closedir(d);
+    assert_true(path[0] != 0);
+    size_t n;
+    char *bytes = qn_test_read_file(path, &n);
+    bytes[n / 2] ^= 1;
+    qn_test_write_file(path, bytes, n);
+    assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EFORMAT);
+    assert_non_null(strstr(err.msg, "earlier run"));
+    free(bytes);
+    free(to);
+    free(partial);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_other_run),
+        cmocka_unit_test(test_damaged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
