@@ -15,7 +15,7 @@
 #define QN_BLOCK_CODES_MAX 256 /* elements of a block */
 
 typedef struct qn_block_codes {
-    int group; /* elements of a scale: 16 or 32; divides the block */
+    int group; /* elements of a scale: 16, 32, 64 or 128; divides the block */
     int bits;  /* of a code: 4 or 8                                */
     int zero;
     bool offsets;

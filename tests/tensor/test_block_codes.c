@@ -52,7 +52,7 @@ static void test_codes_mean_the_same(void **state)
             one_block(t, c, block);
         }
     }
-    assert_int_equal(n, 12);
+    assert_int_equal(n, 22);
     assert_null(qn_block_codes_get(QN_F32));
     assert_null(qn_block_codes_get(QN_DTYPE_N));
 }

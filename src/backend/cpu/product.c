@@ -6,7 +6,7 @@
 #define ACC_FLOATS ((int64_t)(QN_PRODUCT_ACC_BYTES / sizeof(float)))
 #define K_BLOCK 2048
 #define MAX_TOK_BLOCK 128
-#define DECODE_GROUP_BYTES (128 << 10) /* weights of an item, few tokens */
+#define DECODE_GROUP_BYTES (256 << 10) /* weights of an item, few tokens */
 #define FEW_TOK 32 /* up to here, weights are what takes the time */
 #define MAX_GROUP 16
 #define IN_FLIGHT 4 /* panels that kernels take at once */
@@ -46,13 +46,16 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     int64_t n_panel = p->part[i].w->n_panel;
     int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
     int64_t g, room = ACC_FLOATS / n_sum / QN_PANEL / p->tok_block;
-    int64_t spread = n_panel * p->n_tok_block / (16 * be->n_threads);
+    /* One row: memory streams through. More: what an item does first for its
+     * tokens should pay. */
+    int per_thread = p->tok_block > 4 ? 8 : 16;
+    int64_t spread = n_panel * p->n_tok_block / (per_thread * be->n_threads);
 
     if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
         g = QN_MAX(IN_FLIGHT,
                    DECODE_GROUP_BYTES / (p->part[i].w->panel_bytes * n_sum));
-    else
-        g = IN_FLIGHT;
+    else /* tiles put the tokens in order once for all of them */
+        g = p->part[i].kernel->max_tok > FEW_TOK ? MAX_GROUP : IN_FLIGHT;
     g = QN_MIN(g, QN_MIN(room, QN_MIN(spread, MAX_GROUP)));
     if (g > IN_FLIGHT)
         g = g / IN_FLIGHT * IN_FLIGHT;

@@ -4,6 +4,7 @@
 
 #include "tensor/half.h"
 #include "tensor/quant/k_scales.h"
+#include "tensor/quant/unpack_iq.h"
 
 #include <math.h>
 #include <string.h>
@@ -196,6 +197,16 @@ static const qn_block_codes rows[QN_DTYPE_N] = {
     [QN_IQ4_XS] = {32, 4, 0, false, iq4_book, unpack_iq4_xs},
     [QN_MXFP4] = {32, 4, 0, false, fp4_book, unpack_mxfp4},
     [QN_NVFP4] = {16, 4, 0, false, fp4_book, unpack_nvfp4},
+    [QN_IQ1_S] = {32, 4, 0, false, qn_iq1_book, qn_iq1_s_unpack},
+    [QN_IQ1_M] = {16, 4, 0, false, qn_iq1_book, qn_iq1_m_unpack},
+    [QN_IQ2_XXS] = {32, 4, 0, false, qn_iq2_book, qn_iq2_xxs_unpack},
+    [QN_IQ2_XS] = {16, 4, 0, false, qn_iq2_book, qn_iq2_xs_unpack},
+    [QN_IQ2_S] = {16, 4, 0, false, qn_iq2_book, qn_iq2_s_unpack},
+    [QN_IQ3_XXS] = {32, 4, 0, false, qn_iq3_xxs_book, qn_iq3_xxs_unpack},
+    [QN_IQ3_S] = {32, 4, 0, false, qn_iq3_s_book, qn_iq3_s_unpack},
+    [QN_TQ1_0] = {128, 4, 1, false, NULL, qn_tq1_0_unpack},
+    [QN_TQ2_0] = {128, 4, 1, false, NULL, qn_tq2_0_unpack},
+    [QN_Q1_0] = {128, 4, 1, false, NULL, qn_q1_0_unpack},
 };
 
 const qn_block_codes *qn_block_codes_get(qn_dtype t)

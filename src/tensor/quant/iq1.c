@@ -14,6 +14,7 @@
 
 #include "tensor/half.h"
 #include "tensor/quant/iq_grid_tab.h"
+#include "tensor/quant/unpack_iq.h"
 
 #include <string.h>
 
@@ -38,6 +39,22 @@ static void iq1_put(int code, int negative, float scale, float *x)
         x[i] = scale * ((float)((iq1_grid[code] >> 2 * i & 3) - 1) + shift);
 }
 
+const float qn_iq1_book[16] = {-0.875f, 0.125f,  1.125f, 0,
+                               -1.125f, -0.125f, 0.875f, 0};
+
+static void iq1_codes(int code, int negative, uint8_t *codes)
+{
+    for (int i = 0; i < 8; i++)
+        codes[i] = (uint8_t)((iq1_grid[code] >> 2 * i & 3) |
+                             (negative ? 4 : 0));
+}
+
+static float iq1_m_d(const iq1_m_block *b)
+{
+    return qn_f32_of_f16((uint16_t)(b->s[0] >> 12 | b->s[1] >> 12 << 4 |
+                                    b->s[2] >> 12 << 8 | b->s[3] >> 12 << 12));
+}
+
 static void iq1_s_values(const iq1_s_block *b, float *x)
 {
     float d = qn_f32_of_f16(b->d);
@@ -50,14 +67,41 @@ static void iq1_s_values(const iq1_s_block *b, float *x)
 
 static void iq1_m_values(const iq1_m_block *b, float *x)
 {
-    float d = qn_f32_of_f16((uint16_t)(b->s[0] >> 12 | b->s[1] >> 12 << 4 |
-                                       b->s[2] >> 12 << 8 |
-                                       b->s[3] >> 12 << 12));
+    float d = iq1_m_d(b);
     for (int k = 0; k < 32; k++) {
         int h = b->h[k / 2] >> k % 2 * 4, group = k / 2;
         int s = b->s[group / 4] >> group % 4 * 3 & 7;
         iq1_put(b->q[k] | (h & 7) << 8, h & 8, d * (float)(2 * s + 1),
                 x + 8 * k);
+    }
+}
+
+void qn_iq1_s_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                     float *offsets)
+{
+    iq1_s_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    for (int k = 0; k < 32; k++) {
+        int h = b.h[k / 4];
+        scales[k / 4] = qn_f32_of_f16(b.d) * (float)(2 * (h >> 12 & 7) + 1);
+        iq1_codes(b.q[k] | (h >> k % 4 * 3 & 7) << 8, h >> 15, codes + 8 * k);
+    }
+}
+
+void qn_iq1_m_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                     float *offsets)
+{
+    iq1_m_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    for (int k = 0; k < 32; k++) {
+        int h = b.h[k / 2] >> k % 2 * 4, group = k / 2;
+        int s = b.s[group / 4] >> group % 4 * 3 & 7;
+        scales[group] = iq1_m_d(&b) * (float)(2 * s + 1);
+        iq1_codes(b.q[k] | (h & 7) << 8, h & 8, codes + 8 * k);
     }
 }
 

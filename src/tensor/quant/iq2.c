@@ -15,6 +15,7 @@
 #include "tensor/half.h"
 #include "tensor/quant/iq_grid_tab.h"
 #include "tensor/quant/iq_signs.h"
+#include "tensor/quant/unpack_iq.h"
 
 #include <string.h>
 
@@ -82,6 +83,61 @@ static void iq2_s_values(const iq2_s_block *b, float *x)
         int high = b->h[k / 4] >> k % 4 * 2 & 3;
         iq2_put(iq2_s_grid[b->q[k] | high << 8], b->signs[k],
                 iq2_scale(d, b->s[k / 4] >> k % 4 / 2 * 4 & 15), x + 8 * k);
+    }
+}
+
+const float qn_iq2_book[16] = {8, 25, 43, 0, -8, -25, -43, 0};
+
+static void iq2_codes(unsigned entry, unsigned signs, uint8_t *codes)
+{
+    for (int i = 0; i < 8; i++)
+        codes[i] = (uint8_t)((entry >> 2 * i & 3) | (signs >> i & 1) << 2);
+}
+
+void qn_iq2_xxs_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                       float *offsets)
+{
+    iq2_xxs_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    for (int j = 0; j < 8; j++) {
+        uint32_t aux;
+        memcpy(&aux, b.q[j] + 4, sizeof aux);
+        scales[j] = iq2_scale(qn_f32_of_f16(b.d), (int)(aux >> 28));
+        for (int k = 0; k < 4; k++)
+            iq2_codes(iq2_xxs_grid[b.q[j][k]], iq_signs(aux >> 7 * k & 127),
+                      codes + 32 * j + 8 * k);
+    }
+}
+
+void qn_iq2_xs_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                      float *offsets)
+{
+    iq2_xs_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    for (int k = 0; k < 32; k++) {
+        scales[k / 2] = iq2_scale(qn_f32_of_f16(b.d),
+                                  b.s[k / 4] >> k % 4 / 2 * 4 & 15);
+        iq2_codes(iq2_xs_grid[b.q[k] & 511], iq_signs(b.q[k] >> 9),
+                  codes + 8 * k);
+    }
+}
+
+void qn_iq2_s_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                     float *offsets)
+{
+    iq2_s_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    for (int k = 0; k < 32; k++) {
+        int high = b.h[k / 4] >> k % 4 * 2 & 3;
+        scales[k / 2] = iq2_scale(qn_f32_of_f16(b.d),
+                                  b.s[k / 4] >> k % 4 / 2 * 4 & 15);
+        iq2_codes(iq2_s_grid[b.q[k] | high << 8], b.signs[k], codes + 8 * k);
     }
 }
 

@@ -14,6 +14,7 @@
 #include "tensor/half.h"
 #include "tensor/quant/iq_grid_tab.h"
 #include "tensor/quant/iq_signs.h"
+#include "tensor/quant/unpack_iq.h"
 
 #include <string.h>
 
@@ -67,6 +68,51 @@ static void iq3_s_values(const iq3_s_block *b, float *x)
         iq3_put(iq3_s_grid[b->q[k] | high << 8], magnitude,
                 (unsigned)b->signs[k / 2] >> k % 2 * 4, d * (float)(1 + 2 * s),
                 x + 4 * k);
+    }
+}
+
+const float qn_iq3_xxs_book[16] = {4,  12,  20,  28,  36,  44,  52,  62,
+                                   -4, -12, -20, -28, -36, -44, -52, -62};
+const float qn_iq3_s_book[16] = {1,  3,  5,  7,  9,  11,  13,  15,
+                                 -1, -3, -5, -7, -9, -11, -13, -15};
+
+static void iq3_codes(unsigned entry, unsigned signs, uint8_t *codes)
+{
+    for (int i = 0; i < 4; i++)
+        codes[i] = (uint8_t)((entry >> 3 * i & 7) | (signs >> i & 1) << 3);
+}
+
+void qn_iq3_xxs_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                       float *offsets)
+{
+    iq3_xxs_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    for (int j = 0; j < 8; j++) {
+        uint32_t aux;
+        memcpy(&aux, b.aux[j], sizeof aux);
+        scales[j] = qn_f32_of_f16(b.d) * (0.5f + (float)(aux >> 28)) * 0.5f;
+        for (int k = 0; k < 8; k++)
+            iq3_codes(iq3_xxs_grid[b.q[8 * j + k]],
+                      iq_signs(aux >> 7 * (k / 2) & 127) >> k % 2 * 4,
+                      codes + 32 * j + 4 * k);
+    }
+}
+
+void qn_iq3_s_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                     float *offsets)
+{
+    iq3_s_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    for (int k = 0; k < 64; k++) {
+        int s = b.s[k / 16] >> k % 16 / 8 * 4 & 15;
+        int high = b.h[k / 8] >> k % 8 & 1;
+        scales[k / 8] = qn_f32_of_f16(b.d) * (float)(1 + 2 * s);
+        iq3_codes(iq3_s_grid[b.q[k] | high << 8],
+                  (unsigned)b.signs[k / 2] >> k % 2 * 4, codes + 4 * k);
     }
 }
 

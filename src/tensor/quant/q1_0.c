@@ -5,8 +5,10 @@
 #include "tensor/codec.h"
 
 #include "tensor/half.h"
+#include "tensor/quant/unpack_iq.h"
 
 #include <stdint.h>
+#include <string.h>
 #include <string.h>
 
 typedef struct q1_0_block {
@@ -20,6 +22,18 @@ static void q1_0_values(const q1_0_block *b, float *x)
     float d = qn_f32_of_f16(b->d);
     for (int i = 0; i < 128; i++)
         x[i] = b->q[i / 8] >> i % 8 & 1 ? d : -d;
+}
+
+void qn_q1_0_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                    float *offsets)
+{
+    q1_0_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    scales[0] = qn_f32_of_f16(b.d);
+    for (int i = 0; i < 128; i++)
+        codes[i] = (b.q[i / 8] >> i % 8 & 1) * 2;
 }
 
 #define BLOCK_NAME qn_q1_0_decode

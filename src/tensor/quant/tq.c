@@ -11,6 +11,7 @@
 #include "tensor/codec.h"
 
 #include "tensor/half.h"
+#include "tensor/quant/unpack_iq.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -56,6 +57,40 @@ static void tq2_0_values(const tq2_0_block *b, float *x)
         int digit = b->q[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3;
         x[i] = d * (float)(digit - 1);
     }
+}
+
+static uint8_t *tq1_codes(const uint8_t *q, int n, int digits, uint8_t *codes)
+{
+    static const uint8_t power[] = {1, 3, 9, 27, 81};
+    for (int k = 0; k < digits; k++)
+        for (int i = 0; i < n; i++)
+            *codes++ = (uint8_t)((uint8_t)(q[i] * power[k]) * 3 >> 8);
+    return codes;
+}
+
+void qn_tq1_0_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                     float *offsets)
+{
+    tq1_0_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    scales[0] = scales[1] = qn_f32_of_f16(b.d);
+    codes = tq1_codes(b.q, 32, 5, codes);
+    codes = tq1_codes(b.q + 32, 16, 5, codes);
+    tq1_codes(b.h, 4, 4, codes);
+}
+
+void qn_tq2_0_unpack(const uint8_t *block, uint8_t *codes, float *scales,
+                     float *offsets)
+{
+    tq2_0_block b;
+
+    (void)offsets;
+    memcpy(&b, block, sizeof b);
+    scales[0] = scales[1] = qn_f32_of_f16(b.d);
+    for (int i = 0; i < 256; i++)
+        codes[i] = b.q[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3;
 }
 
 #define BLOCK_NAME qn_tq1_0_decode

@@ -10,8 +10,8 @@
  *
  * Up to 16 tokens: 4 panels, four streams of memory; bound by the bytes. More:
  * 2 panels x 32 tokens, 16 cycles for each of the four products of 32 k's; from
- * 33 tokens on, k in chunks whose weights stay in the first-level cache. Reference:
- * panel_bf16 in ref/ref_linear.c, tolerance gamma(n_k) sum |w x|.
+ * 33 tokens on, k in chunks whose weights stay in the second-level cache.
+ * Reference: panel_bf16 in ref/ref_linear.c, tolerance gamma(n_k) sum |w x|.
  */
 #include "backend/cpu/x86/amx.h"
 #include "backend/cpu/x86/x86.h"
@@ -22,7 +22,7 @@ enum {
     MAX_TOK = 128,
     STEP = 32, /* k's of a product */
     LINES = STEP / 2,
-    CHUNK = 256,
+    CHUNK = 2048,
     AHEAD = 1024
 };
 
@@ -167,21 +167,11 @@ QN_INLINE void many_step(const uint8_t *w, int64_t w_panel, const uint8_t *x,
         _tile_dpbf16ps(3, 5, 7);
 }
 
-/* Asks for the tokens after these, in the first-level cache: their rows lie
- * too far apart for the hardware to see what comes. */
-QN_INLINE void ahead_x(const uint8_t *next, int64_t x_tok, int n)
-{
-    for (int i = 0; i < n; i++)
-        _mm_prefetch((const char *)next + i * x_tok, _MM_HINT_T0);
-}
-
 /* N panels x M tiles of tokens (the last of them may be shorter), n_k k's of
- * which the last step may be short. next: the n_next tokens after them; with
- * none, weights come from memory. */
+ * which the last step may be short. */
 QN_INLINE void many_block(const qn_tile *t, const uint8_t *w, const uint8_t *x,
                           float *acc, int n_k, int n_tok, bool load,
-                          const uint8_t *next, int n_next, const int N,
-                          const int M)
+                          const int N, const int M)
 {
     int64_t acc_tok = t->acc_tok * (int64_t)sizeof(float);
     float *acc1 = acc + AMX_ROWS * t->acc_tok;
@@ -200,9 +190,7 @@ QN_INLINE void many_block(const qn_tile *t, const uint8_t *w, const uint8_t *x,
     if (load && M > 1 && N > 1)
         _tile_loadd(3, acc1 + QN_PANEL, acc_tok);
     for (; k + STEP <= n_k; k += STEP, w += LINES * 64, x += STEP * 2) {
-        if (n_next > 0)
-            ahead_x(next + (int64_t)k * 2, t->x_tok, n_next);
-        else
+        if (t->n_tok <= 2 * AMX_ROWS) /* else a prefetch costs more */
             ahead(w, t->w_panel, (n_k - k) * (int64_t)32, N);
         many_step(w, t->w_panel, x, t->x_tok, N, M);
     }
@@ -225,7 +213,7 @@ QN_INLINE void many_panels(const qn_tile *t, int k0, int n_k, int p0,
                            const int N)
 {
     const uint8_t *w = t->w + p0 * t->w_panel + (int64_t)k0 * 32;
-    const uint8_t *x = t->x + (int64_t)k0 * 2, *first = x;
+    const uint8_t *x = t->x + (int64_t)k0 * 2;
     float *acc = t->acc + p0 * QN_PANEL;
     bool load = t->load || k0 > 0;
     int left = t->n_tok;
@@ -233,21 +221,18 @@ QN_INLINE void many_panels(const qn_tile *t, int k0, int n_k, int p0,
     if (left >= 32)
         configure(AMX_ROWS, AMX_ROWS);
     for (; left >= 32; left -= 32) {
-        const uint8_t *next = left > 32 ? x + 32 * t->x_tok : first;
-        int n_next = left > 32 ? QN_MIN(left - 32, 32) : t->n_tok > 32 ? 32 : 0;
-        many_block(t, w, x, acc, n_k, 32, load, next, n_next, N, 2);
+        many_block(t, w, x, acc, n_k, 32, load, N, 2);
         x += 32 * t->x_tok;
         acc += 32 * t->acc_tok;
     }
     if (left == 0)
         return;
-    int n_next = t->n_tok > 32 ? 32 : 0;
     if (left > AMX_ROWS) {
         configure(AMX_ROWS, left - AMX_ROWS);
-        many_block(t, w, x, acc, n_k, left, load, first, n_next, N, 2);
+        many_block(t, w, x, acc, n_k, left, load, N, 2);
     } else {
         configure(left, 1);
-        many_block(t, w, x, acc, n_k, left, load, first, n_next, N, 1);
+        many_block(t, w, x, acc, n_k, left, load, N, 1);
     }
 }
 

@@ -23,7 +23,6 @@
 
 enum {
     MAX_TOK = 128,
-    FEW_TOK = 4, /* up to here vpdpbusd is as fast */
     MIN_BLOCK = 16,
     CHUNK = 256,           /* k's of 128 tokens that wait in order of use */
     FEW_CHUNK = CHUNK * 8, /* of up to 16 */
@@ -380,6 +379,13 @@ QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B)
     amx_end();
 }
 
+/* Up to here vpdpbusd is as fast: a tile costs the same however few k's a block
+ * has (measured). */
+QN_INLINE int few_tok(int block)
+{
+    return block == 16 ? 12 : block == 32 ? 8 : 6;
+}
+
 QN_INLINE void any_block(const qn_tile *t, qn_layout l)
 {
     switch (t->q->group) {
@@ -391,7 +397,7 @@ QN_INLINE void any_block(const qn_tile *t, qn_layout l)
 
 static void linear_q8_0_amx(const qn_tile *t)
 {
-    if (t->n_tok <= FEW_TOK)
+    if (t->n_tok <= few_tok(QN_QBLOCK))
         linear_q8_0_avx512vnni(t);
     else
         panels(t, QN_LAYOUT_Q8_0, QN_QBLOCK);
@@ -399,7 +405,7 @@ static void linear_q8_0_amx(const qn_tile *t)
 
 static void linear_q4_0_amx(const qn_tile *t)
 {
-    if (t->n_tok <= FEW_TOK)
+    if (t->n_tok <= few_tok(QN_QBLOCK))
         linear_q4_0_avx512vnni(t);
     else
         panels(t, QN_LAYOUT_Q4_0, QN_QBLOCK);
@@ -407,7 +413,7 @@ static void linear_q4_0_amx(const qn_tile *t)
 
 static void coded_cb4_amx(const qn_tile *t)
 {
-    if (t->n_tok <= FEW_TOK)
+    if (t->n_tok <= few_tok(t->q->group))
         coded_cb4_avx512vnni(t);
     else
         any_block(t, QN_LAYOUT_CB4);
@@ -415,7 +421,7 @@ static void coded_cb4_amx(const qn_tile *t)
 
 static void coded_a4_amx(const qn_tile *t)
 {
-    if (t->n_tok <= FEW_TOK)
+    if (t->n_tok <= few_tok(t->q->group))
         coded_a4_avx512vnni(t);
     else
         any_block(t, QN_LAYOUT_A4);
@@ -423,7 +429,7 @@ static void coded_a4_amx(const qn_tile *t)
 
 static void coded_a8_amx(const qn_tile *t)
 {
-    if (t->n_tok <= FEW_TOK)
+    if (t->n_tok <= few_tok(t->q->group))
         coded_a8_avx512vnni(t);
     else
         any_block(t, QN_LAYOUT_A8);
@@ -431,7 +437,7 @@ static void coded_a8_amx(const qn_tile *t)
 
 static void coded_m4_amx(const qn_tile *t)
 {
-    if (t->n_tok <= FEW_TOK)
+    if (t->n_tok <= few_tok(t->q->group))
         coded_m4_avx512vnni(t);
     else
         any_block(t, QN_LAYOUT_M4);
@@ -439,7 +445,7 @@ static void coded_m4_amx(const qn_tile *t)
 
 static void coded_m8_amx(const qn_tile *t)
 {
-    if (t->n_tok <= FEW_TOK)
+    if (t->n_tok <= few_tok(t->q->group))
         coded_m8_avx512vnni(t);
     else
         any_block(t, QN_LAYOUT_M8);
