@@ -74,6 +74,15 @@ static const qn_family dense_rows[] = {
      .names = &qn_names_llama,
      .hp = {LLAMA_LIKE, .qkv_bias = true}},
 
+    /* In text, the three axes of their rotation are at the same position. */
+    WRAPPER("qwen2_vl", "qwen2"),
+    WRAPPER("qwen2_5_vl", "qwen2"),
+    WRAPPER("qwen3_vl", "qwen3"),
+    WRAPPER("mistral3", NULL),
+    WRAPPER("llava", NULL),
+    WRAPPER("llava_next", NULL),
+    WRAPPER("internvl", NULL),
+
     {.type = "qwen3",
      .keys = "attention_bias sliding_window use_sliding_window "
              "max_window_layers layer_types",

@@ -32,7 +32,8 @@ typedef enum qn_layer_kind {
 typedef struct qn_family {
     const char *type;  /* model_type */
     const char *inner; /* a wrapper: the member that holds the text model's
-                          configuration; its type is inner_type */
+                          configuration; its type is inner_type, or (NULL) the
+                          model_type that it says */
     const char *inner_type;
 
     /* Keys of its own by their first spelling, and keys that it ignores,

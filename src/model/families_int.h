@@ -55,7 +55,11 @@ extern const qn_family_list qn_families_dense, qn_families_rec, qn_families_moe,
                    "mm_tokens_per_image *_soft_tokens_per_image "           \
                    "image_token_* video_token_* audio_token_* boi_token_* " \
                    "eoi_token_* boa_token_* eoa_token_* "                   \
-                   "vision_start_token_id vision_end_token_id"              \
+                   "vision_start_token_id vision_end_token_id "             \
+                   "vision_token_* vision_feature_* image_seq_length "      \
+                   "image_grid_pinpoints use_image_newline_parameter "      \
+                   "multimodal_projector_bias projector_hidden_act "        \
+                   "spatial_merge_size downsample_ratio ignore_index"       \
     }
 
 #endif

@@ -396,15 +396,29 @@ static int hp_fill(qn_hparams *hp, qn_keys *k, const json_t *config,
     return qn_keys_done(k, fam->type, err);
 }
 
+/* The family of a wrapper's text model. */
+static int hp_inner(const json_t *text, const qn_family **fam, qn_err *err)
+{
+    const char *type = (*fam)->inner_type;
+    if (!type)
+        type = json_string_value(json_object_get(text, "model_type"));
+    if (!type)
+        return qn_fail(err, QN_EFORMAT, HP_DOC ": %s.model_type is missing",
+                       (*fam)->inner);
+    *fam = qn_family_find(type);
+    return *fam && !(*fam)->inner ? QN_OK : qn_family_unknown(type, err);
+}
+
 /* A wrapper's text model, with what only the outer object says (end tokens,
- * tied embeddings): a new reference. */
+ * tied embeddings): a new reference. Some had no inner object once. */
 static int hp_unwrap(const json_t *config, const qn_family *outer, json_t **out,
                      qn_err *err)
 {
     const json_t *inner = json_object_get(config, outer->inner);
-    if (!json_is_object(inner))
+    bool flat = !inner && json_object_get(config, "hidden_size");
+    if (!json_is_object(inner) && !flat)
         return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is missing", outer->inner);
-    json_t *o = json_copy((json_t *)inner);
+    json_t *o = flat ? json_object() : json_copy((json_t *)inner);
     const char *name;
     json_t *v;
     json_object_foreach((json_t *)config, name, v)
@@ -437,7 +451,11 @@ int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err)
     json_t *text = NULL;
     if (fam->inner) {
         QN_TRY(hp_unwrap(config, fam, &text, err));
-        fam = qn_family_find(fam->inner_type);
+        int rc = hp_inner(text, &fam, err);
+        if (rc < 0) {
+            json_decref(text);
+            return rc;
+        }
     }
     *hp = fam->hp;
     hp_name(hp->family, sizeof hp->family, fam->type);

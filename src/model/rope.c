@@ -115,6 +115,7 @@ static const struct {
     {"dynamic", QN_ROPE_DYNAMIC}, {"llama3", QN_ROPE_LLAMA3},
     {"yarn", QN_ROPE_YARN},       {"longrope", QN_ROPE_LONGROPE},
     {"su", QN_ROPE_LONGROPE},     {"proportional", QN_ROPE_PROPORTIONAL},
+    {"mrope", QN_ROPE_PLAIN}, /* axes: all the same in text */
 };
 
 static const char rope_known[] =

@@ -641,7 +641,7 @@ static void test_rows(void **state)
         const qn_family *f = qn_family_find(qn_family_name(i));
         assert_non_null(f);
         if (f->inner) {
-            assert_non_null(qn_family_find(f->inner_type));
+            assert_true(!f->inner_type || qn_family_find(f->inner_type));
             continue;
         }
         assert_non_null(f->names);
@@ -711,6 +711,34 @@ static void test_latent(void **state)
     qn_hparams_deinit(&hp);
 }
 
+/* Text networks of models that see. */
+static void test_wrapped(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(
+        &hp, "mistral3",
+        "{\"text_config\": {\"model_type\": \"mistral\", \"hidden_size\": 96,"
+        " \"sliding_window\": null}, \"vision_config\": {\"x\": 1},"
+        " \"image_token_index\": 10, \"spatial_merge_size\": 2}");
+    assert_string_equal(hp.family, "mistral");
+    assert_int_equal(hp.d_model, 96);
+    qn_hparams_deinit(&hp);
+    /* without an inner object, as they were written first */
+    read_ok(&hp, "qwen2_vl",
+            "{\"vision_config\": {}, \"vision_token_id\": 3,"
+            " \"use_sliding_window\": false, \"rope_scaling\":"
+            " {\"type\": \"mrope\", \"mrope_section\": [2, 1, 1]}}");
+    assert_string_equal(hp.family, "qwen2");
+    assert_true(hp.qkv_bias);
+    qn_hparams_deinit(&hp);
+    read_fails("llava", "{\"text_config\": {}}", QN_EFORMAT, "model_type");
+    read_fails("llava", "{\"text_config\": {\"model_type\": \"nosuch\"}}",
+               QN_EUNSUP, "nosuch");
+    read_fails("llava", "{\"text_config\": {\"model_type\": \"llava\"}}",
+               QN_EUNSUP, "llava");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -723,6 +751,7 @@ int main(void)
         cmocka_unit_test(test_gemma_act),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_latent),
+        cmocka_unit_test(test_wrapped),
         cmocka_unit_test(test_harmless),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_layer_kinds),
