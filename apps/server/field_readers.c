@@ -340,6 +340,9 @@ int qn_field_response_format(const qn_field_reader *r, const json_t *v)
         return qn_field_fail(r, "must be an object with a type");
     if (strcmp(type, "text") == 0)
         return 0;
+    const json_t *bare = json_object_get(v, "schema"); /* as llama.cpp has it */
+    if (strcmp(type, "json_object") == 0 && json_is_object(bare))
+        return read_schema(r, bare);
     if (strcmp(type, "json_object") == 0)
         return set_format(r, QN_FORMAT_JSON_OBJECT, NULL, 0);
     if (strcmp(type, "json_schema") != 0)

@@ -76,7 +76,7 @@ static const qn_field rows[] = {
     ROW("n_predict", COMP | CHAT, I64, OFF(max_tokens), 0, INT_TOP),
     ROW("min_tokens", ALL, INT, OFF(rp.min_new_tokens), 0, INT_TOP),
     ROW("n", COMP | CHAT, INT, OFF(n), 1, INT_TOP),
-    ROW("best_of", COMP, INT, OFF(best_of), 1, INT_TOP),
+    ROW("best_of", COMP | CHAT, INT, OFF(best_of), 1, INT_TOP),
     FN_ROW("stop", ALL, qn_field_stop),
     FN_ROW("stop_token_ids", ALL, qn_field_stop_ids),
     ROW("include_stop_str_in_output", ALL, BOOL, OFF(rp.include_stop), 0, 0),
@@ -146,6 +146,7 @@ static const qn_field rows[] = {
     VOID_ROW("spaces_between_special_tokens", ALL), /* of slow tokenizers */
     VOID_ROW("id", KSRV),
     /* refused unless they ask for nothing */
+    ONLY_ROW("echo", CHAT, NULL, "the answer of a chat is the answer alone"),
     ONLY_ROW("suffix", COMP, NULL, "filling in the middle is not supported"),
     ONLY_ROW("store", CHAT, NULL, "completions are not stored"),
     ONLY_ROW("functions", CHAT, NULL, "deprecated: use tools"),
