@@ -388,6 +388,16 @@ typedef struct qn_op_pick {
     bool add;
 } qn_op_pick;
 
+/* A product for each head: y[r][h] = W_h x[r][h], with gx and gy from a head
+ * to the next. */
+typedef struct qn_op_heads {
+    const float *x;
+    float *y;
+    int64_t ldx, gx, ldy, gy;
+    int n_row, n_head;
+    const qn_weight *const *w; /* [n_head], [n_out, n_in] of one type */
+} qn_op_heads;
+
 /* Alternating updates (Baykal et al. 2023): n streams of rows, stream j at
  * y + j * stride. With a NULL, they are mixed, z being what they were:
  *   y_j[r] = z_j[r] + sum_i c[r][j * n + i] z_i[r]
@@ -432,6 +442,7 @@ typedef enum qn_op_kind {
     QN_OP_COPY,
     QN_OP_DIFF,
     QN_OP_PICK,
+    QN_OP_HEADS,
     QN_OP_STREAMS,
     QN_OP_MATCH,
     QN_OP_N
@@ -460,6 +471,7 @@ typedef struct qn_op {
         qn_op_copy copy;
         qn_op_diff diff;
         qn_op_pick pick;
+        qn_op_heads heads;
         qn_op_streams streams;
         qn_op_match match;
     } u;

@@ -36,6 +36,7 @@ struct qn_ckpt {
     qn_gguf_kv *kv;
     size_t n_kv;
     qn_map kv_by_key; /* key -> index into kv */
+    size_t n_numbers; /* tensors that are metadata in the file */
 };
 
 /* ---- ckpt.c ------------------------------------------------------------ */

@@ -216,6 +216,8 @@ static int open_part(qn_ckpt *ck, const char *path, bool first, qn_err *err)
 
     QN_TRY(qn_ckpt_add_file(ck, path, &file, err));
     QN_TRY_OUT(qn_gguf_meta_read(&m, &ck->files.v[file], err));
+    if (first)
+        QN_TRY_OUT(qn_gguf_add_numbers(ck, &m, file, err));
     QN_TRY_OUT(read_tensors(ck, &m, file, err));
     if (first)
         QN_TRY_OUT(take_meta(ck, &m, err));
@@ -261,11 +263,11 @@ static int check_count(const qn_ckpt *ck, const char *path, int n_parts,
                        ") and put the other parts beside it",
                        path, count, count);
     if (qn_ckpt_gguf_u64(ck, "split.tensors.count", &tensors) &&
-        tensors != ck->n_tensors)
+        tensors != ck->n_tensors - ck->n_numbers)
         return qn_fail(err, QN_EFORMAT,
                        "%s: its parts have %zu tensors, %" PRIu64
                        " are announced; fetch all parts again",
-                       path, ck->n_tensors, tensors);
+                       path, ck->n_tensors - ck->n_numbers, tensors);
     return 0;
 }
 

@@ -28,6 +28,11 @@ typedef struct qn_gguf_meta {
 int qn_gguf_meta_read(qn_gguf_meta *m, const qn_file *f, qn_err *err);
 void qn_gguf_meta_deinit(qn_gguf_meta *m);
 
+/* Numbers that are pairs here and tensors elsewhere, as tensors
+ * (gguf_numbers.c); ck->n_numbers counts them. */
+int qn_gguf_add_numbers(qn_ckpt *ck, const qn_gguf_meta *m, int file,
+                        qn_err *err);
+
 /* The primitives of the format, at the cursor. */
 int qn_gguf_read_u32(qn_gguf_meta *m, uint32_t *out, qn_err *err);
 int qn_gguf_read_u64(qn_gguf_meta *m, uint64_t *out, qn_err *err);

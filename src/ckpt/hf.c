@@ -110,6 +110,20 @@ static int cmp_shard(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* A file in the directory or in a folder of it: nothing that leads out of it,
+ * nothing hidden. */
+static bool is_inside(const char *name)
+{
+    for (const char *p = name;; p++) {
+        size_t n = strcspn(p, "/");
+        if (n == 0 || (*p == '.' && n > 1))
+            return false;
+        p += n;
+        if (!*p)
+            return p[-1] != '.' || n > 1;
+    }
+}
+
 /* The shards that the map names, each once, sorted; borrowed from it. */
 static int list_shards(const char *index, const json_t *map, shard_list *out,
                        qn_err *err)
@@ -123,11 +137,11 @@ static int list_shards(const char *index, const json_t *map, shard_list *out,
     json_object_foreach((json_t *)map, tensor, value)
     {
         const char *shard = json_string_value(value);
-        if (!shard || strlen(shard) != json_string_length(value) || !*shard ||
-            *shard == '.' || strchr(shard, '/'))
+        if (!shard || strlen(shard) != json_string_length(value) ||
+            !is_inside(shard))
             QN_FAIL_OUT(QN_EFORMAT,
                         "%s: tensor %s is not assigned to the name of a file "
-                        "in the same directory",
+                        "in the same directory or a folder of it",
                         index, tensor);
         if (qn_map_add(&seen, shard, strlen(shard), 0))
             qn_vec_push(out, shard);

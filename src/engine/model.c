@@ -13,6 +13,7 @@
 #include "engine/builtin.h"
 #include "engine/vocab.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 static int open_backend(qn_model *m, const qn_model_params *p, qn_err *err)
@@ -81,6 +82,36 @@ static void open_text(qn_model *m, const qn_ckpt *ck, const char *dir)
     }
 }
 
+/* Text beside weights: a large vocabulary takes as long to compile as a small
+ * network to read. */
+typedef struct text_job {
+    qn_model *m;
+    const qn_ckpt *ck;
+    pthread_t thread;
+    bool runs;
+} text_job;
+
+static void *text_main(void *arg)
+{
+    text_job *job = arg;
+    open_text(job->m, job->ck, NULL);
+    return NULL;
+}
+
+static void text_begin(text_job *job)
+{
+    job->runs = pthread_create(&job->thread, NULL, text_main, job) == 0;
+    if (!job->runs)
+        text_main(job);
+}
+
+static void text_end(text_job *job)
+{
+    if (job->runs)
+        pthread_join(job->thread, NULL);
+    job->runs = false;
+}
+
 /* The folder of a path without a checkpoint: itself, or where a
  * tokenizer.json lies. */
 static char *text_folder(const char *path)
@@ -144,8 +175,11 @@ QN_API int qn_model_open(qn_model **out, const char *path,
                         .memory_limit = p.memory_limit,
                         .progress = p.progress,
                         .progress_user = p.progress_user};
-    QN_TRY_OUT(qn_net_open(&m->net, ck, m->be, &np, err));
-    open_text(m, ck, NULL);
+    text_job text = {.m = m, .ck = ck};
+    text_begin(&text);
+    rc = qn_net_open(&m->net, ck, m->be, &np, err);
+    text_end(&text);
+    QN_TRY_OUT(rc);
     find_ends(m);
 done:
     m->load_ms = qn_ms_since(t0);

@@ -168,7 +168,7 @@ static int pick_quantized(const bind_ctx *b, qn_slot *s)
                        "tensor %s: %s is not supported there", s->t->name,
                        s->t->format);
     s->dtype = QN_F32;
-    s->coded = qn_codes_of(qn_ckpt_quant(s->t), &s->codes);
+    s->coded = !s->turned && qn_codes_of(qn_ckpt_quant(s->t), &s->codes);
     return QN_OK;
 }
 
@@ -192,8 +192,8 @@ static int pick_dtype(const bind_ctx *b, qn_slot *s)
         return qn_fail(b->err, QN_EUNSUP,
                        "tensor %s: weights in the format %s cannot be read yet",
                        t->name, t->format);
-    if (((s->transposed && s->n_part == 1) || s->kind == QN_VECTOR) &&
-        row->block_elems > 1)
+    bool one = s->transposed && s->n_part == 1 && !s->turned;
+    if ((one || s->kind == QN_VECTOR) && row->block_elems > 1)
         return qn_fail(b->err, QN_EUNSUP,
                        "tensor %s: blocks of %s are not supported there",
                        t->name, t->format);
@@ -328,8 +328,9 @@ static const qn_tensor *find_tensor(const bind_ctx *b, const qn_name *row,
     return t;
 }
 
-static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
-                    const qn_role_shape *shape, bool bias)
+/* A slot with its tensor, whose shape is right. */
+static int make_slot(bind_ctx *b, qn_role role, int layer, int expert,
+                     const qn_role_shape *shape, bool bias, qn_slot *out)
 {
     const qn_name *row;
     const qn_tensor *t = NULL;
@@ -364,8 +365,51 @@ static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
     }
     if (stacked)
         s.first = (uint64_t)expert * (uint64_t)s.rows.total * (uint64_t)s.n_in;
-    QN_TRY(check_tensor(b, &s, shape, stacked, row->flags & QN_NAME_FLAT));
+    *out = s;
+    return check_tensor(b, &s, shape, stacked, row->flags & QN_NAME_FLAT);
+}
+
+static int bind_one(bind_ctx *b, qn_role role, int layer, int expert,
+                    const qn_role_shape *shape, bool bias)
+{
+    qn_slot s;
+    QN_TRY(make_slot(b, role, layer, expert, shape, bias, &s));
     return slot_push(b, &s);
+}
+
+/* The head's part of all heads' keys or values, [width, kv_rank] each: values
+ * as they are, keys turned, for it is queries that they multiply (blk_mla.c).
+ * GGUF may have the keys turned already. */
+static qn_slot head_of(const qn_slot *all, int head, int width)
+{
+    bool key = all->role == QN_R_K;
+    int64_t rank = all->n_in;
+    int64_t row = all->n_part > 1 ? (int64_t)head * width
+                                  : head * all->rows.stride + all->rows.offset;
+    qn_slot s = *all;
+    s.kind = QN_EXPERTS;
+    s.expert = head;
+    s.first = (uint64_t)(row * rank);
+    s.n_part = 1;
+    s.n_out = key ? rank : width;
+    s.n_in = key ? width : rank;
+    s.rows = (qn_row_map){s.n_out, 0, 0, s.n_out};
+    s.turned = key && !all->transposed;
+    s.transposed = s.turned && !all->t->quant;
+    return s;
+}
+
+static int bind_heads(bind_ctx *b, qn_role role, int layer,
+                      const qn_role_shape *shape)
+{
+    qn_slot all;
+    int n = b->net->hp.n_head;
+    QN_TRY(make_slot(b, role, layer, -1, shape, false, &all));
+    for (int h = 0; h < n; h++) {
+        qn_slot s = head_of(&all, h, shape->n_out / n);
+        QN_TRY(slot_push(b, &s));
+    }
+    return QN_OK;
 }
 
 static int bind_role(bind_ctx *b, qn_role role, int layer)
@@ -374,6 +418,8 @@ static int bind_role(bind_ctx *b, qn_role role, int layer)
     qn_role_shape shape;
     if (!qn_role_shape_of(hp, role, layer, &shape))
         return QN_OK;
+    if (hp->mla.kv_rank && (role == QN_R_K || role == QN_R_V))
+        return bind_heads(b, role, layer, &shape);
     if (shape.kind == QN_EXPERTS) {
         for (int e = 0; e < qn_role_count(hp, role); e++)
             QN_TRY(bind_one(b, role, layer, e, &shape, false));

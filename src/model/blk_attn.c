@@ -281,14 +281,15 @@ static void append(qn_fwd *f, int layer)
     const qn_layer_hp *l = &f->hp->layer[layer];
     if (l->kv_from != layer)
         return;
+    bool latent = f->hp->mla.kv_rank > 0; /* keys begin with their values */
     qn_emit(f, QN_OP_KV_APPEND)->u.kv_append = (qn_op_kv_append){
         .kv = f->p->kv[layer],
         .group = f->net->group[layer],
         .batch = f->batch,
         .k = f->p->k,
-        .v = f->p->v,
+        .v = latent ? f->p->k : f->p->v,
         .ldk = l->n_kv * l->d_head,
-        .ldv = l->n_kv * l->d_v,
+        .ldv = latent ? l->d_head : l->n_kv * l->d_v,
     };
 }
 
@@ -358,13 +359,18 @@ void qn_blk_attn(qn_fwd *f, int layer, float *x, bool only_wanted)
     gate(f);
     if (hp->diff)
         subtract_heads(f, layer);
+    if (hp->mla.kv_rank)
+        qn_blk_mla_values(f, layer);
 }
 
 void qn_blk_attn_out(qn_fwd *f, int layer)
 {
     const qn_hparams *hp = f->hp;
     const qn_layer_hp *l = &hp->layer[layer];
-    int width = hp->n_head * (hp->diff ? l->d_v / 2 : l->d_v);
+    bool latent = hp->mla.kv_rank > 0;
+    int width = hp->n_head * (latent     ? hp->d_v
+                              : hp->diff ? l->d_v / 2
+                                         : l->d_v);
     if (hp->attn_experts) {
         expert_output(f, layer);
         return;
@@ -373,5 +379,5 @@ void qn_blk_attn_out(qn_fwd *f, int layer)
         qn_emit_norm(f, &f->net->layer[layer].p[QN_R_O_NORM], f->p->attn,
                      f->p->attn, NULL, width);
     qn_emit_residual(f, &f->net->layer[layer], QN_R_O, QN_R_ATTN_POST_NORM,
-                     f->p->attn, width);
+                     latent ? f->p->part : f->p->attn, width);
 }

@@ -105,7 +105,8 @@ typedef struct qn_rec_hp {
  * q_rank; d_rope more elements of a key are rotated and common to all heads. */
 typedef struct qn_mla_hp {
     int kv_rank, q_rank; /* 0: no latent vector */
-    int d_nope, d_rope;  /* d_head = their sum  */
+    int d_nope, d_rope;  /* d_head = their sum: of the heads. What a layer
+                            attends with is the latent key (blk_mla.c) */
     float norm_eps;
 } qn_mla_hp;
 

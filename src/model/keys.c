@@ -240,6 +240,21 @@ static bool key_expected(const qn_family *fam, const char *name,
     return found;
 }
 
+/* What transformers 5 may write for any network: that all layers attend to
+ * everything. */
+static bool key_all_full(const char *name, const json_t *v)
+{
+    size_t i;
+    json_t *one;
+    bool full = strcmp(name, "layer_types") == 0 && json_is_array(v);
+    json_array_foreach((json_t *)v, i, one)
+    {
+        const char *s = json_string_value(one);
+        full = full && s && strcmp(s, "full_attention") == 0;
+    }
+    return full;
+}
+
 static int key_object(qn_keys *k, int spelling[QN_K_N], const char *name,
                       const json_t *o, const qn_family *fam, qn_err *err);
 
@@ -266,7 +281,8 @@ static int key_member(qn_keys *k, int spelling[QN_K_N], const char *name,
     leaf = leaf ? leaf + 1 : name;
     bool named = false;
     if (qn_word_in(harmless, name) || qn_word_in(harmless, leaf) ||
-        qn_word_in(fam->ignores, name) || key_expected(fam, name, v, &named))
+        qn_word_in(fam->ignores, name) || key_all_full(name, v) ||
+        key_expected(fam, name, v, &named))
         return QN_OK;
     if (named && json_is_false(v)) /* not the same as saying nothing */
         v = json_true();

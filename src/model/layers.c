@@ -315,6 +315,11 @@ static int layers_layer_dims(qn_hparams *hp, const qn_keys *k, qn_err *err)
         l->n_kv = hp->n_kv;
         l->d_head = hp->d_head;
         l->d_v = hp->d_v;
+        if (hp->mla.kv_rank) { /* one latent key for all heads */
+            l->n_kv = 1;
+            l->d_head = hp->mla.kv_rank + hp->mla.d_rope;
+            l->d_v = hp->mla.kv_rank;
+        }
         l->d_ff = d_ff
                       ? (int)json_integer_value(json_array_get(d_ff, (size_t)i))
                       : hp->d_ff;

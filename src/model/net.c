@@ -129,10 +129,10 @@ void qn_net_close(qn_net *net)
     if (net->vectors)
         net->be->api->buf_free(net->be, net->vectors, net->vector_bytes,
                                QN_MEM_WEIGHTS);
-    for (int e = 0; e < 5; e++)
+    for (int e = 0; e < QN_ROLE_STACKS; e++)
         free(net->top.exp[e]);
     for (int i = 0; net->layer && i < net->hp.n_layer; i++) {
-        for (int e = 0; e < 5; e++)
+        for (int e = 0; e < QN_ROLE_STACKS; e++)
             free(net->layer[i].exp[e]);
     }
     free(net->layer);
@@ -224,7 +224,7 @@ bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out)
                                .linear = !other,
                                .head = s->role == QN_R_HEAD,
                                .w = s->w,
-                               .transposed = s->transposed};
+                               .transposed = s->transposed && !s->turned};
         return true;
     }
     return false;

@@ -23,7 +23,9 @@ typedef struct qn_part {
 
 typedef struct qn_parts {
     qn_part p[QN_R_N];
-    qn_weight **exp[5]; /* gate, up, down, q, o: [n_exp] each, or NULL */
+    /* gate, up, down, q, o: [n_exp] each, or NULL; keys and values of latent
+     * attention: [n_head] */
+    qn_weight **exp[QN_ROLE_STACKS];
 } qn_parts;
 
 typedef struct qn_slot {
@@ -36,6 +38,7 @@ typedef struct qn_slot {
     int64_t n_out, n_in;
     qn_row_map rows;
     bool transposed;
+    bool turned;        /* its rows are columns of some rows of the tensor */
     int n_part;         /* 1, or heads that the tensor has apart */
     uint64_t first;     /* element of the tensor where its rows begin */
     qn_dtype stored;    /* as the file has it, QN_DTYPE_N: quantized  */

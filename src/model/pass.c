@@ -71,9 +71,8 @@ static uint64_t pass_layout(qn_pass *p, const qn_net *net,
     if (m->q_rank)
         p->lat_q = carve_f(base, &at, rows, m->q_rank);
     if (m->kv_rank)
-        p->lat_kv = carve_f(base, &at, rows, m->kv_rank + m->d_rope);
-    if (m->kv_rank)
-        p->part = carve_f(base, &at, rows, hp->n_kv * m->d_nope);
+        p->part = carve_f(base, &at, rows,
+                          hp->n_head * QN_MAX(hp->d_head, hp->d_v));
     else if (hp->diff)
         p->part = carve_f(base, &at, rows, hp->n_kv * hp->d_head);
     else if (hp->attn_experts)

@@ -27,7 +27,6 @@ struct qn_pass {
     float *q, *k, *v;     /* [R, n_head * d_head], [R, n_kv * d_head], ... */
     float *attn;          /* [R, n_head * d_v]                             */
     float *lat_q;         /* [R, q_rank], latent vectors                    */
-    float *lat_kv;        /* [R, kv_rank + d_rope]                          */
     float *part;          /* [R, ...] keys, values or heads not yet in place */
     float *ple, *ple2;    /* [R, n_layer * d_ple] inputs of layers       */
     float *ple_out;       /* [O, d_ple] of the last                      */
@@ -137,6 +136,8 @@ void qn_blk_attn(qn_fwd *f, int layer, float *x, bool only_wanted);
  * their places. */
 void qn_blk_mla_queries(qn_fwd *f, int layer, const float *x);
 void qn_blk_mla_keys(qn_fwd *f, int layer, const float *x);
+/* What the heads found, from the latent space into f->p->part. */
+void qn_blk_mla_values(qn_fwd *f, int layer);
 void qn_blk_attn_out(qn_fwd *f, int layer);
 /* Of x up to the gated outputs in p->rec_y, of all rows. */
 void qn_blk_rec(qn_fwd *f, int layer, const float *x);

@@ -88,12 +88,13 @@ static void regroup(const qn_slot *s, const qn_qmat *m, int64_t n, piece *p)
 {
     int64_t have = qn_qmat_n_group(m), group = s->codes.group;
     int64_t want = (s->n_in + group - 1) / group;
-    for (int64_t r = 0; r < n; r++) {
-        for (int64_t g = 0; g < want; g++) {
-            int64_t from = r * have + g * group / m->group;
-            p->out.scales[r * want + g] = p->rows.scales[from];
-            p->out.zeros[r * want + g] = m->zeros ? p->rows.zeros[from]
-                                                  : m->zero;
+    int64_t per = have == 1 ? want : m->group / group;
+    float *scale = p->out.scales, *zero = p->out.zeros;
+    for (int64_t i = 0; i < n * have; i++) {
+        for (int64_t j = i % have * per; j < QN_MIN(want, (i % have + 1) * per);
+             j++) {
+            *scale++ = p->rows.scales[i];
+            *zero++ = m->zeros ? p->rows.zeros[i] : m->zero;
         }
     }
 }
@@ -124,6 +125,30 @@ static void take_rows(const qn_slot *s, const qn_qmat *m, int64_t row,
     }
 }
 
+/* Columns of n_in rows of the tensor, each of n_out elements, as rows. */
+static int load_turned(const qn_net *net, const qn_slot *s, const qn_qmat *m,
+                       qn_err *err)
+{
+    size_t n_row = (size_t)s->n_in, n_col = (size_t)s->n_out;
+    int64_t first = (int64_t)(s->first / (uint64_t)n_col);
+    float *rows = qn_alloc(n_row * n_col, 2 * sizeof *rows);
+    void *scratch = qn_alloc(qn_qmat_scratch(m, s->n_in), 1);
+    if (rows && scratch) {
+        float *turned = rows + n_row * n_col;
+        qn_qmat_decode(m, first, s->n_in, scratch, rows);
+        for (size_t c = 0; c < n_col; c++)
+            for (size_t r = 0; r < n_row; r++)
+                turned[c * n_row + r] = rows[r * n_col + c];
+        net->be->api->weight_put(s->w, 0, s->n_out, turned);
+    }
+    int rc = rows && scratch
+                 ? QN_OK
+                 : qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
+    qn_free(rows);
+    qn_free(scratch);
+    return rc;
+}
+
 int qn_load_quantized(const qn_net *net, const qn_ckpt *ck, const qn_slot *s,
                       qn_err *err)
 {
@@ -132,6 +157,11 @@ int qn_load_quantized(const qn_net *net, const qn_ckpt *ck, const qn_slot *s,
     piece p = {0};
     int rc = QN_OK;
     QN_TRY(qn_ckpt_quant_open(ck, s->t, &m, &mem, err));
+    if (s->turned) {
+        rc = load_turned(net, s, &m, err);
+        qn_ckpt_quant_close(mem);
+        return rc;
+    }
     if (!piece_make(&p, s, &m))
         rc = qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
     for (int64_t r = 0; r < s->n_out && rc == QN_OK; r += PIECE_ROWS) {

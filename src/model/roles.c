@@ -96,8 +96,9 @@ static bool attn_shape(const qn_hparams *hp, qn_role role, int layer,
 {
     const qn_mla_hp *mla = &hp->mla;
     const qn_layer_hp *l = &hp->layer[layer];
-    int d = hp->d_model, d_q = hp->n_head * l->d_head;
-    int d_v = hp->diff ? l->d_v / 2 : l->d_v;
+    int d = hp->d_model;
+    int d_q = hp->n_head * (mla->kv_rank ? hp->d_head : l->d_head);
+    int d_v = mla->kv_rank ? hp->d_v : hp->diff ? l->d_v / 2 : l->d_v;
     bool own_kv = l->kv_from == layer;
     switch (role) {
     case QN_R_Q:
@@ -278,11 +279,15 @@ bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
 
 int qn_role_count(const qn_hparams *hp, qn_role role)
 {
+    if (role == QN_R_K || role == QN_R_V)
+        return hp->n_head;
     return role < QN_R_GLOBAL_N ? hp->n_alt - 1 : hp->n_exp;
 }
 
 int qn_role_stack(qn_role role)
 {
+    if (role == QN_R_K || role == QN_R_V)
+        return role == QN_R_K ? QN_ROLE_STACKS - 2 : QN_ROLE_STACKS - 1;
     return role < QN_R_GLOBAL_N ? (int)role - QN_R_ALT_PROJ
                                 : (int)role - QN_R_EXP_GATE;
 }

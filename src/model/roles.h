@@ -8,7 +8,7 @@
 typedef enum qn_role_kind {
     QN_MATRIX, /* [n_out, n_in], goes to the backend packed          */
     QN_VECTOR, /* [n_out], small, f32: norms                         */
-    QN_EXPERTS /* n_exp matrices                                     */
+    QN_EXPERTS /* n_exp matrices, or one per head                    */
 } qn_role_kind;
 
 typedef struct qn_role_shape {
@@ -25,7 +25,9 @@ bool qn_role_shape_of(const qn_hparams *hp, qn_role role, int layer,
                       qn_role_shape *out);
 
 /* How many matrices a role of the kind QN_EXPERTS has, and where they stand in
- * qn_parts.exp. */
+ * qn_parts.exp. Keys and values of latent attention are bound as one matrix
+ * and taken apart by head then. */
+#define QN_ROLE_STACKS 7
 int qn_role_count(const qn_hparams *hp, qn_role role);
 int qn_role_stack(qn_role role);
 

@@ -239,6 +239,37 @@ static void packs(qn_isa isa)
         }
 }
 
+/* So is packing of codes, and nothing behind them is written. */
+static void packs_codes(qn_isa isa)
+{
+    static const int ns[] = {8, 16, 24, 32, 40, 64, 72, 128};
+    enum {
+        LD = 133,
+        ROOM = 128 * 16 + 64
+    };
+
+    qn_kernels_init(&kern, isa);
+    for (int four = 0; four < 2; four++)
+        for (size_t i = 0; i < QN_COUNTOF(ns); i++) {
+            uint8_t codes[16 * LD], a[ROOM], b[ROOM];
+            for (size_t c = 0; c < sizeof codes; c++)
+                codes[c] = (uint8_t)rnd_int(four ? 16 : 256);
+            memset(a, 0xa5, sizeof a);
+            memset(b, 0xa5, sizeof b);
+            kern.pack_codes[four].fn(codes + 1, LD, ns[i], a + 3);
+            ref.pack_codes[four].fn(codes + 1, LD, ns[i], b + 3);
+            assert_memory_equal(a, b, sizeof a);
+            for (int k = 0; k < ns[i]; k++)
+                for (int r = 0; r < 16; r++) {
+                    const uint8_t *p = b + 3 +
+                                       (k / (four ? 8 : 4) * 16 + r) * 4 +
+                                       k % 4;
+                    int code = !four ? *p : k & 4 ? *p >> 4 : *p & 15;
+                    assert_int_equal(code, codes[1 + r * LD + k]);
+                }
+        }
+}
+
 /* The forms of x are bit for bit the reference's: also of zeros, of values
  * that round to the next exponent, and of NaN and infinity. (Not of
  * subnormals: the bf16 instructions take them for zero.) */
@@ -352,6 +383,7 @@ static void softmaxes(qn_isa isa)
 EACH(tiles)
 EACH(resumed)
 EACH(packs)
+EACH(packs_codes)
 EACH(preps)
 EACH(exps)
 EACH(softmaxes)
@@ -359,9 +391,10 @@ EACH(softmaxes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiles), cmocka_unit_test(test_resumed),
-        cmocka_unit_test(test_packs), cmocka_unit_test(test_preps),
-        cmocka_unit_test(test_exps),  cmocka_unit_test(test_softmaxes),
+        cmocka_unit_test(test_tiles),     cmocka_unit_test(test_resumed),
+        cmocka_unit_test(test_packs),     cmocka_unit_test(test_packs_codes),
+        cmocka_unit_test(test_preps),     cmocka_unit_test(test_exps),
+        cmocka_unit_test(test_softmaxes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

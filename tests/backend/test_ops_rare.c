@@ -256,6 +256,77 @@ static void picks(qn_isa isa)
     qn_backend_close(be);
 }
 
+/* Heads of rows by matrices of their own; more rows than are prepared at a
+ * time, and as many one by one. */
+static void heads_of(qn_backend *be, qn_dtype type)
+{
+    enum {
+        HEADS = 3,
+        IN = 64,
+        OUT = 24,
+        N = 70,
+        GX = IN + 5,
+        GY = OUT + 2
+    };
+    mat x = mat_new(N, HEADS * GX, 1, 1, 1),
+        y = mat_new(N, HEADS * GY, 3, 1, 1);
+    mat was = mat_copy(&y), alone = mat_copy(&y);
+    wmat w[HEADS];
+    const qn_weight *q[HEADS];
+    qn_op op = {.kind = QN_OP_HEADS};
+
+    for (int h = 0; h < HEADS; h++) {
+        w[h] = wmat_new(be, type, OUT, IN);
+        q[h] = w[h].q;
+    }
+    op.u.heads = (qn_op_heads){.x = x.p,
+                               .y = y.p,
+                               .ldx = x.ld,
+                               .gx = GX,
+                               .ldy = y.ld,
+                               .gy = GY,
+                               .n_row = N,
+                               .n_head = HEADS,
+                               .w = q};
+    be->api->exec(be, &op, 1);
+    mat_check(&y, "heads");
+    for (int r = 0; r < N; r++)
+        for (int i = 0; i < HEADS * GY; i++) {
+            const float *row = w[i / GY].w + i % GY * IN;
+            const float *xr = mat_row(&x, r) + i / GY * GX;
+            double want = (double)mat_row(&was, r)[i], size = 0;
+            for (int k = 0; k < IN && i % GY < OUT; k++) {
+                want = k ? want : 0;
+                want += (double)row[k] * (double)xr[k];
+                size += fabs((double)row[k] * (double)xr[k]);
+            }
+            check_at("heads", r, i, mat_row(&y, r)[i], want,
+                     qn_test_dot_bound(IN, EPS32, size));
+        }
+    for (int r = 0; r < N; r++) {
+        op.u.heads.n_row = 1;
+        op.u.heads.x = mat_row(&x, r);
+        op.u.heads.y = mat_row(&alone, r);
+        be->api->exec(be, &op, 1);
+    }
+    mat_same(&y, &alone, "heads, each row alone");
+    for (int h = 0; h < HEADS; h++)
+        wmat_free(be, &w[h]);
+    mat_free(&x);
+    mat_free(&y);
+    mat_free(&was);
+    mat_free(&alone);
+}
+
+static void heads(qn_isa isa)
+{
+    qn_backend *be = open_cpu(isa, 2, true);
+
+    heads_of(be, QN_F32);
+    heads_of(be, QN_Q8_0);
+    qn_backend_close(be);
+}
+
 static void streams_case(qn_backend *be, bool correct)
 {
     enum {
@@ -373,6 +444,12 @@ static void test_diffs(void **state)
     each_isa(diffs);
 }
 
+static void test_heads(void **state)
+{
+    (void)state;
+    each_isa(heads);
+}
+
 static void test_picks(void **state)
 {
     (void)state;
@@ -390,7 +467,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_curves),  cmocka_unit_test(test_copies),
         cmocka_unit_test(test_diffs),   cmocka_unit_test(test_picks),
-        cmocka_unit_test(test_streams), cmocka_unit_test(test_matches),
+        cmocka_unit_test(test_heads),   cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_matches),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -353,6 +353,13 @@ static void test_broken_index(void **state)
     set_index(dir, "{\"a\": \"s1.safetensors\", \"b\": \"s2.safetensors\"}");
     qn_ckpt_close(open_ok(dir));
 
+    set_index(dir, "{\"a\": \"./s1.safetensors\", \"b\": \"s2.safetensors\"}");
+    qn_ckpt_close(open_ok(dir));
+    assert_int_equal(mkdir(help_path(dir, "w"), 0777), 0);
+    write_shard(dir, "w/s3.safetensors", WORDS("c"));
+    set_index(dir, "{\"a\": \"s1.safetensors\", \"c\": \"w/s3.safetensors\"}");
+    qn_ckpt_close(open_ok(dir));
+
     set_index(dir, "{\"a\": \"s1.safetensors\", \"b\": \"s3.safetensors\"}");
     help_refused(dir, QN_ENOENT,
                  WORDS("1 of 2 shards", index[0], "s3.safetensors",
@@ -368,8 +375,14 @@ static void test_broken_index(void **state)
     help_refused(dir, QN_EFORMAT, WORDS(index[0], "tensor a"));
     set_index(dir, "{\"a\": \"../s1.safetensors\"}");
     help_refused(dir, QN_EFORMAT, WORDS(index[0], "tensor a"));
-    set_index(dir, "{\"a\": \"/etc/passwd\"}");
-    help_refused(dir, QN_EFORMAT, WORDS(index[0], "tensor a"));
+    for (const char *const *out = WORDS("/etc/passwd", "w/../../s1", "w//s1",
+                                        "w/", ".", "w/.", ".hidden", "");
+         *out; out++) {
+        char map[80];
+        snprintf(map, sizeof map, "{\"a\": \"%s\"}", *out);
+        set_index(dir, map);
+        help_refused(dir, QN_EFORMAT, WORDS(index[0], "tensor a"));
+    }
     set_index(dir, "{\"a\": \"s1.safetensors\\u0000\"}");
     help_refused(dir, QN_EFORMAT, WORDS(index[0], "tensor a"));
     set_index(dir, "{\"a\": \"s1.safetensors\", \"a\": \"s2.safetensors\"}");

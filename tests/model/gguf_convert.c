@@ -678,6 +678,29 @@ static json_t *meta_of(const remake *r, const dims *m, const gguf_case *c)
     return o;
 }
 
+/* Arrays of what each layer's activation has, under keys that no architecture
+ * stands before; beta, which all layers share, as one number. */
+static void take_xielu(remake *r, int layers, json_t *meta)
+{
+    static const char *const names[] = {"alpha_p", "alpha_n", "beta", "eps"};
+    for (size_t i = 0; i < QN_COUNTOF(names); i++) {
+        json_t *all = json_array();
+        char key[40], name[80];
+        for (int l = 0; l < layers; l++) {
+            snprintf(name, sizeof name, "model.layers.%d.mlp.act_fn.%s", l,
+                     names[i]);
+            rm_tensor *t = remake_get(r, "%s", name);
+            json_array_append_new(all, json_real((double)t->v[0]));
+            remake_drop(r, name);
+        }
+        snprintf(key, sizeof key, "xielu.%s", names[i]);
+        json_object_set(meta, key,
+                        strcmp(names[i], "beta") == 0 ? json_array_get(all, 0)
+                                                      : all);
+        json_decref(all);
+    }
+}
+
 /* ---- all of it --------------------------------------------------------- */
 
 char *gguf_convert(const char *dir, const gguf_case *c)
@@ -703,9 +726,11 @@ char *gguf_convert(const char *dir, const gguf_case *c)
         add_rope_freqs(&r, &m);
     if (c->how & CV_SOME_TURN)
         add_still_freqs(&r, 2 * m.dh);
+    json_t *meta = meta_of(&r, &m, c);
+    if (c->how & CV_XIELU)
+        take_xielu(&r, m.layers, meta);
     for (size_t i = 0; i < r.t.n; i++)
         rename_one(&r.t.v[i], c);
-    json_t *meta = meta_of(&r, &m, c);
     char *path = remake_gguf(&r, meta);
     json_decref(meta);
     remake_close(&r);

@@ -8,18 +8,19 @@
 #include "remake.h"
 
 enum {
-    CV_PAIRED = 1,      /* q and k: ggml's rotation pairs neighbours        */
-    CV_PLUS_ONE = 2,    /* norms hold w - 1                                 */
-    CV_QKV = 4,         /* fused q, k, v of one key head after the other    */
-    CV_CONV1D = 8,      /* GPT-2's matrices lie on their side               */
-    CV_KV_B_ONE = 16,   /* latent attention as before it was absorbed       */
-    CV_TURNED = 32,     /* experts [n_exp, n_in, n_out]                     */
-    CV_MIXED = 64,      /* ... whose gate and up columns alternate          */
-    CV_LLAMA3 = 128,    /* frequencies as a tensor of divisors              */
-    CV_QPAS = 256,      /* queries carry what no key says                   */
-    CV_FUSED = 512,     /* Qwen3-Next's projections as they are             */
-    CV_TILED = 1024,    /* value heads by turns over the key heads          */
-    CV_SOME_TURN = 2048 /* full layers turn a part of their heads         */
+    CV_PAIRED = 1,       /* q and k: ggml's rotation pairs neighbours        */
+    CV_PLUS_ONE = 2,     /* norms hold w - 1                                 */
+    CV_QKV = 4,          /* fused q, k, v of one key head after the other    */
+    CV_CONV1D = 8,       /* GPT-2's matrices lie on their side               */
+    CV_KV_B_ONE = 16,    /* latent attention as before it was absorbed       */
+    CV_TURNED = 32,      /* experts [n_exp, n_in, n_out]                     */
+    CV_MIXED = 64,       /* ... whose gate and up columns alternate          */
+    CV_LLAMA3 = 128,     /* frequencies as a tensor of divisors              */
+    CV_QPAS = 256,       /* queries carry what no key says                   */
+    CV_FUSED = 512,      /* Qwen3-Next's projections as they are             */
+    CV_TILED = 1024,     /* value heads by turns over the key heads          */
+    CV_SOME_TURN = 2048, /* full layers turn a part of their heads        */
+    CV_XIELU = 4096      /* parameters of the activation become pairs     */
 };
 
 typedef struct gguf_case {

@@ -126,6 +126,8 @@ static const gguf_case cases[] = {
     {"granite", "granite", CV_PAIRED, NULL, GRANITE},
     {"granitemoe", "granitemoe", CV_PAIRED, NULL, GRANITE},
     {"arcee", "arcee", CV_PAIRED, NULL, NULL},
+    {"apertus", "apertus", CV_XIELU,
+     "attention_layernorm=attn_norm feedforward_layernorm=ffn_norm", NULL},
     {"seed_oss", "seed_oss", 0, POST_ATTN, NULL},
     {"smollm3", "smollm3", CV_PAIRED, NULL, NULL},
     {"ministral3", "mistral3", CV_PAIRED, NULL,

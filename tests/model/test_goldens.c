@@ -7,21 +7,32 @@
  */
 #include "golden.h"
 
+#include "model/net_int.h"
+
 #include <dirent.h>
 
-/* Those that need not pass, and why; a family without a row says so itself. */
+/* References that were computed in a way that is not the network's own: what
+ * is changed before ours is compared with them. */
 static const struct {
-    const char *name, *why;
-} waived[] = {
-    {"falcon_rw", "the reference ran with eager attention, which adds ALiBi "
-                  "twice; its default and the authors' code add it once"},
+    const char *name;
+    float slopes; /* factor on ALiBi's */
+    const char *why;
+} bent[] = {
+    {"falcon_rw", 2,
+     "compared with ALiBi added twice, as the reference's eager attention "
+     "does; its default and the authors' code add it once, and so do we"},
 };
 
-static const char *why_waived(const char *name)
+/* Changes the network as its reference was; the reason, or NULL. */
+static const char *bend(const golden *g, drive *d)
 {
-    for (size_t i = 0; i < QN_COUNTOF(waived); i++) {
-        if (strcmp(waived[i].name, name) == 0)
-            return waived[i].why;
+    const char *name = strrchr(g->path, '/') + 1;
+    for (size_t i = 0; i < QN_COUNTOF(bent); i++) {
+        if (strcmp(bent[i].name, name) != 0)
+            continue;
+        for (int h = 0; h < d->net->hp.n_head; h++)
+            d->net->slopes[h] *= bent[i].slopes;
+        return bent[i].why;
     }
     return NULL;
 }
@@ -67,10 +78,13 @@ static void check_config(golden *g, const char *config)
         g->total += 2 * n_prompts;
         return;
     }
+    const char *why = bend(g, &d);
     for (int i = 0; i < n_prompts; i++) {
         golden_logits(g, &d, config, i);
         golden_greedy(g, &d, config, i);
     }
+    if (why && !g->notes[0])
+        snprintf(g->notes, sizeof g->notes, "%s", why);
     drive_close(&d);
 }
 
@@ -99,13 +113,10 @@ static int run_all(const char *root, bool report)
             check_config(&g, "config.json");
             check_config(&g, "config_v4.json");
             bool ok = g.passed == g.total;
-            const char *waiver = why_waived(names[i]);
-            bool excused = waiver || (g.unsupported && !is_must(names[i]));
+            bool excused = g.unsupported && !is_must(names[i]);
             seen++;
             passed += ok;
             failed += !ok && !excused;
-            if (!ok && waiver)
-                snprintf(g.notes, sizeof g.notes, "%s", waiver);
             if (!ok && !g.unsupported)
                 print_message("%s: %d/%d %s\n", names[i], g.passed, g.total,
                               g.notes);

@@ -292,6 +292,8 @@ static void test_refused(void **state)
                " \"phase\": 3}}",
                QN_EUNSUP, "rope_parameters.phase");
     read_fails("llama", "{\"hidden_act\": \"mish\"}", QN_EUNSUP, "mish");
+    read_fails("llama", "{\"layer_types\": [\"sliding_attention\"]}", QN_EUNSUP,
+               "layer_types");
     read_fails("nosuch", NULL, QN_EUNSUP, "nosuch");
     read_fails("gemma2", "{\"layer_types\": [\"linear_attention\", 1, 2, 3]}",
                QN_EUNSUP, "linear_attention");
@@ -307,7 +309,8 @@ static void test_harmless(void **state)
             " \"torch_dtype\": \"bfloat16\", \"pretraining_tp\": 2,"
             " \"router_aux_loss_coef\": 1, \"nothing\": null,"
             " \"off\": false, \"none\": [], \"empty\": {},"
-            " \"auto_map\": {\"a\": \"b\"}}");
+            " \"auto_map\": {\"a\": \"b\"},"
+            " \"layer_types\": [\"full_attention\", \"full_attention\"]}");
     qn_hparams_deinit(&hp);
 }
 

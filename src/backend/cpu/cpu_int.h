@@ -100,6 +100,9 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
 void qn_cpu_weight_put(qn_weight *w, int64_t row0, int64_t n_row,
                        const void *rows);
 void qn_cpu_weight_free(qn_backend *be, qn_weight *w);
+/* weight_codes.c: the same of a matrix in the layouts of codes. */
+void qn_weight_put_codes(qn_weight *w, int64_t row0, int64_t n_row,
+                         const void *rows);
 /* Bytes from a panel's start to k. */
 int64_t qn_weight_offset(const qn_weight *w, int64_t k);
 
@@ -112,7 +115,10 @@ int64_t qn_scaled_panel_bytes(const qn_scaled *q, int64_t n_in);
 /* Row i of `rows` into a lane of a panel. */
 void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
                    int64_t i, int64_t n_in, uint8_t *panel, int64_t lane);
-/* n codes (a multiple of 8) of one row; offset: zero point or minimum. */
+/* What stands before a group's codes; offset: zero point or minimum. */
+void qn_scaled_put_head(qn_layout l, float scale, float offset, uint8_t *group,
+                        int64_t lane);
+/* n codes (a multiple of 8) of one row, and their head. */
 void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
                          int64_t n, float scale, float offset, uint8_t *group,
                          int64_t lane);
@@ -174,6 +180,9 @@ void qn_op_diff_run(const qn_op_diff *op, qn_worker *w);
 void qn_op_pick_need(const qn_cpu_backend *be, const qn_op_pick *op,
                      qn_need *need);
 void qn_op_pick_run(const qn_op_pick *op, qn_worker *w);
+void qn_op_heads_need(const qn_cpu_backend *be, const qn_op_heads *op,
+                      qn_need *need);
+void qn_op_heads_run(const qn_op_heads *op, qn_worker *w);
 void qn_op_streams_run(const qn_op_streams *op, qn_worker *w);
 void qn_op_match_run(const qn_op_match *op, qn_worker *w);
 

@@ -40,6 +40,8 @@ static void need_of(const qn_cpu_backend *be, const qn_op *op, qn_need *need)
         qn_op_experts_need(be, &op->u.experts, need);
     else if (op->kind == QN_OP_PICK)
         qn_op_pick_need(be, &op->u.pick, need);
+    else if (op->kind == QN_OP_HEADS)
+        qn_op_heads_need(be, &op->u.heads, need);
 }
 
 static void run_op(const qn_op *op, qn_worker *w)
@@ -63,6 +65,7 @@ static void run_op(const qn_op *op, qn_worker *w)
     case QN_OP_COPY: qn_op_copy_run(&op->u.copy, w); break;
     case QN_OP_DIFF: qn_op_diff_run(&op->u.diff, w); break;
     case QN_OP_PICK: qn_op_pick_run(&op->u.pick, w); break;
+    case QN_OP_HEADS: qn_op_heads_run(&op->u.heads, w); break;
     case QN_OP_STREAMS: qn_op_streams_run(&op->u.streams, w); break;
     case QN_OP_MATCH: qn_op_match_run(&op->u.match, w); break;
     case QN_OP_N: break;

@@ -157,6 +157,8 @@ void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json)
         line(json, "prepare", forms[f], k->prep[f].name);
     for (int l = 0; l < QN_LAYOUT_N; l++)
         line(json, "pack", qn_layout_name(l), k->pack[l].name);
+    line(json, "pack", "codes of 8 bits", k->pack_codes[0].name);
+    line(json, "pack", "codes of 4 bits", k->pack_codes[1].name);
     line(json, "epilogue", "f32", k->epilogue.name);
     line(json, "norm", "f32", k->norm.name);
     line(json, "map", "f32", k->map.name);

@@ -214,6 +214,11 @@ typedef void (*qn_delta_fn)(const qn_delta_args *a);
 typedef void (*qn_pack_fn)(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
                            uint8_t *panel);
 
+/* Codes of 16 rows that lie ld bytes apart, n of them (a multiple of 8), to
+ * the dwords of a group in the layouts of codes. */
+typedef void (*qn_pack_codes_fn)(const uint8_t *codes, int64_t ld, int n,
+                                 uint8_t *to);
+
 /* Blocks of x for weights in groups of 16, of 32, and of 64 or 128. */
 #define QN_CODED_FORMS 3
 
@@ -230,6 +235,10 @@ typedef struct qn_kernels {
         const char *name;
         qn_pack_fn fn;
     } pack[QN_LAYOUT_N];
+    struct {
+        const char *name;
+        qn_pack_codes_fn fn;
+    } pack_codes[2]; /* of 8 bits, of 4 */
     struct {
         const char *name;
         qn_epilogue_fn fn;

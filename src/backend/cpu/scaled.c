@@ -85,6 +85,16 @@ static int64_t code_byte(qn_layout l, int64_t k, int64_t lane)
     return (k / (code_bits(l) == 4 ? 8 : 4) * QN_PANEL + lane) * 4 + k % 4;
 }
 
+void qn_scaled_put_head(qn_layout l, float scale, float offset, uint8_t *group,
+                        int64_t lane)
+{
+    memcpy(group + lane * 4, &scale, 4);
+    if (has_zeros(l))
+        group[64 + lane] = (uint8_t)offset;
+    else if (has_mins(l))
+        memcpy(group + 64 + lane * 4, &offset, 4);
+}
+
 void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
                          int64_t n, float scale, float offset, uint8_t *group,
                          int64_t lane)
@@ -92,11 +102,7 @@ void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
     bool four = code_bits(l) == 4;
     uint8_t *to = group + q->head;
 
-    memcpy(group + lane * 4, &scale, 4);
-    if (has_zeros(l))
-        group[64 + lane] = (uint8_t)offset;
-    else if (has_mins(l))
-        memcpy(group + 64 + lane * 4, &offset, 4);
+    qn_scaled_put_head(l, scale, offset, group, lane);
     for (int64_t k = 0; k < n; k += four ? 8 : 4) {
         uint8_t c[4];
         memcpy(c, codes + k, 4);

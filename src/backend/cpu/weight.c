@@ -197,38 +197,16 @@ static void put_row(qn_weight *w, int64_t row, const uint8_t *src)
     }
 }
 
-/* One row of a block format into its lane, as codes. */
-static void put_blocks(qn_weight *w, int64_t row, const uint8_t *src)
-{
-    const qn_block_codes *c = qn_block_codes_get(w->dtype);
-    int per = qn_dtype_get(w->dtype)->block_elems, n = per / c->group;
-    uint8_t *group = w->data + row / QN_PANEL * w->panel_bytes;
-
-    for (int64_t k = 0; k < w->n_in; k += per) {
-        uint8_t codes[QN_BLOCK_CODES_MAX];
-        float scales[16], offsets[16];
-        c->unpack(src, codes, scales, offsets);
-        src += qn_dtype_get(w->dtype)->block_bytes;
-        for (int i = 0; i < n; i++, group += w->scaled.bytes)
-            qn_scaled_put_group(&w->scaled, w->layout, codes + i * c->group,
-                                c->group, scales[i],
-                                c->offsets ? offsets[i] : (float)c->zero, group,
-                                row % QN_PANEL);
-    }
-}
-
 void qn_cpu_weight_put(qn_weight *w, int64_t row0, int64_t n_row,
                        const void *rows)
 {
     const uint8_t *src = rows;
     int64_t row = row0, end = row0 + n_row;
 
-    for (; w->layout >= QN_LAYOUT_CB4 && w->file_row_bytes && row < end; row++)
-        put_blocks(w, row, src + (row - row0) * w->file_row_bytes);
-    for (; w->layout >= QN_LAYOUT_CB4 && row < end; row++)
-        qn_scaled_put(&w->scaled, w->layout, rows, row - row0, w->n_in,
-                      w->data + row / QN_PANEL * w->panel_bytes,
-                      row % QN_PANEL);
+    if (w->layout >= QN_LAYOUT_CB4) {
+        qn_weight_put_codes(w, row0, n_row, rows);
+        return;
+    }
     while (row < end) {
         if (row % QN_PANEL == 0 && end - row >= QN_PANEL) {
             w->kern->pack[w->layout].fn(src, w->file_row_bytes, w->n_in,

@@ -53,14 +53,64 @@ static uint8_t awq_at(const qn_qpart *p, int64_t i, int64_t c)
     return word >> 4 * nibble_place[c % 8] & 15;
 }
 
+/* Nibble j of a word in byte j. */
+static uint64_t spread(uint32_t word)
+{
+    uint64_t v = word;
+    v = (v | v << 16) & 0x0000ffff0000ffff;
+    v = (v | v << 8) & 0x00ff00ff00ff00ff;
+    return (v | v << 4) & 0x0f0f0f0f0f0f0f0f;
+}
+
+/* Byte j of v[i] becomes byte i of v[j] (Warren, Hacker's Delight, 7-3). */
+static void transpose8(uint64_t v[8])
+{
+    static const uint64_t masks[] = {0x00ff00ff00ff00ff, 0x0000ffff0000ffff,
+                                     0x00000000ffffffff};
+    for (int s = 0; s < 3; s++) {
+        int d = 1 << s;
+        for (int i = 0; i < 8; i++) {
+            if (i & d)
+                continue;
+            uint64_t t = (v[i] >> 8 * d ^ v[i + d]) & masks[s];
+            v[i + d] ^= t;
+            v[i] ^= t << 8 * d;
+        }
+    }
+}
+
+/* Eight rows, the first a multiple of eight, for eight k's from k on. */
+static void unpack_square(const qn_qmat *m, int64_t row, int64_t k,
+                          uint8_t *codes)
+{
+    uint64_t v[8];
+    for (int i = 0; i < 8; i++)
+        v[i] = spread(
+            (uint32_t)qn_qpart_i32(&m->part[P_QWEIGHT],
+                                   (k + i) * (m->n_out / 8) + row / 8));
+    transpose8(v);
+    for (int c = 0; c < 8; c++)
+        memcpy(codes + c * m->n_in + k, &v[nibble_place[c]], sizeof v[0]);
+}
+
+static void awq_codes(const qn_qmat *m, int64_t row, int64_t n_row,
+                      uint8_t *codes)
+{
+    bool square = row % 8 == 0 && n_row % 8 == 0;
+    int64_t done = square ? m->n_in / 8 * 8 : 0;
+    for (int64_t r = 0; r < n_row && done; r += 8)
+        for (int64_t k = 0; k < done; k += 8)
+            unpack_square(m, row + r, k, codes + r * m->n_in);
+    for (int64_t k = done; k < m->n_in; k++)
+        for (int64_t r = 0; r < n_row; r++)
+            codes[r * m->n_in + k] = awq_at(&m->part[P_QWEIGHT], k, row + r);
+}
+
 static void awq_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
                        qn_qrows *out)
 {
     int64_t n_group = qn_qmat_n_group(m);
-    for (int64_t k = 0; k < m->n_in; k++)
-        for (int64_t r = 0; r < n_row; r++)
-            out->codes[r * m->n_in + k] = awq_at(&m->part[P_QWEIGHT], k,
-                                                 row + r);
+    awq_codes(m, row, n_row, out->codes);
     for (int64_t g = 0; g < n_group; g++) {
         for (int64_t r = 0; r < n_row; r++) {
             int64_t at = r * n_group + g;

@@ -143,22 +143,45 @@ static float bnb4_scale(const qn_qmat *m, int64_t block)
     return v + (float)m->extra;
 }
 
+/* n bytes, the high nibble of each first. */
+static void split_bytes(const uint8_t *restrict p, int64_t n,
+                        uint8_t *restrict codes)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t two = (uint16_t)(p[i] >> 4 | (p[i] & 15) << 8);
+        memcpy(codes + 2 * i, &two, sizeof two);
+    }
+}
+
+/* Scales of the n groups from element `at`. */
+static void unpack_scales(const qn_qmat *m, int64_t at, int64_t n,
+                          float *scales)
+{
+    int64_t block = at / m->block[0], left = m->block[0] - at % m->block[0];
+    const qn_qpart *p = &m->part[P_ABSMAX];
+    if (m->group == m->block[0] && p->dtype == QN_F32) {
+        memcpy(scales, (const char *)p->p + block * 4, (size_t)n * 4);
+        return;
+    }
+    for (int64_t g = 0; g < n; block++, left = m->block[0]) {
+        float scale = bnb4_scale(m, block);
+        for (; left > 0 && g < n; left -= m->group)
+            scales[g++] = scale;
+    }
+}
+
 static void bnb4_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
                         qn_qrows *out)
 {
     const uint8_t *p = m->part[P_WEIGHT].p;
     int64_t at = row * m->n_in, n = n_row * m->n_in, i = 0;
-    uint8_t *codes = out->codes;
     if (at & 1) /* the row begins in the middle of a byte */
-        codes[i++] = p[at / 2] & 15;
-    for (p += (at + i) / 2; i + 1 < n; i += 2, p++) {
-        codes[i] = *p >> 4;
-        codes[i + 1] = *p & 15;
-    }
-    if (i < n)
-        codes[i] = *p >> 4;
-    for (int64_t g = 0; g < n / m->group; g++)
-        out->scales[g] = bnb4_scale(m, (at + g * m->group) / m->block[0]);
+        out->codes[i++] = p[at / 2] & 15;
+    p += (at + i) / 2;
+    split_bytes(p, (n - i) / 2, out->codes + i);
+    if ((n - i) & 1)
+        out->codes[n - 1] = p[(n - i) / 2] >> 4;
+    unpack_scales(m, at, n / m->group, out->scales);
 }
 
 /* ---- writing ----------------------------------------------------------- */

@@ -79,17 +79,47 @@ static uint32_t stream_at(const uint8_t *p, int64_t stride, int64_t i, int bits)
     return (uint32_t)(both >> shift) & ((1u << bits) - 1);
 }
 
+/* Words that hold whole codes, one after the other. */
+static void gptq_words(const qn_qmat *m, int64_t row, int64_t n_row,
+                       const int bits, uint8_t *codes)
+{
+    const uint8_t *w = (const uint8_t *)m->part[P_QWEIGHT].p + row * 4;
+    const int per = 32 / bits;
+    for (int64_t k = 0; k < m->n_in; k += per, w += m->n_out * 4) {
+        for (int64_t r = 0; r < n_row; r++) {
+            uint8_t *to = codes + r * m->n_in + k;
+            uint32_t v;
+            memcpy(&v, w + r * 4, sizeof v);
+            for (int j = 0; j < per; j++)
+                to[j] = (uint8_t)(v >> j * bits & ((1u << bits) - 1));
+        }
+    }
+}
+
+static void gptq_codes(const qn_qmat *m, int64_t row, int64_t n_row,
+                       uint8_t *codes)
+{
+    const uint8_t *w = m->part[P_QWEIGHT].p;
+    switch (m->bits) {
+    case 2: gptq_words(m, row, n_row, 2, codes); return;
+    case 4: gptq_words(m, row, n_row, 4, codes); return;
+    case 8: gptq_words(m, row, n_row, 8, codes); return;
+    default: break;
+    }
+    for (int64_t k = 0; k < m->n_in; k++)
+        for (int64_t r = 0; r < n_row; r++)
+            codes[r * m->n_in + k] = (uint8_t)stream_at(w + (row + r) * 4,
+                                                        m->n_out, k, m->bits);
+}
+
 static void gptq_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
                         qn_qrows *out)
 {
-    const uint8_t *w = m->part[P_QWEIGHT].p, *z = m->part[P_QZEROS].p;
+    const uint8_t *z = m->part[P_QZEROS].p;
     int64_t n_group = qn_qmat_n_group(m);
     int64_t z_row = m->part[P_QZEROS].shape[1] * 4;
     uint32_t mask = (1u << m->bits) - 1;
-    for (int64_t k = 0; k < m->n_in; k++)
-        for (int64_t r = 0; r < n_row; r++)
-            out->codes[r * m->n_in + k] =
-                (uint8_t)stream_at(w + (row + r) * 4, m->n_out, k, m->bits);
+    gptq_codes(m, row, n_row, out->codes);
     for (int64_t g = 0; g < n_group; g++) {
         for (int64_t r = 0; r < n_row; r++) {
             int64_t at = r * n_group + g;

@@ -71,6 +71,24 @@ static void pack_q4_0_ref(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
     }
 }
 
+static void pack_codes8_ref(const uint8_t *codes, int64_t ld, int n,
+                            uint8_t *to)
+{
+    for (int k = 0; k < n; k += 4)
+        for (int i = 0; i < QN_PANEL; i++, to += 4)
+            memcpy(to, codes + i * ld + k, 4);
+}
+
+static void pack_codes4_ref(const uint8_t *codes, int64_t ld, int n,
+                            uint8_t *to)
+{
+    for (int k = 0; k < n; k += 8)
+        for (int i = 0; i < QN_PANEL; i++)
+            for (int j = k; j < k + 4; j++)
+                *to++ = (uint8_t)(codes[i * ld + j] | codes[i * ld + j + 4]
+                                                          << 4);
+}
+
 void qn_ref_pack(qn_kernels *k)
 {
     static const struct {
@@ -89,4 +107,8 @@ void qn_ref_pack(qn_kernels *k)
         k->pack[rows[i].layout].name = rows[i].name;
         k->pack[rows[i].layout].fn = rows[i].fn;
     }
+    k->pack_codes[0].name = "pack_codes8_ref";
+    k->pack_codes[0].fn = pack_codes8_ref;
+    k->pack_codes[1].name = "pack_codes4_ref";
+    k->pack_codes[1].fn = pack_codes4_ref;
 }

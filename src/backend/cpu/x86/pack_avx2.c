@@ -192,6 +192,62 @@ static void pack_q4_0_avx2(const uint8_t *rows, int64_t row_bytes, int64_t n_in,
     }
 }
 
+/* Of eight codes the second four go above the first. */
+QN_INLINE __m256i join(__m256i low, __m256i high)
+{
+    return _mm256_or_si256(low, _mm256_slli_epi16(high, 4));
+}
+
+static void pack_codes4_avx2(const uint8_t *codes, int64_t ld, int n,
+                             uint8_t *to)
+{
+    int k = 0;
+
+    for (; k + 32 <= n; k += 32, to += 256) {
+        __m256i a[8], b[8];
+        columns(codes + k, ld, a, b);
+        QN_UNROLL
+        for (int j = 0; j < 4; j++)
+            store_line(to + 64 * j, join(a[2 * j], a[2 * j + 1]),
+                       join(b[2 * j], b[2 * j + 1]));
+    }
+    for (; k + 16 <= n; k += 16, to += 128) {
+        __m256i a[4], b[4];
+        quarter(codes + k, ld, a);
+        quarter(codes + k + 8 * ld, ld, b);
+        store_line(to, join(a[0], a[1]), join(b[0], b[1]));
+        store_line(to + 64, join(a[2], a[3]), join(b[2], b[3]));
+    }
+    for (int i = 0; i < QN_PANEL && k < n; i++)
+        for (int j = k; j < k + 4; j++)
+            *to++ = (uint8_t)(codes[i * ld + j] | codes[i * ld + j + 4] << 4);
+}
+
+static void pack_codes8_avx2(const uint8_t *codes, int64_t ld, int n,
+                             uint8_t *to)
+{
+    int k = 0;
+
+    for (; k + 32 <= n; k += 32, to += 512) {
+        __m256i a[8], b[8];
+        columns(codes + k, ld, a, b);
+        QN_UNROLL
+        for (int j = 0; j < 8; j++)
+            store_line(to + 64 * j, a[j], b[j]);
+    }
+    for (; k + 16 <= n; k += 16, to += 256) {
+        __m256i a[4], b[4];
+        quarter(codes + k, ld, a);
+        quarter(codes + k + 8 * ld, ld, b);
+        QN_UNROLL
+        for (int j = 0; j < 4; j++)
+            store_line(to + 64 * j, a[j], b[j]);
+    }
+    for (; k < n; k += 4)
+        for (int i = 0; i < QN_PANEL; i++, to += 4)
+            memcpy(to, codes + i * ld + k, 4);
+}
+
 void qn_x86_pack_avx2(qn_kernels *k)
 {
     static const struct {
@@ -210,4 +266,8 @@ void qn_x86_pack_avx2(qn_kernels *k)
         k->pack[rows[i].layout].name = rows[i].name;
         k->pack[rows[i].layout].fn = rows[i].fn;
     }
+    k->pack_codes[0].name = "pack_codes8_avx2";
+    k->pack_codes[0].fn = pack_codes8_avx2;
+    k->pack_codes[1].name = "pack_codes4_avx2";
+    k->pack_codes[1].fn = pack_codes4_avx2;
 }
