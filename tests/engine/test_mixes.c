@@ -98,6 +98,8 @@ static void mix(qn_model *m, const kind *kinds, uint32_t *x)
                .max_prompt_rows = (int)(play_random(x, 2) * play_random(x, 40)),
                .speculate = (int)(play_random(x, 2) * play_random(x, 9)),
                .overcommit = play_random(x, 2),
+               .swap_bytes = (uint64_t)play_random(x, 2) << 20,
+               .max_step_ms = play_random(x, 2) ? 0.2 : 0,
            });
     for (int step = 0;; step++) {
         while (next < N && (next == 0 || play_random(x, 3) == 0)) {
