@@ -1,6 +1,7 @@
 # Links of every page lead somewhere, every code that the program and the server
-# can print has an entry in docs/troubleshooting.md, and tools/site finds what
-# is broken, and makes pages where python3-markdown is there.
+# can print has an entry in docs/troubleshooting.md, the Chinese pages say what
+# the English do (tools/twins), and tools/site finds what is broken, and makes
+# pages where python3-markdown is there.
 set -u
 root=$QUERN_SOURCE_DIR
 python=/usr/bin/python3
@@ -38,8 +39,30 @@ for line in 'docs/y.md:8: docs/gone.md is not there' \
     grep -q "^$line" "$dir/out" || fail "not found: $line"
 done
 
+# Chinese pages; and each way in which one can stay behind.
+"$python" "$root/tools/twins" || bad=1
+mkdir -p "$dir/pages/tools" "$dir/pages/docs/zh"
+cp "$root/tools/twins" "$dir/pages/tools"
+printf '# A\n```sh run\necho a # a\n```\n' >"$dir/pages/README.md"
+printf '# 甲\n```sh run\necho a # 甲\n```\n' >"$dir/pages/README.zh.md"
+cp "$dir/pages/README.md" "$dir/pages/docs/b.md"
+cp "$dir/pages/README.zh.md" "$dir/pages/docs/zh/b.md"
+twins() {
+    (cd "$dir/pages" && "$python" tools/twins "$@") >"$dir/out"
+}
+twins && fail "a twin that was never marked passes"
+twins --mark README.zh.md docs/zh/b.md
+twins || fail "twins are refused: $(cat "$dir/out")"
+sed -i 's/# A/# B/' "$dir/pages/README.md"
+sed -i 's/echo a/echo b/' "$dir/pages/docs/zh/b.md"
+: >"$dir/pages/docs/c.md"
+twins && fail "twins that differ pass"
+for line in 'README.zh.md: README.md has changed since' \
+    'docs/zh/b.md: block 1 is not that' 'docs/zh/c.md: is missing'; do
+    grep -q "^$line" "$dir/out" || fail "not found: $line: $(cat "$dir/out")"
+done
+
 # Codes: of the library, and of the server's errors.
-page=$root/docs/troubleshooting.md
 sed -n 's/^ *QN_\(E[A-Z]*\) = -.*/\1/p' "$root/include/quern.h" >"$dir/codes"
 [ "$(wc -l <"$dir/codes")" -ge 9 ] || fail "codes of quern.h"
 cat "$root"/apps/server/*.c | tr '\n' ' ' | grep -oE \
@@ -47,7 +70,10 @@ cat "$root"/apps/server/*.c | tr '\n' ' ' | grep -oE \
     grep -oE '"[a-z_]+"' | tr -d '"' | sort -u >"$dir/http"
 [ "$(wc -l <"$dir/http")" -ge 9 ] || fail "codes of the server: $(cat "$dir/http")"
 while read -r code; do
-    grep -q "^##* $code\$" "$page" || fail "troubleshooting.md: no entry $code"
+    for page in docs docs/zh; do
+        grep -q "^##* $code\$" "$root/$page/troubleshooting.md" ||
+            fail "$page/troubleshooting.md: no entry $code"
+    done
 done <<END
 $(cat "$dir/codes" "$dir/http")
 END
