@@ -89,9 +89,20 @@ def look():
     import matplotlib
     import matplotlib.pyplot as plt
     plt.rcParams.update({
-        "figure.figsize": (6.4, 3.2), "figure.dpi": 72, "savefig.dpi": 72,
+        "figure.figsize": (7.2, 3.4), "figure.dpi": 96, "savefig.dpi": 96,
+        "figure.autolayout": True, "legend.frameon": False,
         "axes.spines.top": False, "axes.spines.right": False,
-        "axes.grid": True, "grid.alpha": 0.25, "font.size": 9,
-        "axes.prop_cycle": matplotlib.cycler(
-            color=["#8a4b08", "#2f6690", "#5a8f29", "#a23b72", "#777777"])})
+        "axes.titlesize": 10, "axes.titlelocation": "left",
+        "axes.grid": True, "grid.alpha": 0.25, "font.size": 9.5,
+        "lines.markersize": 5, "axes.prop_cycle": matplotlib.cycler(
+            color=["#b3730c", "#2f6f96", "#5a8f29", "#a0326e", "#777777"])})
     return plt
+
+
+def plain(axis, ticks=None):
+    """Numbers as people write them, at these places, on a logarithmic axis too."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+    if ticks is not None:
+        axis.set_ticks(ticks)
+    axis.set_major_formatter(FuncFormatter(lambda x, _: "%g" % x))
+    axis.set_minor_formatter(NullFormatter())

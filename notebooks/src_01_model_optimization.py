@@ -9,8 +9,8 @@
 # %% [zh]
 # # 1. 把模型变小
 #
-# 语言模型的主体是矩阵。每写一个 token,机器都要把这些数全部读一遍,所以每个数用的位数越少,模型就越小、
-# 也越快。这个笔记本看看这些位用在了哪里,4 位还能表达什么,代价是多少。使用 quern 自带的模型(1400 万参数),
+# 语言模型的主体是矩阵。每写一个 token，机器都要把这些数全部读一遍，所以每个数用的位数越少，模型就越小、
+# 也越快。这个笔记本看看这些位用在了哪里，4 位还能表达什么，代价是多少。使用 quern 自带的模型（1400 万参数），
 # 每个单元只需几秒。
 # %%
 import json
@@ -31,20 +31,20 @@ print(len(matrices), "matrices,", sum(v.size for v in matrices.values()) // 1000
 # %% [zh]
 # ## 权重长什么样
 #
-# 每一层都接近正态分布,只是宽度各不相同。下面的一切都建立在这个事实上:*形状*共用,每一小组各有一个*比例*。
+# 每一层都接近正态分布，只是宽度各不相同。下面的一切都建立在这个事实上：*形状*共用，每一小组各有一个*缩放系数*。
 # %%
 name = "model.layers.3.mlp.up_proj.weight"
 w = matrices[name]
 fig, (a, b) = plt.subplots(1, 2)
-a.hist(w.ravel(), 120, density=True, color="#c9a77c")
+a.hist(w.ravel(), 80, density=True, color="#e4d5bf", label="weights")
 x = np.linspace(w.min(), w.max(), 200)
-a.plot(x, np.exp(-(x / w.std()) ** 2 / 2) / (w.std() * np.sqrt(2 * np.pi)))
-a.set_title("layer 3, up_proj, and a normal curve", fontsize=9)
-b.plot([v.std() for k, v in matrices.items() if "mlp" in k], "o-", label="feed-forward")
-b.plot([v.std() for k, v in matrices.items() if "self_attn" in k], "o-", label="attention")
-b.set_title("standard deviation of each matrix", fontsize=9)
-b.legend()
-plt.tight_layout(); plt.show()
+a.plot(x, np.exp(-(x / w.std()) ** 2 / 2) / (w.std() * np.sqrt(2 * np.pi)), label="normal curve")
+a.set_title("layer 3, up_proj"); a.set_xlabel("weight"); a.set_ylabel("density"); a.legend()
+for kind, label in (("mlp", "feed-forward"), ("self_attn", "attention")):
+    b.plot([v.std() for k, v in matrices.items() if kind in k], "o-", ms=3, lw=1, label=label)
+b.set_title("width of every matrix"); b.set_xlabel("matrix, from the first layer to the last")
+b.set_ylabel("standard deviation"); b.set_ylim(0); b.legend()
+plt.show()
 # %% [en]
 # ## Code books
 #
@@ -56,9 +56,9 @@ plt.tight_layout(); plt.show()
 # %% [zh]
 # ## 码本
 #
-# 4 位的权重是 16 个值之一,再乘以所在组的比例(这里 64 个权重一组,比例是其中最大的绝对值,即 absmax)。
-# 选哪 16 个值?等距的整数把许多值浪费在很少有权重的地方。nf4 把值放在正态分布密集的地方;fp4 是一个极小的浮点数。
-# 下图的竖线画在整个矩阵(各除以本组 absmax)的直方图上。
+# 4 位的权重是 16 个值之一，再乘以所在组的缩放系数（这里 64 个权重一组，系数是其中最大的绝对值，即 absmax）。
+# 选哪 16 个值？等距的整数把许多值浪费在很少有权重的地方。nf4 把值放在正态分布密集的地方；fp4 是一个极小的浮点数。
+# 下图的竖线画在整个矩阵（各除以本组 absmax）的直方图上。
 # %%
 NF4 = np.array([-1, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500, 0,
                 0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7229568, 1])
@@ -70,12 +70,13 @@ def groups(w, n=64):
     return g, np.abs(g).max(axis=1, keepdims=True)
 
 g, scale = groups(w)
-fig, axes = plt.subplots(3, 1, sharex=True, figsize=(6.4, 3.6))
+fig, axes = plt.subplots(3, 1, sharex=True, figsize=(7.2, 3.8))
 for ax, (kind, book) in zip(axes, books.items()):
-    ax.hist((g / scale).ravel(), 160, density=True, color="#e4d5bf")
-    ax.vlines(book, 0, 1.4)
-    ax.set_ylabel(kind); ax.set_yticks([])
-plt.tight_layout(); plt.show()
+    ax.hist((g / scale).ravel(), 79, density=True, color="#e4d5bf")
+    ax.vlines(book, 0, 1.4, color="#b3730c")
+    ax.set_ylabel(kind, rotation=0, ha="right", va="center"); ax.set_yticks([]); ax.grid(False)
+axes[-1].set_xlabel("weight / absmax of its group")
+plt.show()
 # %%
 def quantize(w, book, n=64):
     g, scale = groups(w, n)
@@ -91,8 +92,10 @@ errors = {kind: [error(v[::8], book) for v in matrices.values()]  # every eighth
 fig, ax = plt.subplots()
 for kind, e in errors.items():
     ax.semilogy(e, label=kind)
-ax.set_xlabel("matrix"); ax.set_ylabel("error / standard deviation"); ax.legend(ncol=4)
-plt.tight_layout(); plt.show()
+ax.set_xlabel("matrix, from the first layer to the last")
+ax.set_ylabel("error / standard deviation"); ax.set_ylim(0.003, 0.2)
+kit.plain(ax.yaxis, [0.005, 0.01, 0.02, 0.05, 0.1]); ax.legend(ncol=4, loc=(0.4, 0.4))
+plt.show()
 print({kind: round(float(np.mean(e)), 4) for kind, e in errors.items()})
 # %% [en]
 # The order is the same in every layer: nf4 below int4 and fp4, int8 an order of magnitude
@@ -107,13 +110,13 @@ print({kind: round(float(np.mean(e)), 4) for kind, e in errors.items()})
 # and the KL divergence between the distributions of the original and of the small model
 # over the next token, 0 meaning that nothing changed.
 # %% [zh]
-# 每一层的次序都一样:nf4 低于 int4 和 fp4,int8 再低一个数量级。但权重的误差还不是模型的误差。如果知道*流过*
-# 矩阵的是什么,可以取整得更好:**GPTQ** 逐列取整,让后面的列弥补误差;**AWQ** 先放大最重要的通道。两者都要读一段校准文本。
+# 每一层的次序都一样：nf4 低于 int4 和 fp4，int8 再低一个数量级。但权重的误差还不是模型的误差。如果知道*流过*
+# 矩阵的是什么，可以舍入得更好：**GPTQ** 逐列舍入，让后面的列弥补误差；**AWQ** 先放大最重要的通道。两者都要读一段校准文本。
 #
 # ## 各种方法的测量
 #
-# `quern optimize` 生成模型,`quern eval` 说明损失了什么:困惑度,以及原模型与小模型对下一个 token 的分布之间的
-# KL 散度(0 表示没有变化)。
+# `quern optimize` 生成模型，`quern eval` 说明损失了什么：困惑度，以及原模型与小模型对下一个 token 的分布之间的
+# KL 散度（0 表示没有变化）。
 # %%
 def stories(seed, n):
     return "\n\n".join("Once upon a time" + json.loads(line)["text"] for line in quern(
@@ -162,7 +165,7 @@ for label, r in rows.items():
 # %% [zh]
 # ## 前沿
 #
-# 大小与损失。如果没有别的方法既更小又更好,这个方法就值得用:这些点由线相连。
+# 大小与损失。如果没有别的方法既更小又更好，这个方法就值得用：这些点由线相连。
 # %%
 points = sorted((value(r, "file_bytes") / 1e6, value(r, "kl"), label)
                 for label, r in rows.items() if value(r, "kl"))
@@ -170,13 +173,16 @@ front, best = [], float("inf")
 for size, kl, label in points:
     if kl < best:
         front.append((size, kl)); best = kl
-fig, ax = plt.subplots(figsize=(6.4, 3.6))
+fig, ax = plt.subplots(figsize=(7.2, 4))
 ax.plot(*zip(*front), "-", color="#999999", zorder=0)
-for size, kl, label in points:
-    ax.plot(size, kl, "o", color="#8a4b08")
-    ax.annotate(label, (size, kl), xytext=(5, 4), textcoords="offset points")
-ax.set_yscale("log"); ax.set_xlabel("MB"); ax.set_ylabel("KL divergence from the original, nats")
-plt.tight_layout(); plt.show()
+for i, (size, kl, label) in enumerate(sorted(points, key=lambda p: p[1])):
+    ax.plot(size, kl, "o", color="#b3730c" if (size, kl) in front else "#777777")
+    side = 1 if i % 2 else -1  # neighbours write to different sides
+    ax.annotate(label, (size, kl), xytext=(7 * side, 0), textcoords="offset points",
+                ha="left" if side > 0 else "right", va="center")
+ax.set_yscale("log"); ax.set_xlabel("size of the file, MB")
+ax.set_ylabel("KL divergence, nats"); ax.margins(x=0.12); kit.plain(ax.yaxis)
+plt.show()
 # %% [en]
 # ## What to take from this
 #
@@ -190,9 +196,9 @@ plt.tight_layout(); plt.show()
 # %% [zh]
 # ## 结论
 #
-# - 8 位几乎没有代价,从这里开始。
-# - 4 位有代价,代价多大取决于方法。
-# - 低于 4 位时,就近取整会崩溃。
-# - 用*自己的*文本判断:`quern eval small --base original --text FILE`。
+# - 8 位几乎没有代价，从这里开始。
+# - 4 位有代价，代价多大取决于方法。
+# - 低于 4 位时，直接舍入会失效。
+# - 用*自己的*文本判断：`quern eval small --base original --text FILE`。
 #
-# 这里词嵌入保持 float32;对这么小的 4 位模型,它几乎占了文件的一半,在大模型里只占百分之几。
+# 这里词嵌入保持 float32；对这么小的 4 位模型，它几乎占了文件的一半，在大模型里只占百分之几。

@@ -7,7 +7,7 @@
 # %% [zh]
 # # 2. 从提示到文本
 #
-# 从提示到回答之间发生了什么,一步一步地看并测量:文本变成 token,提示一次读完,token 一个一个地写出,缓存增长,
+# 从提示到回答之间发生了什么，一步一步地看并测量：文本变成 token，提示一次读完，token 一个一个地写出，缓存增长，
 # 由概率选择。最后通过服务器再做一遍。
 # %%
 import time
@@ -28,8 +28,8 @@ print(repr(model.detokenize(ids)))
 # %% [zh]
 # ## 预填充与解码
 #
-# 读提示时,权重读一遍就处理许多 token(**预填充**);之后每个新 token 都要单独读一遍权重(**解码**)。所以提示的
-# token 比回答的 token 便宜得多:下图两条线是各自处理这么多 token 所用的毫秒数。
+# 读提示时，权重读一遍就处理许多 token（**预填充**）；之后每个新 token 都要单独读一遍权重（**解码**）。所以提示的
+# token 比回答的 token 便宜得多：下图两条线是各自处理这么多 token 所用的毫秒数。
 # %%
 story = model.tokenize(model.generate("Once upon a time", max_new_tokens=200, ignore_eos=True,
                                       temperature=0.8, seed=3).text)
@@ -47,8 +47,9 @@ decode = [ms(story[:8], n) - ms(story[:8], 1) for n in sizes[:-1]]
 fig, ax = plt.subplots()
 ax.plot(sizes, prefill, "o-", label="prefill")
 ax.plot(sizes[:-1], decode, "o-", label="decode")
-ax.set_xlabel("tokens"); ax.set_ylabel("ms"); ax.legend()
-plt.tight_layout(); plt.show()
+ax.set_xlabel("tokens read, or written"); ax.set_ylabel("ms"); ax.set_ylim(0); ax.legend()
+kit.plain(ax.xaxis, sizes)
+plt.show()
 # %% [en]
 # ## The KV cache
 #
@@ -58,7 +59,7 @@ plt.tight_layout(); plt.show()
 # %% [zh]
 # ## KV 缓存
 #
-# 读过的每个 token 的键和值都保留下来,所以不会重复计算。每个序列的每个 token 都要占内存,程序在加载之前就说明要多少。
+# 读过的每个 token 的键和值都保留下来，所以不会重复计算。每个序列的每个 token 都要占内存，程序在加载之前就说明要多少。
 # 正在运行的序列会预留它可能用到的全部空间。
 # %%
 lengths = [256, 1024, 2048, 4096, 6144]
@@ -66,8 +67,9 @@ plan = [model.info(n, 1)["memory"] for n in lengths]
 fig, ax = plt.subplots()
 ax.plot(lengths, [p["kv"] / 2**20 for p in plan], "o-", label="KV cache")
 ax.plot(lengths, [p["weights"] / 2**20 for p in plan], "--", label="weights")
-ax.set_xlabel("tokens of all sequences together"); ax.set_ylabel("MiB"); ax.legend()
-plt.tight_layout(); plt.show()
+ax.set_xlabel("tokens of all sequences together"); ax.set_ylabel("MiB"); ax.set_ylim(0)
+kit.plain(ax.xaxis, lengths); ax.legend()
+plt.show()
 print(plan[0]["kv_per_token"], "bytes for each token")
 # %% [en]
 # ## Batching
@@ -77,7 +79,7 @@ print(plan[0]["kv_per_token"], "bytes for each token")
 # %% [zh]
 # ## 批处理
 #
-# 无论一个序列还是八个序列参与,权重只读一遍。序列越多,每个稍慢,合起来更快。
+# 无论一个序列还是八个序列参与，权重只读一遍。序列越多，每个稍慢，合起来更快。
 # %%
 batches = [1, 2, 4, 8]
 each, together = [], []
@@ -86,16 +88,17 @@ with quern.Model(kit.MODEL, max_seqs=8) as many:
         best = float("inf")
         for _ in range(2):
             t = time.perf_counter()
-            many.generate(["Once upon a time"] * b, max_new_tokens=12, ignore_eos=True,
+            many.generate(["Once upon a time"] * b, max_new_tokens=16, ignore_eos=True,
                           temperature=0)
             best = min(best, time.perf_counter() - t)
-        each.append(12 / best)
-        together.append(12 * b / best)
+        each.append(16 / best)
+        together.append(16 * b / best)
 fig, ax = plt.subplots()
 ax.plot(batches, each, "o-", label="each")
 ax.plot(batches, together, "o-", label="together")
-ax.set_xlabel("sequences"); ax.set_ylabel("tokens per second"); ax.legend()
-plt.tight_layout(); plt.show()
+ax.set_xlabel("sequences"); ax.set_ylabel("tokens per second"); ax.set_ylim(0); ax.legend()
+kit.plain(ax.xaxis, batches)
+plt.show()
 # %% [en]
 # ## The same beginning
 #
@@ -105,7 +108,7 @@ plt.tight_layout(); plt.show()
 # %% [zh]
 # ## 相同的开头
 #
-# 开头相同的提示(系统提示、文档、已有的对话)只需计算一次。打开前缀缓存后,第二个请求只读新的部分。
+# 开头相同的提示（系统提示、文档、已有的对话）只需计算一次。打开前缀缓存后，第二个请求只读新的部分。
 # %%
 with quern.Model(kit.MODEL, prefix_cache=True) as cached:
     for what in ("first", "second", "third"):
@@ -120,7 +123,7 @@ with quern.Model(kit.MODEL, prefix_cache=True) as cached:
 # %% [zh]
 # ## 选择一个 token
 #
-# 模型给每个 token 一个分数;采样参数在抽取之前改变概率。温度使分布更尖或更平,top-k、top-p、min-p 去掉尾部。
+# 模型给每个 token 一个分数；采样参数在抽取之前改变概率。温度使分布更尖或更平，top-k、top-p、min-p 去掉尾部。
 # %%
 logits = np.asarray(model.logits("Once upon a time, in a"))[-1]
 def softmax(x):
@@ -138,16 +141,19 @@ p = softmax(logits)
 shaped = {"temperature 1": p, "temperature 0.5": softmax(logits / 0.5),
           "temperature 1.5": softmax(logits / 1.5), "top-p 0.8": top_p(p, 0.8)}
 best = np.argsort(-p)[:12]
-fig, axes = plt.subplots(2, 2, sharex=True, sharey=True, figsize=(6.4, 4))
+fig, axes = plt.subplots(2, 2, sharex=True, sharey=True, figsize=(7.2, 4.4))
 for ax, (title, q) in zip(axes.ravel(), shaped.items()):
-    ax.bar(range(12), q[best]); ax.set_title(title, fontsize=9)
+    ax.bar(range(12), q[best]); ax.set_title(title); ax.grid(False, axis="x")
     ax.set_xticks(range(12))
-    ax.set_xticklabels([model.detokenize([int(i)]).strip() for i in best], rotation=70, fontsize=7)
-plt.tight_layout(); plt.show()
+    ax.set_xticklabels([model.detokenize([int(i)]).strip() for i in best], rotation=60, ha="right",
+                       rotation_mode="anchor", fontsize=8.5)
+for ax in axes[:, 0]:
+    ax.set_ylabel("probability")
+plt.show()
 # %% [en]
 # What is drawn follows these odds: 100 completions of one token, counted.
 # %% [zh]
-# 抽取的结果服从这个分布:抽 100 次,数一数。
+# 抽取的结果服从这个分布：抽 100 次，数一数。
 # %%
 with quern.Model(kit.MODEL, max_seqs=100) as wide:
     drawn = [c.ids[0] for c in wide.generate("Once upon a time, in a", n=100, max_new_tokens=1,
@@ -164,8 +170,8 @@ for i in best[:6]:
 # %% [zh]
 # ## 长输入
 #
-# 放不下的提示会被拒绝,并说明两个数字。放得下的长提示分块读取。为长文本设计的模型在某些层只回看有限的距离
-# (滑动窗口),常常保留最前面的几个 token(sinks):图中是每个 token 可以看到哪些 token。
+# 放不下的提示会被拒绝，并说明两个数字。放得下的长提示分块读取。为长文本设计的模型在某些层只回看有限的距离
+# （滑动窗口），常常保留最前面的几个 token（sinks）：图中是每个 token 可以看到哪些 token。
 # %%
 try:
     model.generate("mill " * 3000, max_new_tokens=8)
@@ -174,12 +180,13 @@ except quern.Error as e:
 n, window, sinks = 48, 12, 3
 i, j = np.arange(n)[:, None], np.arange(n)[None, :]
 causal = j <= i
-fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.4))
+fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.8))
 for ax, (title, mask) in zip(axes, {"all": causal, "window": causal & (i - j < window),
                                     "window and sinks": causal & ((i - j < window) | (j < sinks))}.items()):
-    ax.imshow(mask, cmap="YlOrBr", interpolation="nearest"); ax.set_title(title, fontsize=9)
-    ax.set_xticks([]); ax.set_yticks([]); ax.grid(False)
-plt.tight_layout(); plt.show()
+    ax.imshow(mask, cmap=plt.matplotlib.colors.ListedColormap(["#f3efe7", "#b3730c"]))
+    ax.set_title(title); ax.set_xlabel("looks at"); ax.set_xticks([]); ax.set_yticks([]); ax.grid(False)
+axes[0].set_ylabel("token")
+plt.show()
 # %% [en]
 # ## Through the server
 #
@@ -188,7 +195,7 @@ plt.tight_layout(); plt.show()
 # %% [zh]
 # ## 通过服务器
 #
-# 同一个模型放在 OpenAI 的 API 后面。OpenAI 的任何客户端都可以用这个地址(见 `examples/clients`);
+# 同一个模型放在 OpenAI 的 API 后面。OpenAI 的任何客户端都可以用这个地址（见 `examples/clients`）；
 # 这里用 Python 自带的库提问。
 # %%
 with kit.serve("--model", kit.MODEL) as url:

@@ -5,10 +5,10 @@
 # quern's points on its roofline, and shows what clients feel when there are more of them.
 # What is printed is of the machine that ran it; run it on yours.
 # %% [zh]
-# # 3. 有多快,为什么不能更快
+# # 3. 有多快，为什么不能更快
 #
-# 没有上限作对照的数字说明不了什么。这个笔记本测量这台机器本身,把 quern 的结果画在它的 roofline 上,
-# 并显示客户端增多时的感受。打印的数字属于运行它的那台机器;请在你的机器上运行。
+# 没有上限作对照的数字说明不了什么。这个笔记本测量这台机器本身，把 quern 的结果画在它的 roofline 上，
+# 并显示客户端增多时的感受。打印的数字属于运行它的那台机器；请在您的机器上运行。
 # %%
 import json
 import kit
@@ -31,15 +31,17 @@ for name, r in results.items():
 # %% [zh]
 # ## 延迟与批大小
 #
-# 每一步的序列越多,每个 token 等得越久,而总的 token 越多。
+# 每一步的序列越多，每个 token 等得越久，而总的 token 越多。
 # %%
 speed = [results["decode %d at 0" % b]["median"] for b in batches]
 fig, (a, b) = plt.subplots(1, 2)
 a.plot(batches, [1000 * n / s for n, s in zip(batches, speed)], "o-")
-a.set_ylim(0); a.set_xlabel("sequences"); a.set_title("ms per token of each", fontsize=9)
+a.set_ylim(0); a.set_xlabel("sequences"); a.set_title("ms per token of each")
 b.plot(batches, speed, "o-")
-b.set_ylim(0); b.set_xlabel("sequences"); b.set_title("tokens per second, together", fontsize=9)
-plt.tight_layout(); plt.show()
+b.set_ylim(0); b.set_xlabel("sequences"); b.set_title("tokens per second, together")
+for ax in (a, b):
+    kit.plain(ax.xaxis, batches)
+plt.show()
 # %% [en]
 # ## The roofline
 #
@@ -54,26 +56,31 @@ plt.tight_layout(); plt.show()
 # %% [zh]
 # ## Roofline
 #
-# 程序受两件事限制:机器每秒能读多少字节,能做多少次运算。哪一个起作用,取决于每读一个字节做多少次运算。
-# 一个序列的一个 token 对每个权重做两次运算(一乘一加),读大约一个字节:在最左边,斜线之下。128 个 token 的提示
-# 用同样的字节做 128 倍的运算:在水平线之下。
+# 程序受两件事限制：机器每秒能读多少字节，能做多少次运算。哪一个起作用，取决于每读一个字节做多少次运算。
+# 一个序列的一个 token 对每个权重做两次运算（一乘一加），读大约一个字节：在最左边，斜线之下。128 个 token 的提示
+# 用同样的字节做 128 倍的运算：在水平线之下。
 #
-# 两条上限就在这些点的前后测得。这个模型放得进处理器的缓存,所以小批量的点可能高于内存的斜线。
+# 两条上限就在这些点的前后测得。这个模型放得进处理器的缓存，所以小批量的点可能高于内存的斜线。
 # %%
 import numpy as np
 weights, size = m["parameters"], m["weight_bytes"]
 read = max(results["read probe before"]["median"], results["read probe after"]["median"])
 ops = max(results["int8 probe before"]["median"], results["int8 probe after"]["median"])
 x = np.logspace(-0.5, 3, 60)
-fig, ax = plt.subplots(figsize=(6.4, 3.6))
-ax.loglog(x, np.minimum(x * read, ops), color="#999999")
+fig, ax = plt.subplots(figsize=(7.2, 4))
+ax.loglog(x, np.minimum(x * read, ops), color="#777777")
+ax.annotate("%.0f GB/s of memory" % read, (x[0], x[0] * read), xytext=(8, 0),
+            textcoords="offset points", va="center")
+ax.annotate("%.0f Gop/s of 8-bit products" % ops, (x[-1], ops), xytext=(0, 6),
+            textcoords="offset points", ha="right")
 for name, n, rate in [("decode %d" % b, b, s) for b, s in zip(batches, speed)] + \
         [("prefill %d" % n, n, results["prefill %d" % n]["median"]) for n in (32, 128)]:
     intensity, done = 2 * weights * n / size, 2 * weights * rate * 1e-9
-    ax.plot(intensity, done, "o")
-    ax.annotate(name, (intensity, done), xytext=(4, -9), textcoords="offset points", fontsize=8)
-ax.set_xlabel("operations per byte"); ax.set_ylabel("10⁹ operations per second")
-plt.tight_layout(); plt.show()
+    ax.plot(intensity, done, "o", color="#b3730c" if name[0] == "d" else "#2f6f96")
+    ax.annotate(name, (intensity, done), xytext=(7, -3), textcoords="offset points")
+ax.set_xlabel("operations per byte of weights"); ax.set_ylabel("Gop/s"); ax.set_ylim(None, 2 * ops)
+kit.plain(ax.xaxis, [1, 10, 100, 1000]); kit.plain(ax.yaxis)
+plt.show()
 # %% [en]
 # ## What clients feel
 #
@@ -82,7 +89,7 @@ plt.tight_layout(); plt.show()
 # %% [zh]
 # ## 客户端的感受
 #
-# `quern bench serve` 模拟若干客户端,各自得到回答后再问。客户端多了,机器用得更充分,直到只剩等待在增长。
+# `quern bench serve` 模拟若干客户端，各自得到回答后再问。客户端多了，机器用得更充分，直到只剩等待在增长。
 # %%
 clients = [1, 2, 4]
 load = []
@@ -94,10 +101,12 @@ with kit.serve() as url:
 fig, (a, b) = plt.subplots(1, 2)
 for q in ("p50", "p99"):
     a.plot(clients, [r[q + "_ttft_ms"] for r in load], "o-", label=q)
-a.set_ylim(0); a.set_xlabel("clients"); a.set_title("time to first token, ms", fontsize=9); a.legend()
+a.set_ylim(0); a.set_xlabel("clients"); a.set_title("time to first token, ms"); a.legend()
 b.plot(clients, [r["output_throughput"] for r in load], "o-")
-b.set_ylim(0); b.set_xlabel("clients"); b.set_title("tokens per second", fontsize=9)
-plt.tight_layout(); plt.show()
+b.set_ylim(0); b.set_xlabel("clients"); b.set_title("tokens per second")
+for ax in (a, b):
+    kit.plain(ax.xaxis, clients)
+plt.show()
 # %% [en]
 # ## Before and after
 #
@@ -105,7 +114,7 @@ plt.tight_layout(); plt.show()
 # %% [zh]
 # ## 前后对比
 #
-# 同一分钟里测量一个更小的模型,使两者面对同样的机器。
+# 同一分钟里测量一个更小的模型，使两者面对同样的机器。
 # %%
 quern("optimize", "-q", "-m", kit.MODEL, "-o", path("small"), "--method", "gguf", "--quant-type",
       "q4_k_m")
@@ -128,6 +137,6 @@ for label, where in (("q8_0", kit.MODEL), ("q4_k_m", path("small/model.gguf"))):
 # %% [zh]
 # ## 结论
 #
-# - 解码就是读取:字节越少越快。预填充就是运算:缩短提示,或让开头已经算过。
-# - 达到上限的多少,说明提升空间在程序里,还是只在机器和模型里。
-# - 吞吐量与延迟互相交换;先决定第一个 token 可以等多久,再找出能保持它的客户端数目。
+# - 解码就是读取：字节越少越快。预填充就是运算：缩短提示，或让开头已经算过。
+# - 达到上限的多少，说明提升空间在程序里，还是只在机器和模型里。
+# - 吞吐量与延迟互相交换；先决定第一个 token 可以等多久，再找出能保持它的客户端数目。

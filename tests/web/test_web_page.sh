@@ -35,17 +35,22 @@ shots=$QUERN_SOURCE_DIR/build/artifacts/web
 mkdir -p "$shots"
 rm -f "$shots"/*.png
 
-open=
-locked=
-trap 'kill $open $locked 2>/dev/null || :' EXIT
-"$quern" serve --model "$model" --port 0 --served-model-name quern-14m \
-    --access-log none 2>open.log &
-open=$!
-QUERN_API_KEYS=test:page-key-1 "$quern" serve --model "$model" --port 0 \
-    --access-log none 2>locked.log &
-locked=$!
-
+servers=
+trap 'kill $servers 2>/dev/null || :' EXIT
 . "$QUERN_SOURCE_DIR/tests/http/serving.sh"
-open_url=$(url_of open.log $open)
-locked_url=$(url_of locked.log $locked)
-node page.mjs "$browser" "$open_url" "$locked_url" "$shots"
+# start LOG: a server; sets `started` to its number. One thread of it for each of
+# the two cases that go at once.
+start() {
+    "$quern" serve --model "$model" --port 0 --served-model-name quern-14m \
+        --threads 1 --access-log none 2>"$1" &
+    started=$!
+    servers="$servers $started"
+}
+start one.log
+one=$started
+start two.log
+two=$started
+QUERN_API_KEYS=test:page-key-1 start locked.log
+locked_url=$(url_of locked.log $started)
+node page.mjs "$browser" "$shots" "$locked_url" "$(url_of one.log $one)" \
+    "$(url_of two.log $two)"

@@ -1,8 +1,9 @@
 // chart.js - lines and areas over time on a canvas.
 //
-// A chart is {canvas, series: [{colour, values}], top, format, stacked, fill}.
-// Values belong to `times`; null is a gap. Colours are names of variables of
-// the style sheet, so that a chart follows the theme.
+// A chart is {canvas, series: [{colour, values}], top, format, stacked, fill,
+// axis}. Values belong to `times`; null is a gap. Colours are names of variables
+// of the style sheet, so that a chart follows the theme. `axis` are words below
+// it, evenly spaced from the first moment to the last.
 
 const GAP = 3500; // ms without a sample: the line is broken
 
@@ -56,6 +57,13 @@ function grid(g, box, top, chart) {
     if (part > 0)
       g.fillText(chart.format(top * part), box.x, y - 1);
   }
+  g.textBaseline = 'top';
+  chart.axis.forEach((word, i, all) => {
+    const part = i / (all.length - 1);
+    g.textAlign = part === 0 ? 'left' : part === 1 ? 'right' : 'center';
+    g.fillText(word, box.x + box.w * part, box.y + box.h + 4);
+  });
+  g.textAlign = 'left';
 }
 
 // The runs of points of a series, split at gaps: [[{x, y, base}]].
@@ -107,7 +115,7 @@ export function draw(chart, times, now, span, mark) {
     return;
   const g = fit(canvas), from = now - span;
   const box = {x: 0, y: 14, w: canvas.clientWidth,
-               h: canvas.clientHeight - 16};
+               h: canvas.clientHeight - 32};
   const peak = highest(chart, from, times);
   const top = chart.top ?? roundUp(Math.max(peak * 1.05, chart.least ?? 1));
   const xOf = time => box.x + box.w * (time - from) / span;
@@ -115,7 +123,7 @@ export function draw(chart, times, now, span, mark) {
   grid(g, box, top, chart);
   g.save();
   g.beginPath();
-  g.rect(box.x, 0, box.w, canvas.clientHeight);
+  g.rect(box.x, 0, box.w, box.y + box.h + 2);
   g.clip();
   let base = times.map(() => 0);
   const layers = chart.series.map(s => {

@@ -32,9 +32,17 @@ const seconds = x => x < 0.01 ? `${number(x * 1000, 1)} ms`
   : x < 1 ? `${number(x * 1000)} ms` : `${number(x, 2)} s`;
 const percent = x => `${number(x * 100, x > 0 && x < 0.1 ? 1 : 0)} %`;
 const plain = x => number(x, x < 10 && x % 1 ? 1 : 0);
+const rate = x => `${plain(x)} ${t('perSecond')}`;
+const tokens = x => `${plain(x)} ${t('tokens')}`;
+
+// "12 ms" with a smaller unit
+function figure(text) {
+  const [, value, unit] = /^(\S+)( .*)?$/.exec(text);
+  return [value, unit ? el('span', {class: 'unit'}, unit) : ''];
+}
 
 const CARDS = [
-  {name: 'throughput', format: plain, least: 10, fill: 0.15, series: [
+  {name: 'throughput', format: rate, least: 10, fill: 0.15, series: [
     ['tokensOut', perSecond('quern_completion_tokens_total')],
     ['tokensAll', perSecond('quern_engine_rows_total')]]},
   {name: 'ttft', format: seconds, least: 0.01, series: [
@@ -46,7 +54,7 @@ const CARDS = [
   {name: 'queue', format: plain, least: 4, fill: 0.15, series: [
     ['running', gauge('quern_requests_running')],
     ['waiting', gauge('quern_requests_waiting')]]},
-  {name: 'batch', format: plain, least: 4, fill: 0.15, series: [
+  {name: 'batch', format: tokens, least: 4, fill: 0.15, series: [
     ['rowsPerStep', s => {
       const n = growth(s.before, s.now, 'quern_engine_steps_total');
       return n ? growth(s.before, s.now, 'quern_engine_rows_total') / n : null;
@@ -202,11 +210,12 @@ export class Dashboard {
     const words = c.series.map((s, i) => {
       const v = s.values[at];
       const text = v === null || v === undefined ? '–' : c.format(v);
-      c.figures[i].textContent = text;
+      c.figures[i].replaceChildren(...figure(text));
       return `${t(s.what)} ${text}`;
     });
     c.canvas.setAttribute('aria-label',
                           `${t(`card_${c.name}`)}: ${words.join(', ')}`);
+    c.axis = [t('minutesAgo', {n: 2}), t('minutesAgo', {n: 1}), t('now')];
     draw(c, this.times, this.now(), SPAN, this.mark);
   }
 

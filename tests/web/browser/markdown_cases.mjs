@@ -113,15 +113,19 @@ function helpers() {
 }
 
 export const cases = [
-  ['markdown: what it means', {}, async ({page, assert}) => {
+  ['markdown: what it means', {pure: true}, async ({page, assert}) => {
     await page.evaluate(helpers);
-    for (const [source, want] of ROWS)
-      assert.equal(await page.evaluate(
-        async s => window.shapes(await window.drawn(s)), source), want,
-                   JSON.stringify(source));
+    const got = await page.evaluate(async sources => {
+      const shapes = [];
+      for (const s of sources)
+        shapes.push(window.shapes(await window.drawn(s)));
+      return shapes;
+    }, ROWS.map(r => r[0]));
+    for (const [i, [source, want]] of ROWS.entries())
+      assert.equal(got[i], want, JSON.stringify(source));
   }],
 
-  ['markdown: links', {}, async ({page, assert}) => {
+  ['markdown: links', {pure: true}, async ({page, assert}) => {
     await page.evaluate(helpers);
     const links = await page.evaluate(async () => {
       const box = await window.drawn(
@@ -139,7 +143,7 @@ export const cases = [
     }
   }],
 
-  ['markdown: a stream ends as the whole does, tokens change nothing', {},
+  ['markdown: a stream ends as the whole does, tokens change nothing', {pure: true},
    async ({page, assert}) => {
     await page.evaluate(helpers);
     const wrong = await page.evaluate(async source => {
@@ -168,7 +172,7 @@ export const cases = [
     assert.deepEqual(wrong, []);
   }],
 
-  ['markdown: a stream keeps the blocks that are done', {},
+  ['markdown: a stream keeps the blocks that are done', {pure: true},
    async ({page, assert}) => {
     await page.evaluate(helpers);
     assert.equal(await page.evaluate(async source => {
@@ -183,7 +187,7 @@ export const cases = [
     }, SAMPLE), true);
   }],
 
-  ['markdown: no input is slow', {}, async ({page, assert}) => {
+  ['markdown: no input is slow', {pure: true}, async ({page, assert}) => {
     await page.evaluate(helpers);
     const times = await page.evaluate(async heavy => {
       const list = {};

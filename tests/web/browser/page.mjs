@@ -1,7 +1,12 @@
-// The page in a browser: node page.mjs BROWSER URL URL_WITH_KEY SHOTS
+// The page in a browser: node page.mjs BROWSER SHOTS URL_WITH_KEY URL...
 // (ONLY=words in the environment: the cases whose names match).
-// One line per case; exit status 1 if any failed. A case that leaves an error
-// on the console, or that the Content-Security-Policy had to stop, has failed.
+// As many cases go at once as there are URLs, each with a server of its own, so
+// that the counters of a server are those of one case. One line per case; exit
+// status 1 if any failed. A case that leaves an error on the console, or that
+// the Content-Security-Policy had to stop, has failed.
+//
+// Nothing here waits for a time to pass: only for what has to come, up to
+// PATIENCE. The cases hold on a machine that does twenty things besides.
 import assert from 'node:assert/strict';
 import {chromium} from 'playwright-core';
 import {cases as chat} from './chat_cases.mjs';
@@ -9,20 +14,22 @@ import {cases as hostile} from './hostile_cases.mjs';
 import {cases as look} from './look_cases.mjs';
 import {cases as markdown} from './markdown_cases.mjs';
 
-const [executablePath, url, locked, shots] = process.argv.slice(2);
+const PATIENCE = 60000; // ms
+const [executablePath, shots, locked, ...urls] = process.argv.slice(2);
 const only = process.env.ONLY ? new RegExp(process.env.ONLY) : null;
 const started = Date.now();
 const browser = await chromium.launch({
   executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage']});
 
-// A browser of its own for each case; `problems` is what went wrong in it
-// beside what the case itself asserts.
+// A browser of its own for each case (those that only call the page's modules,
+// {pure: true}, may share one); `problems` is what went wrong in it beside what
+// the case itself asserts.
 async function fresh(options = {}) {
   const context = await browser.newContext({
-    locale: 'en-US', colorScheme: 'light', acceptDownloads: true,
-    viewport: {width: 1280, height: 800}, ...options});
+    locale: 'en-US', colorScheme: 'light', reducedMotion: 'reduce',
+    acceptDownloads: true, viewport: {width: 1280, height: 800}, ...options});
   const problems = [], requests = [];
-  context.setDefaultTimeout(40000);
+  context.setDefaultTimeout(PATIENCE);
   await context.addInitScript(() => {
     window.violations = [];
     document.addEventListener('securitypolicyviolation', e => {
@@ -46,7 +53,7 @@ async function fresh(options = {}) {
 }
 
 const tools = {
-  url, locked, shots, fresh, assert,
+  locked, shots, assert,
   shot: (page, name) => page.screenshot({path: `${shots}/${name}.png`}),
   // Types and sends; resolves when the answer has ended.
   async say(page, text) {
@@ -75,6 +82,21 @@ const tools = {
   answerAtLength: page => page.route('**/v1/chat/completions', route =>
     route.continue({postData: JSON.stringify({
       ...route.request().postDataJSON(), ignore_eos: true, max_tokens: 900})})),
+  // The sum of a metric's values.
+  async metric(url, name) {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    return [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))]
+      .reduce((sum, m) => sum + Number(m[1]), 0);
+  },
+  // Resolves when the metric is what `ok` wants.
+  async metricIs(url, name, ok) {
+    for (const end = Date.now() + PATIENCE; Date.now() < end;) {
+      if (ok(await tools.metric(url, name)))
+        return;
+      await new Promise(r => setTimeout(r, 20));
+    }
+    assert.fail(`${name} is ${await tools.metric(url, name)}`);
+  },
   // The server says this, whatever it is asked.
   async answerWith(page, pieces) {
     await page.unroute('**/v1/chat/completions');
@@ -85,16 +107,14 @@ const tools = {
 };
 
 let failed = 0, passed = 0;
-for (const [name, options, run] of [...chat, ...markdown, ...hostile, ...look]) {
-  if (only && !only.test(name))
-    continue;
+const queue = [...chat, ...hostile, ...look, ...markdown]
+  .filter(([name]) => !only || only.test(name));
+
+async function one([name, options, run], b, url) {
   const t0 = Date.now();
-  const {allow, ...rest} = options;
-  const b = await fresh(rest);
   try {
-    await b.page.goto(options.at === 'locked' ? locked : url);
-    await run({...tools, ...b});
-    const bad = b.problems.filter(p => !allow?.test(p));
+    await run({...tools, ...b, url});
+    const bad = b.problems.filter(p => !options.allow?.test(p));
     assert.deepEqual(bad, [], 'errors on the console');
     passed++;
     console.log(`ok ${name} (${Date.now() - t0} ms)`);
@@ -105,9 +125,25 @@ for (const [name, options, run] of [...chat, ...markdown, ...hostile, ...look]) 
     await b.page.screenshot({path: `${shots}/failed-${failed}.png`})
       .catch(() => {});
   }
-  await b.context.close();
 }
+
+async function work(url) {
+  let kept = null;
+  for (let c = queue.shift(); c; c = queue.shift()) {
+    const {allow, pure, at, ...rest} = c[1];
+    const b = pure && kept || await fresh(rest);
+    if (b !== kept)
+      await b.page.goto(at === 'locked' ? locked : url);
+    await one(c, b, url);
+    if (pure)
+      kept = b;
+    else
+      await b.context.close();
+  }
+}
+
+await Promise.all(urls.map(work));
 await browser.close();
 console.log(`in ${((Date.now() - started) / 1000).toFixed(1)} s`);
 console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed || (!only && passed < 20) ? 1 : 0);
+process.exit(failed || (!only && passed < 30) ? 1 : 0);
