@@ -22,6 +22,7 @@ typedef struct bench {
     qn_pool *pool;
     qn_probe *probe;
     json_t *results;
+    json_t *answer;
     double weight_bytes; /* read for each token */
     double kv_bytes;     /* per position */
     double params;       /* multiplied with each token */
@@ -289,6 +290,37 @@ out:
     return rc < 0 ? rc : 0;
 }
 
+/* One request from its prompt to its last token, as somebody waits for it:
+ * the median of the repeats. */
+static int answer(bench *b, int n_prompt, int n_new, qn_err *err)
+{
+    series s = {0};
+    qn_engine *e = NULL;
+    lane l = {0};
+    int rc = 0;
+    say(b, "one answer");
+    QN_TRY(engine(b, (int64_t)n_prompt + n_new, 1, &e, err));
+    for (int i = 0; i < b->p->repeats; i++) {
+        QN_TRY_OUT(check(b, err));
+        uint64_t t0 = qn_now_ns();
+        QN_TRY_OUT(submit(e, b, n_prompt, n_new, i, &l, err));
+        do {
+            QN_TRY_OUT(step(e, &l, 1, err));
+        } while (rc > 0);
+        s.v[s.n++] = qn_ms_since(t0) * 1e-3;
+        qn_request_free(l.req);
+        l.req = NULL;
+    }
+    double seconds = median(&s);
+    b->answer = json_pack("{s:i, s:i, s:f, s:f}", "input_tokens", n_prompt,
+                          "output_tokens", n_new, "seconds", seconds,
+                          "throughput", n_new / seconds);
+out:
+    qn_request_free(l.req);
+    qn_engine_free(e);
+    return rc < 0 ? rc : 0;
+}
+
 /* ---- the whole ---------------------------------------------------------------- */
 
 static void probe_all(bench *b, const char *when)
@@ -321,6 +353,8 @@ static int cases(bench *b, qn_err *err)
         if (p->batches[i] > 1 || p->n_depths == 0)
             QN_TRY(
                 decode(b, p->n_depths ? p->depths[0] : 0, p->batches[i], err));
+    if (p->n_prefill > 0)
+        QN_TRY(answer(b, p->prefill[0], p->n_tokens, err));
     probe_all(b, "after");
     return 0;
 }
@@ -393,7 +427,10 @@ int qn_bench_run(json_t **out, const qn_bench_params *p, qn_err *err)
                          machine(), "model", model_of(&b), "params", "repeats",
                          p->repeats, "warmup", p->warmup, "tokens", p->n_tokens,
                          "results", b.results);
+        if (b.answer)
+            json_object_set(*out, "answer", b.answer);
     }
+    json_decref(b.answer);
     json_decref(b.results);
     json_decref(b.info);
     qn_model_close(b.model);

@@ -29,7 +29,8 @@ typedef struct qn_bench_params {
 
 /* Everything as one JSON object: "quern", "date", "machine", "model", "params",
  * "results": [{"name", "unit", "median", "min", "max", "spread", "values",
- * "bound", "fraction"}]. The caller owns it. */
+ * "bound", "fraction"}], "answer": {"input_tokens", "output_tokens",
+ * "seconds", "throughput"} of one request. The caller owns it. */
 int qn_bench_run(json_t **out, const qn_bench_params *p, qn_err *err);
 
 /* bench_report.c: a table for people, CSV, Markdown. */

@@ -48,6 +48,17 @@ static void heading(const json_t *report, FILE *f)
             real(cpu, "cores"), text(cpu, "isa"), real(m, "threads"));
 }
 
+static void answer_line(const json_t *report, FILE *f)
+{
+    const json_t *a = json_object_get(report, "answer");
+    if (a)
+        fprintf(f,
+                "\nOne answer: %.0f input tokens, %.0f output tokens, %.2f s, "
+                "%.1f output tok/s\n",
+                real(a, "input_tokens"), real(a, "output_tokens"),
+                real(a, "seconds"), real(a, "throughput"));
+}
+
 void qn_bench_print(const json_t *report, FILE *f)
 {
     heading(report, f);
@@ -61,6 +72,7 @@ void qn_bench_print(const json_t *report, FILE *f)
             fprintf(f, " %3.0f %% of %.1f", 100 * l.fraction, l.bound);
         fputc('\n', f);
     }
+    answer_line(report, f);
 }
 
 void qn_bench_print_csv(const json_t *report, FILE *f)
@@ -87,6 +99,7 @@ void qn_bench_print_markdown(const json_t *report, FILE *f)
         else
             fprintf(f, "|\n");
     }
+    answer_line(report, f);
 }
 
 static bool find(const json_t *report, const char *name, line *l)

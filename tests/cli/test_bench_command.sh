@@ -19,6 +19,8 @@ bench() {
 
 bench >"$dir/table" || fail "table: status $?"
 grep -q '^decode 2 at 0 .*tok/s .*% of' "$dir/table" || fail "no decode row"
+grep -q '^One answer: 8 input tokens, 2 output tokens, [0-9.]* s, ' "$dir/table" ||
+    fail "no line of one answer"
 bench -o csv >"$dir/csv" || fail "csv: status $?"
 [ "$(head -1 "$dir/csv")" = name,unit,median,min,max,bound,fraction ] ||
     fail "head of the csv"
