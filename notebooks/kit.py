@@ -100,9 +100,12 @@ def look():
 
 
 def plain(axis, ticks=None):
-    """Numbers as people write them, at these places, on a logarithmic axis too."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """Numbers as people write them, at these places or, on a logarithmic axis, at
+    1, 2, 5, 10 ..."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
     if ticks is not None:
         axis.set_ticks(ticks)
+    else:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda x, _: "%g" % x))
     axis.set_minor_formatter(NullFormatter())

@@ -175,13 +175,15 @@ for size, kl, label in points:
         front.append((size, kl)); best = kl
 fig, ax = plt.subplots(figsize=(7.2, 4))
 ax.plot(*zip(*front), "-", color="#999999", zorder=0)
-for i, (size, kl, label) in enumerate(sorted(points, key=lambda p: p[1])):
+above = 0
+for size, kl, label in sorted(points, key=lambda p: p[1]):
     ax.plot(size, kl, "o", color="#b3730c" if (size, kl) in front else "#777777")
-    side = 1 if i % 2 else -1  # neighbours write to different sides
-    ax.annotate(label, (size, kl), xytext=(7 * side, 0), textcoords="offset points",
-                ha="left" if side > 0 else "right", va="center")
+    above = max(kl, 1.5 * above)  # no label on the one below
+    ax.annotate(label, (size, kl), xytext=(size + 0.5, above), va="center",
+                arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "lw": 0.8})
 ax.set_yscale("log"); ax.set_xlabel("size of the file, MB")
-ax.set_ylabel("KL divergence, nats"); ax.margins(x=0.12); kit.plain(ax.yaxis)
+ax.set_ylabel("KL divergence, nats"); ax.margins(x=0.12)
+kit.plain(ax.yaxis, [0.0001, 0.001, 0.01, 0.1, 1])
 plt.show()
 # %% [en]
 # ## What to take from this

@@ -139,7 +139,9 @@ int qn_talk_open(qn_talk *t, qn_args *args, qn_err *err)
         QN_TRY(qn_file_slurp(&t->kwargs, &n, kwargs, MAX_SAVED, err));
     QN_TRY(qn_open_model(&t->model, args, path, false, err));
     if (try_template(t, err) < 0)
-        return qn_err_prefix(err, err->code, "no conversation with this model");
+        return qn_err_prefix(err, err->code,
+                             "no conversation with this model; quern run "
+                             "--prompt goes on from a text");
     qn_engine_from_args(&ep, args);
     ep.max_seqs = 1;
     ep.prefix_cache = true; /* a turn begins as the one before did */

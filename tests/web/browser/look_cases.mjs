@@ -77,6 +77,8 @@ export const cases = [
     assert.match(await page.getAttribute('[data-card=queue] canvas',
                                          'aria-label'), /^Requests: running/);
     await t.shot(page, 'dashboard');
+    await page.emulateMedia({colorScheme: 'dark'});
+    await t.shot(page, 'dashboard-dark');
     // What is not looked at does not ask; that nothing comes takes a while.
     await page.keyboard.press('Alt+B');
     const n = t.requests.filter(r => r.endsWith('/metrics')).length;
@@ -138,6 +140,7 @@ export const cases = [
     assert.equal(await page.getAttribute('html', 'lang'), 'zh-Hans');
     assert.equal(await page.textContent('#new'), '新对话');
     assert.match(await page.textContent('.stats'), /个 token/);
+    await t.shot(page, 'chinese');
     const left = await page.evaluate(async () => {
       const [en, zh] = [await import('/web/lang_en.js'),
                         await import('/web/lang_zh.js')];
