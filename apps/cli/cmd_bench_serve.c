@@ -270,10 +270,11 @@ static int bench_serve(qn_args *a, qn_err *err)
     };
     int rc = run_load(&b, &run.seconds, err);
     run.peak = b.peak;
-    if (rc == 0)
-        qn_load_report(&run, qn_args_is(a, "output-format", "json"));
-    if (rc == 0)
+    bool json = qn_args_is(a, "output-format", "json"), ran = rc == 0;
+    if (ran)
         rc = judge(&b, url, err);
+    if (ran && (rc == 0 || json)) /* no table of nothings */
+        qn_load_report(&run, json);
     for (int i = 0; i < b.load.n; i++)
         free(b.results[i].gaps);
     free(b.results);

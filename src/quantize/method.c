@@ -109,6 +109,11 @@ static int unknown(const qn_optimize_params *p, const char *variant,
     qn_str s;
     qn_str_init(&s);
     const char *last = "";
+    if (!variant && qn_optimize_has_type("bitsandbytes", p->method))
+        return qn_fail(err, QN_EUNSUP,
+                       "\"%s\" is no method but a type of one: --method "
+                       "bitsandbytes --quant-type %s",
+                       p->method, p->method);
     for (size_t i = 0; i < QN_COUNTOF(method_rows); i++) {
         const method_row *r = &method_rows[i];
         if (variant && strcmp(r->method, p->method) == 0)
