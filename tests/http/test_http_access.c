@@ -8,27 +8,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static qn_server *srv;
-static int port;
-
-static int stop(void **state)
-{
-    (void)state;
-    qn_server_stop(srv);
-    srv = NULL;
-    return 0;
-}
-
-static void need(const char *const *options)
-{
-    srv = web_server(options);
-    port = qn_server_port(srv);
-}
-
 static int status(const char *method, const char *path, const char *headers,
                   const char *body)
 {
-    web_reply r = web_ask(port, method, path, headers, body);
+    web_reply r = web_ask(method, path, headers, body);
     int s = r.status;
     web_free(&r);
     return s;
@@ -57,7 +40,7 @@ static void test_keys(void **state)
     (void)state;
     const char *keys = file("keys", "# two\nann:annskey123\nbobskey4567\n");
     const char *const options[] = {"api-key-file", keys, NULL};
-    need(options);
+    web_start(options);
     assert_int_equal(status("GET", "/health", NULL, NULL), 200);
     assert_int_equal(status("GET", "/v1/models", NULL, NULL), 401);
     assert_int_equal(status("GET", "/metrics", NULL, NULL), 401);
@@ -75,18 +58,18 @@ static void test_keys(void **state)
                                         "Authorization: annskey123\r\n"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(status("GET", "/v1/models", wrong[i], NULL), 401);
-    web_reply r = web_post(port, "/v1/completions", "{\"prompt\":\"a\"}");
+    web_reply r = web_post("/v1/completions", "{\"prompt\":\"a\"}");
     assert_int_equal(r.status, 401);
     assert_string_equal(web_str(&r, "error.code"), "invalid_api_key");
     assert_non_null(strstr(r.head, "WWW-Authenticate: Bearer"));
     web_free(&r);
     /* read again: ann goes, carl comes; a broken file changes nothing */
     file("keys", "bobskey4567\ncarl:carlskey99\n");
-    qn_server_reload(srv);
+    qn_server_reload(web_running());
     assert_int_equal(status("GET", "/v1/models", KEY("annskey123"), NULL), 401);
     assert_int_equal(status("GET", "/v1/models", KEY("carlskey99"), NULL), 200);
     file("keys", "x\n");
-    qn_server_reload(srv);
+    qn_server_reload(web_running());
     assert_int_equal(status("GET", "/v1/models", KEY("bobskey4567"), NULL),
                      200);
 }
@@ -98,17 +81,16 @@ static void test_origins(void **state)
     (void)state;
     static const char *const options[] = {
         "cors-origin", "https://a.example, https://b.example", NULL};
-    need(NULL);
+    web_start(NULL);
     assert_int_equal(status("GET", "/version", "Origin: https://a.example\r\n",
                             NULL),
                      403);
     assert_int_equal(status("GET", "/version", "Origin: http://localhost\r\n",
                             NULL),
                      200);
-    qn_server_stop(srv);
-    need(options);
-    web_reply r = web_ask(port, "GET", "/version",
-                          "Origin: https://b.example\r\n", NULL);
+    web_start(options);
+    web_reply r = web_ask("GET", "/version", "Origin: https://b.example\r\n",
+                          NULL);
     assert_int_equal(r.status, 200);
     assert_non_null(
         strstr(r.head, "Access-Control-Allow-Origin: https://b.example\r\n"));
@@ -119,7 +101,7 @@ static void test_origins(void **state)
     assert_int_equal(status("GET", "/version",
                             "Origin: https://b.example.c\r\n", NULL),
                      403);
-    r = web_ask(port, "OPTIONS", "/v1/chat/completions",
+    r = web_ask("OPTIONS", "/v1/chat/completions",
                 "Origin: https://a.example\r\n"
                 "Access-Control-Request-Method: POST\r\n",
                 NULL);
@@ -134,7 +116,7 @@ static int status_of_host(const char *host, const char *more)
     char text[512];
     snprintf(text, sizeof text, "GET /version HTTP/1.1\r\nHost: %s\r\n%s\r\n",
              host, more);
-    int fd = web_connect(port);
+    int fd = web_connect();
     web_sends(fd, text);
     web_reply r = web_read(fd, 20);
     int s = r.status;
@@ -159,18 +141,18 @@ static void test_rebinding(void **state)
         {"llm.example:8000", 200},  {"", 403},
     };
     static const char *const options[] = {"allowed-host", "llm.example", NULL};
-    need(options);
+    web_start(options);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (status_of_host(rows[i].host, "") != rows[i].status)
             fail_msg("Host: %s: not %d", rows[i].host, rows[i].status);
     assert_int_equal(status_of_host("rebind.example",
                                     "Origin: http://rebind.example\r\n"),
                      403);
-    stop(NULL);
+    web_stop(NULL);
     /* who has a key may come by any name */
     const char *const keys[] = {"api-key-file", file("k", "annskey123\n"),
                                 NULL};
-    need(keys);
+    web_start(keys);
     assert_int_equal(status_of_host("rebind.example", KEY("annskey123")), 200);
 }
 
@@ -182,22 +164,21 @@ static void test_lenient(void **state)
     static const char *const options[] = {"lenient-fields", "true",
                                           "vllm-metrics", "true", NULL};
 #define ODD "{\"prompt\":\"a\",\"max_tokens\":2,\"novelty\":{\"x\":1}}"
-    need(NULL);
+    web_start(NULL);
     assert_int_equal(status("POST", "/v1/completions", NULL, ODD), 400);
-    assert_true(web_metric(port, "vllm:num_requests_running") == -1);
-    stop(NULL);
-    need(options);
+    assert_true(web_metric("vllm:num_requests_running") == -1);
+    web_stop(NULL);
+    web_start(options);
     assert_int_equal(status("POST", "/v1/completions", NULL, ODD), 200);
     assert_int_equal(status("POST", "/tokenize", NULL, ODD), 200);
     /* what is known is still checked */
     assert_int_equal(status("POST", "/v1/completions", NULL,
                             "{\"prompt\":\"a\",\"temperature\":-1}"),
                      400);
-    assert_true(web_metric_becomes(port, "vllm:num_requests_running", 0, 10));
+    assert_true(web_metric_becomes("vllm:num_requests_running", 0, 10));
+    assert_true(web_metric_becomes("vllm:generation_tokens_total", 2, 10));
     assert_true(
-        web_metric_becomes(port, "vllm:generation_tokens_total", 2, 10));
-    assert_true(
-        web_metric_becomes(port, "vllm:request_generation_tokens_sum", 2, 10));
+        web_metric_becomes("vllm:request_generation_tokens_sum", 2, 10));
 }
 
 /* ---- queue ------------------------------------------------------------- */
@@ -208,7 +189,7 @@ static void test_lenient(void **state)
 
 static int send_long(void)
 {
-    int fd = web_connect(port);
+    int fd = web_connect();
     char *text = web_request("/v1/completions", LONG_ASK);
     web_sends(fd, text);
     free(text);
@@ -221,13 +202,12 @@ static void test_queue(void **state)
     static const char *const options[] = {"max-queue", "2", "queue-timeout",
                                           "0.5", NULL};
     qn_engine_params one = {.n_ctx = 2048, .max_seqs = 1};
-    srv = web_server_with(&one, options);
-    port = qn_server_port(srv);
+    web_start_with(&one, options);
     int runs = send_long();
-    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     int a = send_long(), b = send_long();
-    assert_true(web_metric_becomes(port, "quern_requests_waiting", 2, 10));
-    web_reply r = web_post(port, "/v1/completions", LONG_ASK);
+    assert_true(web_metric_becomes("quern_requests_waiting", 2, 10));
+    web_reply r = web_post("/v1/completions", LONG_ASK);
     assert_int_equal(r.status, 429);
     assert_string_equal(web_str(&r, "error.type"), "rate_limit_error");
     assert_non_null(strstr(r.head, "Retry-After: "));
@@ -240,7 +220,7 @@ static void test_queue(void **state)
     close(a);
     close(b);
     close(runs);
-    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 2));
+    assert_true(web_metric_becomes("quern_requests_running", 0, 2));
     assert_int_equal(status("POST", "/v1/completions", NULL,
                             "{\"prompt\":\"a\",\"max_tokens\":2}"),
                      200);
@@ -252,7 +232,7 @@ static void test_long_step(void **state)
 {
     (void)state;
     static const char *const options[] = {"queue-timeout", "0.001", NULL};
-    need(options);
+    web_start(options);
     char body[4000] = "{\"max_tokens\":2,\"prompt\":\"";
     for (int i = 0; i < 400; i++)
         strcat(body, "mill ");
@@ -266,8 +246,8 @@ static void test_per_key(void **state)
     const char *keys = file("keys2", "ann:annskey123\nbob:bobskey4567\n");
     const char *const options[] = {"api-key-file", keys, "max-requests-per-key",
                                    "1", NULL};
-    need(options);
-    int fd = web_connect(port);
+    web_start(options);
+    int fd = web_connect();
     char text[512];
     snprintf(text, sizeof text,
              "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n" KEY(
@@ -296,13 +276,13 @@ static void test_request_timeout(void **state)
 {
     (void)state;
     static const char *const options[] = {"request-timeout", "0.2", NULL};
-    need(options);
-    web_reply r = web_post(port, "/v1/completions",
+    web_start(options);
+    web_reply r = web_post("/v1/completions",
                            "{\"prompt\":\"Once\",\"max_tokens\":900,"
                            "\"ignore_eos\":true,\"n\":8}");
     assert_int_equal(r.status, 504);
     web_free(&r);
-    r = web_post(port, "/v1/completions",
+    r = web_post("/v1/completions",
                  "{\"prompt\":\"Once\",\"max_tokens\":900,\"n\":8,"
                  "\"ignore_eos\":true,\"stream\":true}");
     assert_int_equal(r.status, 200);
@@ -332,7 +312,7 @@ static void test_sockets(void **state)
     const char *plain = file("s", NULL), *admin = file("a", NULL);
     const char *const options[] = {"unix-socket", plain, "admin-socket", admin,
                                    NULL};
-    need(options);
+    web_start(options);
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
     web_reply r = ask_unix(plain, GET("/v1/models"));
     assert_int_equal(r.status, 200);
@@ -357,14 +337,14 @@ static void test_sockets(void **state)
     web_free(&r);
     /* draining: what runs ends in peace, nothing new begins */
     int fd = send_long();
-    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     r = ask_unix(admin, "POST /admin/drain HTTP/1.1\r\nHost: localhost\r\n"
                         "Content-Length: 0\r\n\r\n");
     assert_int_equal(r.status, 200);
     web_free(&r);
     assert_int_equal(status("GET", "/ready", NULL, NULL), 503);
     assert_int_equal(status("GET", "/health", NULL, NULL), 200);
-    r = web_post(port, "/v1/completions", SHORT_ASK);
+    r = web_post("/v1/completions", SHORT_ASK);
     assert_int_equal(r.status, 503);
     assert_non_null(strstr(r.head, "Retry-After: "));
     web_free(&r);
@@ -373,8 +353,8 @@ static void test_sockets(void **state)
     assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
     web_free(&r);
     close(fd);
-    assert_true(qn_server_wait_idle(srv, 5));
-    stop(NULL);
+    assert_true(qn_server_wait_idle(web_running(), 5));
+    web_stop(NULL);
     assert_int_not_equal(stat(admin, &st), 0);
 }
 
@@ -395,9 +375,9 @@ static void test_load(void **state)
     (void)state;
     const char *const options[] = {"admin-socket", file("a2", NULL),
                                    "drain-timeout", "200", NULL};
-    need(options);
+    web_start(options);
     int fd = send_long();
-    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     web_reply r = post_admin("unload", "");
     assert_int_equal(r.status, 200);
     assert_true(json_is_false(web_at(&r, "loaded")));
@@ -412,7 +392,7 @@ static void test_load(void **state)
     assert_int_equal(status("POST", "/v1/completions", NULL, SHORT_ASK), 503);
     assert_int_equal(status("POST", "/tokenize", NULL, "{\"prompt\":\"a\"}"),
                      503);
-    r = web_ask(port, "GET", "/v1/models", NULL, NULL);
+    r = web_ask("GET", "/v1/models", NULL, NULL);
     assert_int_equal(json_array_size(web_at(&r, "data")), 0);
     web_free(&r);
     r = post_admin("load", "{\"model\":\"/no/such/model\"}");
@@ -437,13 +417,13 @@ static void test_stop_under_load(void **state)
 {
     (void)state;
     for (int round = 0; round < 3; round++) {
-        need(NULL);
+        web_start(NULL);
         int fd[30];
         for (int i = 0; i < 30; i++)
-            fd[i] = i % 3 ? send_long() : web_connect(port);
+            fd[i] = i % 3 ? send_long() : web_connect();
         web_sleep(0.05 * round);
         double t = web_now();
-        stop(NULL);
+        web_stop(NULL);
         assert_true(web_now() - t < 20);
         for (int i = 0; i < 30; i++) {
             assert_true(web_closes(fd[i], 1));
@@ -492,7 +472,7 @@ static int ask_tls(void)
     gnutls_certificate_allocate_credentials(&cred);
     gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, cred);
     gnutls_set_default_priority(s);
-    int fd = web_connect(port);
+    int fd = web_connect();
     gnutls_transport_set_int(s, fd);
     int rc;
     do
@@ -526,21 +506,21 @@ static void test_tls(void **state)
     make_certificate(cert, key);
     const char *const options[] = {"tls-cert",       cert, "tls-key", key,
                                    "header-timeout", "1",  NULL};
-    need(options);
+    web_start(options);
     assert_int_equal(ask_tls(), 1);
     make_certificate(cert, key);
     assert_int_equal(ask_tls(), 1);
-    qn_server_reload(srv);
+    qn_server_reload(web_running());
     assert_int_equal(ask_tls(), 2);
     qn_test_write_file(cert, "nothing", 7);
-    qn_server_reload(srv);
+    qn_server_reload(web_running());
     assert_int_equal(ask_tls(), 2);
     /* somebody who speaks no TLS, or nothing */
-    int fd = web_connect(port);
+    int fd = web_connect();
     web_sends(fd, GET("/health"));
     assert_true(web_closes(fd, 4));
     close(fd);
-    fd = web_connect(port);
+    fd = web_connect();
     assert_true(web_closes(fd, 4));
     close(fd);
 }
@@ -548,18 +528,18 @@ static void test_tls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_keys, stop),
-        cmocka_unit_test_teardown(test_origins, stop),
-        cmocka_unit_test_teardown(test_rebinding, stop),
-        cmocka_unit_test_teardown(test_lenient, stop),
-        cmocka_unit_test_teardown(test_queue, stop),
-        cmocka_unit_test_teardown(test_long_step, stop),
-        cmocka_unit_test_teardown(test_per_key, stop),
-        cmocka_unit_test_teardown(test_request_timeout, stop),
-        cmocka_unit_test_teardown(test_sockets, stop),
-        cmocka_unit_test_teardown(test_load, stop),
-        cmocka_unit_test_teardown(test_stop_under_load, stop),
-        cmocka_unit_test_teardown(test_tls, stop),
+        cmocka_unit_test_teardown(test_keys, web_stop),
+        cmocka_unit_test_teardown(test_origins, web_stop),
+        cmocka_unit_test_teardown(test_rebinding, web_stop),
+        cmocka_unit_test_teardown(test_lenient, web_stop),
+        cmocka_unit_test_teardown(test_queue, web_stop),
+        cmocka_unit_test_teardown(test_long_step, web_stop),
+        cmocka_unit_test_teardown(test_per_key, web_stop),
+        cmocka_unit_test_teardown(test_request_timeout, web_stop),
+        cmocka_unit_test_teardown(test_sockets, web_stop),
+        cmocka_unit_test_teardown(test_load, web_stop),
+        cmocka_unit_test_teardown(test_stop_under_load, web_stop),
+        cmocka_unit_test_teardown(test_tls, web_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,29 +4,12 @@
 
 #include <unistd.h>
 
-static qn_server *srv;
-static int port;
-
-static int start(void **state)
-{
-    (void)state;
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    qn_server_stop(srv);
-    return 0;
-}
-
-/* The server starts with the first test, so that a missing model skips. */
+/* One server for all: it starts with the first test, so that a missing model
+ * skips. */
 static void need_server(void)
 {
-    if (srv)
-        return;
-    srv = web_server(NULL);
-    port = qn_server_port(srv);
+    if (!web_running())
+        web_start(NULL);
 }
 
 static void expect_error(web_reply r, int status, const char *type,
@@ -51,27 +34,27 @@ static void test_status(void **state)
         "/health", "/ready",          "/version",        "/v1/models",
         "/v2",     "/v2/health/live", "/v2/health/ready"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        web_reply r = web_ask(port, "GET", paths[i], NULL, NULL);
+        web_reply r = web_ask("GET", paths[i], NULL, NULL);
         assert_int_equal(r.status, 200);
         assert_non_null(r.json);
         assert_non_null(strstr(r.head, "X-Request-Id: "));
         web_free(&r);
     }
-    web_reply r = web_ask(port, "GET", "/v1/models", NULL, NULL);
+    web_reply r = web_ask("GET", "/v1/models", NULL, NULL);
     assert_string_equal(web_str(&r, "object"), "list");
     assert_string_equal(web_str(&r, "data.0.object"), "model");
     char path[256];
     snprintf(path, sizeof path, "/v1/models/%s", web_str(&r, "data.0.id"));
-    web_reply one = web_ask(port, "GET", path, NULL, NULL);
+    web_reply one = web_ask("GET", path, NULL, NULL);
     assert_int_equal(one.status, 200);
     assert_string_equal(web_str(&one, "id"), web_str(&r, "data.0.id"));
     web_free(&one);
     web_free(&r);
-    expect_error(web_ask(port, "GET", "/v1/models/other", NULL, NULL), 404,
+    expect_error(web_ask("GET", "/v1/models/other", NULL, NULL), 404,
                  "not_found_error", "model");
-    expect_error(web_ask(port, "GET", "/no/such", NULL, NULL), 404,
-                 "not_found_error", NULL);
-    r = web_ask(port, "GET", "/v1/completions", NULL, NULL);
+    expect_error(web_ask("GET", "/no/such", NULL, NULL), 404, "not_found_error",
+                 NULL);
+    r = web_ask("GET", "/v1/completions", NULL, NULL);
     assert_int_equal(r.status, 405);
     assert_non_null(strstr(r.head, "Allow: POST"));
     web_free(&r);
@@ -81,7 +64,7 @@ static void test_completion(void **state)
 {
     (void)state;
     need_server();
-    web_reply r = web_post(port, "/v1/completions",
+    web_reply r = web_post("/v1/completions",
                            "{\"prompt\":\"Once upon a time\",\"max_tokens\":12,"
                            "\"temperature\":0}");
     assert_int_equal(r.status, 200);
@@ -91,8 +74,7 @@ static void test_completion(void **state)
     assert_int_equal(web_int(&r, "usage.total_tokens"),
                      web_int(&r, "usage.prompt_tokens") + 12);
     /* the same again, as ids, with n, with echo */
-    web_reply ids = web_post(port, "/tokenize",
-                             "{\"prompt\":\"Once upon a time\"}");
+    web_reply ids = web_post("/tokenize", "{\"prompt\":\"Once upon a time\"}");
     assert_int_equal(ids.status, 200);
     assert_int_equal(web_int(&ids, "count"),
                      web_int(&r, "usage.prompt_tokens"));
@@ -102,7 +84,7 @@ static void test_completion(void **state)
              "{\"prompt\":%s,\"max_tokens\":12,\"temperature\":0,\"n\":2,"
              "\"echo\":true}",
              list);
-    web_reply two = web_post(port, "/v1/completions", body);
+    web_reply two = web_post("/v1/completions", body);
     assert_int_equal(two.status, 200);
     char want[512];
     snprintf(want, sizeof want, "Once upon a time%s",
@@ -112,7 +94,7 @@ static void test_completion(void **state)
     assert_int_equal(web_int(&two, "choices.1.index"), 1);
     assert_int_equal(web_int(&two, "usage.completion_tokens"), 24);
     snprintf(body, sizeof body, "{\"tokens\":%s}", list);
-    web_reply back = web_post(port, "/detokenize", body);
+    web_reply back = web_post("/detokenize", body);
     assert_non_null(strstr(web_str(&back, "prompt"), "Once upon a time"));
     free(list);
     web_free(&back);
@@ -125,7 +107,7 @@ static void test_several_prompts(void **state)
 {
     (void)state;
     need_server();
-    web_reply r = web_post(port, "/v1/completions",
+    web_reply r = web_post("/v1/completions",
                            "{\"prompt\":[\"The mill\",\"The river\"],"
                            "\"max_tokens\":6,\"temperature\":0,\"n\":2}");
     assert_int_equal(r.status, 200);
@@ -135,7 +117,7 @@ static void test_several_prompts(void **state)
         snprintf(body, sizeof body,
                  "{\"prompt\":\"%s\",\"max_tokens\":6,\"temperature\":0}",
                  i ? "The river" : "The mill");
-        web_reply one = web_post(port, "/v1/completions", body);
+        web_reply one = web_post("/v1/completions", body);
         snprintf(at, sizeof at, "choices.%d.text", 2 * i + 1);
         assert_string_equal(web_str(&r, at), web_str(&one, "choices.0.text"));
         web_free(&one);
@@ -147,14 +129,14 @@ static void test_stop_and_best_of(void **state)
 {
     (void)state;
     need_server();
-    web_reply r = web_post(port, "/v1/completions",
+    web_reply r = web_post("/v1/completions",
                            "{\"prompt\":\"Once upon a time\",\"max_tokens\":40,"
                            "\"temperature\":0,\"stop\":[\" the\",\"zzz\"]}");
     assert_int_equal(r.status, 200);
     assert_null(strstr(web_str(&r, "choices.0.text"), " the"));
     assert_string_equal(web_str(&r, "choices.0.finish_reason"), "stop");
     web_free(&r);
-    r = web_post(port, "/v1/completions",
+    r = web_post("/v1/completions",
                  "{\"prompt\":\"Once\",\"max_tokens\":8,\"seed\":5,"
                  "\"best_of\":4,\"n\":2,\"logprobs\":0}");
     assert_int_equal(r.status, 200);
@@ -177,7 +159,7 @@ static void test_logprobs(void **state)
 {
     (void)state;
     need_server();
-    web_reply r = web_post(port, "/v1/chat/completions",
+    web_reply r = web_post("/v1/chat/completions",
                            "{\"messages\":[{\"role\":\"user\",\"content\":"
                            "\"Hello\"}],\"max_tokens\":5,\"temperature\":0,"
                            "\"logprobs\":true,\"top_logprobs\":3}");
@@ -196,7 +178,7 @@ static void test_logprobs(void **state)
         assert_true(json_number_value(json_object_get(e, "logprob")) <= 0);
     }
     web_free(&r);
-    r = web_post(port, "/v1/completions",
+    r = web_post("/v1/completions",
                  "{\"prompt\":\"Once\",\"max_tokens\":5,\"temperature\":0,"
                  "\"logprobs\":2}");
     static const char *const lists[] = {"tokens", "token_logprobs",
@@ -220,7 +202,7 @@ static void test_prompt_logprobs(void **state)
 {
     (void)state;
     need_server();
-    web_reply r = web_post(port, "/v1/completions",
+    web_reply r = web_post("/v1/completions",
                            "{\"prompt\":\"Once upon a time\",\"max_tokens\":6,"
                            "\"temperature\":0,\"logprobs\":3,"
                            "\"return_token_ids\":true}");
@@ -237,7 +219,7 @@ static void test_prompt_logprobs(void **state)
              "\"logprobs\":3,\"prompt_logprobs\":2}",
              head, tail + 1);
     free(head);
-    web_reply e = web_post(port, "/v1/completions", body);
+    web_reply e = web_post("/v1/completions", body);
     if (e.status != 200)
         fail_msg("%s: %s", body, e.body);
     assert_int_equal(web_int(&e, "usage.completion_tokens"), 0);
@@ -282,7 +264,7 @@ static void test_prompt_logprobs(void **state)
     snprintf(at, sizeof at, "%s", ",\"stream\":true}");
     char *end = strstr(body, ",\"prompt_logprobs\"");
     snprintf(end, sizeof body - (size_t)(end - body), "%s", at);
-    web_reply s = web_post(port, "/v1/completions", body);
+    web_reply s = web_post("/v1/completions", body);
     web_events ev = web_split_events(s.body);
     json_t *first = json_loads(ev.v[0], 0, NULL);
     json_t *choice = json_array_get(json_object_get(first, "choices"), 0);
@@ -298,13 +280,13 @@ static void test_prompt_logprobs(void **state)
     web_free(&e);
     web_free(&r);
     /* chats have them beside the choices */
-    r = web_post(port, "/v1/chat/completions",
+    r = web_post("/v1/chat/completions",
                  "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],"
                  "\"max_tokens\":1,\"prompt_logprobs\":0}");
     assert_int_equal(json_array_size(web_at(&r, "prompt_logprobs")),
                      web_int(&r, "usage.prompt_tokens"));
     web_free(&r);
-    expect_error(web_post(port, "/v1/completions",
+    expect_error(web_post("/v1/completions",
                           "{\"prompt\":\"a\",\"prompt_logprobs\":21}"),
                  400, "invalid_request_error", "prompt_logprobs");
 }
@@ -314,11 +296,11 @@ static void test_chat_template(void **state)
     (void)state;
     need_server();
 #define TALK "[{\"role\":\"user\",\"content\":\"Who are you?\"}]"
-    web_reply t = web_post(port, "/apply-template", "{\"messages\":" TALK "}");
+    web_reply t = web_post("/apply-template", "{\"messages\":" TALK "}");
     assert_int_equal(t.status, 200);
     assert_non_null(strstr(web_str(&t, "prompt"), "Who are you?"));
-    web_reply ids = web_post(port, "/tokenize", "{\"messages\":" TALK "}");
-    web_reply r = web_post(port, "/v1/chat/completions",
+    web_reply ids = web_post("/tokenize", "{\"messages\":" TALK "}");
+    web_reply r = web_post("/v1/chat/completions",
                            "{\"messages\":" TALK ",\"max_tokens\":4}");
     assert_int_equal(r.status, 200);
     assert_int_equal(web_int(&r, "usage.prompt_tokens"),
@@ -326,7 +308,7 @@ static void test_chat_template(void **state)
     assert_string_equal(web_str(&r, "choices.0.message.role"), "assistant");
     web_free(&r);
     /* the last message is gone on with */
-    r = web_post(port, "/v1/chat/completions",
+    r = web_post("/v1/chat/completions",
                  "{\"messages\":[{\"role\":\"user\",\"content\":\"Who?\"},"
                  "{\"role\":\"assistant\",\"content\":\"I am the \"}],"
                  "\"continue_final_message\":true,\"max_tokens\":2,"
@@ -336,7 +318,7 @@ static void test_chat_template(void **state)
     char body[4096], *list = json_dumps(web_at(&r, "prompt_token_ids"), 0);
     snprintf(body, sizeof body, "{\"tokens\":%s}", list);
     free(list);
-    web_reply back = web_post(port, "/detokenize", body);
+    web_reply back = web_post("/detokenize", body);
     const char *text = web_str(&back, "prompt");
     assert_string_equal(text + strlen(text) - 8, "I am the");
     web_free(&back);
@@ -346,7 +328,7 @@ static void test_chat_template(void **state)
                         body);
     web_free(&r);
     /* parts are put together */
-    r = web_post(port, "/v1/chat/completions",
+    r = web_post("/v1/chat/completions",
                  "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
                  "\"text\",\"text\":\"Who are you?\"}]}],\"max_tokens\":4}");
     assert_int_equal(r.status, 200);
@@ -361,29 +343,29 @@ static void test_kserve(void **state)
 {
     (void)state;
     need_server();
-    web_reply list = web_ask(port, "GET", "/v1/models", NULL, NULL);
+    web_reply list = web_ask("GET", "/v1/models", NULL, NULL);
     char path[256];
     const char *name = web_str(&list, "data.0.id");
     snprintf(path, sizeof path, "/v2/models/%s", name);
-    web_reply r = web_ask(port, "GET", path, NULL, NULL);
+    web_reply r = web_ask("GET", path, NULL, NULL);
     assert_string_equal(web_str(&r, "name"), name);
     web_free(&r);
     snprintf(path, sizeof path, "/v2/models/%s/ready", name);
-    r = web_ask(port, "GET", path, NULL, NULL);
+    r = web_ask("GET", path, NULL, NULL);
     assert_int_equal(r.status, 200);
     web_free(&r);
     snprintf(path, sizeof path, "/v2/models/%s/generate", name);
     const char *ask = "{\"text_input\":\"Once upon a time\",\"parameters\":"
                       "{\"max_tokens\":12,\"temperature\":0}}";
-    r = web_post(port, path, ask);
+    r = web_post(path, ask);
     assert_int_equal(r.status, 200);
-    web_reply plain = web_post(port, "/v1/completions",
+    web_reply plain = web_post("/v1/completions",
                                "{\"prompt\":\"Once upon a time\","
                                "\"max_tokens\":12,\"temperature\":0}");
     assert_string_equal(web_str(&r, "text_output"),
                         web_str(&plain, "choices.0.text"));
     snprintf(path, sizeof path, "/v2/models/%s/generate_stream", name);
-    web_reply s = web_post(port, path, ask);
+    web_reply s = web_post(path, ask);
     assert_int_equal(s.status, 200);
     web_events e = web_split_events(s.body);
     char text[1024] = "";
@@ -398,7 +380,7 @@ static void test_kserve(void **state)
     web_free(&s);
     web_free(&plain);
     web_free(&r);
-    expect_error(web_post(port, "/v2/models/other/generate", ask), 404,
+    expect_error(web_post("/v2/models/other/generate", ask), 404,
                  "not_found_error", "model");
     web_free(&list);
 }
@@ -425,7 +407,7 @@ static void test_json(void **state)
                      "{\"messages\":" TALK ",%s,\"max_tokens\":200,"
                      "\"temperature\":%d,\"seed\":%d}",
                      formats[i], seed % 2, seed);
-            web_reply r = web_post(port, "/v1/chat/completions", body);
+            web_reply r = web_post("/v1/chat/completions", body);
             if (r.status != 200)
                 fail_msg("%s: %s", body, r.body);
             const char *text = web_str(&r, "choices.0.message.content");
@@ -521,7 +503,7 @@ static void test_refusals(void **state)
         {"/detokenize", "{\"tokens\":[-5]}", "tokens", 400},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        web_reply r = web_post(port, rows[i].path, rows[i].body);
+        web_reply r = web_post(rows[i].path, rows[i].body);
         if (r.status != rows[i].status)
             fail_msg("%s: status %d, expected %d: %s", rows[i].body, r.status,
                      rows[i].status, r.body);
@@ -546,19 +528,19 @@ static void test_too_long(void **state)
     for (size_t i = 0; i < n; i++)
         p += sprintf(p, "mill ");
     sprintf(p, "\"}");
-    web_reply list = web_ask(port, "GET", "/v1/models", NULL, NULL);
+    web_reply list = web_ask("GET", "/v1/models", NULL, NULL);
     char number[32];
     snprintf(number, sizeof number, "%lld tokens",
              (long long)web_int(&list, "data.0.max_model_len"));
     web_free(&list);
-    web_reply r = web_post(port, "/v1/completions", body);
+    web_reply r = web_post("/v1/completions", body);
     assert_int_equal(r.status, 400);
     assert_string_equal(web_str(&r, "error.code"), "context_length_exceeded");
     assert_non_null(strstr(web_str(&r, "error.message"), number));
     web_free(&r);
     /* but it may ask to be cut */
     sprintf(p, "\",\"truncate_prompt_tokens\":10,\"max_tokens\":2}");
-    r = web_post(port, "/v1/completions", body);
+    r = web_post("/v1/completions", body);
     assert_int_equal(r.status, 200);
     assert_int_equal(web_int(&r, "usage.prompt_tokens"), 10);
     web_free(&r);
@@ -572,8 +554,8 @@ static void test_chat_stream(void **state)
     (void)state;
     need_server();
 #define ASK "{\"messages\":" TALK ",\"max_tokens\":20,\"temperature\":0"
-    web_reply whole = web_post(port, "/v1/chat/completions", ASK "}");
-    web_reply r = web_post(port, "/v1/chat/completions",
+    web_reply whole = web_post("/v1/chat/completions", ASK "}");
+    web_reply r = web_post("/v1/chat/completions",
                            ASK ",\"stream\":true,\"stream_options\":"
                                "{\"include_usage\":true}}");
     assert_int_equal(r.status, 200);
@@ -617,10 +599,10 @@ static void test_completion_stream(void **state)
 {
     (void)state;
     need_server();
-    web_reply whole = web_post(port, "/v1/completions",
+    web_reply whole = web_post("/v1/completions",
                                "{\"prompt\":\"Once\",\"n\":3,\"seed\":9,"
                                "\"max_tokens\":10,\"temperature\":1}");
-    web_reply r = web_post(port, "/v1/completions",
+    web_reply r = web_post("/v1/completions",
                            "{\"prompt\":\"Once\",\"n\":3,\"seed\":9,"
                            "\"max_tokens\":10,\"temperature\":1,"
                            "\"stream\":true}");
@@ -648,7 +630,7 @@ static void test_keep_alive_and_chunked(void **state)
 {
     (void)state;
     need_server();
-    int fd = web_connect(port);
+    int fd = web_connect();
     for (int i = 0; i < 3; i++) {
         web_sends(fd, "POST /tokenize HTTP/1.1\r\nHost: localhost\r\n"
                       "Transfer-Encoding: chunked\r\n\r\n"
@@ -664,12 +646,10 @@ static void test_metrics(void **state)
 {
     (void)state;
     need_server();
-    assert_true(web_metric(port, "quern_completion_tokens_total") > 0);
-    assert_true(web_metric(port, "quern_http_responses_total{code=\"400\"}") >
-                0);
-    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 5));
-    assert_true(web_metric(port, "quern_time_to_first_token_seconds_count") >
-                0);
+    assert_true(web_metric("quern_completion_tokens_total") > 0);
+    assert_true(web_metric("quern_http_responses_total{code=\"400\"}") > 0);
+    assert_true(web_metric_becomes("quern_requests_running", 0, 5));
+    assert_true(web_metric("quern_time_to_first_token_seconds_count") > 0);
 }
 
 int main(void)
@@ -691,5 +671,5 @@ int main(void)
         cmocka_unit_test(test_keep_alive_and_chunked),
         cmocka_unit_test(test_metrics),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, NULL, web_stop);
 }

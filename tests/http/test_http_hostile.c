@@ -11,29 +11,10 @@
  * copies of them too: a tree of JSON takes up to forty times its text. */
 #define MEMORY (300.0 * 1024 * 1024)
 
-static qn_server *srv;
-static int port;
-
-static int stop(void **state)
-{
-    (void)state;
-    qn_server_stop(srv);
-    srv = NULL;
-    return 0;
-}
-
-static void need(const char *const *options)
-{
-    qn_server_stop(srv);
-    srv = NULL;
-    srv = web_server(options);
-    port = qn_server_port(srv);
-}
-
 static void assert_alive(void)
 {
     double t = web_now();
-    web_reply r = web_ask(port, "GET", "/health", NULL, NULL);
+    web_reply r = web_ask("GET", "/health", NULL, NULL);
     assert_int_equal(r.status, 200);
     web_free(&r);
     assert_true(web_now() - t < 15);
@@ -41,16 +22,16 @@ static void assert_alive(void)
 
 static double resident(void)
 {
-    return web_metric(port, "process_resident_memory_bytes");
+    return web_metric("process_resident_memory_bytes");
 }
 
 static void assert_idle(double seconds)
 {
     assert_alive();
-    assert_true(web_metric_becomes(port, "quern_requests_running", 0, seconds));
-    assert_true(web_metric_becomes(port, "quern_requests_waiting", 0, 1));
+    assert_true(web_metric_becomes("quern_requests_running", 0, seconds));
+    assert_true(web_metric_becomes("quern_requests_waiting", 0, 1));
     /* what is held beyond running requests belongs to the prefix cache */
-    double used = web_metric(port, "quern_kv_cache_used_ratio");
+    double used = web_metric("quern_kv_cache_used_ratio");
     assert_true(used == 0);
 }
 
@@ -113,9 +94,9 @@ static void test_malformed(void **state)
     static const char *const options[] = {"header-timeout", "0.5",
                                           "body-timeout", "0.5", NULL};
     int fds[sizeof raws / sizeof *raws];
-    need(options);
+    web_start(options);
     for (size_t i = 0; i < sizeof raws / sizeof *raws; i++) {
-        fds[i] = web_connect(port);
+        fds[i] = web_connect();
         web_sends(fds[i], raws[i].text);
         shutdown(fds[i], SHUT_WR);
     }
@@ -136,8 +117,8 @@ static void test_malformed(void **state)
 static void test_no_smuggling(void **state)
 {
     (void)state;
-    need(NULL);
-    int fd = web_connect(port);
+    web_start(NULL);
+    int fd = web_connect();
     web_sends(fd, POST_HEAD "Content-Length: 6\r\n"
                             "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
                             "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -164,7 +145,7 @@ static void huge_header(size_t n, bool many)
         p += sprintf(p, "\r\n");
     }
     sprintf(p, "\r\n");
-    int fd = web_connect(port);
+    int fd = web_connect();
     web_sends(fd, text);
     web_reply r = web_read(fd, 10);
     if (r.status != 0 && (r.status < 400 || r.status >= 500))
@@ -178,7 +159,7 @@ static void test_sizes(void **state)
 {
     (void)state;
     static const char *const options[] = {"max-body", "64K", NULL};
-    need(options);
+    web_start(options);
     huge_header(100000, false);
     huge_header(10000000, false);
     huge_header(1000000, true);
@@ -187,11 +168,11 @@ static void test_sizes(void **state)
     sprintf(body, "{\"prompt\":\"");
     memset(body + 11, 'a', n);
     strcpy(body + 11 + n, "\"}");
-    web_reply r = web_post(port, "/tokenize", body);
+    web_reply r = web_post("/tokenize", body);
     assert_int_equal(r.status, 413);
     web_free(&r);
     /* without a length, too */
-    int fd = web_connect(port);
+    int fd = web_connect();
     web_sends(fd, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 20; i++) {
         web_sends(fd, "2710\r\n");
@@ -212,7 +193,7 @@ static void test_sizes(void **state)
 static int status_of(const char *path, const char *body, size_t n)
 {
     char head[256];
-    int fd = web_connect(port);
+    int fd = web_connect();
     snprintf(
         head, sizeof head,
         "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
@@ -229,7 +210,7 @@ static int status_of(const char *path, const char *body, size_t n)
 static void test_bodies(void **state)
 {
     (void)state;
-    need(NULL);
+    web_start(NULL);
     double before = resident();
     static const char *const paths[] = {
         "/v1/completions", "/v1/chat/completions", "/tokenize",
@@ -265,7 +246,7 @@ static void test_bodies(void **state)
 static void test_counts(void **state)
 {
     (void)state;
-    need(NULL);
+    web_start(NULL);
     double before = resident();
     size_t n = 1000000;
     char *body = malloc(n * 4 + 100);
@@ -335,24 +316,24 @@ static void test_slow(void **state)
                                           "idle-timeout",
                                           "0.5",
                                           NULL};
-    need(options);
+    web_start(options);
     /* nothing at all */
-    int fd = web_connect(port);
+    int fd = web_connect();
     assert_true(web_closes(fd, 2));
     close(fd);
     /* a header, byte by byte */
     char text[600] = "GET /health HTTP/1.1\r\nHost: localhost\r\nX: ";
     memset(text + strlen(text), 'a', 300);
-    fd = web_connect(port);
+    fd = web_connect();
     assert_true(drip(fd, text, 3));
     close(fd);
     /* a body, byte by byte */
-    fd = web_connect(port);
+    fd = web_connect();
     web_sends(fd, POST_HEAD "Content-Length: 1000\r\n\r\n");
     assert_true(drip(fd, text, 3));
     close(fd);
     /* a second header on the same connection */
-    fd = web_connect(port);
+    fd = web_connect();
     web_sends(fd, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_true(web_wait_for(fd, "ok", 5));
     assert_true(drip(fd, text, 3));
@@ -367,7 +348,7 @@ static void test_idle_crowd(void **state)
     (void)state;
     static const char *const options[] = {"max-connections", "200",
                                           "header-timeout", "20", NULL};
-    need(options);
+    web_start(options);
     struct rlimit rl;
     getrlimit(RLIMIT_NOFILE, &rl);
     rl.rlim_cur = rl.rlim_max;
@@ -375,20 +356,20 @@ static void test_idle_crowd(void **state)
     int n = rl.rlim_cur > 11000 ? 10000 : (int)(rl.rlim_cur - 500);
     int *fd = calloc((size_t)n, sizeof *fd);
     for (int i = 0; i < n; i++) {
-        fd[i] = web_connect(port);
+        fd[i] = web_connect();
         if (i % 1000 == 999)
             assert_alive();
     }
     assert_alive();
-    assert_true(web_metric(port, "quern_http_connections") < 300);
-    web_reply r = web_post(port, "/v1/completions",
+    assert_true(web_metric("quern_http_connections") < 300);
+    web_reply r = web_post("/v1/completions",
                            "{\"prompt\":\"Once\",\"max_tokens\":2}");
     assert_int_equal(r.status, 200);
     web_free(&r);
     for (int i = 0; i < n; i++)
         close(fd[i]);
     free(fd);
-    assert_true(web_metric_becomes(port, "quern_http_connections", 1, 10));
+    assert_true(web_metric_becomes("quern_http_connections", 1, 10));
 }
 
 /* Many streams, half of which leave: the others get all of their text. */
@@ -398,7 +379,7 @@ static void test_streams_leave(void **state)
     static const char *const options[] = {
         "max-queue", "2000", "max-connections", "2000", "queue-timeout",
         "0",         NULL};
-    need(options);
+    web_start(options);
     enum {
         N = 1000
     };
@@ -408,7 +389,7 @@ static void test_streams_leave(void **state)
                             "\"temperature\":0,\"max_tokens\":3,"
                             "\"ignore_eos\":true}");
     for (int i = 0; i < N; i++) {
-        fd[i] = web_connect(port);
+        fd[i] = web_connect();
         web_sends(fd[i], ask);
     }
     free(ask);
@@ -437,7 +418,7 @@ static void test_streams_leave(void **state)
     }
     free(first);
     free(fd);
-    assert_true(web_metric(port, "quern_cancelled_total") > 0);
+    assert_true(web_metric("quern_cancelled_total") > 0);
     assert_idle(5);
 }
 
@@ -450,25 +431,22 @@ static void test_streams_leave(void **state)
 /* A request that is being answered, of which nobody is left to read. */
 static void leave_while_decoding(const char *body)
 {
-    int fd = web_connect(port);
+    int fd = web_connect();
     char *ask = web_request("/v1/completions", body);
     web_sends(fd, ask);
     free(ask);
-    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     close(fd);
     double t = web_now();
-    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 1));
+    assert_true(web_metric_becomes("quern_requests_running", 0, 1));
     assert_true(web_now() - t < 1);
 }
 
 static void test_leaving(void **state)
 {
     (void)state;
-    qn_server_stop(srv);
-    srv = NULL;
     qn_engine_params small = {.n_ctx = 2048, .max_seqs = 1, .max_batch = 8};
-    srv = web_server_with(&small, NULL);
-    port = qn_server_port(srv);
+    web_start_with(&small, NULL);
     leave_while_decoding(LONG_ASK(""));
     leave_while_decoding(LONG_ASK(",\"stream\":true"));
     /* prefilling: a long prompt in chunks of 8 */
@@ -478,15 +456,15 @@ static void test_leaving(void **state)
     strcat(body, "\"}");
     leave_while_decoding(body);
     /* waiting behind another one */
-    int first = web_connect(port), second = web_connect(port);
+    int first = web_connect(), second = web_connect();
     char *ask = web_request("/v1/completions", LONG_ASK(""));
     web_sends(first, ask);
-    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     web_sends(second, ask);
     free(ask);
-    assert_true(web_metric_becomes(port, "quern_requests_waiting", 1, 10));
+    assert_true(web_metric_becomes("quern_requests_waiting", 1, 10));
     close(second);
-    assert_true(web_metric_becomes(port, "quern_requests_waiting", 0, 1));
+    assert_true(web_metric_becomes("quern_requests_waiting", 0, 1));
     close(first);
     assert_idle(2);
 }
@@ -498,25 +476,25 @@ static void test_not_reading(void **state)
     (void)state;
     static const char *const options[] = {"stream-buffer", "4096",
                                           "stall-timeout", "1.5", NULL};
-    need(options);
-    int fd = web_connect(port), small = 2048;
+    web_start(options);
+    int fd = web_connect(), small = 2048;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     char *ask = web_request("/v1/completions",
                             LONG_ASK(",\"stream\":true,\"logprobs\":20"));
     web_sends(fd, ask);
     free(ask);
-    assert_true(web_metric_becomes(port, "quern_requests_running", 1, 10));
+    assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     for (int i = 0; i < 5; i++) {
-        web_reply r = web_post(port, "/v1/completions",
+        web_reply r = web_post("/v1/completions",
                                "{\"prompt\":\"Once\",\"max_tokens\":4}");
         assert_int_equal(r.status, 200);
         web_free(&r);
     }
     /* paused, not finished: its tokens stop short of 900 */
     web_sleep(0.7);
-    assert_true(web_metric(port, "quern_requests_running") == 1);
-    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 120));
-    assert_true(web_metric(port, "quern_completion_tokens_total") < 900);
+    assert_true(web_metric("quern_requests_running") == 1);
+    assert_true(web_metric_becomes("quern_requests_running", 0, 120));
+    assert_true(web_metric("quern_completion_tokens_total") < 900);
     close(fd);
     assert_idle(2);
 }
@@ -548,7 +526,7 @@ static void test_noise(void **state)
         SIDE = 50 /* at a time */
     };
     int waiting[SIDE], n_waiting = 0;
-    need(options);
+    web_start(options);
     for (int i = 0; i < N; i++) {
         char *text = web_request(i % 2 ? "/v1/chat/completions"
                                        : "/v1/completions",
@@ -561,7 +539,7 @@ static void test_noise(void **state)
         size_t n = strlen(text);
         for (uint32_t k = 0; k <= next(4); k++)
             text[next((uint32_t)n)] = (char)next(256);
-        int fd = web_connect(port);
+        int fd = web_connect();
         web_send(fd, text, next(8) ? n : next((uint32_t)n));
         if (next(3) == 0)
             shutdown(fd, SHUT_WR);
@@ -580,17 +558,17 @@ static void test_noise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_malformed, stop),
-        cmocka_unit_test_teardown(test_no_smuggling, stop),
-        cmocka_unit_test_teardown(test_sizes, stop),
-        cmocka_unit_test_teardown(test_bodies, stop),
-        cmocka_unit_test_teardown(test_counts, stop),
-        cmocka_unit_test_teardown(test_slow, stop),
-        cmocka_unit_test_teardown(test_idle_crowd, stop),
-        cmocka_unit_test_teardown(test_streams_leave, stop),
-        cmocka_unit_test_teardown(test_leaving, stop),
-        cmocka_unit_test_teardown(test_not_reading, stop),
-        cmocka_unit_test_teardown(test_noise, stop),
+        cmocka_unit_test_teardown(test_malformed, web_stop),
+        cmocka_unit_test_teardown(test_no_smuggling, web_stop),
+        cmocka_unit_test_teardown(test_sizes, web_stop),
+        cmocka_unit_test_teardown(test_bodies, web_stop),
+        cmocka_unit_test_teardown(test_counts, web_stop),
+        cmocka_unit_test_teardown(test_slow, web_stop),
+        cmocka_unit_test_teardown(test_idle_crowd, web_stop),
+        cmocka_unit_test_teardown(test_streams_leave, web_stop),
+        cmocka_unit_test_teardown(test_leaving, web_stop),
+        cmocka_unit_test_teardown(test_not_reading, web_stop),
+        cmocka_unit_test_teardown(test_noise, web_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

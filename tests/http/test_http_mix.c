@@ -43,14 +43,11 @@ enum {
     N_KINDS = sizeof kinds / sizeof *kinds
 };
 
-static qn_server *srv;
-static int port;
 static char *alone[N_KINDS];
 
 static int stop(void **state)
 {
-    (void)state;
-    qn_server_stop(srv);
+    web_stop(state);
     for (int i = 0; i < N_KINDS; i++)
         free(alone[i]);
     return 0;
@@ -100,7 +97,7 @@ static void one(client *c)
     uint32_t i = draw(c, N_KINDS), how = draw(c, 3);
     const struct kind *k = &kinds[i];
     char *text = ask(k, how ? ",\"stream\":true" : "");
-    int fd = web_connect(port);
+    int fd = web_connect();
     web_sends(fd, text);
     free(text);
     if (draw(c, 4) == 0) { /* leaves at some time */
@@ -133,11 +130,10 @@ static void *run(void *arg)
 static void test_mix(void **state)
 {
     (void)state;
-    srv = web_server(NULL);
-    port = qn_server_port(srv);
+    web_start(NULL);
     for (int i = 0; i < N_KINDS; i++) {
         char *text = ask(&kinds[i], "");
-        int fd = web_connect(port);
+        int fd = web_connect();
         web_sends(fd, text);
         web_reply r = web_read(fd, 300);
         assert_int_equal(r.status, 200);
@@ -155,8 +151,8 @@ static void test_mix(void **state)
         pthread_join(clients[i].thread, NULL);
         assert_int_equal(clients[i].wrong, 0);
     }
-    assert_true(web_metric_becomes(port, "quern_requests_running", 0, 5));
-    assert_true(web_metric_becomes(port, "quern_kv_cache_used_ratio", 0, 1));
+    assert_true(web_metric_becomes("quern_requests_running", 0, 5));
+    assert_true(web_metric_becomes("quern_kv_cache_used_ratio", 0, 1));
 }
 
 int main(void)

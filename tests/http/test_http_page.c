@@ -5,31 +5,14 @@
 #include "base/mem.h"
 #include "server/page.h"
 
-static qn_server *srv;
-static int port;
-
-static int stop(void **state)
-{
-    (void)state;
-    qn_server_stop(srv);
-    srv = NULL;
-    return 0;
-}
-
-static void need(const char *const *options)
-{
-    srv = web_server(options);
-    port = qn_server_port(srv);
-}
-
 static web_reply get(const char *path, const char *headers)
 {
-    return web_ask(port, "GET", path, headers, NULL);
+    return web_ask("GET", path, headers, NULL);
 }
 
 static int status(const char *method, const char *path)
 {
-    web_reply r = web_ask(port, method, path, NULL, NULL);
+    web_reply r = web_ask(method, path, NULL, NULL);
     int s = r.status;
     web_free(&r);
     return s;
@@ -81,7 +64,7 @@ static void test_files(void **state)
         {"/web/lang_zh.js", "lang_zh.js", "text/javascript; charset=utf-8"},
         {"/web/icon.svg", "icon.svg", "image/svg+xml"},
     };
-    need(NULL);
+    web_start(NULL);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char line[80];
         web_reply r = get(rows[i].path, NULL);
@@ -98,7 +81,7 @@ static void test_files(void **state)
 static void test_references(void **state)
 {
     (void)state;
-    need(NULL);
+    web_start(NULL);
     size_t n = 0;
     for (size_t i = 0; i < qn_page_n_files; i++) {
         const qn_page_file *f = &qn_page_files[i];
@@ -124,7 +107,7 @@ static void test_not_modified(void **state)
 {
     (void)state;
     char line[128], tag[64] = "";
-    need(NULL);
+    web_start(NULL);
     web_reply r = get("/web/app.js", NULL);
     const char *etag = strstr(r.head, "ETag: ");
     assert_non_null(etag);
@@ -176,7 +159,7 @@ static void test_other_paths(void **state)
         "/index.html",
         "/app.js",
     };
-    need(NULL);
+    web_start(NULL);
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         web_reply r = get(none[i], NULL);
         if (r.status != 404 && r.status != 400)
@@ -198,7 +181,7 @@ static void test_with_keys(void **state)
     snprintf(path, sizeof path, "%s/keys", qn_test_tmpdir());
     qn_test_write_file(path, "somebody-1\n", 11);
     const char *const options[] = {"api-key-file", path, NULL};
-    need(options);
+    web_start(options);
     assert_int_equal(status("GET", "/"), 200);
     assert_int_equal(status("GET", "/web/app.js"), 200);
     assert_int_equal(status("GET", "/v1/models"), 401);
@@ -209,7 +192,7 @@ static void test_switched_off(void **state)
 {
     (void)state;
     static const char *const options[] = {"web", "false", NULL};
-    need(options);
+    web_start(options);
     assert_int_equal(status("GET", "/"), 404);
     assert_int_equal(status("GET", "/web/app.js"), 404);
     assert_int_equal(status("POST", "/"), 404);
@@ -219,12 +202,12 @@ static void test_switched_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_files, stop),
-        cmocka_unit_test_teardown(test_references, stop),
-        cmocka_unit_test_teardown(test_not_modified, stop),
-        cmocka_unit_test_teardown(test_other_paths, stop),
-        cmocka_unit_test_teardown(test_with_keys, stop),
-        cmocka_unit_test_teardown(test_switched_off, stop),
+        cmocka_unit_test_teardown(test_files, web_stop),
+        cmocka_unit_test_teardown(test_references, web_stop),
+        cmocka_unit_test_teardown(test_not_modified, web_stop),
+        cmocka_unit_test_teardown(test_other_paths, web_stop),
+        cmocka_unit_test_teardown(test_with_keys, web_stop),
+        cmocka_unit_test_teardown(test_switched_off, web_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

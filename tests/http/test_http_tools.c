@@ -239,17 +239,6 @@ static void test_templates(void **state)
 
 /* ---- over HTTP --------------------------------------------------------- */
 
-static qn_server *srv;
-static int port;
-
-static int stop(void **state)
-{
-    (void)state;
-    qn_server_stop(srv);
-    srv = NULL;
-    return 0;
-}
-
 #define HERMES_CALL                                     \
     "<tool_call>\n{\"name\": \"{{ c.function.name }}\"" \
     ", \"arguments\": {{ c.function.arguments | tojson }}}\n</tool_call>"
@@ -275,16 +264,14 @@ static const char *const pieces[] = {
 static void need(const char *const *options)
 {
     qn_engine_params engine = {.n_ctx = 4096, .prefix_cache = true};
-    srv = web_server_of(scripted_model(pieces, 8, HERMES_CALL), &engine,
-                        options);
-    port = qn_server_port(srv);
+    web_start_of(scripted_model(pieces, 8, HERMES_CALL), &engine, options);
 }
 
 static void test_whole(void **state)
 {
     (void)state;
     need(NULL);
-    web_reply r = web_post(port, PATH, ASK(""));
+    web_reply r = web_post(PATH, ASK(""));
     assert_int_equal(r.status, 200);
     assert_string_equal(web_str(&r, "choices.0.message.content"),
                         "I look it up.");
@@ -300,17 +287,17 @@ static void test_whole(void **state)
                         "{\"place\": \"Oslo\"}");
     assert_string_equal(web_str(&r, CALLS ".1.function.arguments"), "{}");
     web_free(&r);
-    r = web_post(port, PATH, ASK(",\"parallel_tool_calls\":false"));
+    r = web_post(PATH, ASK(",\"parallel_tool_calls\":false"));
     assert_int_equal(json_array_size(web_at(&r, CALLS)), 1);
     web_free(&r);
     /* without tools it is text */
-    r = web_post(port, PATH, ASK(",\"tool_choice\":\"none\""));
+    r = web_post(PATH, ASK(",\"tool_choice\":\"none\""));
     assert_string_equal(web_str(&r, "choices.0.finish_reason"), "stop");
     assert_non_null(
         strstr(web_str(&r, "choices.0.message.content"), "\"get_weather\""));
     web_free(&r);
     /* too short for the call to become one */
-    r = web_post(port, PATH, ASK(",\"max_completion_tokens\":5"));
+    r = web_post(PATH, ASK(",\"max_completion_tokens\":5"));
     assert_string_equal(web_str(&r, "choices.0.finish_reason"), "length");
     web_free(&r);
 }
@@ -320,7 +307,7 @@ static void test_demanded(void **state)
 {
     (void)state;
     need(NULL);
-    web_reply r = web_post(port, PATH,
+    web_reply r = web_post(PATH,
                            ASK(",\"tool_choice\":{\"type\":\"function\","
                                "\"function\":{\"name\":\"get_weather\"}}"));
     assert_int_equal(r.status, 200);
@@ -337,18 +324,17 @@ static void test_demanded(void **state)
         "\"tool_choice\":\"required\"}",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        r = web_post(port, PATH, wrong[i]);
+        r = web_post(PATH, wrong[i]);
         assert_int_equal(r.status, 400);
         assert_string_equal(web_str(&r, "error.param"), "tool_choice");
         web_free(&r);
     }
-    stop(NULL);
     static const char *const none[] = {"tool-call-parser", "none", NULL};
     need(none);
-    r = web_post(port, PATH, ASK(",\"tool_choice\":\"required\""));
+    r = web_post(PATH, ASK(",\"tool_choice\":\"required\""));
     assert_int_equal(r.status, 400);
     web_free(&r);
-    r = web_post(port, PATH, ASK(""));
+    r = web_post(PATH, ASK(""));
     assert_string_equal(web_str(&r, "choices.0.finish_reason"), "stop");
     assert_non_null(
         strstr(web_str(&r, "choices.0.message.content"), "get_weather"));
@@ -370,13 +356,12 @@ static void test_held(void **state)
     "{\"type\":\"function\",\"function\":{\"name\":\"add\"}}],"             \
     "\"max_tokens\":300,\"seed\":%d,\"tool_choice\":%s}"
 #define NAMED "{\"type\":\"function\",\"function\":{\"name\":\"weather\"}}"
-    srv = web_server(options);
-    port = qn_server_port(srv);
+    web_start(options);
     for (int seed = 0; seed < 8; seed++) {
         char body[1024];
         snprintf(body, sizeof body, TWO, seed,
                  seed % 2 ? "\"required\"" : NAMED);
-        web_reply r = web_post(port, PATH, body);
+        web_reply r = web_post(PATH, body);
         if (r.status != 200)
             fail_msg("%s", r.body);
         const char *name = web_str(&r, CALLS ".0.function.name");
@@ -399,7 +384,7 @@ static void test_held(void **state)
     }
     /* a schema that cannot be held to: an object at least */
     web_reply r = web_post(
-        port, PATH,
+        PATH,
         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"
         "\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{"
         "\"type\":\"object\",\"patternProperties\":{}}}}],\"max_tokens\":20,"
@@ -413,8 +398,7 @@ static void test_streamed(void **state)
 {
     (void)state;
     need(NULL);
-    web_reply r = web_post(port, PATH,
-                           ASK(",\"stream\":true,\"logprobs\":true"));
+    web_reply r = web_post(PATH, ASK(",\"stream\":true,\"logprobs\":true"));
     assert_int_equal(r.status, 200);
     web_events e = web_split_events(r.body);
     char text[256] = "", name[64] = "", args[256] = "";
@@ -459,7 +443,7 @@ static void test_history(void **state)
     (void)state;
     need(NULL);
     web_reply r = web_post(
-        port, PATH,
+        PATH,
         "{\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"
         "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":"
         "\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\","
@@ -471,7 +455,7 @@ static void test_history(void **state)
     snprintf(body, sizeof body, "{\"tokens\":%s}", ids);
     free(ids);
     web_free(&r);
-    r = web_post(port, "/detokenize", body);
+    r = web_post("/detokenize", body);
     assert_non_null(strstr(web_str(&r, "prompt"), "\"arguments\": {\"x\": 1}"));
     web_free(&r);
 }
@@ -482,11 +466,11 @@ int main(void)
         cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_promptly),
         cmocka_unit_test(test_templates),
-        cmocka_unit_test_teardown(test_whole, stop),
-        cmocka_unit_test_teardown(test_demanded, stop),
-        cmocka_unit_test_teardown(test_held, stop),
-        cmocka_unit_test_teardown(test_streamed, stop),
-        cmocka_unit_test_teardown(test_history, stop),
+        cmocka_unit_test_teardown(test_whole, web_stop),
+        cmocka_unit_test_teardown(test_demanded, web_stop),
+        cmocka_unit_test_teardown(test_held, web_stop),
+        cmocka_unit_test_teardown(test_streamed, web_stop),
+        cmocka_unit_test_teardown(test_history, web_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,8 @@
 
 /* ---- the server -------------------------------------------------------- */
 
+static qn_server *srv;
+
 const char *web_model(void)
 {
     static char path[4096];
@@ -35,22 +37,30 @@ static void set_all(qn_settings *set, const char *const *o)
     }
 }
 
-qn_server *web_server_with(const qn_engine_params *engine,
-                           const char *const *options)
+qn_server *web_running(void)
 {
-    return web_server_of(web_model(), engine, options);
+    return srv;
 }
 
-qn_server *web_server_of(const char *path, const qn_engine_params *engine,
-                         const char *const *options)
+int web_stop(void **state)
+{
+    (void)state;
+    qn_server_stop(srv);
+    srv = NULL;
+    return 0;
+}
+
+void web_start_of(const char *path, const qn_engine_params *engine,
+                  const char *const *options)
 {
     static const char *const base[] = {"port",      "0", "access-log", "none",
                                        "log-level", "0", NULL};
     qn_settings set;
     qn_err err = {0};
-    qn_server *srv = NULL;
     qn_model *model = NULL;
     qn_model_params mp = {.n_threads = 2};
+
+    web_stop(NULL);
     if (qn_model_open(&model, path, &mp, &err) < 0)
         fail_msg("model: %s", err.msg);
     qn_settings_init(&set);
@@ -60,13 +70,17 @@ qn_server *web_server_of(const char *path, const qn_engine_params *engine,
         .model = model, .name = "m", .engine = *engine, .set = &set};
     if (qn_server_start(&srv, &init, &err) < 0)
         fail_msg("server: %s", err.msg);
-    return srv;
 }
 
-qn_server *web_server(const char *const *options)
+void web_start_with(const qn_engine_params *engine, const char *const *options)
+{
+    web_start_of(web_model(), engine, options);
+}
+
+void web_start(const char *const *options)
 {
     qn_engine_params engine = {.n_ctx = 8192, .prefix_cache = true};
-    return web_server_with(&engine, options);
+    web_start_with(&engine, options);
 }
 
 /* ---- sockets ----------------------------------------------------------- */
@@ -83,9 +97,10 @@ void web_sleep(double seconds)
     usleep((useconds_t)(seconds * 1e6));
 }
 
-int web_connect(int port)
+int web_connect(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int port = qn_server_port(srv);
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons((uint16_t)port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -295,10 +310,10 @@ char *web_request(const char *path, const char *body)
     return compose("POST", path, NULL, body);
 }
 
-web_reply web_ask(int port, const char *method, const char *path,
-                  const char *headers, const char *body)
+web_reply web_ask(const char *method, const char *path, const char *headers,
+                  const char *body)
 {
-    int fd = web_connect(port);
+    int fd = web_connect();
     char *text = compose(method, path, headers, body);
     web_sends(fd, text);
     free(text);
@@ -307,9 +322,9 @@ web_reply web_ask(int port, const char *method, const char *path,
     return r;
 }
 
-web_reply web_post(int port, const char *path, const char *body)
+web_reply web_post(const char *path, const char *body)
 {
-    return web_ask(port, "POST", path, NULL, body);
+    return web_ask("POST", path, NULL, body);
 }
 
 /* ---- answers ----------------------------------------------------------- */
@@ -372,9 +387,9 @@ void web_events_free(web_events *e)
     *e = (web_events){0};
 }
 
-double web_metric(int port, const char *line)
+double web_metric(const char *line)
 {
-    web_reply r = web_ask(port, "GET", "/metrics", NULL, NULL);
+    web_reply r = web_ask("GET", "/metrics", NULL, NULL);
     double v = -1;
     size_t n = strlen(line);
     for (const char *p = r.body; p; p = strchr(p, '\n')) {
@@ -391,11 +406,10 @@ double web_metric(int port, const char *line)
     return v;
 }
 
-bool web_metric_becomes(int port, const char *line, double value,
-                        double seconds)
+bool web_metric_becomes(const char *line, double value, double seconds)
 {
     double end = web_now() + seconds;
-    while (web_metric(port, line) != value) {
+    while (web_metric(line) != value) {
         if (web_now() > end)
             return false;
         web_sleep(0.02);

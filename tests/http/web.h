@@ -11,15 +11,17 @@
 
 #include <jansson.h>
 
-/* Starts a server of the built-in model on a free port; `options` are pairs
- * "name", "value", ended by NULL. Skips the running test when there is no
- * model. */
-qn_server *web_server(const char *const *options);
-qn_server *web_server_with(const qn_engine_params *engine,
-                           const char *const *options);
-qn_server *web_server_of(const char *model, const qn_engine_params *engine,
-                         const char *const *options);
-/* No model, no test: called by web_server, and by those that start their own
+/* The server of the running test. There is one at a time: it starts on a free
+ * port, after the one before it has stopped. `options` are pairs "name",
+ * "value", ended by NULL. Without the built-in model the running test is
+ * skipped. web_stop is a teardown for cmocka. */
+void web_start(const char *const *options);
+void web_start_with(const qn_engine_params *engine, const char *const *options);
+void web_start_of(const char *model, const qn_engine_params *engine,
+                  const char *const *options);
+qn_server *web_running(void); /* NULL: none */
+int web_stop(void **state);
+/* No model, no test: called by web_start, and by those that start their own
  * program. */
 const char *web_model(void);
 
@@ -32,7 +34,7 @@ typedef struct web_reply {
     json_t *json; /* of the body, when it is JSON */
 } web_reply;
 
-int web_connect(int port);
+int web_connect(void);
 /* Sends all of it; false when the server has closed. */
 bool web_send(int fd, const char *p, size_t n);
 bool web_sends(int fd, const char *s);
@@ -46,9 +48,9 @@ void web_free(web_reply *r);
 
 /* A request with a body (NULL: none) over a connection of its own. `headers`
  * may be NULL: whole lines, each ended by \r\n. */
-web_reply web_ask(int port, const char *method, const char *path,
-                  const char *headers, const char *body);
-web_reply web_post(int port, const char *path, const char *body);
+web_reply web_ask(const char *method, const char *path, const char *headers,
+                  const char *body);
+web_reply web_post(const char *path, const char *body);
 /* The text of a POST with its header, to be sent by hand; free it. */
 char *web_request(const char *path, const char *body);
 
@@ -67,10 +69,9 @@ web_events web_split_events(const char *body);
 void web_events_free(web_events *e);
 
 /* A number of /metrics, by the beginning of its line; -1: not there. */
-double web_metric(int port, const char *line);
+double web_metric(const char *line);
 /* Waits until a metric has a value; false after `seconds`. */
-bool web_metric_becomes(int port, const char *line, double value,
-                        double seconds);
+bool web_metric_becomes(const char *line, double value, double seconds);
 
 double web_now(void);
 void web_sleep(double seconds);
