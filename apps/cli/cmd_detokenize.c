@@ -50,11 +50,12 @@ static int read_ids(const char *text, ids_vec *ids, qn_err *err)
 }
 
 static int one_text(const qn_args *a, const qn_model *m, const char *text,
-                    qn_err *err)
+                    size_t len, qn_err *err)
 {
     ids_vec ids = {0};
     char *out = NULL;
     size_t n = 0;
+    (void)len; /* a NUL stands behind it */
     int rc = read_ids(text, &ids, err);
     if (rc == 0)
         rc = qn_detokenize(m, ids.v, ids.n, qn_args_flag(a, "skip-special"),
@@ -67,12 +68,6 @@ static int one_text(const qn_args *a, const qn_model *m, const char *text,
     qn_vec_deinit(&ids);
     return rc;
 }
-
-typedef struct line_state {
-    const qn_args *args;
-    const qn_model *model;
-    ids_vec ids;
-} line_state;
 
 static int print_string(const char *text, size_t n, const char *where,
                         qn_err *err)
@@ -87,55 +82,43 @@ static int print_string(const char *text, size_t n, const char *where,
     return 0;
 }
 
-static int one_line(void *user, const json_t *v, const char *where, qn_err *err)
+static int ids_of(const json_t *v, const char *where, ids_vec *ids, qn_err *err)
 {
-    line_state *s = user;
-    char *out;
-    size_t n;
     if (!json_is_array(v))
         return qn_fail(err, QN_EFORMAT, "%s: expected a JSON list of ids",
                        where);
-    qn_vec_clear(&s->ids);
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *e = json_array_get(v, i);
         json_int_t id = json_integer_value(e);
         if (!json_is_integer(e) || id < 0 || id > INT32_MAX)
             return qn_fail(err, QN_EFORMAT, "%s: element %zu is no token id",
                            where, i);
-        qn_vec_push(&s->ids, (int32_t)id);
+        qn_vec_push(ids, (int32_t)id);
     }
-    QN_TRY(qn_detokenize(s->model, s->ids.v, s->ids.n,
-                         qn_args_flag(s->args, "skip-special"), &out, &n, err));
-    int rc = print_string(out, n, where, err);
+    return 0;
+}
+
+static int one_line(const qn_args *a, const qn_model *m, const json_t *v,
+                    const char *where, qn_err *err)
+{
+    ids_vec ids = {0};
+    char *out = NULL;
+    size_t n = 0;
+    int rc = ids_of(v, where, &ids, err);
+    if (rc == 0)
+        rc = qn_detokenize(m, ids.v, ids.n, qn_args_flag(a, "skip-special"),
+                           &out, &n, err);
+    if (rc == 0)
+        rc = print_string(out, n, where, err);
     qn_free(out);
+    qn_vec_deinit(&ids);
     return rc;
 }
 
 static int detokenize(qn_args *a, qn_err *err)
 {
-    qn_model *m = NULL;
-    size_t first, n = 0;
-    char *text = NULL;
-    const char *path = qn_args_text(a, "file");
-    bool jsonl = qn_args_flag(a, "jsonl");
-    QN_TRY(qn_text_operands(a, &first, err));
-    if (a->operands.n > first && (jsonl || path))
-        return qn_usage(err, "the ids are given twice: as words and by --%s",
-                        jsonl ? "jsonl" : "file");
-    QN_TRY(qn_open_text_model(&m, a, err));
-    int rc;
-    if (jsonl) {
-        line_state s = {.args = a, .model = m};
-        rc = qn_each_line(path, one_line, &s, err);
-        qn_vec_deinit(&s.ids);
-    } else {
-        rc = qn_words_or_file(a, first, path, &text, &n, err);
-        if (rc == 0)
-            rc = one_text(a, m, text, err);
-        qn_free(text);
-    }
-    qn_model_close(m);
-    return rc;
+    static const qn_text_work work = {"the ids are given", one_text, one_line};
+    return qn_text_work_run(&work, a, err);
 }
 
 const qn_command qn_cmd_detokenize = {

@@ -1,13 +1,10 @@
 /* cmd_tokenize.c - quern tokenize: text to token ids. */
 #include "cli/commands.h"
 
-#include "base/file.h"
-#include "cli/prompts.h"
 #include "cli/request_args.h"
 #include "cli/text_lines.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const qn_opt opts[] = {
     {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
@@ -88,59 +85,28 @@ static int one_text(const qn_args *a, const qn_model *m, const char *text,
     return 0;
 }
 
-typedef struct line_state {
-    const qn_args *args;
-    const qn_model *model;
-} line_state;
-
-static int one_line(void *user, const json_t *v, const char *where, qn_err *err)
+static int one_line(const qn_args *a, const qn_model *m, const json_t *v,
+                    const char *where, qn_err *err)
 {
-    const line_state *s = user;
     int32_t *ids;
     size_t n;
     if (!json_is_string(v))
         return qn_fail(err, QN_EFORMAT, "%s: expected a JSON string", where);
-    QN_TRY(encode(s->args, s->model, json_string_value(v),
-                  json_string_length(v), &ids, &n, err));
+    QN_TRY(encode(a, m, json_string_value(v), json_string_length(v), &ids, &n,
+                  err));
     print_ids(ids, n, true);
     qn_free(ids);
     return 0;
 }
 
-static int check(const qn_args *a, bool words, qn_err *err)
-{
-    bool jsonl = qn_args_flag(a, "jsonl"), file = qn_args_given(a, "file");
-    if (words && (jsonl || file))
-        return qn_usage(err, "the text is given twice: as words and by --%s",
-                        jsonl ? "jsonl" : "file");
-    if (jsonl && (qn_args_flag(a, "show") || qn_args_flag(a, "count")))
-        return qn_usage(err, "--jsonl has a form of its own; leave --show and "
-                             "--count out");
-    return 0;
-}
-
 static int tokenize(qn_args *a, qn_err *err)
 {
-    qn_model *m = NULL;
-    char *text = NULL;
-    size_t n = 0, first;
-    const char *path = qn_args_text(a, "file");
-    QN_TRY(qn_text_operands(a, &first, err));
-    QN_TRY(check(a, a->operands.n > first, err));
-    int rc = qn_open_text_model(&m, a, err);
-    if (rc < 0)
-        return rc;
-    if (qn_args_flag(a, "jsonl")) {
-        line_state s = {a, m};
-        rc = qn_each_line(path, one_line, &s, err);
-    } else {
-        rc = qn_words_or_file(a, first, path, &text, &n, err);
-        if (rc == 0)
-            rc = one_text(a, m, text, n, err);
-        qn_free(text);
-    }
-    qn_model_close(m);
-    return rc;
+    static const qn_text_work work = {"the text is given", one_text, one_line};
+    if (qn_args_flag(a, "jsonl") &&
+        (qn_args_flag(a, "show") || qn_args_flag(a, "count")))
+        return qn_usage(err, "--jsonl has a form of its own; leave --show and "
+                             "--count out");
+    return qn_text_work_run(&work, a, err);
 }
 
 const qn_command qn_cmd_tokenize = {

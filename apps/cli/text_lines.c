@@ -36,9 +36,12 @@ int qn_open_text_model(qn_model **out, const qn_args *a, qn_err *err)
     return qn_model_open(out, path, &p, err);
 }
 
-int qn_words_or_file(const qn_args *a, size_t first, const char *path,
-                     char **text, size_t *n, qn_err *err)
+/* The operands from `first` on, a blank between them, else the file (NULL or
+ * "-": standard input) as it is; qn_free it. */
+static int words_or_file(const qn_args *a, size_t first, char **text, size_t *n,
+                         qn_err *err)
 {
+    const char *path = qn_args_text(a, "file");
     if (a->operands.n > first) {
         qn_str s;
         qn_str_init(&s);
@@ -80,15 +83,13 @@ static int parse_line(const char *line, size_t n, const char *where, json_t **v,
     return rc;
 }
 
-int qn_each_line(const char *path,
-                 int (*fn)(void *user, const json_t *v, const char *where,
-                           qn_err *err),
-                 void *user, qn_err *err)
+static int each_line(const qn_text_work *work, const qn_args *a,
+                     const qn_model *m, qn_err *err)
 {
     qn_line_reader r;
     char *line, where[64];
     size_t n;
-    QN_TRY(qn_reader_open(&r, path, err));
+    QN_TRY(qn_reader_open(&r, qn_args_text(a, "file"), err));
     int rc = 0;
     for (long long k = 1; rc >= 0; k++) {
         json_t *v = NULL;
@@ -100,10 +101,34 @@ int qn_each_line(const char *path,
         snprintf(where, sizeof where, "line %lld", k);
         rc = parse_line(line, n, where, &v, err);
         if (rc == 0)
-            rc = fn(user, v, where, err);
+            rc = work->line(a, m, v, where, err);
         json_decref(v);
         fflush(stdout);
     }
     qn_reader_close(&r);
     return QN_MIN(rc, 0);
+}
+
+int qn_text_work_run(const qn_text_work *work, const qn_args *a, qn_err *err)
+{
+    qn_model *m = NULL;
+    char *text = NULL;
+    size_t n = 0, first;
+    bool jsonl = qn_args_flag(a, "jsonl");
+    QN_TRY(qn_text_operands(a, &first, err));
+    if (a->operands.n > first && (jsonl || qn_args_given(a, "file")))
+        return qn_usage(err, "%s twice: as words and by --%s", work->is_given,
+                        jsonl ? "jsonl" : "file");
+    QN_TRY(qn_open_text_model(&m, a, err));
+    int rc;
+    if (jsonl) {
+        rc = each_line(work, a, m, err);
+    } else {
+        rc = words_or_file(a, first, &text, &n, err);
+        if (rc == 0)
+            rc = work->whole(a, m, text, n, err);
+        qn_free(text);
+    }
+    qn_model_close(m);
+    return rc;
 }

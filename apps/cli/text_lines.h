@@ -10,17 +10,18 @@
 int qn_text_operands(const qn_args *a, size_t *first, qn_err *err);
 int qn_open_text_model(qn_model **out, const qn_args *a, qn_err *err);
 
-/* The operands from `first` on, a blank between them, else the file (NULL or
- * "-": standard input) as it is; qn_free it. */
-int qn_words_or_file(const qn_args *a, size_t first, const char *path,
-                     char **text, size_t *n, qn_err *err);
+/* A command that prints what becomes of a text, with the options --file and
+ * --jsonl: `whole` is called with the words behind the model or the file;
+ * under --jsonl `line` is called with the JSON value of each line, up to the
+ * first failure (`where` is "line 3"). */
+typedef struct qn_text_work {
+    const char *is_given; /* "the text is given": when that is so twice */
+    int (*whole)(const qn_args *a, const qn_model *m, const char *text,
+                 size_t n, qn_err *err);
+    int (*line)(const qn_args *a, const qn_model *m, const json_t *v,
+                const char *where, qn_err *err);
+} qn_text_work;
 
-/* Calls fn with the JSON value of each line of a file (NULL or "-": standard
- * input), and writes out what it printed. Stops at the first failure; `where`
- * is "line 3". */
-int qn_each_line(const char *path,
-                 int (*fn)(void *user, const json_t *v, const char *where,
-                           qn_err *err),
-                 void *user, qn_err *err);
+int qn_text_work_run(const qn_text_work *work, const qn_args *a, qn_err *err);
 
 #endif

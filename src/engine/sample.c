@@ -110,19 +110,17 @@ static void own_arrays(qn_sampling *p)
                               sizeof(int32_t));
 }
 
-static bool edits(const qn_sampler *s)
-{
-    const qn_sampling *p = &s->p;
-    return p->n_logit_bias > 0 || p->n_allowed > 0 || p->n_banned > 0 ||
-           p->repetition_penalty != 1.0f || p->presence_penalty != 0.0f ||
-           p->frequency_penalty != 0.0f || p->dry_multiplier > 0.0f ||
-           s->min_new > 0 || s->masked;
-}
-
 static bool counts(const qn_sampling *p)
 {
     return p->repetition_penalty != 1.0f || p->presence_penalty != 0.0f ||
            p->frequency_penalty != 0.0f || p->dry_multiplier > 0.0f;
+}
+
+static bool edits(const qn_sampler *s)
+{
+    const qn_sampling *p = &s->p;
+    return p->n_logit_bias > 0 || p->n_allowed > 0 || p->n_banned > 0 ||
+           counts(p) || s->min_new > 0 || s->masked;
 }
 
 static void push_all(qn_sampler *s, const int32_t *ids, size_t n)
