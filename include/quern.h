@@ -234,6 +234,10 @@ typedef struct qn_engine_params {
                             but in fewer steps. 0: none                     */
     bool overcommit;     /* admit before a request's last page is free; who
                             came last gives way and is computed again       */
+    uint64_t swap_bytes; /* memory for KV of those who give way, where to copy
+                            is cheaper than to compute again; 0: none       */
+    double max_step_ms;  /* prompts are cut so that no step takes longer, as
+                            far as a step can be cut; 0: any time           */
 } qn_engine_params;
 
 QN_API int qn_engine_new(qn_engine **out, qn_model *model,
@@ -247,15 +251,19 @@ typedef enum qn_format {
     QN_FORMAT_TEXT,        /* anything                                      */
     QN_FORMAT_JSON,        /* one JSON value, nested at most 32 deep        */
     QN_FORMAT_JSON_OBJECT, /* one JSON object                               */
-    QN_FORMAT_JSON_SCHEMA  /* a JSON value that `schema` describes; a keyword
+    QN_FORMAT_JSON_SCHEMA, /* a JSON value that `schema` describes; a keyword
                               that is not supported is an error             */
+    QN_FORMAT_REGEX,       /* a match of `schema`, a regular expression, from
+                              its first to its last character               */
+    QN_FORMAT_CHOICE,      /* one of the strings of `schema`, a JSON array  */
+    QN_FORMAT_GRAMMAR      /* what `schema`, a grammar in GBNF, describes   */
 } qn_format;
 
 typedef struct qn_request_params {
     const int32_t *prompt; /* token ids, copied; n_prompt >= 1           */
     size_t n_prompt;
     int max_new_tokens; /* >= 0; 0 computes the prompt only           */
-    int min_new_tokens; /* end-of-sequence is masked before           */
+    int min_new_tokens; /* before, ends are masked and no stop counts */
     bool ignore_eos;
     const int32_t *stop_ids; /* besides the model's own end tokens         */
     size_t n_stop_ids;
@@ -278,8 +286,10 @@ typedef struct qn_request_params {
     int n_keep;
     double deadline_ms; /* from submit: cancelled then; 0: none        */
     qn_format format;
-    const char *schema; /* JSON text, for QN_FORMAT_JSON_SCHEMA       */
+    const char *schema; /* for QN_FORMAT_JSON_SCHEMA and those below  */
     size_t n_schema;    /* its bytes                                  */
+    bool include_stop;  /* the text has the stop string, or the text of the
+                           token, that ended it                        */
     qn_sampling sampling;
 } qn_request_params;
 
@@ -310,6 +320,7 @@ typedef struct qn_event {
     const char *text; /* borrowed until the next call on the engine */
     size_t text_len;
     qn_finish finish; /* set on the completion's last event         */
+    int stop;         /* which stop string ended it; -1: none       */
 } qn_event;
 
 /* Queues a request. QN_ELIMIT when it can never fit, with both numbers;
@@ -369,6 +380,8 @@ typedef struct qn_engine_stats {
     double step_ms, forward_ms;    /* time in steps; of it in passes        */
     uint64_t n_guessed, n_right;   /* tokens guessed ahead; of them correct */
     uint64_t n_preempted;          /* times that a request gave way         */
+    uint64_t n_swapped;            /* of them with its KV kept in memory    */
+    uint64_t swap_bytes;           /* of such memory, now                   */
 } qn_engine_stats;
 
 QN_API void qn_engine_get_stats(const qn_engine *engine, qn_engine_stats *s);

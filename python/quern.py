@@ -97,7 +97,8 @@ class _EngineParams(c.Structure):
                 ("max_batch", c.c_int), ("kv_type", c.c_int),
                 ("prefix_cache", c.c_bool), ("max_prompt_rows", c.c_int),
                 ("max_waiting", c.c_int), ("speculate", c.c_int),
-                ("overcommit", c.c_bool)]
+                ("overcommit", c.c_bool), ("swap_bytes", c.c_uint64),
+                ("max_step_ms", c.c_double)]
 
 
 class _RequestParams(c.Structure):
@@ -114,7 +115,8 @@ class _RequestParams(c.Structure):
                 ("cache_salt", c.c_uint64), ("context_shift", c.c_bool),
                 ("n_keep", c.c_int), ("deadline_ms", c.c_double),
                 ("format", c.c_int), ("schema", c.c_char_p),
-                ("n_schema", c.c_size_t), ("sampling", _Sampling)]
+                ("n_schema", c.c_size_t), ("include_stop", c.c_bool),
+                ("sampling", _Sampling)]
 
 
 class _TopLogprob(c.Structure):
@@ -127,7 +129,7 @@ class _Event(c.Structure):
     _fields_ = [("index", c.c_int), ("id", c.c_int32), ("logprob", c.c_float),
                 ("top", c.POINTER(_TopLogprob)), ("n_top", c.c_size_t),
                 ("text", c.POINTER(c.c_char)), ("text_len", c.c_size_t),
-                ("finish", c.c_int)]
+                ("finish", c.c_int), ("stop", c.c_int)]
 
 
 _STRUCTS = [_Err, _ModelParams, _PullStatus, _PullParams, _LogitBias,

@@ -25,12 +25,24 @@ static const qn_opt cache_opts[] = {
      .def = "true"},
     {0},
 };
+static const qn_opt step_opts[] = {
+    {"max-step-time", 0, QN_OPT_REAL, .arg = "SECONDS",
+     .help = "Prompts are cut so that no step takes longer, so that who leaves "
+             "or is late is noticed; 0: any time.",
+     .def = "0.7", .lo = 0, .hi = 1e6},
+    {0},
+};
 
 static const qn_opt_group groups[] = {
-    {"Model", qn_model_opts},   {"Engine", qn_engine_opts},
-    {"Cache", cache_opts},      {"Listening", listen_opts},
-    {"Access", access_opts},    {"Limits", limit_opts},
-    {"Time limits", time_opts}, {0},
+    {"Model", qn_model_opts},
+    {"Engine", qn_engine_opts},
+    {"Cache", cache_opts},
+    {"Steps", step_opts},
+    {"Listening", listen_opts},
+    {"Access", access_opts},
+    {"Limits", limit_opts},
+    {"Time limits", time_opts},
+    {0},
 };
 
 static const qn_example examples[] = {
@@ -88,6 +100,7 @@ static int serve(qn_args *a, qn_err *err)
     }
     qn_model_from_args(&init.open, a);
     qn_engine_from_args(&init.engine, a);
+    init.engine.max_step_ms = qn_args_real(a, "max-step-time") * 1e3;
     init.engine.prefix_cache = qn_args_flag(a, "prefix-caching");
     return qn_server_run(&init, err);
 }

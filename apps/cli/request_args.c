@@ -57,6 +57,11 @@ const qn_opt qn_engine_opts[] = {
      .help = "Begin with a prompt before all of the cache that its answer may "
              "take is free; who came last may have to wait and is computed "
              "again."},
+    {"swap-space", 0, QN_OPT_SIZE, .arg = "BYTES",
+     .help = "With --overcommit: memory for the cache of those who wait, such "
+             "as 2GiB; it is copied back where that is faster than to compute "
+             "it again.",
+     .def = "0"},
     {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16",
      .help = "Format of the KV cache.", .def = "auto"},
     {0},
@@ -190,6 +195,16 @@ const qn_opt qn_sampling_opts[] = {
     {"json-schema", 0, QN_OPT_TEXT, .arg = "SCHEMA",
      .help = "Write nothing but JSON that this schema describes.",
      .also = "guided-json"},
+    {"regex", 0, QN_OPT_TEXT, .arg = "PATTERN",
+     .help = "Write nothing but a match of this regular expression.",
+     .also = "guided-regex"},
+    {"choice", 0, QN_OPT_TEXT, .arg = "LIST",
+     .help = "Write one of these: a JSON list of strings.",
+     .also = "guided-choice"},
+    {"grammar", 0, QN_OPT_TEXT, .arg = "GBNF",
+     .help = "Write nothing but what this grammar describes, in llama.cpp's "
+             "notation.",
+     .also = "guided-grammar"},
     {0},
 };
 
@@ -259,6 +274,7 @@ void qn_engine_from_args(qn_engine_params *p, const qn_args *a)
         .max_prompt_rows = (int)qn_args_int(a, "max-prompt-rows"),
         .speculate = (int)qn_args_int(a, "speculate"),
         .overcommit = qn_args_flag(a, "overcommit"),
+        .swap_bytes = (uint64_t)qn_args_int(a, "swap-space"),
         .kv_type = qn_kv_type_arg(a),
     };
 }
@@ -405,15 +421,29 @@ static int set_format(qn_request_params *p, const qn_args *a, qn_err *err)
     for (size_t i = 0; i < QN_COUNTOF(names); i++)
         if (qn_args_is(a, "response-format", names[i]))
             p->format = (qn_format)i;
-    if (!qn_args_given(a, "json-schema"))
-        return 0;
-    if (qn_args_is(a, "response-format", "text") &&
-        qn_args_given(a, "response-format"))
-        return qn_usage(err, "--response-format text contradicts "
-                             "--json-schema");
-    p->format = QN_FORMAT_JSON_SCHEMA;
-    p->schema = qn_args_text(a, "json-schema");
-    p->n_schema = strlen(p->schema);
+    static const struct {
+        const char *option;
+        qn_format format;
+    } rows[] = {{"json-schema", QN_FORMAT_JSON_SCHEMA},
+                {"regex", QN_FORMAT_REGEX},
+                {"choice", QN_FORMAT_CHOICE},
+                {"grammar", QN_FORMAT_GRAMMAR}};
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++) {
+        if (!qn_args_given(a, rows[i].option))
+            continue;
+        if (p->schema)
+            return qn_usage(err,
+                            "--%s: another option says what the text has "
+                            "to be",
+                            rows[i].option);
+        if (qn_args_is(a, "response-format", "text") &&
+            qn_args_given(a, "response-format"))
+            return qn_usage(err, "--response-format text contradicts --%s",
+                            rows[i].option);
+        p->format = rows[i].format;
+        p->schema = qn_args_text(a, rows[i].option);
+        p->n_schema = strlen(p->schema);
+    }
     return 0;
 }
 

@@ -66,11 +66,13 @@ static const sentence on_fields[] = {
     {"max_tokens", "Longest completion. Default 16; of a chat, the setting "
                    "default-max-tokens."},
     {"max_completion_tokens", "The same, under its newer name."},
+    {"n_predict", "The same, as llama.cpp calls it."},
     {"min_tokens", "No end of the text before so many tokens."},
     {"n", "Completions of the prompt."},
     {"best_of", "Draw so many, give the n likeliest."},
     {"stop", "string or list of strings: the text ends before one of these."},
     {"stop_token_ids", "list of integers: it ends at one of these tokens."},
+    {"include_stop_str_in_output", "What ended the text is part of it."},
     {"ignore_eos", "Go on to max_tokens whatever the model says."},
     {"temperature", "0 takes the likeliest token."},
     {"top_p", "Of the likeliest that together have this probability; 1: off."},
@@ -91,6 +93,8 @@ static const sentence on_fields[] = {
     {"mirostat_eta", "How fast it learns."},
     {"repetition_penalty",
      "Logits of tokens that were there are divided by it; 1: off."},
+    {"repeat_penalty", "The same, as llama.cpp calls it."},
+    {"repeat_last_n", "Tokens that it looks back; -1: all."},
     {"penalty_last_n", "Tokens that repetition_penalty looks back; -1: all."},
     {"presence_penalty",
      "Taken from the logits of tokens that the completion has."},
@@ -118,7 +122,15 @@ static const sentence on_fields[] = {
      "json_schema: {name, schema}}: the answer is that, whole, unless "
      "max_tokens cuts it."},
     {"guided_json", "object or string: a JSON schema, as vLLM has it."},
-    {"structured_outputs", "object: {json: schema} or {json_object: true}."},
+    {"guided_regex", "string: the answer matches this regular expression from "
+                     "its first to its last character."},
+    {"guided_choice", "list of strings: the answer is one of them."},
+    {"guided_grammar", "string: what a grammar in llama.cpp's notation (GBNF) "
+                       "describes."},
+    {"grammar", "The same, as llama.cpp calls it."},
+    {"json_schema", "guided_json, as llama.cpp calls it."},
+    {"structured_outputs", "object with one of json, regex, choice, grammar, "
+                           "as the four above, or json_object: true."},
     {"modalities", "list: [\"text\"]."},
     {"priority", "Lower is admitted earlier."},
     {"cache_salt", "string: only requests with the same one share cached "

@@ -279,18 +279,57 @@ int qn_field_side(const qn_field_reader *r, const json_t *v)
 
 /* ---- the answer -------------------------------------------------------- */
 
-/* A schema, as an object or its text. */
+/* What the text has to be; one field may say it. */
+static int set_format(const qn_field_reader *r, qn_format format,
+                      const char *schema, size_t n)
+{
+    qn_request_params *rp = &r->f->rp;
+    if (rp->format != QN_FORMAT_TEXT)
+        return qn_field_fail(r, "asks for a format, and another field does, "
+                                "too");
+    rp->format = format;
+    rp->n_schema = n;
+    rp->schema = schema ? qn_arena_strndup(&r->f->mem, schema, n) : NULL;
+    return 0;
+}
+
+/* JSON: a schema, as an object or its text. */
 static int read_schema(const qn_field_reader *r, const json_t *v)
 {
     char *made = json_is_object(v) ? json_dumps(v, JSON_COMPACT) : NULL;
     const char *text = made ? made : json_string_value(v);
     if (!text)
         return qn_field_fail(r, "the schema must be an object");
-    r->f->rp.format = QN_FORMAT_JSON_SCHEMA;
-    r->f->rp.n_schema = made ? strlen(made) : json_string_length(v);
-    r->f->rp.schema = qn_arena_strndup(&r->f->mem, text, r->f->rp.n_schema);
+    int rc = set_format(r, QN_FORMAT_JSON_SCHEMA, text,
+                        made ? strlen(made) : json_string_length(v));
     free(made);
-    return 0;
+    return rc;
+}
+
+static int read_regex(const qn_field_reader *r, const json_t *v)
+{
+    if (!json_is_string(v))
+        return qn_field_fail(r, "the regular expression must be a string");
+    return set_format(r, QN_FORMAT_REGEX, json_string_value(v),
+                      json_string_length(v));
+}
+
+static int read_grammar(const qn_field_reader *r, const json_t *v)
+{
+    if (!json_is_string(v))
+        return qn_field_fail(r, "the grammar must be a string");
+    return set_format(r, QN_FORMAT_GRAMMAR, json_string_value(v),
+                      json_string_length(v));
+}
+
+static int read_choice(const qn_field_reader *r, const json_t *v)
+{
+    char *made = json_is_array(v) ? json_dumps(v, JSON_COMPACT) : NULL;
+    if (!made)
+        return qn_field_fail(r, "the choices must be a list of strings");
+    int rc = set_format(r, QN_FORMAT_CHOICE, made, strlen(made));
+    free(made);
+    return rc;
 }
 
 int qn_field_response_format(const qn_field_reader *r, const json_t *v)
@@ -301,10 +340,8 @@ int qn_field_response_format(const qn_field_reader *r, const json_t *v)
         return qn_field_fail(r, "must be an object with a type");
     if (strcmp(type, "text") == 0)
         return 0;
-    if (strcmp(type, "json_object") == 0) {
-        r->f->rp.format = QN_FORMAT_JSON_OBJECT;
-        return 0;
-    }
+    if (strcmp(type, "json_object") == 0)
+        return set_format(r, QN_FORMAT_JSON_OBJECT, NULL, 0);
     if (strcmp(type, "json_schema") != 0)
         return qn_field_fail(r,
                              "there is no type \"%.40s\"; use text, "
@@ -320,26 +357,58 @@ int qn_field_guided_json(const qn_field_reader *r, const json_t *v)
     return read_schema(r, v);
 }
 
-/* vLLM's; only what is JSON. */
+int qn_field_guided_regex(const qn_field_reader *r, const json_t *v)
+{
+    return read_regex(r, v);
+}
+
+int qn_field_guided_grammar(const qn_field_reader *r, const json_t *v)
+{
+    return read_grammar(r, v);
+}
+
+int qn_field_guided_choice(const qn_field_reader *r, const json_t *v)
+{
+    return read_choice(r, v);
+}
+
+static int read_json_object(const qn_field_reader *r, const json_t *v)
+{
+    if (!json_is_boolean(v))
+        return qn_field_fail(r, "json_object must be true or false");
+    return json_is_true(v) ? set_format(r, QN_FORMAT_JSON_OBJECT, NULL, 0) : 0;
+}
+
+/* vLLM's, which has had all of these as fields of their own before. */
 int qn_field_structured(const qn_field_reader *r, const json_t *v)
 {
+    static const struct {
+        const char *name;
+        qn_field_fn read;
+    } parts[] = {
+        {"json", read_schema},
+        {"regex", read_regex},
+        {"choice", read_choice},
+        {"grammar", read_grammar},
+        {"json_object", read_json_object},
+    };
     const char *name;
     json_t *x;
     if (!json_is_object(v))
         return qn_field_fail(r, "must be an object");
     json_object_foreach((json_t *)(uintptr_t)v, name, x)
     {
+        size_t i = 0;
         if (json_is_null(x))
             continue;
-        if (strcmp(name, "json") == 0)
-            QN_TRY(read_schema(r, x));
-        else if (strcmp(name, "json_object") == 0 && json_is_true(x))
-            r->f->rp.format = QN_FORMAT_JSON_OBJECT;
-        else
+        while (i < QN_COUNTOF(parts) && strcmp(parts[i].name, name) != 0)
+            i++;
+        if (i == QN_COUNTOF(parts))
             return qn_field_fail(r,
-                                 "%.40s is not supported; json and "
-                                 "json_object are",
+                                 "%.40s is not supported; json, regex, choice, "
+                                 "grammar and json_object are",
                                  name);
+        QN_TRY(parts[i].read(r, x));
     }
     return 0;
 }

@@ -53,7 +53,6 @@ typedef struct qn_field {
         name, routes, kind, offset, low, high, NULL, NULL, NULL \
     }
 
-#define NO_CONSTRAINTS "only JSON can be demanded: use response_format"
 #define INT_TOP 2147483647.0
 
 static const qn_field rows[] = {
@@ -74,11 +73,13 @@ static const qn_field rows[] = {
     /* how much */
     ROW("max_tokens", ALL, I64, OFF(max_tokens), 0, INT_TOP),
     ROW("max_completion_tokens", CHAT, I64, OFF(max_tokens), 0, INT_TOP),
+    ROW("n_predict", COMP | CHAT, I64, OFF(max_tokens), 0, INT_TOP),
     ROW("min_tokens", ALL, INT, OFF(rp.min_new_tokens), 0, INT_TOP),
     ROW("n", COMP | CHAT, INT, OFF(n), 1, INT_TOP),
     ROW("best_of", COMP, INT, OFF(best_of), 1, INT_TOP),
     FN_ROW("stop", ALL, qn_field_stop),
     FN_ROW("stop_token_ids", ALL, qn_field_stop_ids),
+    ROW("include_stop_str_in_output", ALL, BOOL, OFF(rp.include_stop), 0, 0),
     ROW("ignore_eos", ALL, BOOL, OFF(rp.ignore_eos), 0, 0),
     /* how to choose */
     ROW("temperature", ALL, F32, SAMP(temperature), 0, 100),
@@ -98,6 +99,8 @@ static const qn_field rows[] = {
     ROW("mirostat_tau", ALL, F32, SAMP(mirostat_tau), 0, 1e6),
     ROW("mirostat_eta", ALL, F32, SAMP(mirostat_eta), 0, 1e6),
     ROW("repetition_penalty", ALL, F32, SAMP(repetition_penalty), 0.01, 100),
+    ROW("repeat_penalty", ALL, F32, SAMP(repetition_penalty), 0.01, 100),
+    ROW("repeat_last_n", ALL, INT, SAMP(penalty_last_n), -1, INT_TOP),
     ROW("penalty_last_n", ALL, INT, SAMP(penalty_last_n), -1, INT_TOP),
     ROW("presence_penalty", ALL, F32, SAMP(presence_penalty), -2, 2),
     ROW("frequency_penalty", ALL, F32, SAMP(frequency_penalty), -2, 2),
@@ -121,6 +124,11 @@ static const qn_field rows[] = {
         0),
     FN_ROW("response_format", CHAT | COMP, qn_field_response_format),
     FN_ROW("guided_json", CHAT | COMP, qn_field_guided_json),
+    FN_ROW("guided_regex", CHAT | COMP, qn_field_guided_regex),
+    FN_ROW("guided_choice", CHAT | COMP, qn_field_guided_choice),
+    FN_ROW("guided_grammar", CHAT | COMP, qn_field_guided_grammar),
+    FN_ROW("grammar", CHAT | COMP, qn_field_guided_grammar),
+    FN_ROW("json_schema", CHAT | COMP, qn_field_guided_json),
     FN_ROW("structured_outputs", CHAT | COMP, qn_field_structured),
     FN_ROW("modalities", CHAT, qn_field_modalities),
     /* where it stands in the queue, whose cache it uses */
@@ -134,6 +142,7 @@ static const qn_field rows[] = {
     VOID_ROW("prompt_cache_key", COMP | CHAT),
     VOID_ROW("prompt_cache_retention", COMP | CHAT),
     VOID_ROW("request_id", COMP | CHAT),
+    VOID_ROW("cache_prompt", COMP | CHAT), /* there is one cache for all */
     VOID_ROW("spaces_between_special_tokens", ALL), /* of slow tokenizers */
     VOID_ROW("id", KSRV),
     /* refused unless they ask for nothing */
@@ -151,12 +160,7 @@ static const qn_field rows[] = {
              "the model's own template is used, not one of the request"),
     ONLY_ROW("documents", CHAT, NULL,
              "pass them to the template: chat_template_kwargs"),
-    ONLY_ROW("include_stop_str_in_output", ALL, NULL,
-             "stop strings are never part of the text"),
     ONLY_ROW("min_keep", ALL, NULL, "there is no such sampler setting"),
-    ONLY_ROW("guided_regex", COMP | CHAT, NULL, NO_CONSTRAINTS),
-    ONLY_ROW("guided_choice", COMP | CHAT, NULL, NO_CONSTRAINTS),
-    ONLY_ROW("guided_grammar", COMP | CHAT, NULL, NO_CONSTRAINTS),
 };
 
 /* ---- errors ------------------------------------------------------------ */

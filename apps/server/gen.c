@@ -324,6 +324,7 @@ static void add_choices(qn_gen *g)
     for (int i = 0; i < g->n_choices; i++) {
         g->choices[i].prompt = i / g->n_per;
         g->choices[i].index = i % g->n_per;
+        g->choices[i].stop = -1;
     }
 }
 
@@ -437,6 +438,22 @@ const char *qn_gen_finish_name(qn_finish f)
     case QN_FINISH_NONE: break;
     }
     return NULL;
+}
+
+void qn_gen_stop_reason(const qn_gen *g, const qn_choice *c, qn_str *out)
+{
+    const qn_request_params *rp = &g->f.rp;
+    bool stopped = c->finish == QN_FINISH_STOP;
+    if (stopped && c->stop >= 0) {
+        qn_jsonout_cstr(out, rp->stop[c->stop]);
+        return;
+    }
+    for (size_t i = 0; stopped && i < rp->n_stop_ids; i++)
+        if (rp->stop_ids[i] == c->last_id) {
+            qn_str_addf(out, "%d", (int)c->last_id);
+            return;
+        }
+    qn_str_adds(out, "null");
 }
 
 /* Mean log probability per token; -1e30 of a completion that has none. */

@@ -52,7 +52,9 @@ typedef struct qn_choice {
     int n_tokens;
     double sum_logprob;
     qn_finish finish;
-    uint64_t t_last; /* of its last token */
+    int stop;        /* which stop string ended it; -1: none */
+    int32_t last_id; /* its last token */
+    uint64_t t_last; /* when that came */
 } qn_choice;
 
 typedef struct qn_gen {
@@ -93,6 +95,8 @@ const char *qn_gen_finish_name(qn_finish f);
 qn_choice *qn_gen_shown(qn_gen *g, int i);
 /* Its number in the answer. */
 int qn_gen_number(const qn_gen *g, const qn_choice *c);
+/* What made it stop: a stop string, or one of stop_token_ids; else null. */
+void qn_gen_stop_reason(const qn_gen *g, const qn_choice *c, qn_str *out);
 /* {"prompt_tokens":..,...}; `live`: from the counts so far. */
 void qn_gen_usage(const qn_gen *g, qn_str *out);
 /* The text of one token, as it stands alone; qn_free it. */

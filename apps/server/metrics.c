@@ -170,6 +170,14 @@ static double preempted(const writer *w)
 {
     return (double)w->rs.engine.n_preempted;
 }
+static double swapped(const writer *w)
+{
+    return (double)w->rs.engine.n_swapped;
+}
+static double swap_bytes(const writer *w)
+{
+    return (double)w->rs.engine.swap_bytes;
+}
 static double guessed(const writer *w)
 {
     return (double)w->rs.engine.n_guessed;
@@ -237,8 +245,11 @@ static const single singles[] = {
     {"quern_timed_out_total", NULL, "counter",
      "Requests ended by queue-timeout or request-timeout.", timed_out},
     {"quern_preempted_total", "vllm:num_preemptions_total", "counter",
-     "Times that a running request gave way and was computed again.",
-     preempted},
+     "Times that a running request gave way to others.", preempted},
+    {"quern_swapped_total", NULL, "counter",
+     "Of them those whose KV was kept in memory.", swapped},
+    {"quern_swap_bytes", NULL, "gauge", "Memory that holds such KV.",
+     swap_bytes},
     {"quern_guessed_tokens_total", "vllm:spec_decode_num_draft_tokens_total",
      "counter", "Tokens guessed ahead.", guessed},
     {"quern_guessed_right_tokens_total",

@@ -29,7 +29,8 @@ static void add_head(const qn_gen *g, const char *object, qn_str *out)
     qn_str_addf(out, ",\"system_fingerprint\":\"quern-%s\",", qn_version());
 }
 
-static void add_finish(const qn_choice *c, qn_finish f, qn_str *out)
+static void add_finish(const qn_gen *g, const qn_choice *c, qn_finish f,
+                       qn_str *out)
 {
     const char *name = qn_gen_finish_name(f);
     if (f == QN_FINISH_STOP && c->parser && qn_toolcall_count(c->parser) > 0)
@@ -39,6 +40,10 @@ static void add_finish(const qn_choice *c, qn_finish f, qn_str *out)
         qn_str_addf(out, "\"%s\"", name);
     else
         qn_str_adds(out, "null");
+    if (!name)
+        return;
+    qn_str_adds(out, ",\"stop_reason\":");
+    qn_gen_stop_reason(g, c, out);
 }
 
 /* ---- streams ----------------------------------------------------------- */
@@ -85,7 +90,7 @@ static void choice_end(qn_gen *g, qn_choice *c, const qn_event *ev,
         qn_logprobs_one(g, c, ev, out);
     else
         qn_str_adds(out, "null");
-    add_finish(c, finish, out);
+    add_finish(g, c, finish, out);
     add_ids(g, ev, out);
     qn_str_addc(out, '}');
     chunk_end(g, out);
@@ -254,7 +259,7 @@ static void stream_echo(qn_gen *g, qn_choice *c, qn_str *out)
     qn_jsonout_str(out, q->text, q->text_len);
     qn_str_adds(out, ",\"logprobs\":");
     qn_logprobs_all(g, c, out);
-    add_finish(c, QN_FINISH_NONE, out);
+    add_finish(g, c, QN_FINISH_NONE, out);
     qn_str_addc(out, '}');
     chunk_end(g, out);
 }
@@ -368,7 +373,7 @@ static void add_choice(qn_gen *g, int i, qn_str *out)
         qn_logprobs_all(g, c, out);
     else
         qn_str_adds(out, "null");
-    add_finish(c, c->finish, out);
+    add_finish(g, c, c->finish, out);
     if (g->f.prompt_logprobs >= 0 && !is_chat(g)) {
         qn_str_adds(out, ",\"prompt_logprobs\":");
         qn_logprobs_prompt(g, q, out);

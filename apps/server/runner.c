@@ -88,12 +88,14 @@ static void take_event(qn_runner *r, qn_gen *g, qn_choice *c,
             qn_metrics_sample(&r->srv->metrics, QN_SAMPLE_ITL,
                               (double)(now - c->t_last) * 1e-9);
         c->t_last = now;
+        c->last_id = ev->id;
         c->n_tokens++;
         c->sum_logprob += (double)ev->logprob;
         qn_metrics_count(&r->srv->metrics, QN_METRIC_COMPLETION_TOKENS, 1);
     }
     if (ev->finish != QN_FINISH_NONE) {
         c->finish = ev->finish;
+        c->stop = ev->stop;
         g->n_open--;
         count_finish(r, ev->finish);
     }

@@ -114,6 +114,15 @@ bool qn_file_populate(const void *p, size_t n)
     return madvise((void *)first, at - first + n, MADV_POPULATE_READ) == 0;
 }
 
+void qn_file_release(const void *p, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)p + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)p + n) & ~(page - 1);
+    if (first < end) /* advice: what fails costs memory, nothing else */
+        (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 int qn_file_slurp(char **out, size_t *n, const char *path, size_t max_bytes,
                   qn_err *err)
 {

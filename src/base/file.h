@@ -27,6 +27,9 @@ void qn_file_unmap(const qn_file *f, const void *p);
 /* Brings n bytes of such a view into memory. false: they cannot be read, or
  * this kernel cannot do it (before Linux 5.14); then pread tells why. */
 bool qn_file_populate(const void *p, size_t n);
+/* Takes the pages that lie wholly inside out of this process again; the page
+ * cache keeps them, and so may the view be read once more. */
+void qn_file_release(const void *p, size_t n);
 
 /* The whole file, NUL behind; QN_ELIMIT above max_bytes. qn_free it. */
 int qn_file_slurp(char **out, size_t *n, const char *path, size_t max_bytes,

@@ -271,6 +271,15 @@ const void *qn_ckpt_view(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
     return qn_file_populate(p, n) ? p : NULL;
 }
 
+void qn_ckpt_view_end(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
+                      size_t n)
+{
+    const uint8_t *p = ck->views.v[t->file];
+
+    if (p && offset <= t->n_bytes && n <= t->n_bytes - offset)
+        qn_file_release(p + t->offset + offset, n);
+}
+
 int qn_ckpt_side_file(const qn_ckpt *ck, const char *name, char **out,
                       size_t *n, qn_err *err)
 {

@@ -91,6 +91,12 @@ int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
 const void *qn_ckpt_view(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                          size_t n);
 
+/* Views of those bytes, or of a quantized tensor's parts, are done with: they
+ * no longer count as memory of this process. They stay readable. */
+void qn_ckpt_view_end(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
+                      size_t n);
+void qn_ckpt_quant_view_end(const qn_ckpt *ck, const qn_tensor *t);
+
 /* ---- quantized matrices ------------------------------------------------ */
 
 /* What t->quant says of itself; its parts are named but not in memory. */

@@ -333,6 +333,16 @@ int qn_ckpt_quant_open(const qn_ckpt *ck, const qn_tensor *t, qn_qmat *m,
     return rc;
 }
 
+void qn_ckpt_quant_view_end(const qn_ckpt *ck, const qn_tensor *t)
+{
+    for (int i = 0; i < QN_QPARTS; i++) {
+        size_t at = t->quant->part[i];
+        if (at)
+            qn_ckpt_view_end(ck, &ck->parts[at - 1], 0,
+                             (size_t)ck->parts[at - 1].n_bytes);
+    }
+}
+
 void qn_ckpt_quant_close(void *mem)
 {
     qn_free(mem);

@@ -80,6 +80,9 @@ static int check_params(const qn_engine_params *p, qn_err *err)
         return qn_fail(err, QN_EINVAL,
                        "max_waiting is %d; use 0 (any number) or more",
                        p->max_waiting);
+    if (!(p->max_step_ms >= 0))
+        return qn_fail(err, QN_EINVAL, "max_step_ms is %g; use 0 (any) or more",
+                       p->max_step_ms);
     if (p->speculate < 0 || p->speculate > QN_MAX_GUESS)
         return qn_fail(err, QN_EINVAL, "speculate is %d; use 0 (not) to %d",
                        p->speculate, QN_MAX_GUESS);
@@ -162,6 +165,10 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
      * for all: right only where the length does not matter */
     e->shifts = qn_net_keys_final(model->net);
     e->overcommit = p.overcommit && e->shifts;
+    qn_plan plan;
+    qn_net_plan(model->net, &pp, &plan);
+    qn_pace_init(&e->pace, p.max_step_ms, plan.weights);
+    qn_swap_init(&e->swap, p.swap_bytes);
     e->formats = qn_formats_new(model->tok, e->n_vocab);
     size_t rows = (size_t)e->max_batch, seqs = (size_t)e->max_seqs;
     e->tokens = qn_xcalloc(rows, sizeof *e->tokens);
@@ -211,7 +218,9 @@ QN_API void qn_engine_get_stats(const qn_engine *e, qn_engine_stats *s)
                            .n_waiting = e->n_waiting,
                            .n_guessed = e->n_guessed,
                            .n_right = e->n_right,
-                           .n_preempted = e->n_preempted};
+                           .n_preempted = e->n_preempted,
+                           .n_swapped = e->swap.n_out,
+                           .swap_bytes = e->swap.used};
     for (const qn_request *r = e->first; r; r = r->next)
         s->n_running += r->phase != QN_WAITING;
     for (int g = 0; g < e->n_groups; g++) {

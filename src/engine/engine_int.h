@@ -2,6 +2,7 @@
  *
  *   submit -> WAITING -> (reservation granted) -> PROMPT -> DECODE -> ENDED
  *                ^------------- (gives way) ---------'-------'
+ *              its pages are gone, or in memory (swap.c)
  *
  *   submit    request.c   checks, copies, queues
  *   admit     sched.c     by turns, and by reservation
@@ -62,6 +63,26 @@ typedef struct qn_cost {
     double n, x, y, xx, xy;
 } qn_cost;
 
+/* What prompts get of a step (pace.c). */
+typedef struct qn_pace {
+    double max_ms; /* of a step; 0: any */
+    double first;  /* rows until something has been measured */
+    double ratio;  /* tokens of prompts for one of completions; -1: not known */
+    double seqs;   /* that run, moving average */
+    double n_new;  /* tokens of a completion, moving average; 0: not known */
+    double row_ms; /* of one more row in a pass; 0: not known */
+    double base_ms; /* of a pass beyond its rows' */
+} qn_pace;
+
+/* Memory for pages of those who give way (swap.c). */
+typedef struct qn_swap {
+    uint64_t limit, used; /* bytes */
+    double ms_per_byte;   /* of a copy, moving average */
+    uint64_t n_out;       /* times that pages went there */
+} qn_swap;
+
+typedef struct qn_kept qn_kept; /* pages of one sequence there */
+
 typedef struct qn_seq {
     struct qn_request *req;
     int index;         /* which completion */
@@ -70,6 +91,7 @@ typedef struct qn_seq {
     int64_t n_kv;      /* positions whose KV is in the pages */
     qn_ids pages[QN_POOLS];
     size_t first_page[QN_POOLS]; /* earlier ones are given back */
+    qn_kept *kept;               /* NULL: it has given nothing away */
     qn_prefix_node *node;        /* of its last page in the prefix cache */
     size_t n_known;              /* pages up to that one */
     qn_sampler *sampler;
@@ -185,10 +207,8 @@ struct qn_engine {
     qn_tenant *tenants;
     bool overcommit;
     int max_prompt_rows; /* 0: auto */
-    int64_t n_arrived;   /* rows of prompts admitted since the last step */
-    double demand;       /* the same per step, moving average */
-    double pace;         /* rows of prompts in a step, slowly changing */
-    double ms_per_row;   /* of steps with many rows, moving average */
+    qn_pace pace;
+    qn_swap swap;
 
     /* the step's batch, allocated once */
     int32_t *tokens, *pos, *out_rows;
@@ -210,11 +230,31 @@ void qn_tenants_free(qn_engine *e);
 void qn_sched_admit(qn_engine *e);
 /* Pages for the next row of every decoding sequence; may end some's turn. */
 void qn_sched_make_room(qn_engine *e);
-/* Fills e->turns for a step that has n_row rows and n_out outputs already;
- * returns how many there are (some get no rows). */
-int qn_sched_prompts(qn_engine *e, int n_row, int n_out);
+/* Fills e->turns for a step that has the rows of b already; returns how many
+ * there are (some get no rows). */
+int qn_sched_prompts(qn_engine *e, const qn_batch *b);
+
+/* ---- pace.c ------------------------------------------------------------ */
+
+/* max_step_ms 0: a step may take any time. */
+void qn_pace_init(qn_pace *p, double max_step_ms, uint64_t weight_bytes);
+/* Rows of prompts in a step that has n_row rows of n_decode sequences;
+ * `backlog` wait. */
+int qn_pace_rows(qn_engine *e, int n_decode, int n_row, int64_t backlog);
 /* What a pass took, n_decode of whose rows were not of prompts. */
-void qn_sched_learn(qn_engine *e, const qn_batch *b, int n_decode, double ms);
+void qn_pace_learn(qn_pace *p, int n_row, int n_decode, double ms);
+/* A completion ended with so many tokens. */
+void qn_pace_ended(qn_pace *p, int64_t n_new);
+
+/* ---- swap.c ------------------------------------------------------------ */
+
+void qn_swap_init(qn_swap *w, uint64_t limit);
+/* Copies its pages out, where that is cheaper than to compute them again. */
+void qn_swap_out(qn_seq *s);
+/* Copies them back, behind those found in the prefix cache; they are taken out
+ * of the reservation. Nothing where none were copied. */
+void qn_swap_in(qn_seq *s);
+void qn_swap_drop(qn_seq *s);
 
 /* ---- guess.c ----------------------------------------------------------- */
 
@@ -241,6 +281,8 @@ qn_seq *qn_seq_new(qn_request *req, int index);
 qn_seq *qn_seq_fork(const qn_seq *from, int index);
 /* Gives its pages back. */
 void qn_seq_free(qn_seq *s);
+/* A page out of the request's reservation. */
+int32_t qn_seq_take_page(qn_seq *s, int pool);
 /* Pages for positions [n_kv, n_kv + n_row), owned by this sequence alone. */
 void qn_seq_prepare(qn_seq *s, int n_row);
 /* After a step that wrote n_row positions: counts them, and gives back pages

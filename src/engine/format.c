@@ -2,7 +2,9 @@
 #include "engine/format.h"
 
 #include "base/mem.h"
+#include "text/gbnf.h"
 #include "text/json_grammar.h"
+#include "text/regex_grammar.h"
 #include "text/token_trie.h"
 
 #include <stdlib.h>
@@ -94,8 +96,15 @@ static void drop_idle(qn_formats *f)
 static int compile(qn_format kind, const char *schema, size_t n,
                    qn_grammar **out, qn_err *err)
 {
-    if (kind == QN_FORMAT_JSON_SCHEMA)
-        return qn_schema_grammar(out, schema, n, err);
+    switch (kind) {
+    case QN_FORMAT_JSON_SCHEMA: return qn_schema_grammar(out, schema, n, err);
+    case QN_FORMAT_REGEX: return qn_regex_grammar(out, schema, n, err);
+    case QN_FORMAT_CHOICE: return qn_choice_grammar(out, schema, n, err);
+    case QN_FORMAT_GRAMMAR: return qn_gbnf_grammar(out, schema, n, err);
+    case QN_FORMAT_TEXT:
+    case QN_FORMAT_JSON:
+    case QN_FORMAT_JSON_OBJECT: break;
+    }
     *out = qn_json_grammar(kind == QN_FORMAT_JSON_OBJECT);
     return 0;
 }
@@ -103,7 +112,7 @@ static int compile(qn_format kind, const char *schema, size_t n,
 int qn_formats_get(qn_formats *f, qn_format kind, const char *schema, size_t n,
                    qn_fmt **out, qn_err *err)
 {
-    if (kind != QN_FORMAT_JSON_SCHEMA)
+    if (kind == QN_FORMAT_JSON || kind == QN_FORMAT_JSON_OBJECT)
         n = 0;
     if (!f->trie)
         QN_TRY(qn_trie_new(&f->trie, f->tok, f->n_vocab, err));

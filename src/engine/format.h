@@ -19,8 +19,8 @@ typedef struct qn_fmt qn_fmt;         /* one of them */
 qn_formats *qn_formats_new(const qn_tok *tok, int n_vocab);
 void qn_formats_free(qn_formats *f);
 
-/* kind is not TEXT; `schema` (n bytes) for JSON_SCHEMA. Errors name the
- * keyword of the schema that is not understood. */
+/* kind is not TEXT; `schema` (n bytes) for the kinds that need one. Errors name
+ * what of it is not understood. */
 int qn_formats_get(qn_formats *f, qn_format kind, const char *schema, size_t n,
                    qn_fmt **out, qn_err *err);
 qn_fmt *qn_fmt_ref(qn_fmt *f);

@@ -29,13 +29,12 @@ static int check_format(const qn_engine *e, const qn_request_params *p,
 {
     if (p->format == QN_FORMAT_TEXT)
         return 0;
-    if ((int)p->format < 0 || p->format > QN_FORMAT_JSON_SCHEMA)
+    if ((int)p->format < 0 || p->format > QN_FORMAT_GRAMMAR)
         return qn_fail(err, QN_EINVAL, "format %d is not known",
                        (int)p->format);
-    if (p->format == QN_FORMAT_JSON_SCHEMA && !p->schema)
+    if (p->format >= QN_FORMAT_JSON_SCHEMA && !p->schema)
         return qn_fail(err, QN_EINVAL,
-                       "the format is a schema's, but there "
-                       "is no schema");
+                       "the format needs a schema, but there is none");
     if (!e->model->tok)
         return qn_fail(err, QN_EINVAL,
                        "a format needs a tokenizer, and the model has none");
@@ -411,7 +410,7 @@ qn_event_slot *qn_request_event(qn_request *req, int index)
     qn_event_slot *slot = &req->events.v[req->events.n++];
     qn_str_clear(&slot->text);
     qn_vec_clear(&slot->top);
-    slot->ev = (qn_event){.index = index, .id = -1};
+    slot->ev = (qn_event){.index = index, .id = -1, .stop = -1};
     return slot;
 }
 

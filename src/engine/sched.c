@@ -5,13 +5,13 @@
  *               counters); then who came first. The first in line that does not
  *               fit holds back the others, so that it is never starved.
  *   prompts     while sequences decode, a step takes few rows of prompts, as
- *               they wait for it (qn_sched_prompts). Of the prompts the one
+ *               they wait for it (pace.c says how many). Of the prompts the one
  *               with the fewest rows left is first, so that one's first token
  *               does not wait for the others; a quarter is the oldest's, so
  *               that a long one is not starved.
  *   room        with overcommit a request holds pages for its next tokens only.
  *               Where the pool is empty, who came last gives its own back and
- *               waits to be computed again.
+ *               waits to be computed again, or to have them copied back.
  */
 #include "engine/engine_int.h"
 
@@ -144,11 +144,11 @@ static qn_request *next_waiting(const qn_engine *e)
 
 static void begin(qn_engine *e, qn_request *r)
 {
-    const qn_seq *s = r->seqs[0];
+    qn_seq *s = r->seqs[0];
+    qn_swap_in(s);
     e->n_live_seqs += r->n_seqs;
     e->n_waiting--;
     r->phase = qn_seq_n_new(s) > 0 ? QN_DECODE : QN_PROMPT;
-    e->n_arrived += (int64_t)s->tokens.n - s->n_kv;
     if (r->t_admit)
         return;
     r->t_admit = qn_now_ns();
@@ -188,6 +188,7 @@ static qn_request *next_victim(const qn_engine *e)
 
 static void give_way(qn_engine *e, qn_request *r)
 {
+    qn_swap_out(r->seqs[0]);
     qn_seq_give_up(r->seqs[0]);
     for (int g = 0; g < QN_POOLS; g++) {
         qn_pages_unreserve(&e->pages[g], r->reserved[g]);
@@ -230,51 +231,6 @@ void qn_sched_make_room(qn_engine *e)
 }
 
 /* ---- prompts ----------------------------------------------------------- */
-
-/* Rows of prompts beside n_row rows that wait for them. What comes in on
- * average goes through, and a burst within SPREAD steps; the pace changes
- * slowly, so that steps take about the same time. Never less than costs next to
- * nothing, since a pass reads all weights in any case; never more than ROW_MS.
- *
- * Simulated with steps of max(17, 4.5 rows) and max(40, 2 rows) ms, 4 to 16
- * clients in a loop, prompts of 64 to 192 and answers of 32 to 96 tokens: the
- * 99th percentile of a step is 1.1 to 1.3 times the median (with all rows at
- * once: 9 to 40 times), at the same throughput. */
-#define SPREAD 24
-#define FEW 8
-#define MANY 32
-#define ROW_MS 100.0
-#define FASTER 8 /* steps until the pace has followed what is wanted */
-#define SLOWER 32
-
-static int rows_for_prompts(qn_engine *e, int n_row, int64_t backlog)
-{
-    int left = e->max_batch - n_row;
-    if (n_row == 0)
-        return left;
-    if (e->max_prompt_rows)
-        return QN_MIN(left, e->max_prompt_rows);
-    double want = QN_MAX((double)backlog / SPREAD, 1.1 * e->demand);
-    double most = MANY;
-    if (e->ms_per_row > 0)
-        most = QN_MAX(most, ROW_MS / e->ms_per_row);
-    want = QN_MAX(QN_MIN(want, most), FEW);
-    e->pace += (want - e->pace) / (want > e->pace ? FASTER : SLOWER);
-    return QN_MIN(left, (int)QN_MAX(e->pace, FEW));
-}
-
-void qn_sched_learn(qn_engine *e, const qn_batch *b, int n_decode, double ms)
-{
-    if (b->n_row >= FEW * 2) {
-        double each = ms / b->n_row;
-        e->ms_per_row = e->ms_per_row > 0
-                            ? e->ms_per_row + (each - e->ms_per_row) / 8
-                            : each;
-    }
-    if (n_decode > 0)
-        e->demand += ((double)e->n_arrived - e->demand) / 64;
-    e->n_arrived = 0;
-}
 
 /* Everything that has rows to compute before it can go on. */
 static int collect(qn_engine *e, int64_t *backlog)
@@ -325,11 +281,11 @@ static bool goes_first(const qn_turn *a, const qn_turn *b)
     return p != q ? p < q : a->left < b->left;
 }
 
-int qn_sched_prompts(qn_engine *e, int n_row, int n_out)
+int qn_sched_prompts(qn_engine *e, const qn_batch *b)
 {
     int64_t backlog;
-    int n = collect(e, &backlog), outs = e->max_out - n_out;
-    int rows = rows_for_prompts(e, n_row, backlog), given = 0;
+    int n = collect(e, &backlog), outs = e->max_out - b->n_out, given = 0;
+    int rows = qn_pace_rows(e, b->n_span, b->n_row, backlog);
     if (n == 0 || rows <= 0)
         return 0;
     /* collected in the order of arrival */
@@ -350,7 +306,7 @@ int qn_sched_prompts(qn_engine *e, int n_row, int n_out)
         given += give_rows(&t, rows - given, &outs);
         e->turns[i] = t;
         /* with nothing else to do, the first token is worth a step */
-        if (n_row == 0 && t.n == t.left && given >= e->max_batch / 4)
+        if (b->n_row == 0 && t.n == t.left && given >= e->max_batch / 4)
             break;
     }
     return n;

@@ -60,10 +60,10 @@ static void drop_page(qn_request *req, int g, int32_t id)
     }
 }
 
-static int32_t take_page(qn_request *req, int g)
+int32_t qn_seq_take_page(qn_seq *s, int pool)
 {
-    req->reserved[g]--;
-    return qn_pages_take(&req->engine->pages[g]);
+    s->req->reserved[pool]--;
+    return qn_pages_take(&s->req->engine->pages[pool]);
 }
 
 static void drop_pages(qn_seq *s, int g)
@@ -78,6 +78,7 @@ void qn_seq_free(qn_seq *s)
 {
     if (!s)
         return;
+    qn_swap_drop(s);
     for (int g = 0; g < QN_POOLS; g++) {
         drop_pages(s, g);
         qn_vec_deinit(&s->pages[g]);
@@ -95,7 +96,7 @@ static void own_pages(qn_seq *s, int g, size_t first, size_t end)
     qn_engine *e = s->req->engine;
     qn_ids *p = &s->pages[g];
     if (first < p->n && qn_pages_shared(&e->pages[g], p->v[first])) {
-        int32_t own = take_page(s->req, g);
+        int32_t own = qn_seq_take_page(s, g);
         if (g == QN_SLOTS)
             qn_pass_copy_state(e->pass, own, p->v[first]);
         else
@@ -104,7 +105,7 @@ static void own_pages(qn_seq *s, int g, size_t first, size_t end)
         p->v[first] = own;
     }
     while (p->n < end)
-        qn_vec_push(p, take_page(s->req, g));
+        qn_vec_push(p, qn_seq_take_page(s, g));
 }
 
 void qn_seq_prepare(qn_seq *s, int n_row)
@@ -257,20 +258,27 @@ int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,
 
 /* ---- text -------------------------------------------------------------- */
 
-/* Moves what is certain from held to the event. true: a stop string. */
+/* Moves what is certain from held to the event. true: a stop string, which
+ * counts when more tokens have come than have to. */
 static bool release(qn_seq *s, qn_event_slot *slot)
 {
-    bool hit;
-    size_t n = qn_stops_scan(&s->req->stops, qn_view_of(s->held.p, s->held.n),
-                             &hit);
+    static const qn_stops none = {0};
+    const qn_stops *stops = qn_seq_n_new(s) > s->req->p.min_new_tokens
+                                ? &s->req->stops
+                                : &none;
+    int hit;
+    size_t n = qn_stops_scan(stops, qn_view_of(s->held.p, s->held.n), &hit);
+    if (hit >= 0 && s->req->p.include_stop)
+        n += stops->v[hit].n;
     qn_str_add(&slot->text, s->held.p, n);
-    if (hit) {
+    slot->ev.stop = hit;
+    if (hit >= 0) {
         qn_str_clear(&s->held);
     } else if (n > 0) {
         s->held.n -= n;
         memmove(s->held.p, s->held.p + n, s->held.n + 1);
     }
-    return hit;
+    return hit >= 0;
 }
 
 static void end(qn_seq *s, qn_event_slot *slot, qn_finish why)
@@ -278,6 +286,8 @@ static void end(qn_seq *s, qn_event_slot *slot, qn_finish why)
     s->finish = why;
     slot->ev.finish = why;
     s->req->n_running--;
+    if (why == QN_FINISH_STOP || why == QN_FINISH_LENGTH)
+        qn_pace_ended(&s->req->engine->pace, qn_seq_n_new(s));
 }
 
 int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
@@ -303,7 +313,7 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
         over = qn_fmt_is_over(req->fmt, s->fmt_state);
     }
     if (s->detok) {
-        if (!is_end)
+        if (!is_end || req->p.include_stop)
             QN_TRY(qn_detok_push(s->detok, id, &s->held, err));
         if (over || full)
             QN_TRY(qn_detok_flush(s->detok, &s->held, err));

@@ -126,7 +126,7 @@ static void add_decodes(qn_engine *e, qn_batch *b)
 
 static void add_prompts(qn_engine *e, qn_batch *b)
 {
-    int n = qn_sched_prompts(e, b->n_row, b->n_out);
+    int n = qn_sched_prompts(e, b);
     for (int i = 0; i < n; i++) {
         const qn_turn *t = &e->turns[i];
         if (t->n > 0)
@@ -287,7 +287,7 @@ QN_API int qn_engine_step(qn_engine *e, qn_err *err)
         uint64_t t1 = qn_now_ns();
         QN_TRY(qn_pass_forward(e->pass, &b, &logits, err));
         uint64_t ns = qn_now_ns() - t1;
-        qn_sched_learn(e, &b, n_decode, (double)ns * 1e-6);
+        qn_pace_learn(&e->pace, b.n_row, n_decode, (double)ns * 1e-6);
         if (b.n_row == n_decode)
             qn_cost_learn(&e->cost, b.n_row, (double)ns * 1e-6);
         e->ns_forward += ns;

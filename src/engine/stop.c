@@ -10,20 +10,20 @@ static size_t overlap(qn_view held, qn_view stop)
     return k;
 }
 
-size_t qn_stops_scan(const qn_stops *s, qn_view held, bool *hit)
+size_t qn_stops_scan(const qn_stops *s, qn_view held, int *hit)
 {
-    *hit = false;
+    *hit = -1;
     size_t first = held.n, keep = 0;
     for (size_t i = 0; i < s->n; i++) {
         const char *at = held.n == 0
                              ? NULL
                              : memmem(held.p, held.n, s->v[i].p, s->v[i].n);
-        if (at) {
-            *hit = true;
-            first = QN_MIN(first, (size_t)(at - held.p));
-        } else {
+        if (!at) {
             keep = QN_MAX(keep, overlap(held, s->v[i]));
+        } else if (*hit < 0 || (size_t)(at - held.p) < first) {
+            *hit = (int)i;
+            first = (size_t)(at - held.p);
         }
     }
-    return *hit ? first : held.n - keep;
+    return *hit >= 0 ? first : held.n - keep;
 }

@@ -11,7 +11,8 @@ typedef struct qn_stops { /* shared, read-only */
 } qn_stops;
 
 /* Looks at held (text not yet given out). Returns how many bytes of it are
- * certain now; *hit when a stop string was found, which then begins there. */
-size_t qn_stops_scan(const qn_stops *s, qn_view held, bool *hit);
+ * certain now; *hit is the stop string that was found and begins there, the
+ * first of those, or -1. */
+size_t qn_stops_scan(const qn_stops *s, qn_view held, int *hit);
 
 #endif

@@ -31,6 +31,7 @@ enum {
 typedef struct load_task {
     const qn_slot *slot;
     int64_t row, n_row;
+    bool last; /* of its tensor */
 } load_task;
 
 typedef struct load_buf {
@@ -84,18 +85,21 @@ static uint64_t first_byte(const qn_slot *s)
     return s->first / (uint64_t)d->block_elems * (uint64_t)d->block_bytes;
 }
 
+/* Where a row lies in its tensor. */
+static uint64_t view_at(const qn_slot *s, int64_t row)
+{
+    return first_byte(s) +
+           (uint64_t)source_row(&s->rows, row) * (uint64_t)row_bytes(s);
+}
+
 /* Rows [row, row + n) where they lie, if they lie back to back and can be had
  * without a copy. */
 static const void *view_rows(const qn_ckpt *ck, const qn_slot *s, int64_t row,
                              int64_t n)
 {
-    size_t rb = row_bytes(s);
     if (s->transposed || s->rows.stride != 0)
         return NULL;
-    return qn_ckpt_view(ck, s->t,
-                        first_byte(s) +
-                            (uint64_t)source_row(&s->rows, row) * rb,
-                        (size_t)n * rb);
+    return qn_ckpt_view(ck, s->t, view_at(s, row), (size_t)n * row_bytes(s));
 }
 
 /* Rows [row, row + n) of the slot, back to back, at the start of the buffer. */
@@ -354,6 +358,8 @@ static int load_task_run(load_job *job, const load_task *task, load_buf bufs[2],
     const qn_slot *s = task->slot;
     if (s->t->quant) {
         QN_TRY(qn_load_quantized(job->net, job->ck, s, err));
+        if (task->last)
+            qn_ckpt_quant_view_end(job->ck, s->t);
         atomic_fetch_add(&job->done, s->stored_bytes);
         return QN_OK;
     }
@@ -361,6 +367,9 @@ static int load_task_run(load_job *job, const load_task *task, load_buf bufs[2],
     int64_t end = task->row + task->n_row;
     for (int64_t r = task->row; r < end; r += step)
         QN_TRY(load_piece(job, s, r, QN_MIN(step, end - r), bufs, err));
+    if (!s->transposed && s->rows.stride == 0)
+        qn_ckpt_view_end(job->ck, s->t, view_at(s, task->row),
+                         (size_t)task->n_row * row_bytes(s));
     return QN_OK;
 }
 
@@ -421,10 +430,14 @@ static void cut_tasks(load_job *job)
             continue;
         int64_t step = s->transposed || s->t->quant ? s->n_out
                                                     : rows_of(s, TASK_BYTES);
+        if (job->tasks.n && job->tasks.v[job->tasks.n - 1].slot->t != s->t)
+            job->tasks.v[job->tasks.n - 1].last = true;
         for (int64_t r = 0; r < s->n_out; r += step)
             qn_vec_push(&job->tasks,
-                        (load_task){s, r, QN_MIN(step, s->n_out - r)});
+                        (load_task){s, r, QN_MIN(step, s->n_out - r), false});
     }
+    if (job->tasks.n)
+        job->tasks.v[job->tasks.n - 1].last = true;
 }
 
 static int load_matrices(qn_net *net, const qn_ckpt *ck,

@@ -265,6 +265,93 @@ static void find_needs(qn_grammar *g)
     }
 }
 
+/* ---- circles ----------------------------------------------------------- */
+
+static bool is_empty(const bool *empty, const gram_node *n)
+{
+    switch (n->kind) {
+    case GRAM_SET: return false;
+    case GRAM_EMPTY:
+    case GRAM_LEAVE: return true;
+    case GRAM_CAT: return empty[n->a] && empty[n->b];
+    case GRAM_ALT: return empty[n->a] || empty[n->b];
+    case GRAM_REPEAT: return n->min == 0 || empty[n->a];
+    case GRAM_NEST:
+    case GRAM_RULE: return empty[n->a];
+    }
+    return false;
+}
+
+/* Which nodes can be the empty text; the caller frees. */
+static bool *find_empty(const qn_grammar *g)
+{
+    bool *empty = qn_xcalloc(g->nodes.n, sizeof *empty);
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < g->nodes.n; i++) {
+            bool is = is_empty(empty, &g->nodes.v[i]);
+            changed |= is != empty[i];
+            empty[i] = is;
+        }
+    }
+    return empty;
+}
+
+/* Nodes that node i may begin with; returns how many. */
+static int begins_of(const qn_grammar *g, const bool *empty, uint32_t i,
+                     uint32_t out[2])
+{
+    const gram_node *n = &g->nodes.v[i];
+    out[0] = n->a;
+    out[1] = n->b;
+    switch (n->kind) {
+    case GRAM_EMPTY:
+    case GRAM_SET:
+    case GRAM_LEAVE: return 0;
+    case GRAM_CAT: return empty[n->a] ? 2 : 1;
+    case GRAM_ALT: return 2;
+    case GRAM_REPEAT:
+    case GRAM_NEST:
+    case GRAM_RULE: return 1;
+    }
+    return 0;
+}
+
+/* Whether a rule may begin with itself: then threads would grow without a byte.
+ * Depth first; path: on the way to the node that is looked at. */
+static bool has_circle(qn_grammar *g)
+{
+    enum {
+        NEW,
+        PATH,
+        DONE
+    };
+    bool *empty = find_empty(g), found = false;
+    char *mark = qn_xcalloc(g->nodes.n, 1);
+    for (uint32_t i = 0; i < g->nodes.n && !found; i++) {
+        qn_vec_clear(&g->work);
+        qn_vec_push(&g->work, i);
+        while (g->work.n > 0 && !found) {
+            uint32_t at = g->work.v[g->work.n - 1], next[2];
+            if (mark[at] != NEW) {
+                mark[at] = DONE;
+                g->work.n--;
+                continue;
+            }
+            mark[at] = PATH;
+            for (int k = begins_of(g, empty, at, next); k-- > 0;) {
+                found |= mark[next[k]] == PATH;
+                if (mark[next[k]] == NEW)
+                    qn_vec_push(&g->work, next[k]);
+            }
+        }
+    }
+    qn_vec_clear(&g->work);
+    free(empty);
+    free(mark);
+    return found;
+}
+
 /* ---- cells ------------------------------------------------------------- */
 
 static void grow_cell_table(qn_grammar *g)
@@ -453,6 +540,9 @@ int qn_gram_finish(qn_grammar *g, qn_gram_node start, const char *name,
         return qn_fail(err, QN_EINVAL,
                        "%s: no text can be that within %d levels of nesting",
                        name, QN_GRAM_DEPTH);
+    if (has_circle(g))
+        return qn_fail(err, QN_EINVAL,
+                       "%s: a rule may begin with itself: turn it round", name);
     qn_vec_push(&g->cells, ((gram_cell){0}));
     qn_vec_push(&g->mark, 0);
     qn_vec_push(&g->states, NULL);

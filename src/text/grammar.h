@@ -61,7 +61,7 @@ void qn_gram_define(qn_grammar *g, qn_gram_node rule, qn_gram_node a);
 size_t qn_gram_n_nodes(const qn_grammar *g);
 
 /* No more nodes from here on. QN_EINVAL when no text fits into the depth that
- * is allowed; `name` is for the message. */
+ * is allowed, or a rule may begin with itself; `name` is for the message. */
 int qn_gram_finish(qn_grammar *g, qn_gram_node start, const char *name,
                    qn_err *err);
 

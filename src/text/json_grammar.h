@@ -8,7 +8,8 @@
  * Of a schema:
  *   type (also a list), enum, const, anyOf, allOf of one, $ref within the
  *   document; properties, required, additionalProperties; items, minItems,
- *   maxItems; minLength, maxLength; minimum and maximum of integers
+ *   maxItems; minLength, maxLength, or pattern (regex_grammar.h); minimum and
+ *   maximum of integers
  * Members come in the order of `properties`; others are written only where
  * `properties` is not there. Annotations (title, description, default, ...) are
  * passed over; any other keyword is QN_EUNSUP, which names it. */

@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "text/json_parts.h"
+#include "text/regex_grammar.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static const keyword keywords[] = {
     {"items", ARRAY},      {"minItems", ARRAY},
     {"maxItems", ARRAY},   {"minLength", STRING},
     {"maxLength", STRING}, {"minimum", INTEGER},
-    {"maximum", INTEGER},
+    {"maximum", INTEGER},  {"pattern", STRING},
 };
 
 static const char *const annotations[] = {
@@ -249,10 +250,18 @@ static int range_of(schema_ctx *c, const json_t *s, const char *min_key,
 static int compile_string(schema_ctx *c, const json_t *s, qn_gram_node *out)
 {
     uint32_t min, max;
+    const json_t *pattern = json_object_get(s, "pattern");
     QN_TRY(range_of(c, s, "minLength", "maxLength", &min, &max));
     qn_gram_node body = max == 0
                             ? 0
                             : qn_gram_repeat(c->p.g, c->p.character, min, max);
+    if (pattern && (min > 0 || max != QN_GRAM_MANY))
+        return refuse(c, "a pattern beside a length");
+    if (pattern && !json_is_string(pattern))
+        return qn_fail(c->err, QN_EINVAL, "schema: pattern must be a string");
+    if (pattern)
+        QN_TRY(qn_regex_json_node(c->p.g, json_string_value(pattern),
+                                  json_string_length(pattern), &body, c->err));
     *out = qn_gram_seq(c->p.g, LIST(c->p.quote, body, c->p.quote));
     return 0;
 }

@@ -6,9 +6,12 @@
 #include "play.h"
 
 /* Per model and thread count. ThreadSanitizer takes some forty times as long,
- * and sees what it can see in a few. */
+ * AddressSanitizer ten; what they can see they see in a few, and the values
+ * are judged without them. */
 #if defined(__SANITIZE_THREAD__)
 #define N_MIXES 3
+#elif defined(__SANITIZE_ADDRESS__)
+#define N_MIXES 8
 #else
 #define N_MIXES 25
 #endif
@@ -98,6 +101,8 @@ static void mix(qn_model *m, const kind *kinds, uint32_t *x)
                .max_prompt_rows = (int)(play_random(x, 2) * play_random(x, 40)),
                .speculate = (int)(play_random(x, 2) * play_random(x, 9)),
                .overcommit = play_random(x, 2),
+               .swap_bytes = (uint64_t)play_random(x, 2) << 20,
+               .max_step_ms = play_random(x, 2) ? 0.2 : 0,
            });
     for (int step = 0;; step++) {
         while (next < N && (next == 0 || play_random(x, 3) == 0)) {

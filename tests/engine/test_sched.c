@@ -77,7 +77,7 @@ static void test_rows_beside_decoding(void **state)
             n++;
         }
         if (!cap)
-            assert_in_range(n, 3, 200 / 8 + 1);
+            assert_in_range(n, 3, 200 / 4 + 1);
         play_run(e, a);
         play_run(e, b);
         play_free(a);
@@ -295,8 +295,7 @@ static qn_request_params tight_params(int i)
 
 /* Twelve requests whose answers would fill the cache three times over: their
  * tokens are those of each alone. */
-static void tight(play **alone, qn_engine_params ep, uint64_t *n_preempted,
-                  int *n_steps)
+static qn_engine_stats tight(play **alone, qn_engine_params ep, int *n_steps)
 {
     play *p[N_TIGHT];
     qn_engine_stats s;
@@ -319,7 +318,6 @@ static void tight(play **alone, qn_engine_params ep, uint64_t *n_preempted,
         }
     }
     qn_engine_get_stats(e, &s);
-    *n_preempted = s.n_preempted;
     for (int i = 0; i < N_TIGHT; i++) {
         qn_request_stats rs;
         qn_request_get_stats(p[i]->req, &rs);
@@ -328,15 +326,17 @@ static void tight(play **alone, qn_engine_params ep, uint64_t *n_preempted,
         play_free(p[i]);
     }
     assert_int_equal(n, s.n_preempted);
+    assert_int_equal(s.swap_bytes, 0);
     play_no_pages(e);
     qn_engine_free(e);
+    return s;
 }
 
 static void test_give_way(void **state)
 {
     (void)state;
     play *alone[N_TIGHT];
-    uint64_t n;
+    qn_engine_stats n, kept;
     int promised, over;
     qn_engine *e = engine(&(qn_engine_params){0});
     for (int i = 0; i < N_TIGHT; i++) {
@@ -344,18 +344,115 @@ static void test_give_way(void **state)
         alone[i] = play_submit(e, &rp);
         play_run(e, alone[i]);
     }
-    tight(alone, (qn_engine_params){0}, &n, &promised);
-    assert_int_equal(n, 0);
-    tight(alone, (qn_engine_params){.overcommit = true}, &n, &over);
-    assert_true(n > 0);
+    n = tight(alone, (qn_engine_params){0}, &promised);
+    assert_int_equal(n.n_preempted, 0);
+    n = tight(alone, (qn_engine_params){.overcommit = true}, &over);
+    assert_true(n.n_preempted > 0);
+    assert_int_equal(n.n_swapped, 0);
     assert_true(over < promised); /* more of them ran at once */
-    tight(alone, (qn_engine_params){.overcommit = true, .prefix_cache = true},
-          &n, &over);
-    assert_true(n > 0);
+    kept = tight(alone,
+                 (qn_engine_params){.overcommit = true, .swap_bytes = 1 << 24},
+                 &over);
+    assert_true(kept.n_preempted > 0 && kept.n_swapped > 0);
+    assert_true(kept.n_rows <
+                n.n_rows); /* what was kept is not computed again */
+    kept = tight(alone,
+                 (qn_engine_params){.overcommit = true,
+                                    .swap_bytes = 1,
+                                    .prefix_cache = true},
+                 &over);
+    assert_true(kept.n_preempted > 0);
+    assert_int_equal(kept.n_swapped, 0); /* no room */
     assert_true(over < promised);
+    tight(alone,
+          (qn_engine_params){.overcommit = true,
+                             .swap_bytes = 1 << 24,
+                             .prefix_cache = true},
+          &over);
     for (int i = 0; i < N_TIGHT; i++)
         play_free(alone[i]);
     qn_engine_free(e);
+}
+
+/* ---- pace -------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Clients who ask again as soon as they are answered: the rows of steps, as
+ * those see them who wait for a token, vary little; and the wave in which all
+ * come at first is no exception. */
+static void test_even_steps(void **state)
+{
+    enum {
+        MOST = 16,
+        PROMPT = 128,
+        NEW = 64,
+        ROUNDS = 6
+    };
+    (void)state;
+    for (int clients = 4; clients <= MOST; clients *= 2) {
+        play *p[MOST];
+        int left = clients * ROUNDS, n_seen = 0;
+        int *seen = calloc((size_t)left * NEW, sizeof *seen);
+        qn_engine *e = engine(
+            &(qn_engine_params){.max_seqs = MOST, .n_ctx = 16384});
+        qn_request_params rp = play_params(prompt_of(PROMPT), PROMPT, NEW);
+        for (int i = 0; i < clients; i++)
+            p[i] = play_submit(e, &rp);
+        left -= clients;
+        for (int running = clients; running > 0;) {
+            uint64_t before = rows(e);
+            step(e);
+            for (int i = 0; i < clients; i++) {
+                if (!p[i])
+                    continue;
+                int had = p[i]->out[0].n;
+                play_poll(p[i]);
+                if (had > 0 && p[i]->out[0].n > had)
+                    seen[n_seen++] = (int)(rows(e) - before);
+                if (!play_ended(p[i]))
+                    continue;
+                play_free(p[i]);
+                p[i] = left > 0 ? play_submit(e, &rp) : NULL;
+                running -= left <= 0;
+                left--;
+            }
+        }
+        qsort(seen, (size_t)n_seen, sizeof *seen, by_size);
+        int p50 = seen[n_seen / 2], p99 = seen[n_seen * 99 / 100];
+        if (p99 * 10 > p50 * 13)
+            fail_msg("%d clients: p50 %d, p99 %d rows", clients, p50, p99);
+        assert_true(p50 > clients); /* prompts are read all along */
+        free(seen);
+        qn_engine_free(e);
+    }
+}
+
+/* A step that takes too long for what is allowed has one row of a prompt. */
+static void test_short_steps(void **state)
+{
+    (void)state;
+    qn_engine *e = engine(&(qn_engine_params){.max_step_ms = 1e-6});
+    qn_engine *free_one = engine(&(qn_engine_params){0});
+    qn_request_params rp = play_params(prompt_of(50), 50, 10);
+    rp.n_logprobs = 0;
+    play *a = play_submit(e, &rp), *b = play_submit(free_one, &rp);
+    play_run(free_one, b);
+    for (int i = 1; i < 50; i++) {
+        uint64_t before = rows(e);
+        step(e);
+        assert_int_equal(rows(e) - before, 1);
+    }
+    play_run(e, a);
+    play_equal(a, b);
+    play_free(a);
+    play_free(b);
+    qn_engine_free(e);
+    qn_engine_free(free_one);
 }
 
 int main(void)
@@ -369,6 +466,8 @@ int main(void)
         cmocka_unit_test(test_busy),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_give_way),
+        cmocka_unit_test(test_even_steps),
+        cmocka_unit_test(test_short_steps),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -425,6 +425,78 @@ static void test_json(void **state)
         }
 }
 
+/* Other formats than JSON, under both of vLLM's spellings. */
+static void test_guided(void **state)
+{
+    (void)state;
+    need_server();
+    static const char *const rows[] = {
+        "\"guided_choice\":[\"red\",\"green\"]",
+        "\"structured_outputs\":{\"choice\":[\"red\",\"green\"]}",
+        "\"guided_regex\":\"red|gr(e)+n\"",
+        "\"structured_outputs\":{\"regex\":\"red|gree?n\",\"json\":null}",
+        "\"guided_grammar\":\"root ::= \\\"red\\\" | x\\nx ::= \\\"gre\\\" "
+        "[e]* \\\"n\\\"\"",
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int seed = 0; seed < 3; seed++) {
+            char body[1024];
+            snprintf(body, sizeof body,
+                     "{\"messages\":" TALK ",%s,\"max_tokens\":100,"
+                     "\"temperature\":%d,\"seed\":%d}",
+                     rows[i], seed % 2, seed);
+            web_reply r = web_post("/v1/chat/completions", body);
+            if (r.status != 200)
+                fail_msg("%s: %s", body, r.body);
+            const char *text = web_str(&r, "choices.0.message.content");
+            bool cut = strcmp(web_str(&r, "choices.0.finish_reason"),
+                              "length") == 0;
+            if (!cut && strcmp(text, "red") != 0 &&
+                (strncmp(text, "gre", 3) != 0 || !strchr(text, 'n')))
+                fail_msg("%s: %s", rows[i], text);
+            web_free(&r);
+        }
+}
+
+/* What ended a text is told, and is part of it where that is asked for. */
+static void test_stop_reason(void **state)
+{
+    (void)state;
+    need_server();
+    static const char ask[] = "{\"prompt\":\"Once upon a time\",\"max_tokens"
+                              "\":40,\"temperature\":0,\"stop\":[\"zzz\",\""
+                              " the\"]%s}";
+    char body[512], whole[2][512] = {{0}};
+    for (int with = 0; with < 2; with++) {
+        snprintf(body, sizeof body, ask,
+                 with ? ",\"include_stop_str_in_output\":true" : "");
+        web_reply r = web_post("/v1/completions", body);
+        assert_int_equal(r.status, 200);
+        assert_string_equal(web_str(&r, "choices.0.stop_reason"), " the");
+        snprintf(whole[with], sizeof whole[with], "%s",
+                 web_str(&r, "choices.0.text"));
+        web_free(&r);
+    }
+    strcat(whole[0], " the");
+    assert_string_equal(whole[0], whole[1]);
+    /* a token that ends it, and neither */
+    snprintf(body, sizeof body, ask, ",\"return_token_ids\":true");
+    web_reply r = web_post("/v1/completions", body);
+    int64_t id = web_int(&r, "choices.0.token_ids.3");
+    web_free(&r);
+    snprintf(body, sizeof body,
+             "{\"prompt\":\"Once upon a time\",\"max_tokens\":40,"
+             "\"temperature\":0,\"stop_token_ids\":[%d]}",
+             (int)id);
+    r = web_post("/v1/completions", body);
+    assert_int_equal(web_int(&r, "choices.0.stop_reason"), id);
+    assert_string_equal(web_str(&r, "choices.0.finish_reason"), "stop");
+    web_free(&r);
+    r = web_post("/v1/completions", "{\"prompt\":\"Once\",\"max_tokens\":2}");
+    assert_true(json_is_null(web_at(&r, "choices.0.stop_reason")));
+    web_free(&r);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -479,13 +551,24 @@ static void test_refusals(void **state)
         {"/v1/chat/completions",
          "{\"messages\":" TALK
          ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
-         "{\"name\":\"a\",\"schema\":{\"pattern\":\"a+\"}}}}",
+         "{\"name\":\"a\",\"schema\":{\"pattern\":\"(?=a)\"}}}}",
          NULL, 400},
-        {"/v1/completions", "{\"prompt\":\"a\",\"guided_regex\":\"a+\"}",
+        {"/v1/completions", "{\"prompt\":\"a\",\"guided_regex\":\"(?=a)\"}",
+         NULL, 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"guided_regex\":1}",
          "guided_regex", 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"guided_choice\":\"a\"}",
+         "guided_choice", 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"guided_choice\":[]}", NULL,
+         400},
         {"/v1/completions",
-         "{\"prompt\":\"a\",\"structured_outputs\":{\"regex\":\"a\"}}",
+         "{\"prompt\":\"a\",\"structured_outputs\":{\"lark\":\"a\"}}",
          "structured_outputs", 400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"grammar\":\"root ::= b\"}",
+         NULL, 400},
+        {"/v1/completions",
+         "{\"prompt\":\"a\",\"guided_json\":{},\"guided_regex\":\"a\"}",
+         "guided_regex", 400},
         {"/v1/completions",
          "{\"prompt\":\"a\",\"stream\":true,\"prompt_logprobs\":1}",
          "prompt_logprobs", 400},
@@ -664,6 +747,8 @@ int main(void)
         cmocka_unit_test(test_chat_template),
         cmocka_unit_test(test_kserve),
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_guided),
+        cmocka_unit_test(test_stop_reason),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_chat_stream),

@@ -262,7 +262,7 @@ class BuiltIn(unittest.TestCase):
                                   max_new_tokens=5)
         self.assertTrue(out.text.lstrip().startswith("{"))
         with self.assertRaises(quern.Error) as caught:
-            self.model.generate("One", schema={"pattern": "a"})
+            self.model.generate("One", schema={"not": {"type": "null"}})
         self.assertEqual(caught.exception.code, quern.EUNSUP)
 
     def test_tokenizer_alone(self):
