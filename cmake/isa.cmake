@@ -9,6 +9,7 @@ set(QN_ISA_avx512 ${QN_ISA_avx2}
   -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd)
 set(QN_ISA_avx512vnni ${QN_ISA_avx512} -mavx512vnni)
 set(QN_ISA_avx512bf16 ${QN_ISA_avx512vnni} -mavx512bf16)
+set(QN_ISA_amx ${QN_ISA_avx512bf16} -mamx-tile -mamx-int8 -mamx-bf16)
 
 function(qn_isa_flags)
   foreach(file IN LISTS ARGN)

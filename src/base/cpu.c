@@ -20,7 +20,8 @@ static const char *const cpu_isa_name[QN_ISA_N] = {
     [QN_ISA_AVX2] = "avx2",
     [QN_ISA_AVX512] = "avx512",
     [QN_ISA_AVX512VNNI] = "avx512vnni",
-    [QN_ISA_AVX512BF16] = "avx512bf16"};
+    [QN_ISA_AVX512BF16] = "avx512bf16",
+    [QN_ISA_AMX] = "amx"};
 
 static qn_cpu cpu_state;
 static pthread_once_t cpu_once = PTHREAD_ONCE_INIT;
@@ -117,7 +118,7 @@ static void cpu_detect(void)
     if (!qn_isa_parse(cap, &isa))
         qn_log(1,
                "QUERN_CPU=%s is not known and ignored; known are ref avx2 "
-               "avx512 avx512vnni avx512bf16",
+               "avx512 avx512vnni avx512bf16 amx",
                cap);
     else if (isa < c->isa)
         c->isa = isa;

@@ -1,8 +1,8 @@
 /* cpu.h - what the processor and the operating system grant.
  *
  * Detected once (cpuid and XCR0: an instruction set counts only when the OS
- * saves its registers). QUERN_CPU=ref|avx2|avx512|avx512vnni|avx512bf16 caps
- * it from outside; qn_cpu_cap does the same for tests. */
+ * saves its registers). QUERN_CPU=ref|avx2|avx512|avx512vnni|avx512bf16|amx
+ * caps it from outside; qn_cpu_cap does the same for tests. */
 #ifndef QN_BASE_CPU_H
 #define QN_BASE_CPU_H
 
@@ -15,6 +15,7 @@ typedef enum qn_isa { /* each level includes the ones before it (per arch) */
     QN_ISA_AVX512,     /* f bw dq vl cd            */
     QN_ISA_AVX512VNNI, /* + vnni                   */
     QN_ISA_AVX512BF16, /* + avx512_bf16            */
+    QN_ISA_AMX,        /* + amx tile int8 bf16     */
     QN_ISA_N
 } qn_isa;
 

@@ -45,6 +45,7 @@ static void test_isa(void **state)
          {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}},
         {QN_ISA_AVX512VNNI, {"avx512_vnni"}},
         {QN_ISA_AVX512BF16, {"avx512_bf16"}},
+        {QN_ISA_AMX, {"amx_tile", "amx_int8", "amx_bf16"}},
     };
     qn_isa want = QN_ISA_REF;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -292,6 +292,7 @@ void qn_kernels_avx2(qn_kernels *k);
 void qn_kernels_avx512(qn_kernels *k);
 void qn_kernels_avx512vnni(qn_kernels *k);
 void qn_kernels_avx512bf16(qn_kernels *k);
+void qn_kernels_amx(qn_kernels *k);
 
 /* One kernel of codes for all three forms of x, of which `form` is the first. */
 void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
