@@ -6,7 +6,13 @@
  * amx_fence() stands between stores and the tile loads of what was stored. */
 #ifndef QN_BACKEND_CPU_AMX_H
 #define QN_BACKEND_CPU_AMX_H
-#if !defined(__AMX_TILE__) || !defined(__AMX_INT8__) || !defined(__AMX_BF16__)
+/* clang 14 spells them so. */
+#if defined(__AMXTILE__) && defined(__AMXINT8__) && defined(__AMXBF16__)
+#define QN_HAS_AMX
+#elif defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
+#define QN_HAS_AMX
+#endif
+#ifndef QN_HAS_AMX
 #error "compile this file with the flags of amx (cmake/isa.cmake)"
 #endif
 
