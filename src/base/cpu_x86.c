@@ -9,6 +9,8 @@
 #include <cpuid.h>
 #include <string.h>
 
+const qn_isa_range qn_cpu_levels = {QN_ISA_AVX2, QN_ISA_AVX512BF16};
+
 typedef struct cpu_regs {
     unsigned eax, ebx, ecx, edx;
 } cpu_regs;

@@ -91,4 +91,4 @@ QN_INLINE void dots(const qn_tile *t, qn_layout l, vi book,
     }
 }
 
-#include "backend/cpu/x86/coded_tmpl.h"
+#include "backend/cpu/vec/coded_tmpl.h"

@@ -154,5 +154,5 @@ void qn_kernels_avx512vnni(qn_kernels *k)
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_avx512vnni",
                                                  linear_q4_0_avx512vnni,
                                                  QN_X_Q8_O8, MAX_TOK};
-    qn_x86_coded_avx512vnni(k);
+    qn_vec_coded_avx512vnni(k);
 }
