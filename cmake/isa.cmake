@@ -9,6 +9,7 @@ set(QN_ISA_avx512 ${QN_ISA_avx2}
   -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd)
 set(QN_ISA_avx512vnni ${QN_ISA_avx512} -mavx512vnni)
 set(QN_ISA_avx512bf16 ${QN_ISA_avx512vnni} -mavx512bf16)
+set(QN_ISA_amx ${QN_ISA_avx512bf16} -mamx-tile -mamx-int8 -mamx-bf16)
 # aarch64: what the first ARMv8 has needs no flag.
 set(QN_ISA_neon "")
 set(QN_ISA_dotprod -march=armv8.2-a+dotprod)

@@ -21,6 +21,7 @@ static const char *const cpu_isa_name[QN_ISA_N] = {
     [QN_ISA_AVX512] = "avx512",
     [QN_ISA_AVX512VNNI] = "avx512vnni",
     [QN_ISA_AVX512BF16] = "avx512bf16",
+    [QN_ISA_AMX] = "amx",
     [QN_ISA_NEON] = "neon",
     [QN_ISA_DOTPROD] = "dotprod",
     [QN_ISA_I8MM] = "i8mm",

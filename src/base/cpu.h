@@ -17,6 +17,7 @@ typedef enum qn_isa {
     QN_ISA_AVX512,     /* f bw dq vl cd            */
     QN_ISA_AVX512VNNI, /* + vnni                   */
     QN_ISA_AVX512BF16, /* + avx512_bf16            */
+    QN_ISA_AMX,        /* + amx tile int8 bf16     */
     /* aarch64 */
     QN_ISA_NEON,    /* every ARMv8              */
     QN_ISA_DOTPROD, /* + sdot                   */

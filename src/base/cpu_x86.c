@@ -8,8 +8,10 @@
 
 #include <cpuid.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-const qn_isa_range qn_cpu_levels = {QN_ISA_AVX2, QN_ISA_AVX512BF16};
+const qn_isa_range qn_cpu_levels = {QN_ISA_AVX2, QN_ISA_AMX};
 
 typedef struct cpu_regs {
     unsigned eax, ebx, ecx, edx;
@@ -50,6 +52,17 @@ static void cpu_brand(char *name, size_t cap)
     name[n - lead] = '\0';
 }
 
+/* Linux hands out the tiles' registers, 8 KiB a thread, to processes that ask
+ * (5.16 and later). */
+static bool cpu_may_use_tiles(void)
+{
+    enum {
+        REQ_XCOMP_PERM = 0x1023, /* ARCH_REQ_XCOMP_PERM */
+        XTILEDATA = 18
+    };
+    return syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
+}
+
 qn_isa qn_cpu_detect(char *name, size_t cap)
 {
     /* XCR0: 1 SSE, 2 AVX, 5..7 AVX-512 masks and upper registers */
@@ -76,7 +89,14 @@ qn_isa qn_cpu_detect(char *name, size_t cap)
         return QN_ISA_AVX512;
     if (l7.eax < 1 || !cpu_has(cpu_leaf(7, 1).eax, bf16))
         return QN_ISA_AVX512VNNI;
-    return QN_ISA_AVX512BF16;
+    /* XCR0: 17 tile configuration, 18 tiles */
+    const unsigned xcr0_amx = 0x60000;
+    /* leaf 7.0 edx */
+    const unsigned amx_bf16 = 1u << 22, tile = 1u << 24, int8 = 1u << 25;
+    if (!cpu_has(xcr0, xcr0_amx) || !cpu_has(l7.edx, amx_bf16 | tile | int8) ||
+        !cpu_may_use_tiles())
+        return QN_ISA_AVX512BF16;
+    return QN_ISA_AMX;
 }
 
 #endif

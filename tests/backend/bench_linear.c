@@ -5,7 +5,8 @@
  * Many rows: the bound is the probed peak of the format's instruction. Each
  * figure is measured several times with a probe before each; the median of
  * the fractions and the best are printed. BENCH_THREADS=1 measures the time
- * that the thread ran, which others' load disturbs less.
+ * that the thread ran, which others' load disturbs less. Arguments name weight
+ * types, shapes (8192x2048) and numbers of rows; without any of a sort, all.
  */
 #include "backend/ops.h"
 
@@ -94,7 +95,7 @@ static void bench_case(qn_backend *be, const bench_type *type, int n_out,
     double bytes = (double)be->api->weight_bytes(be, &d);
     double flops = 2.0 * n_out * n_in * n_row, f[REPEATS], s[REPEATS], bound;
     int n_copy = (int)QN_MIN(MAX_COPY, 1 + 3e8 / bytes);
-    bool few = n_row <= 8;
+    bool few = n_row <= 32;
     qn_weight *w[MAX_COPY];
     qn_op ops[MAX_COPY];
     mat x = mat_new(n_row, n_in, 0, 0, 1), y = mat_new(n_row, n_out, 0, 0, 0);
@@ -125,11 +126,12 @@ static void bench_case(qn_backend *be, const bench_type *type, int n_out,
     qsort(s, REPEATS, sizeof *s, by_value);
     qsort(f, REPEATS, sizeof *f, by_value);
     printf("%-7s %-8s %6d x %-5d rows %4d  %7.1f %s (best %7.1f)  "
-           "%3.0f %% (best %3.0f %%) of the %s\n",
+           "%3.0f %% (best %3.0f %%) of the %s, %.0f GFLOP/s\n",
            "linear", type->name, n_out, n_in, n_row, s[REPEATS / 2] * 1e-9,
            few ? "GB/s  " : "GFLOP/s", s[REPEATS - 1] * 1e-9,
            100 * f[REPEATS / 2], 100 * f[REPEATS - 1],
-           few ? "read probe" : "dot product probe");
+           few ? "read probe" : "dot product probe",
+           s[REPEATS / 2] * 1e-9 / (few ? bytes : flops) * flops);
     fflush(stdout);
     for (int i = 0; i < n_copy; i++)
         be->api->weight_free(be, w[i]);
@@ -137,8 +139,26 @@ static void bench_case(qn_backend *be, const bench_type *type, int n_out,
     mat_free(&y);
 }
 
+/* Is a name among the arguments, or no argument of its sort there? */
+static bool wanted(int argc, char **argv, const char *name, int sort)
+{
+    bool none = true;
+
+    for (int i = 0; i < argc; i++) {
+        bool digits = argv[i][0] >= '1' && argv[i][0] <= '9';
+        int of = !digits ? 0 : strchr(argv[i], 'x') ? 1 : 2;
+        if (of != sort)
+            continue;
+        if (!strcmp(argv[i], name))
+            return true;
+        none = false;
+    }
+    return none;
+}
+
 void bench_linear(int argc, char **argv)
 {
+    static const int rows[] = {1, 2, 4, 8, 16, 32, 64, 512};
     static const int shapes[][2] = {
         {2048, 2048}, {8192, 2048}, {2048, 8192}, {128256, 2048}};
     static const bench_type types[] = {
@@ -165,16 +185,18 @@ void bench_linear(int argc, char **argv)
            qn_probe_peak(probe, QN_PROBE_F32) * 1e-9,
            qn_probe_peak(probe, QN_PROBE_BF16) * 1e-9,
            qn_probe_peak(probe, QN_PROBE_I8) * 1e-9);
-    for (size_t t = 0; t < QN_COUNTOF(types); t++) {
-        bool wanted = argc == 0;
-        for (int i = 0; i < argc; i++)
-            wanted |= !strcmp(argv[i], types[t].name);
-        for (size_t s = 0; wanted && s < QN_COUNTOF(shapes); s++)
-            for (int n_row = 1; n_row <= 512; n_row *= 8)
-                if (shapes[s][0] < 100000 || n_row <= 8)
-                    bench_case(be, &types[t], shapes[s][0], shapes[s][1], n_row,
-                               probe);
-    }
+    for (size_t t = 0; t < QN_COUNTOF(types); t++)
+        for (size_t s = 0; s < QN_COUNTOF(shapes); s++)
+            for (size_t r = 0; r < QN_COUNTOF(rows); r++) {
+                char shape[32], row[16];
+                snprintf(shape, sizeof shape, "%dx%d", shapes[s][0],
+                         shapes[s][1]);
+                snprintf(row, sizeof row, "%d", rows[r]);
+                if (wanted(argc, argv, types[t].name, 0) &&
+                    wanted(argc, argv, shape, 1) && wanted(argc, argv, row, 2))
+                    bench_case(be, &types[t], shapes[s][0], shapes[s][1],
+                               rows[r], probe);
+            }
     qn_probe_free(probe);
     qn_backend_close(be);
 }

@@ -62,7 +62,7 @@ void wmat_free(qn_backend *be, wmat *w);
 void check_at(const char *what, int64_t r, int64_t c, double got, double want,
               double tol);
 
-/* bench_linear.c: the --bench of test_ops_linear; argv names weight types. */
+/* bench_linear.c: the --bench of test_ops_linear; see there for argv. */
 void bench_linear(int argc, char **argv);
 
 #define EPS32 0x1p-24

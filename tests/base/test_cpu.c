@@ -58,6 +58,7 @@ static void test_isa(void **state)
          {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}},
         {QN_ISA_AVX512VNNI, {"avx512_vnni"}},
         {QN_ISA_AVX512BF16, {"avx512_bf16"}},
+        {QN_ISA_AMX, {"amx_tile", "amx_int8", "amx_bf16"}},
         {QN_ISA_NEON, {"asimd"}},
         {QN_ISA_DOTPROD, {"asimddp"}},
         {QN_ISA_I8MM, {"i8mm"}},

@@ -14,6 +14,7 @@ static const kernel_set sets[] = {
     {QN_ISA_AVX512, qn_kernels_avx512},
     {QN_ISA_AVX512VNNI, qn_kernels_avx512vnni},
     {QN_ISA_AVX512BF16, qn_kernels_avx512bf16},
+    {QN_ISA_AMX, qn_kernels_amx},
 };
 #elif defined(__aarch64__)
 static const kernel_set sets[] = {

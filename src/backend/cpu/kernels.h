@@ -292,6 +292,7 @@ void qn_kernels_avx2(qn_kernels *k);
 void qn_kernels_avx512(qn_kernels *k);
 void qn_kernels_avx512vnni(qn_kernels *k);
 void qn_kernels_avx512bf16(qn_kernels *k);
+void qn_kernels_amx(qn_kernels *k);
 void qn_kernels_neon(qn_kernels *k);
 void qn_kernels_dotprod(qn_kernels *k);
 void qn_kernels_i8mm(qn_kernels *k);

@@ -24,7 +24,8 @@ typedef struct qn_probe qn_probe;
 int qn_probe_new(qn_probe **out, qn_pool *pool, bool cpu_time, qn_err *err);
 void qn_probe_free(qn_probe *p);
 
-/* Bytes per second read; the better of two passes. */
+/* Bytes per second read: the best of four passes, of one and of four streams
+ * a thread. */
 double qn_probe_read(qn_probe *p);
 /* Operations (2 per multiply-add) per second from registers; 0 when the
  * machine lacks the instruction. */

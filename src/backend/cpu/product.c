@@ -7,7 +7,9 @@
 #define K_BLOCK 2048
 #define MAX_TOK_BLOCK 128
 #define DECODE_GROUP_BYTES (128 << 10) /* weights of an item, few tokens */
+#define FEW_TOK 32 /* up to here, weights are what takes the time */
 #define MAX_GROUP 16
+#define IN_FLIGHT 4 /* panels that kernels take at once */
 
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
                                         const qn_weight *w)
@@ -44,13 +46,18 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     int64_t n_panel = p->part[i].w->n_panel;
     int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
     int64_t g, room = ACC_FLOATS / n_sum / QN_PANEL / p->tok_block;
-    int64_t spread = n_panel * p->n_tok_block / (4 * be->n_threads);
+    int64_t spread = n_panel * p->n_tok_block / (16 * be->n_threads);
 
-    if (p->n_tok_block == 1 && p->tok_block <= 16)
-        g = QN_MAX(4, DECODE_GROUP_BYTES / (p->part[i].w->panel_bytes * n_sum));
+    if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
+        g = QN_MAX(IN_FLIGHT,
+                   DECODE_GROUP_BYTES / (p->part[i].w->panel_bytes * n_sum));
     else
-        g = 4; /* what kernels keep in flight */
+        g = IN_FLIGHT;
     g = QN_MIN(g, QN_MIN(room, QN_MIN(spread, MAX_GROUP)));
+    if (g > IN_FLIGHT)
+        g = g / IN_FLIGHT * IN_FLIGHT;
+    else if (n_panel > IN_FLIGHT * be->n_threads)
+        g = QN_MIN(IN_FLIGHT, room);
     return (int)QN_MAX(g, 1);
 }
 

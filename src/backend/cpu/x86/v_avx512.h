@@ -174,12 +174,6 @@ QN_INLINE int in_flight(int T)
 {
     return T == 1 ? 4 : T == 4 ? 1 : 2;
 }
-/* Vectors of rows for T tokens of coded_tmpl.h. */
-QN_INLINE int at_once(int T)
-{
-    (void)T;
-    return 1;
-}
 
 /* 16 values of 16 bits at p, as f32, in VP vectors. */
 enum {
