@@ -69,7 +69,8 @@ typedef struct qn_pace {
     double first;  /* rows until something has been measured */
     double ratio;  /* tokens of prompts for one of completions; -1: not known */
     double seqs;   /* that run, moving average */
-    double n_new;  /* tokens of a completion, moving average; 0: not known */
+    double part;   /* of what they may write, completions do, moving average;
+                       0: not known */
     double row_ms; /* of one more row in a pass; 0: not known */
     double base_ms; /* of a pass beyond its rows' */
 } qn_pace;
@@ -243,8 +244,8 @@ void qn_pace_init(qn_pace *p, double max_step_ms, uint64_t weight_bytes);
 int qn_pace_rows(qn_engine *e, int n_decode, int n_row, int64_t backlog);
 /* What a pass took, n_decode of whose rows were not of prompts. */
 void qn_pace_learn(qn_pace *p, int n_row, int n_decode, double ms);
-/* A completion ended with so many tokens. */
-void qn_pace_ended(qn_pace *p, int64_t n_new);
+/* A completion ended with so many tokens of those that it might have had. */
+void qn_pace_ended(qn_pace *p, int64_t n_new, int64_t max_new);
 
 /* ---- swap.c ------------------------------------------------------------ */
 

@@ -49,10 +49,10 @@ void qn_pace_init(qn_pace *p, double max_step_ms, uint64_t weight_bytes)
         p->first = QN_MAX(max_step_ms * 1e-3 * FIRST_OPS / QN_MAX(ops, 1), 1);
 }
 
-void qn_pace_ended(qn_pace *p, int64_t n_new)
+void qn_pace_ended(qn_pace *p, int64_t n_new, int64_t max_new)
 {
-    double n = (double)QN_MAX(n_new, 1);
-    p->n_new = p->n_new > 0 ? p->n_new + (n - p->n_new) / ENDED : n;
+    double part = (double)QN_MAX(n_new, 1) / (double)QN_MAX(max_new, 1);
+    p->part = p->part > 0 ? p->part + (part - p->part) / ENDED : part;
 }
 
 void qn_pace_learn(qn_pace *p, int n_row, int n_decode, double ms)
@@ -90,9 +90,7 @@ static void follow(qn_engine *e)
     for (const qn_request *r = e->first; r; r = r->next) {
         if (r->phase != QN_PROMPT && r->phase != QN_DECODE)
             continue;
-        double n = QN_MAX(r->max_new, 1);
-        if (p->n_new > 0)
-            n = QN_MIN(n, p->n_new);
+        double n = QN_MAX(r->max_new * (p->part > 0 ? p->part : 1), 1);
         seqs += r->n_seqs;
         news += n * r->n_seqs;
         prompts += (double)r->p.n_prompt - r->n_cached;

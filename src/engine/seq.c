@@ -287,7 +287,7 @@ static void end(qn_seq *s, qn_event_slot *slot, qn_finish why)
     slot->ev.finish = why;
     s->req->n_running--;
     if (why == QN_FINISH_STOP || why == QN_FINISH_LENGTH)
-        qn_pace_ended(&s->req->engine->pace, qn_seq_n_new(s));
+        qn_pace_ended(&s->req->engine->pace, qn_seq_n_new(s), s->req->max_new);
 }
 
 int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)

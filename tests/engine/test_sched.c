@@ -400,7 +400,11 @@ static void test_even_steps(void **state)
         int *seen = calloc((size_t)left * NEW, sizeof *seen);
         qn_engine *e = engine(
             &(qn_engine_params){.max_seqs = MOST, .n_ctx = 16384});
-        qn_request_params rp = play_params(prompt_of(PROMPT), PROMPT, NEW);
+        qn_request_params rp = play_params(prompt_of(PROMPT), PROMPT, 8);
+        play *short_one = play_submit(e, &rp); /* those to come are longer */
+        play_run(e, short_one);
+        play_free(short_one);
+        rp.max_new_tokens = NEW;
         for (int i = 0; i < clients; i++)
             p[i] = play_submit(e, &rp);
         left -= clients;

@@ -692,6 +692,25 @@ static void test_documented(void **state)
     free(doc);
 }
 
+/* All heads attend with one latent key, whose beginning is the value. */
+static void test_latent(void **state)
+{
+    (void)state;
+    qn_hparams hp;
+    read_ok(
+        &hp, "deepseek_v3",
+        "{\"kv_lora_rank\": 24, \"q_lora_rank\": 32, \"qk_nope_head_dim\": 16,"
+        " \"qk_rope_head_dim\": 8, \"v_head_dim\": 20}");
+    assert_int_equal(hp.d_head, 24);
+    assert_int_equal(hp.d_v, 20);
+    for (int i = 0; i < hp.n_layer; i++) {
+        assert_int_equal(hp.layer[i].n_kv, 1);
+        assert_int_equal(hp.layer[i].d_head, 32);
+        assert_int_equal(hp.layer[i].d_v, 24);
+    }
+    qn_hparams_deinit(&hp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +722,7 @@ int main(void)
         cmocka_unit_test(test_gpt2_scales),
         cmocka_unit_test(test_gemma_act),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_latent),
         cmocka_unit_test(test_harmless),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_layer_kinds),
