@@ -38,6 +38,12 @@ add_compile_options($<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 # row does so.
 add_compile_options(
   $<$<C_COMPILER_ID:Clang>:-Wno-missing-field-initializers>)
+# gcc 12 for aarch64 ends in vect_transform_reduction where the largest of values
+# is looked for that are converted first, unless fmax is a plain function to it.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$" AND
+    CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_C_COMPILER_VERSION VERSION_LESS 13)
+  add_compile_options(-fno-builtin-fmax -fno-builtin-fmin)
+endif()
 if(QUERN_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -10,6 +10,11 @@ set(QN_ISA_avx512 ${QN_ISA_avx2}
 set(QN_ISA_avx512vnni ${QN_ISA_avx512} -mavx512vnni)
 set(QN_ISA_avx512bf16 ${QN_ISA_avx512vnni} -mavx512bf16)
 set(QN_ISA_amx ${QN_ISA_avx512bf16} -mamx-tile -mamx-int8 -mamx-bf16)
+# aarch64: what the first ARMv8 has needs no flag.
+set(QN_ISA_neon "")
+set(QN_ISA_dotprod -march=armv8.2-a+dotprod)
+set(QN_ISA_i8mm -march=armv8.2-a+dotprod+i8mm)
+set(QN_ISA_bf16 -march=armv8.2-a+dotprod+i8mm+bf16)
 
 function(qn_isa_flags)
   foreach(file IN LISTS ARGN)

@@ -21,7 +21,11 @@ static const char *const cpu_isa_name[QN_ISA_N] = {
     [QN_ISA_AVX512] = "avx512",
     [QN_ISA_AVX512VNNI] = "avx512vnni",
     [QN_ISA_AVX512BF16] = "avx512bf16",
-    [QN_ISA_AMX] = "amx"};
+    [QN_ISA_AMX] = "amx",
+    [QN_ISA_NEON] = "neon",
+    [QN_ISA_DOTPROD] = "dotprod",
+    [QN_ISA_I8MM] = "i8mm",
+    [QN_ISA_BF16] = "bf16"};
 
 static qn_cpu cpu_state;
 static pthread_once_t cpu_once = PTHREAD_ONCE_INIT;
@@ -31,15 +35,41 @@ const char *qn_isa_name(qn_isa isa)
     return (unsigned)isa < QN_ISA_N ? cpu_isa_name[isa] : "unknown";
 }
 
+bool qn_isa_native(qn_isa isa)
+{
+    return isa == QN_ISA_REF ||
+           (isa >= qn_cpu_levels.first && isa <= qn_cpu_levels.last);
+}
+
 bool qn_isa_parse(const char *s, qn_isa *out)
 {
     for (int i = 0; i < QN_ISA_N; i++) {
-        if (strcmp(s, cpu_isa_name[i]) != 0)
+        if (!qn_isa_native((qn_isa)i) || strcmp(s, cpu_isa_name[i]) != 0)
             continue;
         *out = (qn_isa)i;
         return true;
     }
     return false;
+}
+
+static char cpu_names[128];
+
+static void cpu_list_names(void)
+{
+    for (int i = 0; i < QN_ISA_N; i++) {
+        size_t n = strlen(cpu_names);
+        if (qn_isa_native((qn_isa)i))
+            snprintf(cpu_names + n, sizeof cpu_names - n, "%s%s", n ? " " : "",
+                     cpu_isa_name[i]);
+    }
+}
+
+const char *qn_isa_names(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, cpu_list_names);
+    return cpu_names;
 }
 
 /* Cores in the affinity mask, of machines of any size. */
@@ -116,10 +146,8 @@ static void cpu_detect(void)
         return;
     qn_isa isa;
     if (!qn_isa_parse(cap, &isa))
-        qn_log(1,
-               "QUERN_CPU=%s is not known and ignored; known are ref avx2 "
-               "avx512 avx512vnni avx512bf16 amx",
-               cap);
+        qn_log(1, "QUERN_CPU=%s is not known here and ignored; known are %s",
+               cap, qn_isa_names());
     else if (isa < c->isa)
         c->isa = isa;
 }

@@ -1,21 +1,28 @@
 /* cpu.h - what the processor and the operating system grant.
  *
  * Detected once (cpuid and XCR0: an instruction set counts only when the OS
- * saves its registers). QUERN_CPU=ref|avx2|avx512|avx512vnni|avx512bf16|amx
- * caps it from outside; qn_cpu_cap does the same for tests. */
+ * saves its registers; on ARM the kernel's list). QUERN_CPU=ref, avx2 ... or
+ * neon ... caps it from outside; qn_cpu_cap does the same for tests. */
 #ifndef QN_BASE_CPU_H
 #define QN_BASE_CPU_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum qn_isa { /* each level includes the ones before it (per arch) */
+/* Each level includes the ones before it of its architecture. */
+typedef enum qn_isa {
     QN_ISA_REF,
+    /* x86-64 */
     QN_ISA_AVX2,       /* + fma f16c bmi2          */
     QN_ISA_AVX512,     /* f bw dq vl cd            */
     QN_ISA_AVX512VNNI, /* + vnni                   */
     QN_ISA_AVX512BF16, /* + avx512_bf16            */
     QN_ISA_AMX,        /* + amx tile int8 bf16     */
+    /* aarch64 */
+    QN_ISA_NEON,    /* every ARMv8              */
+    QN_ISA_DOTPROD, /* + sdot                   */
+    QN_ISA_I8MM,    /* + smmla                  */
+    QN_ISA_BF16,    /* + bfdot bfmmla           */
     QN_ISA_N
 } qn_isa;
 
@@ -33,7 +40,11 @@ const qn_cpu *qn_cpu_get(void);
  * while no other thread reads. */
 void qn_cpu_cap(qn_isa isa);
 const char *qn_isa_name(qn_isa isa);
-/* "avx2" -> QN_ISA_AVX2; false if unknown. */
+/* Whether this architecture has such a level: ref is everywhere. */
+bool qn_isa_native(qn_isa isa);
+/* "avx2" -> QN_ISA_AVX2; false if there is none of that name here. */
 bool qn_isa_parse(const char *s, qn_isa *out);
+/* The names that qn_isa_parse knows: "ref avx2 ...". */
+const char *qn_isa_names(void);
 
 #endif

@@ -7,6 +7,12 @@
 
 #include <stddef.h>
 
+/* The levels of this architecture above ref; none: last < first. */
+typedef struct qn_isa_range {
+    qn_isa first, last;
+} qn_isa_range;
+extern const qn_isa_range qn_cpu_levels;
+
 /* Best level that processor and operating system both grant; fills
  * name[cap] with the brand string, or leaves it empty. */
 qn_isa qn_cpu_detect(char *name, size_t cap);

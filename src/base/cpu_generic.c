@@ -2,7 +2,9 @@
  * reference, and no brand string. */
 #include "base/cpu_detect.h"
 
-#if !defined(__x86_64__)
+#if !defined(__x86_64__) && !defined(__aarch64__)
+
+const qn_isa_range qn_cpu_levels = {QN_ISA_N, QN_ISA_REF};
 
 qn_isa qn_cpu_detect(char *name, size_t cap)
 {

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+const qn_isa_range qn_cpu_levels = {QN_ISA_AVX2, QN_ISA_AMX};
+
 typedef struct cpu_regs {
     unsigned eax, ebx, ecx, edx;
 } cpu_regs;

@@ -23,9 +23,8 @@ static int open_backend(qn_model *m, const qn_model_params *p, qn_err *err)
                             .exact = p->exact};
     if (p->kernels && !qn_isa_parse(p->kernels, &bp.isa))
         return qn_fail(err, QN_EINVAL,
-                       "kernels \"%s\" are not known; use ref, avx2, avx512, "
-                       "avx512vnni, avx512bf16 or amx",
-                       p->kernels);
+                       "kernels \"%s\" are not known here; known are %s",
+                       p->kernels, qn_isa_names());
     return qn_backend_open(&m->be, "cpu", &bp, err);
 }
 

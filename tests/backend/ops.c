@@ -108,10 +108,22 @@ qn_backend *open_cpu(qn_isa isa, int n_threads, bool exact)
 void each_isa(void (*fn)(qn_isa isa))
 {
     for (qn_isa isa = QN_ISA_REF; isa <= qn_cpu_get()->isa; isa++) {
+        if (!qn_isa_native(isa))
+            continue;
         print_message("  %s\n", qn_isa_name(isa));
         rnd_seed(7);
         fn(isa);
     }
+}
+
+int whole_top(qn_isa isa, qn_layout l)
+{
+    const qn_tile_kernel *k;
+    qn_kernels kern;
+
+    qn_kernels_init(&kern, isa);
+    k = kern.coded[l][0].fn ? &kern.coded[l][0] : &kern.linear[l];
+    return k->xform >= QN_X_I16_16 ? QN_X_I16_TOP : 127;
 }
 
 wmat wmat_new(qn_backend *be, qn_dtype t, int64_t n_out, int64_t n_in)

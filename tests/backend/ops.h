@@ -13,6 +13,7 @@
 #include "testing.h"
 
 #include "backend/backend.h"
+#include "backend/cpu/kernels.h"
 #include "base/rng.h"
 
 /* A matrix of floats with a row stride, between canaries. */
@@ -43,6 +44,8 @@ void rnd_seed(uint64_t seed);
 qn_backend *open_cpu(qn_isa isa, int n_threads, bool exact);
 /* Calls fn for every instruction set of this machine, naming it. */
 void each_isa(void (*fn)(qn_isa isa));
+/* The largest whole number that the fast product of a layout makes of x. */
+int whole_top(qn_isa isa, qn_layout l);
 
 /* A weight whose values are known: `w` is what its format stores, decoded. */
 typedef struct wmat {

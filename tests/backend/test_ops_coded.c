@@ -118,13 +118,11 @@ static void rows_are_right(qn_backend *be, const qn_weight *w, const coded *d)
     mat_free(&y);
 }
 
-/* The largest whole number that x becomes: AVX2 has 12 bits and a sign for
- * weights of 8 bits. */
+/* The largest whole number that x becomes: where there is no dot product of
+ * bytes, it has 12 bits and a sign for weights of 8 bits. */
 static int most_of(qn_isa isa, bool bytes)
 {
-    bool wide = isa == QN_ISA_AVX2 || isa == QN_ISA_AVX512;
-
-    return wide && bytes ? 4095 : 127;
+    return whole_top(isa, bytes ? QN_LAYOUT_A8 : QN_LAYOUT_A4);
 }
 
 /* x as the product sees it. */

@@ -14,14 +14,15 @@ static const qn_dtype types[] = {QN_F32, QN_F16, QN_BF16, QN_Q8_0, QN_Q4_0};
 static void round_x(qn_isa isa, qn_dtype t, bool exact, const float *x,
                     float *y, int n)
 {
-    bool wide = isa == QN_ISA_AVX2 || isa == QN_ISA_AVX512;
-    float most = wide && t == QN_Q8_0 ? 4095 : 127;
+    float most;
 
     for (int i = 0; i < n; i++)
         y[i] = !exact && t == QN_BF16 ? qn_f32_of_bf16(qn_bf16_of_f32(x[i]))
                                       : x[i];
     if (exact || (t != QN_Q8_0 && t != QN_Q4_0))
         return;
+    most = (float)whole_top(isa,
+                            t == QN_Q8_0 ? QN_LAYOUT_Q8_0 : QN_LAYOUT_Q4_0);
     for (int b = 0; b < n; b += 32) {
         float top = 0, d;
         for (int i = 0; i < 32; i++)

@@ -16,6 +16,12 @@ static const kernel_set sets[] = {
     {QN_ISA_AVX512BF16, qn_kernels_avx512bf16},
     {QN_ISA_AMX, qn_kernels_amx},
 };
+#elif defined(__aarch64__)
+static const kernel_set sets[] = {
+    {QN_ISA_REF, qn_kernels_ref},         {QN_ISA_NEON, qn_kernels_neon},
+    {QN_ISA_DOTPROD, qn_kernels_dotprod}, {QN_ISA_I8MM, qn_kernels_i8mm},
+    {QN_ISA_BF16, qn_kernels_bf16},
+};
 #else
 static const kernel_set sets[] = {{QN_ISA_REF, qn_kernels_ref}};
 #endif

@@ -293,15 +293,20 @@ void qn_kernels_avx512(qn_kernels *k);
 void qn_kernels_avx512vnni(qn_kernels *k);
 void qn_kernels_avx512bf16(qn_kernels *k);
 void qn_kernels_amx(qn_kernels *k);
+void qn_kernels_neon(qn_kernels *k);
+void qn_kernels_dotprod(qn_kernels *k);
+void qn_kernels_i8mm(qn_kernels *k);
+void qn_kernels_bf16(qn_kernels *k);
 
 /* One kernel of codes for all three forms of x, of which `form` is the first. */
 void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
                       qn_tile_fn fn, qn_xform form, int max_tok);
 
-/* Has a layout of codes 4 bits for each? */
+/* Has a layout 4 bits for each weight? */
 QN_INLINE bool qn_layout_nibbles(qn_layout l)
 {
-    return l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 || l == QN_LAYOUT_M4;
+    return l == QN_LAYOUT_Q4_0 || l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 ||
+           l == QN_LAYOUT_M4;
 }
 
 const char *qn_layout_name(qn_layout l);

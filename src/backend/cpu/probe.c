@@ -1,7 +1,9 @@
-/* probe.c - see probe.h. The loops are compiled for their instructions by
- * function attributes: they are no kernels, and no file of flags has them. */
+/* probe.c - see probe.h. The loops for x86-64 are compiled for their
+ * instructions by function attributes: they are no kernels, and no file of flags
+ * has them. Those for aarch64 cannot be, with every compiler (arm/peak_*.c). */
 #include "backend/cpu/probe.h"
 
+#include "backend/cpu/peaks.h"
 #include "base/compiler.h"
 #include "base/cpu.h"
 #include "base/mem.h"
@@ -28,10 +30,9 @@ double qn_probe_now(const qn_probe *p)
 
 typedef double (*peak_fn)(void);
 
-/* Chains of dependent operations, enough to hide their latency. */
 enum {
-    CHAINS = 12,
-    ROUNDS = 2000000
+    CHAINS = QN_PEAK_CHAINS,
+    ROUNDS = QN_PEAK_ROUNDS
 };
 
 typedef struct peak_row {
@@ -164,6 +165,17 @@ static double read_part(const uint8_t *p, int64_t n, int streams)
     return (double)a;
 }
 
+#endif
+
+#if defined(__aarch64__)
+static const peak_row peaks[] = {
+    {QN_PROBE_F32, QN_ISA_NEON, 2 * 4, qn_peak_f32_neon},
+    {QN_PROBE_BF16, QN_ISA_BF16, 2 * 16, qn_peak_bf16_bf16},
+    {QN_PROBE_I8, QN_ISA_I8MM, 2 * 32, qn_peak_i8_i8mm},
+    {QN_PROBE_I8, QN_ISA_DOTPROD, 2 * 16, qn_peak_i8_dotprod},
+    {QN_PROBE_I8, QN_ISA_NEON, 2 * 8, qn_peak_i8_neon},
+};
+#elif !defined(__x86_64__)
 static const peak_row peaks[] = {{QN_PROBE_N, QN_ISA_N, 0, NULL}};
 #endif
 

@@ -11,8 +11,9 @@
 
 typedef enum qn_probe_kind {
     QN_PROBE_F32,  /* fma                                             */
-    QN_PROBE_BF16, /* vdpbf16ps                                       */
-    QN_PROBE_I8,   /* vpdpbusd; vpmaddubsw and vpmaddwd where it lacks */
+    QN_PROBE_BF16, /* vdpbf16ps; bfmmla                               */
+    QN_PROBE_I8,   /* vpdpbusd; vpmaddubsw and vpmaddwd where it lacks;
+                      smmla, sdot or smlal */
     QN_PROBE_N
 } qn_probe_kind;
 

@@ -205,7 +205,7 @@ QN_INLINE void dots(const qn_tile *t, qn_layout l, vi book,
         dots_bytes(t, l, zeros, codes, x, s, B, T);
 }
 
-#include "backend/cpu/x86/coded_tmpl.h"
+#include "backend/cpu/vec/coded_tmpl.h"
 
 static void linear_q8_0_avx2(const qn_tile *t)
 {

@@ -2,4 +2,4 @@
 #include "backend/cpu/x86/x86.h"
 #include "backend/cpu/x86/v_avx2.h"
 
-#include "backend/cpu/x86/elem_tmpl.h"
+#include "backend/cpu/vec/elem_tmpl.h"

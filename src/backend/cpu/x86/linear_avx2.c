@@ -2,4 +2,4 @@
 #include "backend/cpu/x86/x86.h"
 #include "backend/cpu/x86/v_avx2.h"
 
-#include "backend/cpu/x86/linear_tmpl.h"
+#include "backend/cpu/vec/linear_tmpl.h"

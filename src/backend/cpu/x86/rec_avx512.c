@@ -2,4 +2,4 @@
 #include "backend/cpu/x86/x86.h"
 #include "backend/cpu/x86/v_avx512.h"
 
-#include "backend/cpu/x86/rec_tmpl.h"
+#include "backend/cpu/vec/rec_tmpl.h"

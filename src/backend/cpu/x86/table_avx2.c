@@ -3,11 +3,11 @@
 
 void qn_kernels_avx2(qn_kernels *k)
 {
-    qn_x86_elem_avx2(k);
-    qn_x86_rec_avx2(k);
-    qn_x86_linear_avx2(k);
-    qn_x86_scaled_avx2(k);
-    qn_x86_coded_avx2(k);
+    qn_vec_elem_avx2(k);
+    qn_vec_rec_avx2(k);
+    qn_vec_linear_avx2(k);
+    qn_vec_scaled_avx2(k);
+    qn_vec_coded_avx2(k);
     qn_x86_linear_q8_0_avx2(k);
     qn_x86_prep_avx2(k);
     qn_x86_linear_q_avx2(k);

@@ -3,9 +3,9 @@
 
 void qn_kernels_avx512(qn_kernels *k)
 {
-    qn_x86_elem_avx512(k);
-    qn_x86_rec_avx512(k);
-    qn_x86_linear_avx512(k);
-    qn_x86_scaled_avx512(k);
+    qn_vec_elem_avx512(k);
+    qn_vec_rec_avx512(k);
+    qn_vec_linear_avx512(k);
+    qn_vec_scaled_avx512(k);
     qn_x86_pack_avx512(k);
 }

@@ -4,19 +4,19 @@
 
 #include "backend/cpu/kernels.h"
 
-void qn_x86_elem_avx2(qn_kernels *k);
-void qn_x86_elem_avx512(qn_kernels *k);
+void qn_vec_elem_avx2(qn_kernels *k);
+void qn_vec_elem_avx512(qn_kernels *k);
 void qn_x86_pack_avx2(qn_kernels *k);
-void qn_x86_rec_avx2(qn_kernels *k);
-void qn_x86_rec_avx512(qn_kernels *k);
-void qn_x86_linear_avx2(qn_kernels *k);
+void qn_vec_rec_avx2(qn_kernels *k);
+void qn_vec_rec_avx512(qn_kernels *k);
+void qn_vec_linear_avx2(qn_kernels *k);
 void qn_x86_linear_q_avx2(qn_kernels *k);
-void qn_x86_linear_avx512(qn_kernels *k);
-void qn_x86_scaled_avx2(qn_kernels *k);
-void qn_x86_coded_avx2(qn_kernels *k);
+void qn_vec_linear_avx512(qn_kernels *k);
+void qn_vec_scaled_avx2(qn_kernels *k);
+void qn_vec_coded_avx2(qn_kernels *k);
 void qn_x86_linear_q8_0_avx2(qn_kernels *k);
 void qn_x86_prep_avx2(qn_kernels *k);
-void qn_x86_scaled_avx512(qn_kernels *k);
+void qn_vec_scaled_avx512(qn_kernels *k);
 void qn_x86_pack_avx512(qn_kernels *k);
 void qn_x86_linear_bf16_amx(qn_kernels *k);
 void qn_x86_linear_i8_amx(qn_kernels *k);

@@ -1,12 +1,12 @@
 /* rec_tmpl.h - convolution, selective scan, delta rule: the body that every
- * x86 level compiles in its own words (v_*.h).
+ * instruction set compiles in its own words (v_*.h).
  *
  * Lanes are channels, which do not touch each other; sums over taps, states
  * and keys run upward in one accumulator per lane. So neither the number of
  * channels in a call nor their place changes a bit. Several vectors of
  * channels are in flight at once, since one sum waits for itself.
  */
-#include "backend/cpu/x86/act_tmpl.h"
+#include "backend/cpu/vec/act_tmpl.h"
 
 #include <string.h>
 
@@ -271,7 +271,7 @@ static void FN(delta)(const qn_delta_args *a)
     }
 }
 
-void FN(qn_x86_rec)(qn_kernels *k)
+void FN(qn_vec_rec)(qn_kernels *k)
 {
     k->conv.fn = FN(conv);
     k->conv.name = FN_NAME("conv");

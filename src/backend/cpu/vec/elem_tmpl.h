@@ -1,10 +1,10 @@
 /* elem_tmpl.h - norms, activations, rope, softmax, epilogue: the body that
- * every x86 level compiles in its own words (v_*.h).
+ * every instruction set compiles in its own words (v_*.h).
  *
  * Elementwise kernels use masks for the last lanes; reductions add the lanes
  * of fixed accumulators in a fixed tree.
  */
-#include "backend/cpu/x86/act_tmpl.h"
+#include "backend/cpu/vec/act_tmpl.h"
 
 /* ---- epilogue ----------------------------------------------------------- */
 
@@ -213,7 +213,7 @@ static void FN(prep_f32_bf16)(const float *x, int n, void *dst)
 }
 
 /* The kernels of this file into the table. */
-void FN(qn_x86_elem)(qn_kernels *k)
+void FN(qn_vec_elem)(qn_kernels *k)
 {
     k->epilogue.fn = FN(epilogue);
     k->epilogue.name = FN_NAME("epilogue");

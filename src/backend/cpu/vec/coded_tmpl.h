@@ -1,6 +1,6 @@
-/* coded_tmpl.h - products of coded weights (layouts CB4 to M8, and q8_0 if the
- * including file wants that) with whole numbers for activations: the body that
- * the x86 levels compile in their own words.
+/* coded_tmpl.h - products of coded weights (layouts CB4 to M8, and q8_0, q4_0 if
+ * the including file wants them) with whole numbers for activations: the body that
+ * the instruction sets compile in their own words.
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
  *                    acc[t][l] += i * (scale[l] * d_x)
@@ -10,7 +10,8 @@
  *   TOK          the most tokens
  *   x_bytes      of one q: int8 or int16
  *   load_book    the whole numbers of CB4
- *   dots         the sums i, which are exact
+ *   at_once      vectors of rows to take at once for T tokens
+ *   dots         their sums i, [at_once(T)][TOK], which are exact
  *   ahead        prefetch
  * The sums over blocks wait in t->acc.
  *
@@ -25,27 +26,24 @@ QN_INLINE vf scales(qn_layout l, const uint8_t *group, const int v)
 {
     vf w[VP];
 
-    if (l == QN_LAYOUT_Q8_0)
+    if (l == QN_LAYOUT_Q8_0 || l == QN_LAYOUT_Q4_0)
         v_panel_f16(group, w);
     else
         v_panel_f32(group, w);
     return w[v];
 }
 
-/* One block of B k's for VL rows of a panel, the lanes from v * VL. */
-QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
-                     const uint8_t *group, const uint8_t *codes,
-                     const uint8_t *x, float *acc, const int v, const int B,
-                     const int T)
+/* Adds the sums s of a block of B k's for VL rows, the lanes from v * VL. */
+QN_INLINE void add_block(const qn_tile *t, qn_layout l, const uint8_t *group,
+                         const uint8_t *x, const vi *s, float *acc, const int v,
+                         const int B, const int T)
 {
     const int64_t x_tok = t->x_tok, acc_tok = t->acc_tok;
     const float *mins = (const float *)(const void *)(group + 64) + v * VL;
     vf scale = scales(l, group, v);
-    vi s[TOK];
 
     if (l == QN_LAYOUT_CB4)
         scale = v_mul(scale, v_set1(t->q->unit));
-    dots(t, l, book, group, codes + 64 * v * VL / 16, x, s, v, B, T);
     QN_UNROLL
     for (int i = 0; i < T; i++) {
         const float *b = (const float *)(const void *)(x + i * x_tok +
@@ -56,6 +54,21 @@ QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
             a = v_fnma(v_load(mins), v_set1(b[1]), a);
         v_store(to, a);
     }
+}
+
+/* One block for W vectors of rows, from v on. */
+QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
+                     const uint8_t *group, const uint8_t *codes,
+                     const uint8_t *x, float *acc, const int v, const int B,
+                     const int T)
+{
+    const int W = at_once(T);
+    vi s[VP * TOK];
+
+    dots(t, l, book, group, codes + 64 * v * VL / 16, x, s, v, B, T);
+    QN_UNROLL
+    for (int w = 0; w < W; w++)
+        add_block(t, l, group, x, s + w * TOK, acc, v + w, B, T);
 }
 
 QN_INLINE void panel(const qn_tile *t, qn_layout l, const int B, const int T)
@@ -72,7 +85,7 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int B, const int T)
         for (; k < end; k += B) {
             ahead(codes, step, T);
             QN_UNROLL
-            for (int v = 0; v < VP; v++)
+            for (int v = 0; v < VP; v += at_once(T))
                 block(t, l, book, group, codes, x, t->acc, v, B, T);
             codes += step;
             x += B * x_bytes(l) + (int)sizeof(qn_xi8);
@@ -152,7 +165,7 @@ static void FN(coded_m8)(const qn_tile *t)
     any_block(t, QN_LAYOUT_M8);
 }
 
-void FN(qn_x86_coded)(qn_kernels *k)
+void FN(qn_vec_coded)(qn_kernels *k)
 {
     static const struct {
         qn_layout layout;

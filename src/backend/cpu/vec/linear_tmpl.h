@@ -1,5 +1,5 @@
 /* linear_tmpl.h - products with f32 activations, for every layout: the body
- * that the x86 levels compile in their own words (v_*.h).
+ * that the instruction sets compile in their own words (v_*.h).
  *
  *   acc[t][16 p + l] += w[p][k][l] * x[t][k]     one fma per k, k upward
  *
@@ -220,7 +220,7 @@ static void FN(exact_q4_0)(const qn_tile *t)
     any_tok(t, QN_LAYOUT_Q4_0);
 }
 
-void FN(qn_x86_linear)(qn_kernels *k)
+void FN(qn_vec_linear)(qn_kernels *k)
 {
     static const struct {
         qn_layout layout;

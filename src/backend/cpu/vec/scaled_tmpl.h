@@ -1,5 +1,5 @@
 /* scaled_tmpl.h - products of coded weights (layouts CB4 to F8) with f32
- * activations: the body that the x86 levels compile in their own words.
+ * activations: the body that the instruction sets compile in their own words.
  *
  *   w = round(value(code) * scale)      acc += w * x      one fma per k
  *
@@ -200,7 +200,7 @@ static void FN(linear_f8)(const qn_tile *t)
     any_tok(t, QN_LAYOUT_F8, QN_F32);
 }
 
-void FN(qn_x86_scaled)(qn_kernels *k)
+void FN(qn_vec_scaled)(qn_kernels *k)
 {
     static const struct {
         qn_layout layout;

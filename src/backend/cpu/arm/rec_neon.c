@@ -1,0 +1,5 @@
+/* rec_neon.c - rec_tmpl.h in NEON. */
+#include "backend/cpu/arm/arm.h"
+#include "backend/cpu/arm/v_neon.h"
+
+#include "backend/cpu/vec/rec_tmpl.h"
