@@ -20,8 +20,10 @@ __extension__ typedef unsigned __int128 qn_u128;
  * indexed by its counter can live in registers. */
 #if defined(__clang__)
 #define QN_UNROLL _Pragma("clang loop unroll(full)")
+#define QN_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
 #else
 #define QN_UNROLL _Pragma("GCC unroll 32")
+#define QN_UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
 #define QN_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))

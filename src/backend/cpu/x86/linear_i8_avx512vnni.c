@@ -111,7 +111,7 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
                     const uint8_t *x, int64_t x_tok, __m512i *s, const int B,
                     const int T)
 {
-    QN_UNROLL
+    QN_UNROLL_TWICE
     for (int i = 0; i < i8_code_bytes(l, B) / 64; i++) {
         __m512i w = _mm512_loadu_si512(codes + 64 * i), lo, hi;
         if (!i8_is_4bit(l)) {
@@ -246,11 +246,7 @@ QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
 
 QN_INLINE void any_block(const qn_tile *t, qn_layout l)
 {
-    switch (t->q->group) {
-    case 16: any_tok(t, l, 16); break;
-    case 32: any_tok(t, l, 32); break;
-    default: any_tok(t, l, 64); break;
-    }
+    any_tok(t, l, QN_MIN(t->q->group, 64));
 }
 
 void linear_q8_0_avx512vnni(const qn_tile *t)
