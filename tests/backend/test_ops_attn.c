@@ -375,7 +375,7 @@ static void deep_cases(qn_isa isa)
         for (int t = 0; t < QN_KV_CELLS; t++) {
             attn_case c = cases[i];
             c.cell = (qn_kv_dtype)t;
-            run_case(isa, &c, 1300, 500 + rnd_int(100));
+            run_case(isa, &c, 1100, 500 + rnd_int(100));
         }
 }
 

@@ -5,32 +5,32 @@
 #include <float.h>
 #include <math.h>
 
-static float cell_at(const qn_mix *m, qn_kv_dtype t, int k, int c)
+static float cell_at(const uint8_t *row, qn_kv_dtype t, int k, int c)
 {
-    int step = qn_cell_step(t);
-    const uint8_t *p = m->w + k / step * m->w_row + c * qn_cell_bytes(t);
-    const uint16_t *h = (const uint16_t *)(const void *)p;
+    const uint16_t *h = (const uint16_t *)(const void *)row;
     float f;
 
     switch (t) {
-    case QN_KV_CELL_F16: return qn_f32_of_f16(*h);
-    case QN_KV_CELL_BF16: return qn_f32_of_bf16(h[k % step]);
-    default: memcpy(&f, p, sizeof f); return f;
+    case QN_KV_CELL_F16: return qn_f32_of_f16(h[c]);
+    case QN_KV_CELL_BF16: return qn_f32_of_bf16(h[2 * c + k % 2]);
+    default: memcpy(&f, row + 4 * c, sizeof f); return f;
     }
 }
 
 static void mix(const qn_mix *m, qn_kv_dtype t)
 {
-    for (int i = 0; i < m->n_tok; i++) {
-        const float *x = (const float *)(const void *)(m->x + i * m->x_tok);
-        float *acc = m->acc + i * m->acc_tok;
+    int step = qn_cell_step(t);
+
+    for (int i = 0; i < m->n_tok && !m->load; i++)
+        memset(m->acc + i * m->acc_tok, 0, (size_t)m->n_col * sizeof *m->acc);
+    for (int k = 0; k < m->n_k; k++)
         for (int c = 0; c < m->n_col; c++) {
-            float sum = m->load ? acc[c] : 0;
-            for (int k = 0; k < m->n_k; k++)
-                sum += cell_at(m, t, k, c) * x[k];
-            acc[c] = sum;
+            float w = cell_at(m->w + k / step * m->w_row, t, k, c);
+            for (int i = 0; i < m->n_tok; i++) {
+                const float *x = (const void *)(m->x + i * m->x_tok);
+                m->acc[i * m->acc_tok + c] += w * x[k];
+            }
         }
-    }
 }
 
 static void mix_f32_ref(const qn_mix *m)
