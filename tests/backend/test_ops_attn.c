@@ -391,12 +391,16 @@ static void test_attn_deep(void **state)
     each_isa(deep_cases);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attn),
         cmocka_unit_test(test_attn_deep),
     };
 
+    if (argc > 1 && !strcmp(argv[1], "--bench")) {
+        bench_attn(QN_KV_CELLS);
+        return 0;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
