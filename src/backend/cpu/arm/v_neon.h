@@ -144,6 +144,10 @@ QN_INLINE vf v_ldexp(vf a, vf n)
     return v_mul(v_mul(a, vreinterpretq_f32_s32(one)),
                  vreinterpretq_f32_s32(two));
 }
+QN_INLINE vf v_exponent(vf a)
+{
+    return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(a), 23));
+}
 QN_INLINE vf v_round_bf16(vf a)
 {
     uint32x4_t u = vreinterpretq_u32_f32(a), r;
