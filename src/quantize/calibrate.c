@@ -563,7 +563,7 @@ int qn_cal_load(qn_cal *c, int stage, qn_err *err)
     qn_cal_drop(c);
     c->stage = stage;
     if (from == 0)
-        QN_TRY(qn_net_load_layer(c->net, c->ck, -1, err));
+        QN_TRY(qn_net_load_layer(c->net, c->ck, QN_NET_BEGIN, err));
     for (int i = from; i < to; i++)
         QN_TRY(qn_net_load_layer(c->net, c->ck, i, err));
     list_readers(c);
@@ -619,7 +619,7 @@ int qn_cal_load_all(qn_cal *c, qn_err *err)
 int qn_cal_load_head(qn_cal *c, qn_err *err)
 {
     qn_cal_drop(c);
-    QN_TRY(qn_net_load_layer(c->net, c->ck, -1, err));
+    QN_TRY(qn_net_load_layer(c->net, c->ck, QN_NET_END, err));
     return open_whole(c, err);
 }
 

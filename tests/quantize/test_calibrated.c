@@ -170,32 +170,6 @@ static void test_built_in(void **state)
     free(dir);
 }
 
-/* Types of GGUF for two layers, at the bits that one type for all has: rows of
- * 384 have few to choose from, those of 1024 all. */
-static void test_types(void **state)
-{
-    (void)state;
-    char *gguf = built_in();
-    if (!gguf)
-        QN_SKIP("no built-in model");
-    judged j = {0};
-    judged_open(&j, gguf, gguf);
-    static const char *const some[] = {"blk.1.*", "blk.6.*"};
-    qn_optimize_params p = {.method = "gguf",
-                            .type = "iq4_nl",
-                            .weigh = true,
-                            .only = some,
-                            .n_only = 2};
-    double uniform = kl_of(&j, p);
-    p = (qn_optimize_params){.method = "auto",
-                             .format = "gguf",
-                             .target_bits = 4.5,
-                             .only = some,
-                             .n_only = 2};
-    assert_true(kl_of(&j, p) < uniform);
-    judged_close(&j);
-}
-
 static void test_stories(void **state)
 {
     (void)state;
@@ -249,7 +223,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_built_in),
-        cmocka_unit_test(test_types),
         cmocka_unit_test(test_stories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
