@@ -6,9 +6,12 @@
 #include "play.h"
 
 /* Per model and thread count. ThreadSanitizer takes some forty times as long,
- * and sees what it can see in a few. */
+ * AddressSanitizer ten; what they can see they see in a few, and the values
+ * are judged without them. */
 #if defined(__SANITIZE_THREAD__)
 #define N_MIXES 3
+#elif defined(__SANITIZE_ADDRESS__)
+#define N_MIXES 8
 #else
 #define N_MIXES 25
 #endif
