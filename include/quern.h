@@ -217,7 +217,8 @@ typedef enum qn_kv_type { /* element type of the KV cache */
     QN_KV_AUTO,           /* f32 for f32 weights and exact, else f16 */
     QN_KV_F32,
     QN_KV_F16,
-    QN_KV_BF16
+    QN_KV_BF16,
+    QN_KV_INT8 /* a factor for each key and value of a head */
 } qn_kv_type;
 
 typedef struct qn_engine_params {

@@ -136,7 +136,7 @@ _STRUCTS = [_Err, _ModelParams, _PullStatus, _PullParams, _LogitBias,
             _Sampling, _EngineParams, _RequestParams, _TopLogprob, _Event]
 
 _FINISH = [None, "stop", "length", "cancel", "error"]
-_KV_TYPES = ["auto", "f32", "f16", "bf16"]
+_KV_TYPES = ["auto", "f32", "f16", "bf16", "int8"]
 
 _P, _PP = c.c_void_p, c.POINTER(c.c_void_p)
 _ERRP = c.POINTER(_Err)
@@ -416,7 +416,7 @@ class Model:
     kernels: "ref", "avx2", "avx512", ... at most these.
     exact: f32 arithmetic on the dequantized weights; slower.
     progress(done, total): bytes; returning False stops the opening.
-    n_ctx, max_seqs, max_batch, kv_type ("auto", "f32", "f16", "bf16"): of the
+    n_ctx, max_seqs, max_batch, kv_type ("auto", "f32", "f16", "bf16", "int8"): of the
         engine, which is made when it is first needed; 0 lets it choose.
     prefix_cache: keep what was computed for prompts that begin alike.
 

@@ -5,6 +5,7 @@
 #include "backend/cpu/probe.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cli/request_args.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,8 @@ static void costs(bench *b)
         b->weight_bytes += part * number(r, "bytes", NULL);
         b->params += part * number(r, "parameters", NULL);
     }
-    b->kv_bytes = number(b->info, "memory", "kv_per_token");
+    b->kv_bytes = number(json_object_get(b->info, "memory"), "kv_types",
+                         qn_kv_type_name(b->p->kv_type));
 }
 
 /* The dot product that the weights' commonest type is multiplied with. */

@@ -17,7 +17,7 @@ static const qn_opt opts[] = {
     {"batches", 0, QN_OPT_IDS, .arg = "N,N",
      .help = "Sequences that decode together, at the first depth.",
      .def = "1,4"},
-    {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16",
+    {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16|int8",
      .help = "Format of the KV cache.", .def = "auto"},
     {"tokens", 0, QN_OPT_INT, .arg = "N", .help = "Tokens decoded per repeat.",
      .def = "16", .lo = 1, .hi = 4096},

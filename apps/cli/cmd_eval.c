@@ -94,7 +94,7 @@ static const qn_opt common_opts[] = {
     {"limit", 0, QN_OPT_INT, .arg = "N",
      .help = "At most so many documents or questions; 0: all.", .def = "0",
      .lo = 0, .hi = 9e15},
-    {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16",
+    {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16|int8",
      .help = "Format of the KV cache.", .def = "auto"},
     {"output-format", 'o', QN_OPT_CHOICE, .arg = "table|json|markdown",
      .help = "How to print it.", .def = "table"},

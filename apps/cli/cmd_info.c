@@ -185,6 +185,14 @@ static void memory_part(const json_t *o)
                  qn_report_bytes(a, sizeof a, m, "kv"),
                  qn_report_number(m, "n_ctx"),
                  qn_report_bytes(b, sizeof b, m, "kv_per_token"));
+    const json_t *types = json_object_get(m, "kv_types");
+    char text[160] = "";
+    static const char *const names[] = {"f32", "f16", "bf16", "int8"};
+    for (size_t i = 0; i < QN_COUNTOF(names); i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s %s",
+                 i ? ", " : "", names[i],
+                 qn_report_bytes(b, sizeof b, types, names[i]));
+    qn_table_row("by --kv-type", "%s", text);
     qn_table_row("workspace", "%10s",
                  qn_report_bytes(a, sizeof a, m, "workspace"));
     qn_table_row("logits", "%10s", qn_report_bytes(a, sizeof a, m, "logits"));

@@ -63,7 +63,7 @@ const qn_opt qn_engine_opts[] = {
              "as 2GiB; it is copied back where that is faster than to compute "
              "it again.",
      .def = "0"},
-    {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16",
+    {"kv-type", 0, QN_OPT_CHOICE, .arg = "auto|f32|f16|bf16|int8",
      .help = "Format of the KV cache.", .def = "auto"},
     {0},
 };
@@ -257,11 +257,17 @@ int qn_model_operand(const qn_args *a, const char **path, qn_err *err)
     return 0;
 }
 
+static const char *const kv_types[] = {"auto", "f32", "f16", "bf16", "int8"};
+
+const char *qn_kv_type_name(qn_kv_type t)
+{
+    return kv_types[t];
+}
+
 qn_kv_type qn_kv_type_arg(const qn_args *a)
 {
-    static const char *const names[] = {"auto", "f32", "f16", "bf16"};
-    int i = 3;
-    while (i > 0 && !qn_args_is(a, "kv-type", names[i]))
+    int i = QN_COUNTOF(kv_types) - 1;
+    while (i > 0 && !qn_args_is(a, "kv-type", kv_types[i]))
         i--;
     return (qn_kv_type)i;
 }

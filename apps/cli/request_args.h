@@ -22,6 +22,7 @@ int qn_model_operand(const qn_args *a, const char **path, qn_err *err);
 
 /* --kv-type, where a command has it. */
 qn_kv_type qn_kv_type_arg(const qn_args *a);
+const char *qn_kv_type_name(qn_kv_type t);
 /* What qn_engine_opts say; the caller may fill what they leave 0. */
 void qn_engine_from_args(qn_engine_params *p, const qn_args *a);
 

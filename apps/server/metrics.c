@@ -133,6 +133,11 @@ static double kv_use(const writer *w)
     int64_t n = w->rs.engine.n_pages;
     return n ? (double)w->rs.engine.n_pages_used / (double)n : 0;
 }
+static double kv_bytes(const writer *w)
+{
+    (void)w;
+    return (double)qn_big_used(QN_MEM_KV);
+}
 static double kv_cached(const writer *w)
 {
     int64_t n = w->rs.engine.n_pages;
@@ -229,6 +234,8 @@ static const single singles[] = {
      "Part of the KV pages that running requests hold.", kv_use},
     {"quern_kv_cache_kept_ratio", NULL, "gauge",
      "Part of the KV pages that only the prefix cache holds.", kv_cached},
+    {"quern_kv_cache_bytes", NULL, "gauge", "Memory of the KV cache.",
+     kv_bytes},
     {"quern_prefix_cache_queried_tokens_total",
      "vllm:prefix_cache_queries_total", "counter",
      "Prompt tokens looked up in the prefix cache.", cache_queries},

@@ -506,8 +506,11 @@ typedef struct qn_weight_desc {
 
 typedef enum qn_kv_dtype {
     QN_KV_CELL_F32,
-    QN_KV_CELL_F16,
-    QN_KV_CELL_BF16
+    QN_KV_CELL_F16, /* what is too large becomes the largest          */
+    QN_KV_CELL_BF16,
+    QN_KV_CELL_I8, /* round(x / d), d = absmax / 127 of a head's key or
+                        value at one position                          */
+    QN_KV_CELLS
 } qn_kv_dtype;
 
 typedef struct qn_kv_desc {

@@ -1,5 +1,6 @@
 /* engine.c - qn_engine: limits, memory, life, statistics. */
 #include "engine/engine_int.h"
+#include "engine/parts.h"
 
 #include <stdlib.h>
 
@@ -8,17 +9,6 @@
 #define DEFAULT_SEQS 16
 #define DEFAULT_BATCH 512
 #define DEFAULT_CTX 32768
-
-static qn_kv_dtype cell_type(const qn_model *m, qn_kv_type t)
-{
-    switch (t) {
-    case QN_KV_F32: return QN_KV_CELL_F32;
-    case QN_KV_F16: return QN_KV_CELL_F16;
-    case QN_KV_BF16: return QN_KV_CELL_BF16;
-    case QN_KV_AUTO: break;
-    }
-    return m->exact ? QN_KV_CELL_F32 : qn_net_kv_auto(m->net);
-}
 
 static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
                         qn_pass_params *pp)
@@ -31,7 +21,7 @@ static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
                            .max_out = e->max_out,
                            .max_spans = e->max_seqs,
                            .n_slots = e->has_state ? e->max_seqs : 0,
-                           .kv_dtype = cell_type(e->model, kv)};
+                           .kv_dtype = qn_model_kv_cell(e->model, kv)};
     for (int g = 0; g < QN_KV_GROUPS; g++) {
         int64_t w = g < e->n_groups ? qn_net_kv_window(net, g) : 0;
         int64_t cap =

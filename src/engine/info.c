@@ -54,6 +54,21 @@ static json_t *template_of(const qn_model *m)
     return o;
 }
 
+/* What a position takes, by the names of --kv-type. */
+static json_t *kv_types_of(const qn_model *m, const qn_engine_params *params)
+{
+    static const char *const names[] = {"auto", "f32", "f16", "bf16", "int8"};
+    json_t *o = json_object();
+    for (size_t i = 0; i < QN_COUNTOF(names); i++) {
+        qn_engine_params p = *params;
+        qn_plan plan;
+        p.kv_type = (qn_kv_type)i;
+        qn_engine_plan(m, &p, &plan);
+        set(o, names[i], bytes(plan.kv_per_token));
+    }
+    return o;
+}
+
 static json_t *plan_of(const qn_model *m, int64_t n_ctx, int n_seq)
 {
     qn_engine_params p = {.n_ctx = n_ctx, .max_seqs = n_seq};
@@ -63,6 +78,7 @@ static json_t *plan_of(const qn_model *m, int64_t n_ctx, int n_seq)
     set(o, "weights", bytes(plan.weights));
     set(o, "kv", bytes(plan.kv));
     set(o, "kv_per_token", bytes(plan.kv_per_token));
+    set(o, "kv_types", kv_types_of(m, &p));
     if (plan.state)
         set(o, "state", bytes(plan.state));
     set(o, "workspace", bytes(plan.workspace));

@@ -33,6 +33,7 @@ qn_kv_dtype qn_model_kv_cell(const qn_model *m, qn_kv_type type)
     case QN_KV_F32: return QN_KV_CELL_F32;
     case QN_KV_F16: return QN_KV_CELL_F16;
     case QN_KV_BF16: return QN_KV_CELL_BF16;
+    case QN_KV_INT8: return QN_KV_CELL_I8;
     case QN_KV_AUTO: break;
     }
     return m->exact ? QN_KV_CELL_F32 : qn_net_kv_auto(m->net);

@@ -5,6 +5,11 @@
  * scale * sum |q k| plus a few roundings, so a weight exp(s) by a factor
  * 1 +- (d + c * eps); sums of n of them add gamma(n). The output, an average
  * of values, is off by at most twice that times the average of |v|.
+ *
+ * Queries and weights that a product takes rounded add to that: to bf16, each
+ * by a factor 1 +- 2^-9; to 16 bits beside int8, by absmax / 65024 each. Of
+ * weights that is the page's greatest, and 64 times the sum of the pages'
+ * greatest is at most 64 times the sum of all.
  */
 #include "backend/ops.h"
 
@@ -22,13 +27,32 @@ typedef struct attn_case {
     bool alibi, sinks, q_scale;
 } attn_case;
 
-static float cell(qn_kv_dtype t, float x)
+/* Element e of a head's key or value of n, as the cache holds it. */
+static float cell(qn_kv_dtype t, const float *x, int n, int e)
 {
+    float top = 0;
+
     switch (t) {
-    case QN_KV_CELL_F16: return qn_f32_of_f16(qn_f16_of_f32(x));
-    case QN_KV_CELL_BF16: return qn_f32_of_bf16(qn_bf16_of_f32(x));
-    default: return x;
+    case QN_KV_CELL_F16: return qn_f32_of_f16(qn_f16_of_f32(x[e]));
+    case QN_KV_CELL_BF16: return qn_f32_of_bf16(qn_bf16_of_f32(x[e]));
+    case QN_KV_CELL_I8:
+        for (int i = 0; i < n; i++)
+            top = fmaxf(top, fabsf(x[i]));
+        return rintf(x[e] * (127 / top)) * (top / 127);
+    default: return x[e];
     }
+}
+
+/* All heads' keys or values of n positions as the cache holds them. */
+static mat cached(qn_kv_dtype t, const mat *m, int n_kv)
+{
+    mat c = mat_copy(m);
+    int d = m->n_col / n_kv;
+
+    for (int r = 0; r < m->n_row; r++)
+        for (int i = 0; i < m->n_col; i++)
+            mat_row(&c, r)[i] = cell(t, mat_row(m, r) + i / d * d, d, i % d);
+    return c;
 }
 
 /* One sequence: n positions, its tensors and its pages. */
@@ -75,7 +99,7 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
     qn_span spans[4];
     int n_row = 0, n_span = 0;
     mat q, k, v, out;
-    float *factor = calloc(1024, sizeof *factor);
+    float *factor = calloc(4096, sizeof *factor);
     qn_op ops[2] = {{.kind = QN_OP_KV_APPEND}, {.kind = QN_OP_ATTN}};
 
     for (int i = 0; i < n_s; i++)
@@ -142,29 +166,43 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
     mat_free(&out);
 }
 
+/* By how much a product rounds its x, relative: that of q and that of weights
+ * are alike. */
+static double x_rounding(qn_isa isa, const attn_case *c)
+{
+    return isa >= QN_ISA_AVX512BF16 && c->cell == QN_KV_CELL_BF16 ? 0x1p-9 : 0;
+}
+
 /* out[0..d_v) of one query head, and the bound on its error. */
-static double expect(const attn_case *c, const seq *s, int i, int h,
-                     const float *slopes, const float *sinks, double *out)
+static double expect(qn_isa isa, const attn_case *c, const mat *q, const mat *k,
+                     const mat *v, int i, int h, const float *slopes,
+                     const float *sinks, double *out)
 {
     int g = h / (c->n_head / c->n_kv), lo = 0;
-    double top = sinks ? sinks[h] : -INFINITY, sum = 0, worst = 0;
+    double top = sinks ? sinks[h] : -INFINITY, sum = 0, worst = 0, most = 0;
     double *score = malloc((size_t)(i + 1) * sizeof *score);
+    double round = x_rounding(isa, c), i8 = c->cell == QN_KV_CELL_I8;
 
     if (c->window)
         lo = (int)QN_MAX(lo, i - c->window + 1);
     if (c->chunk)
         lo = (int)QN_MAX(lo, i / c->chunk * c->chunk);
+    for (int e = 0; e < c->d_k; e++)
+        most = fmax(most, fabs((double)mat_row(q, i)[h * c->d_k + e]));
     for (int j = lo; j <= i; j++) {
-        double x = 0, abs_sum = 0;
+        double x = 0, abs_sum = 0, k_sum = 0;
         for (int e = 0; e < c->d_k; e++) {
-            double p = (double)mat_row(&s->q, i)[h * c->d_k + e] *
-                       (double)cell(c->cell, mat_row(&s->k, j)[g * c->d_k + e]);
+            double kj = (double)mat_row(k, j)[g * c->d_k + e];
+            double p = (double)mat_row(q, i)[h * c->d_k + e] * kj;
             x += p;
             abs_sum += fabs(p);
+            k_sum += fabs(kj);
         }
         x *= (double)0.3f * (double)q_factor(c, i);
-        worst = fmax(worst, qn_test_dot_bound((size_t)c->d_k + 4, EPS32,
-                                              0.3 * abs_sum));
+        worst = fmax(worst,
+                     qn_test_dot_bound((size_t)c->d_k + 4, EPS32,
+                                       0.3 * abs_sum) +
+                         0.4 * (round * abs_sum + i8 * most * k_sum / 65024));
         if (c->softcap > 0)
             x = (double)c->softcap * tanh(x / (double)c->softcap);
         if (slopes) {
@@ -182,12 +220,12 @@ static double expect(const attn_case *c, const seq *s, int i, int h,
     for (int e = 0; e < c->d_v; e++) {
         out[e] = 0;
         for (int j = lo; j <= i; j++)
-            out[e] += score[j] / sum *
-                      (double)cell(c->cell, mat_row(&s->v, j)[g * c->d_v + e]);
+            out[e] += score[j] / sum * (double)mat_row(v, j)[g * c->d_v + e];
     }
     free(score);
     /* |v| <= 1, so their average is at most 1 */
-    return 2 * (2 * worst + qn_test_dot_bound((size_t)(i - lo) + 16, EPS32, 1));
+    return 2 * (2 * worst + round + i8 * 64 / 65024 +
+                qn_test_dot_bound((size_t)(i - lo) + 16, EPS32, 1));
 }
 
 static void check_all(qn_isa isa, const attn_case *c, const seq *s,
@@ -195,17 +233,22 @@ static void check_all(qn_isa isa, const attn_case *c, const seq *s,
 {
     double want[512];
     char what[128];
+    mat k = cached(c->cell, &s->k, c->n_kv),
+        v = cached(c->cell, &s->v, c->n_kv);
 
     snprintf(what, sizeof what, "%s heads %d/%d d %d/%d cell %d window %lld",
              qn_isa_name(isa), c->n_head, c->n_kv, c->d_k, c->d_v, c->cell,
              (long long)c->window);
-    for (int i = 0; i < s->n; i++)
+    for (int i = 0; i<s->n; i += i> 300 ? 7 : 1)
         for (int h = 0; h < c->n_head; h++) {
-            double tol = expect(c, s, i, h, slopes, sinks, want);
+            double tol = expect(isa, c, &s->q, &k, &v, i, h, slopes, sinks,
+                                want);
             for (int e = 0; e < c->d_v; e++)
                 check_at(what, i, h * c->d_v + e,
                          mat_row(&s->out, i)[h * c->d_v + e], want[e], tol);
         }
+    mat_free(&k);
+    mat_free(&v);
 }
 
 /* Garbage in all pages: cells that were not appended must not matter. */
@@ -261,6 +304,8 @@ static void run_case(qn_isa isa, const attn_case *c, int n0, int n1)
             if (pass) { /* ragged chunks and decode steps, mixed */
                 for (int i = 0; i < 2; i++) {
                     int n = rnd_int(3) ? 1 + rnd_int(40) : rnd_int(2);
+                    if (rnd_int(8) == 0)
+                        n = rnd_int(200);
                     to[i] = QN_MIN(at[i] + n, to[i]);
                 }
             }
@@ -308,10 +353,29 @@ static void all_cases(qn_isa isa)
     };
 
     for (size_t i = 0; i < QN_COUNTOF(cases); i++)
-        for (int t = 0; t < 3; t++) {
+        for (int t = 0; t < QN_KV_CELLS; t++) {
             attn_case c = cases[i];
             c.cell = (qn_kv_dtype)t;
             run_case(isa, &c, 150, 1 + rnd_int(70));
+        }
+}
+
+/* Sequences of several blocks of positions, which few rows have side by side
+ * and many one after the other. */
+static void deep_cases(qn_isa isa)
+{
+    static const attn_case cases[] = {
+        {.n_head = 2, .n_kv = 1, .d_k = 16, .d_v = 16},
+        {.n_head = 2, .n_kv = 2, .d_k = 8, .d_v = 20, .window = 600},
+        {.n_head = 1, .n_kv = 1, .d_k = 16, .d_v = 16, .chunk = 700},
+        {.n_head = 2, .n_kv = 1, .d_k = 16, .d_v = 16, .sinks = true},
+    };
+
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++)
+        for (int t = 0; t < QN_KV_CELLS; t++) {
+            attn_case c = cases[i];
+            c.cell = (qn_kv_dtype)t;
+            run_case(isa, &c, 1100, 500 + rnd_int(100));
         }
 }
 
@@ -321,11 +385,22 @@ static void test_attn(void **state)
     each_isa(all_cases);
 }
 
-int main(void)
+static void test_attn_deep(void **state)
+{
+    (void)state;
+    each_isa(deep_cases);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attn),
+        cmocka_unit_test(test_attn_deep),
     };
 
+    if (argc > 1 && !strcmp(argv[1], "--bench")) {
+        bench_attn(QN_KV_CELLS);
+        return 0;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,8 @@ typedef struct kind {
     play *alone;
 } kind;
 
+static qn_kv_type kv_type;
+
 static void vary(qn_sampling *s, uint32_t *x, int i)
 {
     s->seed = play_random(x, 1000);
@@ -74,7 +76,7 @@ static void make_kind(kind *k, qn_model *m, uint32_t *x, int i)
         k->p.n = 2;
         k->p.n_logprobs = -1;
     }
-    qn_engine *e = play_engine(m, 0, 0, 0);
+    qn_engine *e = play_engine_of(m, (qn_engine_params){.kv_type = kv_type});
     k->alone = play_submit(e, &k->p);
     play_run(e, k->alone);
     qn_engine_free(e); /* before the request: it holds nothing of it */
@@ -103,6 +105,7 @@ static void mix(qn_model *m, const kind *kinds, uint32_t *x)
                .overcommit = play_random(x, 2),
                .swap_bytes = (uint64_t)play_random(x, 2) << 20,
                .max_step_ms = play_random(x, 2) ? 0.2 : 0,
+               .kv_type = kv_type,
            });
     for (int step = 0;; step++) {
         while (next < N && (next == 0 || play_random(x, 3) == 0)) {
@@ -138,8 +141,9 @@ static void mix(qn_model *m, const kind *kinds, uint32_t *x)
     qn_engine_free(e);
 }
 
-static void run(const char *name)
+static void run(const char *name, qn_kv_type kv)
 {
+    kv_type = kv;
     kind *kinds = calloc(N_KINDS, sizeof *kinds);
     uint32_t x = 2463534242u;
     for (int threads = 1; threads <= 3; threads++) {
@@ -158,26 +162,26 @@ static void run(const char *name)
 static void test_full_attention(void **state)
 {
     (void)state;
-    run("llama");
+    run("llama", QN_KV_AUTO);
 }
 
 static void test_windows(void **state)
 {
     (void)state;
-    run("gemma2");
+    run("gemma2", QN_KV_BF16);
 }
 
 /* Pages, and a state for each sequence. */
 static void test_states(void **state)
 {
     (void)state;
-    run("falcon_h1");
+    run("falcon_h1", QN_KV_AUTO);
 }
 
 static void test_experts(void **state)
 {
     (void)state;
-    run("mixtral");
+    run("mixtral", QN_KV_INT8);
 }
 
 int main(void)

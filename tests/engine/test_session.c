@@ -64,7 +64,8 @@ static void test_comes_back(void **state)
     (void)state;
     for (size_t i = 0; i < QN_COUNTOF(names); i++) {
         qn_model *m = play_model(names[i], 0);
-        qn_engine *e = engine(m, 1024, QN_KV_AUTO);
+        qn_kv_type kv = i == 0 ? QN_KV_INT8 : QN_KV_AUTO;
+        qn_engine *e = engine(m, 1024, kv);
         int n_cached;
         size_t n = 0;
         int32_t *tokens = NULL;
@@ -72,7 +73,7 @@ static void test_comes_back(void **state)
         assert_int_equal(n_cached, 0);
         save(e, a);
         qn_engine_free(e);
-        e = engine(m, 1024, QN_KV_AUTO);
+        e = engine(m, 1024, kv);
         for (int again = 0; again < 2; again++) {
             assert_int_equal(qn_session_load(e, path, 7, &tokens, &n, NULL), 0);
             assert_int_equal(n, PAGES * 64);

@@ -74,14 +74,15 @@ class Layout(unittest.TestCase):
                  "ELIMIT", "ECANCEL", "EINTERNAL", "EBUSY"]
         kinds = ["QN_FINISH_STOP", "QN_FINISH_LENGTH", "QN_FINISH_CANCEL",
                  "QN_FINISH_ERROR", "QN_KV_AUTO", "QN_KV_F32", "QN_KV_F16",
-                 "QN_KV_BF16"]
+                 "QN_KV_BF16", "QN_KV_INT8"]
         got = self.ask_compiler(
             ['printf("%%d ", (int)%s);' % n
              for n in ["QN_" + n for n in names] + kinds]).split()
         want = [getattr(quern, n) for n in names] + [
             quern._FINISH.index(k) for k in ("stop", "length", "cancel",
                                              "error")] + [
-            quern._KV_TYPES.index(k) for k in ("auto", "f32", "f16", "bf16")]
+            quern._KV_TYPES.index(k)
+            for k in ("auto", "f32", "f16", "bf16", "int8")]
         self.assertEqual(list(map(int, got)), want)
 
     def test_functions(self):

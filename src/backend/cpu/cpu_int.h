@@ -33,15 +33,19 @@ struct qn_weight {
     uint8_t *data;
 };
 
-/* Page-major: a page holds, for each kv head, its keys as panels of 16
- * positions [QN_PAGE / 16][d_k][16] (bf16: pairs along d_k) and its values as
- * panels of 16 elements [ceil(d_v / 16)][QN_PAGE][16]. So scores and weighted
- * sums are the same panel products as linear layers. */
+/* Page-major: a page holds, for each kv head,
+ *   int8: the factors of its keys, then of its values, f32 [2][QN_PAGE];
+ *   keys   [ceil(d_k / step)][QN_PAGE][step]: k is an element,
+ *   values [QN_PAGE / step][v_col][step]:     k is a position,
+ * where step k's lie together (qn_cell_step) and v_col is d_v up to whole
+ * vectors. So scores and weighted sums are the same product (qn_mix), and read
+ * their cells in the order in which they lie. int8 is stored with 128 added. */
 struct qn_kv {
     qn_kv_desc desc;
-    qn_layout k_layout, v_layout;
-    int64_t k_panel, v_panel;   /* bytes of a panel            */
-    int64_t head_bytes, head_v; /* a head's part; where v is   */
+    int step, v_col;
+    int64_t k_row, v_row;   /* bytes of step k's                   */
+    int64_t head_k, head_v; /* where a head's keys and values are  */
+    int64_t head_bytes;
     int64_t page_bytes;
     uint64_t n_bytes;
     uint8_t *data;

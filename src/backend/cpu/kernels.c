@@ -127,6 +127,40 @@ void qn_tile_run(const qn_tile_kernel *k, const qn_tile *t)
     }
 }
 
+void qn_mix_run(const qn_mix_kernel *k, const qn_mix *m)
+{
+    int n_part = (m->n_tok + k->max_tok - 1) / k->max_tok;
+
+    for (int i = 0; i < n_part; i++) {
+        int t0 = m->n_tok * i / n_part, t1 = m->n_tok * (i + 1) / n_part;
+        qn_mix part = *m;
+        part.x += t0 * m->x_tok;
+        part.acc += t0 * m->acc_tok;
+        part.n_tok = t1 - t0;
+        k->fn(&part);
+    }
+}
+
+static const struct {
+    const char *name;
+    int step, bytes;
+} cells[QN_KV_CELLS] = {
+    [QN_KV_CELL_F32] = {"f32", 1, 4},
+    [QN_KV_CELL_F16] = {"f16", 1, 2},
+    [QN_KV_CELL_BF16] = {"bf16", 2, 4},
+    [QN_KV_CELL_I8] = {"int8", 4, 4},
+};
+
+int qn_cell_step(qn_kv_dtype t)
+{
+    return cells[t].step;
+}
+
+int qn_cell_bytes(qn_kv_dtype t)
+{
+    return cells[t].bytes;
+}
+
 static void line(qn_str *json, const char *op, const char *layout,
                  const char *name)
 {
@@ -158,8 +192,9 @@ void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json)
              exact               ? k->exact[l].name
              : k->coded[l][0].fn ? k->coded[l][0].name
                                  : k->linear[l].name);
-    for (int l = 0; l < QN_LAYOUT_BF16K + 1; l++)
-        line(json, "attention", qn_layout_name(l), k->exact[l].name);
+    for (int c = 0; c < QN_KV_CELLS; c++)
+        line(json, "attention", cells[c].name,
+             exact ? k->mix_exact[c].name : k->mix[c].name);
     for (int f = 0; f < QN_X_N; f++)
         line(json, "prepare", forms[f], k->prep[f].name);
     for (int l = 0; l < QN_LAYOUT_N; l++)

@@ -118,6 +118,43 @@ typedef struct qn_tile_kernel {
  * qn_xform_bytes(form, n) bytes. */
 typedef void (*qn_prep_fn)(const float *x, int n, void *dst);
 
+/* Cells of a cache, [n_k][n_col] with `step` k's together (qn_cell_step), see
+ * struct qn_kv:   acc[t][c] (+)= col[c] * sum over k of x[t][k] * w[k][c]
+ * Of the keys of a page, with queries: scores. Of its values, with weights:
+ * outputs. Each sum has one accumulator and goes upward in k (int8: it is
+ * exact), so how many tokens or columns a kernel takes changes no bit. */
+typedef struct qn_mix {
+    const uint8_t *w; /* cells of the first k (a multiple of step), column 0 */
+    int64_t w_row;    /* bytes from the cells of step k's to the next        */
+    const uint8_t *x; /* token 0: f32, or what the kernel's prep made        */
+    int64_t x_tok;    /* bytes                                               */
+    float *acc;
+    int64_t acc_tok;      /* floats                                           */
+    const float *col;     /* int8 alone; NULL: 1                              */
+    const uint8_t *ahead; /* cells that are read next, to be fetched, or NULL */
+    int n_k;              /* x and w go on with zeros up to a whole step      */
+    int n_tok, n_col;     /* n_tok <= max_tok; n_col a multiple of 16         */
+    bool load;            /* add to acc                                       */
+} qn_mix;
+typedef void (*qn_mix_fn)(const qn_mix *m);
+
+typedef struct qn_mix_kernel {
+    const char *name;
+    qn_mix_fn fn;
+    qn_prep_fn prep; /* NULL: x is f32. Takes at most 64 bytes per 16 of x */
+    int max_tok;
+} qn_mix_kernel;
+
+/* Behind the int16 (or high and low bytes of them, 4 and 4) that a prep makes
+ * of x for cells of int8: x = d * q, |q| <= 32512, less where n > 512 so that
+ * sums fit 32 bits. Where no |x| reaches QN_QUADS_LEAST, all are 0; where one
+ * is not finite, d is NaN. */
+#define QN_QUADS_LEAST 1e-30f
+typedef struct qn_xquads {
+    float d;
+    int32_t sum; /* of q */
+} qn_xquads;
+
 /* Takes the sums of a tile to the output: scale, bias, activation. */
 typedef struct qn_epilogue_args {
     const float *acc;  /* [n_tok][n_col], stride acc_tok                    */
@@ -235,6 +272,8 @@ typedef struct qn_kernels {
         const char *name;
         qn_pack_fn fn;
     } pack[QN_LAYOUT_N];
+    qn_mix_kernel mix[QN_KV_CELLS];       /* the fast one          */
+    qn_mix_kernel mix_exact[QN_KV_CELLS]; /* f32 x, cells expanded */
     struct {
         const char *name;
         qn_pack_codes_fn fn;
@@ -322,5 +361,10 @@ int64_t qn_xform_offset(qn_xform f, int64_t k);
 
 /* Any number of tokens: cuts them into even parts the kernel can take. */
 void qn_tile_run(const qn_tile_kernel *k, const qn_tile *t);
+void qn_mix_run(const qn_mix_kernel *k, const qn_mix *m);
+
+/* k's that lie together in a cache, and the bytes of a column of them. */
+int qn_cell_step(qn_kv_dtype t);
+int qn_cell_bytes(qn_kv_dtype t);
 
 #endif

@@ -4,27 +4,28 @@
  *  1. A cell is written once, when its position is appended, and read only
  *     for positions up to the query's own: what lies beyond is never read
  *     into a sum.
- *  2. Elements beyond d_v in the last value panel are zero (fresh memory).
+ *  2. Elements beyond d_k and d_v are zero (fresh memory).
+ *  3. Positions that a kernel reads together with one that was appended are
+ *     finite if the network's own values are.
  */
 #include "backend/cpu/cpu_int.h"
 #include "tensor/half.h"
 
+#include <float.h>
+#include <math.h>
+
 static void shape(const qn_kv_desc *d, qn_kv *kv)
 {
-    static const qn_layout k_layouts[] = {
-        [QN_KV_CELL_F32] = QN_LAYOUT_F32,
-        [QN_KV_CELL_F16] = QN_LAYOUT_F16,
-        [QN_KV_CELL_BF16] = QN_LAYOUT_BF16,
-    };
+    int bytes = qn_cell_bytes(d->dtype);
 
     kv->desc = *d;
-    kv->k_layout = k_layouts[d->dtype];
-    kv->v_layout = d->dtype == QN_KV_CELL_BF16 ? QN_LAYOUT_BF16K : kv->k_layout;
-    kv->k_panel = qn_panel_bytes(kv->k_layout, d->d_k);
-    kv->v_panel = qn_panel_bytes(kv->v_layout, QN_PAGE);
-    kv->head_v = kv->k_panel * (QN_PAGE / QN_PANEL);
-    kv->head_bytes = kv->head_v +
-                     kv->v_panel * ((d->d_v + QN_PANEL - 1) / QN_PANEL);
+    kv->step = qn_cell_step(d->dtype);
+    kv->v_col = (d->d_v + QN_PANEL - 1) / QN_PANEL * QN_PANEL;
+    kv->k_row = (int64_t)QN_PAGE * bytes;
+    kv->v_row = (int64_t)kv->v_col * bytes;
+    kv->head_k = d->dtype == QN_KV_CELL_I8 ? 2 * QN_PAGE * sizeof(float) : 0;
+    kv->head_v = kv->head_k + (d->d_k + kv->step - 1) / kv->step * kv->k_row;
+    kv->head_bytes = kv->head_v + QN_PAGE / kv->step * kv->v_row;
     kv->page_bytes = kv->head_bytes * d->n_kv;
 }
 
@@ -93,41 +94,93 @@ void qn_cpu_kv_write_page(qn_backend *be, qn_kv *kv, int32_t page,
     memcpy(kv->data + page * kv->page_bytes, host, (size_t)kv->page_bytes);
 }
 
-/* Elements k of one key go to dst[k * 16] (pairs: dst[k / 2 * 32 + k % 2]). */
-static void put_key(const qn_kv *kv, uint8_t *panel, int lane, const float *k)
-{
-    int d = kv->desc.d_k;
-    uint16_t *h = (uint16_t *)(void *)panel;
-    float *f = (float *)(void *)panel;
+/* ---- writing ------------------------------------------------------------ */
 
-    switch (kv->desc.dtype) {
-    case QN_KV_CELL_F32:
-        for (int i = 0; i < d; i++)
-            f[i * QN_PANEL + lane] = k[i];
-        break;
+/* The factor of x's codes, and what makes codes of them: d = absmax / 127.
+ * What is not finite makes the factor NaN. */
+static float factor_of(const float *x, int n, float *to_code)
+{
+    float top = 0;
+    bool finite = true;
+
+    for (int i = 0; i < n; i++) {
+        finite = finite && fabsf(x[i]) <= FLT_MAX;
+        top = QN_MAX(top, fabsf(x[i]));
+    }
+    *to_code = finite && top >= QN_QUADS_LEAST ? 127 / top : 0;
+    return *to_code > 0 ? top / 127 : finite ? 0 : NAN;
+}
+
+/* 128 + round(y), |y| <= 127: of a sum in [2^23, 2^24) the last bit is 1. */
+static uint8_t code_of(float y)
+{
+    return (uint8_t)(qn_bits_of_f32(y + (0x1.8p23f + 128)) & 255);
+}
+
+/* Weights of 0 may meet cells that come later, so no cell is infinite. */
+static uint16_t f16_cell(float x)
+{
+    if (fabsf(x) > 65504 && fabsf(x) <= FLT_MAX)
+        x = copysignf(65504, x);
+    return qn_f16_of_f32(x);
+}
+
+/* Element i of what is stored goes to `at`, with k that of its step. */
+static void put_cell(qn_kv_dtype t, uint8_t *at, int k, float x)
+{
+    uint16_t h;
+
+    switch (t) {
     case QN_KV_CELL_F16:
-        for (int i = 0; i < d; i++)
-            h[i * QN_PANEL + lane] = qn_f16_of_f32(k[i]);
+        h = f16_cell(x);
+        memcpy(at, &h, sizeof h);
         break;
     case QN_KV_CELL_BF16:
-        for (int i = 0; i < d; i++)
-            h[(i / 2 * QN_PANEL + lane) * 2 + i % 2] = qn_bf16_of_f32(k[i]);
+        h = qn_bf16_of_f32(x);
+        memcpy(at + k * 2, &h, sizeof h);
         break;
+    default: memcpy(at, &x, sizeof x); break;
     }
 }
 
-static void put_value(const qn_kv *kv, uint8_t *v0, int pos, const float *v)
+static void put_key(const qn_kv *kv, uint8_t *head, int pos, const float *k)
 {
-    for (int i = 0; i < kv->desc.d_v; i++) {
-        uint8_t *panel = v0 + i / QN_PANEL * kv->v_panel;
-        int at = pos * QN_PANEL + i % QN_PANEL;
-        uint16_t *h = (uint16_t *)(void *)panel;
-        switch (kv->desc.dtype) {
-        case QN_KV_CELL_F32: ((float *)(void *)panel)[at] = v[i]; break;
-        case QN_KV_CELL_F16: h[at] = qn_f16_of_f32(v[i]); break;
-        case QN_KV_CELL_BF16: h[at] = qn_bf16_of_f32(v[i]); break;
-        }
+    int bytes = qn_cell_bytes(kv->desc.dtype);
+    uint8_t *at = head + kv->head_k + pos * bytes;
+
+    for (int i = 0; i < kv->desc.d_k; i++)
+        put_cell(kv->desc.dtype, at + i / kv->step * kv->k_row, i % kv->step,
+                 k[i]);
+}
+
+/* last: no row of this step writes what follows. Where two positions are read
+ * together, the second must be a number, though its weight is 0. */
+static void put_value(const qn_kv *kv, uint8_t *head, int pos, const float *v,
+                      bool last)
+{
+    qn_kv_dtype t = kv->desc.dtype;
+    uint8_t *at = head + kv->head_v + pos / kv->step * kv->v_row;
+
+    for (int i = 0; i < kv->desc.d_v; i++, at += qn_cell_bytes(t)) {
+        put_cell(t, at, pos % kv->step, v[i]);
+        if (t == QN_KV_CELL_BF16 && last && pos % 2 == 0)
+            put_cell(t, at, 1, 0);
     }
+}
+
+static void put_codes(const qn_kv *kv, uint8_t *head, int pos, const float *k,
+                      const float *v)
+{
+    float *d = (float *)(void *)head, f;
+    uint8_t *at = head + kv->head_k + 4 * pos;
+
+    d[pos] = factor_of(k, kv->desc.d_k, &f);
+    for (int i = 0; i < kv->desc.d_k; i++)
+        at[i / 4 * kv->k_row + i % 4] = f > 0 ? code_of(k[i] * f) : 128;
+    d[QN_PAGE + pos] = factor_of(v, kv->desc.d_v, &f);
+    at = head + kv->head_v + pos / 4 * kv->v_row + pos % 4;
+    for (int i = 0; i < kv->desc.d_v; i++)
+        at[4 * i] = f > 0 ? code_of(v[i] * f) : 128;
 }
 
 /* Threads share out (row, head) pairs: each cell has one writer. */
@@ -149,9 +202,14 @@ void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w)
         int at = (int)(pos % QN_PAGE);
         uint8_t *cells = kv->data + page * kv->page_bytes +
                          head * kv->head_bytes;
-        put_key(kv, cells + at / QN_PANEL * kv->k_panel, at % QN_PANEL,
-                op->k + row * op->ldk + (int64_t)head * kv->desc.d_k);
-        put_value(kv, cells + kv->head_v, at,
-                  op->v + row * op->ldv + (int64_t)head * kv->desc.d_v);
+        const float *k = op->k + row * op->ldk + (int64_t)head * kv->desc.d_k;
+        const float *v = op->v + row * op->ldv + (int64_t)head * kv->desc.d_v;
+        bool last = row + 1 == b->spans[s].row0 + b->spans[s].n_row;
+        if (kv->desc.dtype == QN_KV_CELL_I8) {
+            put_codes(kv, cells, at, k, v);
+        } else {
+            put_key(kv, cells, at, k);
+            put_value(kv, cells, at, v, last);
+        }
     }
 }

@@ -1,62 +1,71 @@
 /* op_attn.c - attention over pages, with an online softmax.
  *
- * An item is a tile of queries that share keys: some consecutive rows of one
- * span times the query heads of one kv head (at most MAX_Q in all). Pages are
- * visited in order. Per page, scores are a panel product of the tile with the
- * page's keys; the running maximum, sum and output of each query are updated;
- * and the weighted values are a panel product with the page's values.
+ * A tile is some queries that share keys: consecutive rows of one span times
+ * the query heads of one kv head (at most MAX_Q in all). Positions are cut into
+ * blocks of BLOCK, at multiples of it. In a block, pages are visited in order.
+ * Per page, scores are a product of the tile with the page's keys (qn_mix); the
+ * running maximum, sum and output of each query are updated; and the weighted
+ * values are a product with the page's values. Blocks begin afresh and are
+ * added up in order.
+ *
+ *   many tiles (prompts)    an item is a tile: its blocks one after the other
+ *   few (decoding)          an item is a block of a tile; what comes out waits
+ *                           in shared memory until all have, and is added up
  *
  * Invariants
- *  1. A query sees exactly its own range of positions, cut at page borders
- *     and nowhere else; what else is in the tile does not enter its sums. So
- *     the result does not depend on how a prompt was cut into chunks.
- *  2. Cells outside of a query's range may hold anything: scores there are
- *     computed (lanes are independent) and not looked at.
+ *  1. A query sees exactly its own range of positions, cut at page and block
+ *     borders and nowhere else; what else is in the tile does not enter its
+ *     sums. So the result depends neither on how a prompt was cut into chunks
+ *     nor on which of the two ways was taken.
+ *  2. Keys outside of a query's range may be anything: scores there are
+ *     computed (lanes are independent) and not looked at. Values outside of it
+ *     have the weight 0; of those, only positions that were appended are read
+ *     (and the second of a pair, see kv.c).
  */
 #include "backend/cpu/cpu_int.h"
 
 #include <math.h>
 
-#define MAX_Q 16
+#define MAX_Q 48
+#define BLOCK_PAGES 8
+#define BLOCK (BLOCK_PAGES * QN_PAGE)
+#define MAX_SHARED (32 << 20) /* bytes of waiting results */
+#define ITEMS_PER_THREAD 8    /* fewer are cut */
+
+/* How the op is cut, the same on every thread. */
+typedef struct attn_plan {
+    int heads, n_part; /* query heads of a kv head per tile; parts that makes */
+    int rows;          /* of a span per tile */
+    int64_t n_tile;
+    bool split; /* items are blocks of tiles */
+    int64_t n_item;
+    int64_t q_tok, s_tok, o_tok; /* strides in floats */
+    int64_t part_floats;         /* of a block's results of a tile */
+} attn_plan;
 
 /* One tile, in the thread's scratch. */
 typedef struct attn_tile {
     const qn_op_attn *op;
+    const attn_plan *plan;
+    const qn_mix_kernel *mix;
     const qn_span *span;
     int row0, n_row;    /* rows of the span          */
     int kv_head, head0; /* first query head          */
-    int n_head;         /* query heads per row       */
-    float *q;           /* [n_q][q_tok]              */
+    int n_head, n_q;    /* query heads per row; in all */
+    uint8_t *q;         /* [n_q][q_tok], as the product takes them */
+    uint8_t *p;         /* [n_q][s_tok], weights likewise          */
     float *s;           /* [n_q][s_tok]              */
-    float *o;           /* [n_q][o_tok]              */
-    int64_t q_tok, s_tok, o_tok;
-    float m[MAX_Q], l[MAX_Q];
+    float *o;           /* [n_q][o_tok] of the block */
+    float *sum_o;       /* ... of the blocks before  */
+    float *one;         /* [q_tok] */
+    float m[MAX_Q], l[MAX_Q], sum_m[MAX_Q], sum_l[MAX_Q];
+    int64_t lo[MAX_Q], hi[MAX_Q]; /* ranges of positions */
 } attn_tile;
 
 /* Strides in floats: an odd number of cache lines. */
 static int64_t odd_lines(int n)
 {
     return (((int64_t)n + 15) / 16 | 1) * 16;
-}
-
-void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
-                     qn_need *need)
-{
-    const qn_kv_desc *d = &op->kv->desc;
-
-    (void)be;
-    need->own = (uint64_t)(odd_lines(d->d_k) + odd_lines(QN_PAGE) +
-                           odd_lines(d->d_v)) *
-                MAX_Q * sizeof(float);
-}
-
-/* Query heads of a kv head that go into one tile, and rows beside them. */
-static int heads_per_tile(const qn_op_attn *op)
-{
-    int per_kv = op->n_head / op->kv->desc.n_kv;
-    int n_part = (per_kv + MAX_Q - 1) / MAX_Q;
-
-    return (per_kv + n_part - 1) / n_part;
 }
 
 /* Positions [*lo, *hi) that the query at position i looks at. */
@@ -70,108 +79,246 @@ static void range_of(const qn_op_attn *op, int64_t i, int64_t *lo, int64_t *hi)
     *hi = i + 1;
 }
 
+/* Blocks that rows [row0, row0 + n_row) of a span look at. */
+static int64_t n_blocks(const qn_op_attn *op, const qn_span *s, int row0,
+                        int n_row, int64_t *first)
+{
+    int64_t lo, hi;
+
+    range_of(op, s->pos0 + row0, &lo, &hi);
+    *first = lo / BLOCK;
+    return (s->pos0 + row0 + n_row - 1) / BLOCK - *first + 1;
+}
+
+static int64_t n_row_tiles(const attn_plan *p, const qn_span *s)
+{
+    return (s->n_row + p->rows - 1) / p->rows;
+}
+
+/* Items of one row tile of a span, all kv heads and parts. */
+static int64_t items_of(const qn_op_attn *op, const attn_plan *p,
+                        const qn_span *s, int64_t row_tile)
+{
+    int64_t n = (int64_t)op->kv->desc.n_kv * p->n_part, first;
+    int row0 = (int)row_tile * p->rows;
+
+    if (p->split)
+        n *= n_blocks(op, s, row0, QN_MIN(p->rows, s->n_row - row0), &first);
+    return n;
+}
+
+static void plan_of(const qn_cpu_backend *be, const qn_op_attn *op,
+                    attn_plan *p)
+{
+    const qn_kv_desc *d = &op->kv->desc;
+    int per_kv = op->n_head / d->n_kv, most = 1;
+    int64_t deepest = 0;
+
+    *p = (attn_plan){.q_tok = odd_lines(d->d_k),
+                     .s_tok = odd_lines(QN_PAGE),
+                     .o_tok = odd_lines(d->d_v)};
+    for (int i = 0; i < op->batch->n_span; i++) {
+        const qn_span *s = &op->batch->spans[i];
+        most = QN_MAX(most, s->n_row);
+        deepest = QN_MAX(deepest, s->pos0 + s->n_row);
+    }
+    p->n_part = (per_kv + MAX_Q - 1) / MAX_Q;
+    p->heads = (per_kv + p->n_part - 1) / p->n_part;
+    p->n_part = (per_kv + p->heads - 1) / p->heads;
+    p->rows = QN_MIN(QN_MAX(1, MAX_Q / p->heads), most);
+    for (int i = 0; i < op->batch->n_span; i++)
+        p->n_tile += n_row_tiles(p, &op->batch->spans[i]);
+    p->n_tile *= (int64_t)d->n_kv * p->n_part;
+    p->n_item = p->n_tile;
+    p->part_floats = (int64_t)p->rows * p->heads * (p->o_tok + 2);
+    p->part_floats = (p->part_floats + 15) / 16 * 16;
+    if (be->n_threads == 1 || deepest <= BLOCK ||
+        p->n_tile >= (int64_t)ITEMS_PER_THREAD * be->n_threads)
+        return;
+
+    p->split = true;
+    p->n_item = 0;
+    for (int i = 0; i < op->batch->n_span; i++) {
+        const qn_span *s = &op->batch->spans[i];
+        for (int64_t r = 0; r < n_row_tiles(p, s); r++)
+            p->n_item += items_of(op, p, s, r);
+    }
+    if (p->n_item * p->part_floats > MAX_SHARED / (int64_t)sizeof(float)) {
+        p->split = false;
+        p->n_item = p->n_tile;
+    }
+}
+
+void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
+                     qn_need *need)
+{
+    attn_plan p;
+
+    plan_of(be, op, &p);
+    need->own = (uint64_t)((p.q_tok + 2 * p.s_tok + 2 * p.o_tok) * p.rows *
+                               p.heads +
+                           p.q_tok) *
+                sizeof(float);
+    if (p.split)
+        need->shared = (uint64_t)(p.n_item * p.part_floats) * sizeof(float);
+}
+
 static void load_queries(const qn_kernels *k, attn_tile *t)
 {
     const qn_op_attn *op = t->op;
+    int64_t stride = t->plan->q_tok * (int64_t)sizeof(float);
     int d = op->kv->desc.d_k, n = 0;
 
     for (int r = 0; r < t->n_row; r++) {
-        const float *row = op->q +
-                           (int64_t)(t->span->row0 + t->row0 + r) * op->ldq;
+        int at = t->span->row0 + t->row0 + r;
+        const float *row = op->q + at * op->ldq;
         for (int h = 0; h < t->n_head; h++, n++) {
-            memcpy(t->q + n * t->q_tok, row + (int64_t)(t->head0 + h) * d,
-                   (size_t)d * sizeof(float));
-            if (op->q_scale)
-                k->scale.fn(t->q + n * t->q_tok, d,
-                            op->q_scale[t->span->row0 + t->row0 + r]);
-            memset(t->o + n * t->o_tok, 0, (size_t)t->o_tok * sizeof(float));
-            t->m[n] = -INFINITY;
-            t->l[n] = 0;
+            const float *q = row + (int64_t)(t->head0 + h) * d;
+            void *dst = t->q + n * stride;
+            if (op->q_scale) {
+                memcpy(t->one, q, (size_t)d * sizeof(float));
+                k->scale.fn(t->one, d, op->q_scale[at]);
+                q = t->one;
+            }
+            if (t->mix->prep)
+                t->mix->prep(q, d, dst);
+            else
+                memcpy(dst, q, (size_t)d * sizeof(float));
         }
     }
 }
 
-/* o += s[.. from, to) . v for queries [q0, q0 + n_q). */
-static void add_values(const qn_kernels *k, const attn_tile *t,
-                       const uint8_t *v, int q0, int n_q, int from, int to)
+/* Cells of the tile's kv head in the page of a position. */
+static const uint8_t *cells_of(const attn_tile *t, int64_t page)
 {
     const qn_kv *kv = t->op->kv;
-    qn_tile tile = {
-        .w = v + qn_panel_offset(kv->v_layout, from),
-        .w_panel = kv->v_panel,
-        .x = (const uint8_t *)(t->s + q0 * t->s_tok + from),
-        .x_tok = t->s_tok * (int64_t)sizeof(float),
-        .acc = t->o + q0 * t->o_tok,
-        .acc_tok = t->o_tok,
+
+    return kv->data + t->span->pages[t->op->group][page] * kv->page_bytes +
+           t->kv_head * kv->head_bytes;
+}
+
+/* Turns the scores of query n with a page into weights, 0 in what of [from,
+ * to) the query does not look at; the output so far is scaled to fit them. */
+static void weigh(const qn_kernels *k, attn_tile *t, int n, int64_t first,
+                  int from, int to, const float *factors)
+{
+    const qn_op_attn *op = t->op;
+    float *s = t->s + n * t->plan->s_tok, factor;
+    int lo = (int)QN_MIN(QN_MAX(t->lo[n] - first, from), to);
+    int hi = (int)QN_MAX(QN_MIN(t->hi[n] - first, to), lo);
+    qn_softmax_args a = {
+        .scale = op->scale,
+        .softcap = op->softcap,
+        .slope = op->slopes ? op->slopes[t->head0 + n % t->n_head] : 0,
+        .rel0 = (float)(first + lo - (t->hi[n] - 1)),
+        .n = hi - lo,
+    };
+
+    if (lo < hi) {
+        factor = k->softmax.fn(s + lo, &a, &t->m[n], &t->l[n]);
+        if (factor != 1)
+            k->scale.fn(t->o + n * t->plan->o_tok, op->kv->desc.d_v, factor);
+        for (int i = lo; factors && i < hi; i++)
+            s[i] *= factors[i];
+    }
+    memset(s + from, 0, (size_t)(lo - from) * sizeof *s);
+    memset(s + hi, 0, (size_t)(to - hi) * sizeof *s);
+    if (t->mix->prep)
+        t->mix->prep(s + from, to - from, t->p + n * t->plan->s_tok * 4);
+}
+
+/* Scores of the tile with one page, and the update of every query. `ahead`:
+ * what is read next. */
+static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page,
+                       const uint8_t *ahead)
+{
+    const qn_kv *kv = t->op->kv;
+    const uint8_t *cells = cells_of(t, page);
+    const float *factors = (const float *)(const void *)cells;
+    bool i8 = kv->desc.dtype == QN_KV_CELL_I8;
+    int64_t first = page * QN_PAGE;
+    int64_t lo = QN_MAX(t->lo[0] - first, 0); /* ranges rise with rows */
+    int64_t hi = QN_MIN(t->hi[t->n_q - 1] - first, QN_PAGE);
+    int from = (int)lo / kv->step * kv->step;
+    int to = (int)(hi + kv->step - 1) / kv->step * kv->step;
+    qn_mix scores = {
+        .w = cells + kv->head_k,
+        .w_row = kv->k_row,
+        .x = t->q,
+        .x_tok = t->plan->q_tok * (int64_t)sizeof(float),
+        .acc = t->s,
+        .acc_tok = t->plan->s_tok,
+        .col = i8 ? factors : NULL,
+        .ahead = cells + kv->head_v,
+        .n_k = kv->desc.d_k,
+        .n_tok = t->n_q,
+        .n_col = (to + QN_PANEL - 1) / QN_PANEL * QN_PANEL,
+    };
+    qn_mix values = {
+        .w = cells + kv->head_v + from / kv->step * kv->v_row,
+        .w_row = kv->v_row,
+        .x = t->mix->prep ? t->p : (const uint8_t *)(t->s + from),
+        .x_tok = t->plan->s_tok * (int64_t)sizeof(float),
+        .acc = t->o,
+        .acc_tok = t->plan->o_tok,
+        .ahead = ahead,
         .n_k = to - from,
-        .n_tok = n_q,
-        .n_panel = (kv->desc.d_v + QN_PANEL - 1) / QN_PANEL,
+        .n_tok = t->n_q,
+        .n_col = kv->v_col,
         .load = true,
     };
 
-    if (to > from)
-        qn_tile_run(&k->exact[kv->v_layout], &tile);
+    qn_mix_run(t->mix, &scores);
+    for (int n = 0; n < t->n_q; n++)
+        weigh(k, t, n, first, from, to, i8 ? factors + QN_PAGE : NULL);
+    qn_mix_run(t->mix, &values);
 }
 
-/* Scores of the tile with one page, and the update of every query. */
-static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page)
+/* What a block gives: m, l and o of every query. */
+static void run_block(const qn_kernels *k, attn_tile *t, int64_t block)
 {
-    const qn_op_attn *op = t->op;
-    const qn_kv *kv = op->kv;
-    const uint8_t *cells = kv->data +
-                           t->span->pages[op->group][page] * kv->page_bytes +
-                           t->kv_head * kv->head_bytes;
-    int64_t first = page * QN_PAGE, pos0 = t->span->pos0 + t->row0;
-    int from[MAX_Q], to[MAX_Q], n_q = t->n_row * t->n_head;
-    int all_from = 0, all_to = QN_PAGE;
-    int64_t last = QN_MIN(QN_PAGE, pos0 + t->n_row - first);
-    qn_tile scores = {
-        .w = cells,
-        .w_panel = kv->k_panel,
-        .x = (const uint8_t *)t->q,
-        .x_tok = t->q_tok * (int64_t)sizeof(float),
-        .acc = t->s,
-        .acc_tok = t->s_tok,
-        .n_k = kv->desc.d_k,
-        .n_tok = n_q,
-        .n_panel = (int)(last + QN_PANEL - 1) / QN_PANEL,
-    };
+    int64_t first = QN_MAX(block * BLOCK, t->lo[0]) / QN_PAGE;
+    int64_t last = QN_MIN((block + 1) * BLOCK, t->hi[t->n_q - 1]) - 1;
 
-    qn_tile_run(&k->exact[kv->k_layout], &scores);
-    for (int n = 0; n < n_q; n++) {
-        int64_t i = pos0 + n / t->n_head, lo, hi;
-        float factor;
-        range_of(op, i, &lo, &hi);
-        from[n] = (int)QN_MAX(lo - first, 0);
-        to[n] = (int)QN_MIN(hi - first, QN_PAGE);
-        all_from = QN_MAX(all_from, from[n]);
-        all_to = QN_MIN(all_to, to[n]);
-        if (from[n] >= to[n])
-            continue;
-        qn_softmax_args a = {
-            .scale = op->scale,
-            .softcap = op->softcap,
-            .slope = op->slopes ? op->slopes[t->head0 + n % t->n_head] : 0,
-            .rel0 = (float)(first + from[n] - i),
-            .n = to[n] - from[n],
-        };
-        factor = k->softmax.fn(t->s + n * t->s_tok + from[n], &a, &t->m[n],
-                               &t->l[n]);
-        if (factor != 1)
-            k->scale.fn(t->o + n * t->o_tok, kv->desc.d_v, factor);
+    for (int n = 0; n < t->n_q; n++) {
+        t->m[n] = -INFINITY;
+        t->l[n] = 0;
     }
+    memset(t->o, 0, (size_t)(t->n_q * t->plan->o_tok) * sizeof *t->o);
+    last /= QN_PAGE;
+    for (int64_t page = first; page <= last; page++)
+        visit_page(k, t, page, page < last ? cells_of(t, page + 1) : NULL);
+}
 
-    /* Rows of one position share a range; where ranges differ (the diagonal,
-     * the edge of a window) each adds its own head and tail. */
-    if (all_from >= all_to)
-        all_from = all_to = QN_PAGE; /* nothing in common: all heads */
-    for (int n = 0; n < n_q; n += t->n_head)
-        add_values(k, t, cells + kv->head_v, n, t->n_head, from[n],
-                   QN_MIN(to[n], all_from));
-    add_values(k, t, cells + kv->head_v, 0, n_q, all_from, all_to);
-    for (int n = 0; n < n_q; n += t->n_head)
-        add_values(k, t, cells + kv->head_v, n, t->n_head,
-                   QN_MAX(from[n], all_to), to[n]);
+/* Does query n look into the block? */
+static bool looks_at(const attn_tile *t, int n, int64_t block)
+{
+    return t->lo[n] < (block + 1) * BLOCK && t->hi[n] > block * BLOCK;
+}
+
+/* Adds query n's m, l and o of a block to the sums of those before. */
+static void add_block(const qn_kernels *k, attn_tile *t, int n, int64_t block,
+                      float m, float l, const float *o)
+{
+    float *sum = t->sum_o + n * t->plan->o_tok, top, old, new;
+    int d = t->op->kv->desc.d_v;
+
+    if (!looks_at(t, n, block))
+        return;
+    if (t->lo[n] >= block * BLOCK) { /* the first one */
+        memcpy(sum, o, (size_t)d * sizeof *sum);
+        t->sum_m[n] = m;
+        t->sum_l[n] = l;
+        return;
+    }
+    top = QN_MAX(t->sum_m[n], m);
+    old = expf(t->sum_m[n] - top);
+    new = expf(m - top);
+    if (old != 1)
+        k->scale.fn(sum, d, old);
+    k->axpy.fn(sum, o, d, new);
+    t->sum_l[n] = t->sum_l[n] * old + l * new;
+    t->sum_m[n] = top;
 }
 
 static void store(const qn_kernels *k, attn_tile *t)
@@ -182,68 +329,144 @@ static void store(const qn_kernels *k, attn_tile *t)
     for (int r = 0; r < t->n_row; r++) {
         float *row = op->out + (int64_t)(t->span->row0 + t->row0 + r) * op->ldo;
         for (int h = 0; h < t->n_head; h++, n++) {
-            float *o = t->o + n * t->o_tok, f = 1;
+            float *o = t->sum_o + n * t->plan->o_tok, f = 1;
             if (op->sinks) { /* one more logit, with no value */
                 float sink = op->sinks[t->head0 + h];
-                float top = QN_MAX(sink, t->m[n]);
-                f = expf(t->m[n] - top);
-                t->l[n] = t->l[n] * f + expf(sink - top);
+                float top = QN_MAX(sink, t->sum_m[n]);
+                f = expf(t->sum_m[n] - top);
+                t->sum_l[n] = t->sum_l[n] * f + expf(sink - top);
             }
-            k->scale.fn(o, d, f / t->l[n]);
+            k->scale.fn(o, d, f / t->sum_l[n]);
             memcpy(row + (int64_t)(t->head0 + h) * d, o,
                    (size_t)d * sizeof(float));
         }
     }
 }
 
-static void run_tile(const qn_kernels *k, attn_tile *t)
-{
-    int64_t first = t->span->pos0 + t->row0, lo, hi;
+/* ---- items --------------------------------------------------------------- */
 
-    load_queries(k, t);
-    range_of(t->op, first, &lo, &hi);
-    for (int64_t page = lo / QN_PAGE; page <= (first + t->n_row - 1) / QN_PAGE;
-         page++)
-        visit_page(k, t, page);
-    store(k, t);
+/* A place in the sequence of items, which a thread takes in rising order. */
+typedef struct attn_cursor {
+    int64_t before; /* items of the row tiles before */
+    int64_t row_tile;
+    int span;
+} attn_cursor;
+
+/* Makes t the tile of an item; what remains of the item is its block. */
+static int64_t find(const attn_plan *p, attn_cursor *c, int64_t item,
+                    attn_tile *t)
+{
+    const qn_op_attn *op = t->op;
+    int64_t n, at, per_kv = op->n_head / op->kv->desc.n_kv;
+
+    for (;; c->before += n) {
+        const qn_span *s = &op->batch->spans[c->span];
+        if (c->row_tile == n_row_tiles(p, s)) {
+            c->span++;
+            c->row_tile = n = 0;
+            continue;
+        }
+        n = items_of(op, p, s, c->row_tile);
+        if (item < c->before + n)
+            break;
+        c->row_tile++;
+    }
+    t->span = &op->batch->spans[c->span];
+    t->row0 = (int)c->row_tile * p->rows;
+    t->n_row = QN_MIN(p->rows, t->span->n_row - t->row0);
+    n = n / op->kv->desc.n_kv / p->n_part; /* blocks, or 1 */
+    at = (item - c->before) / n;
+    t->kv_head = (int)(at % op->kv->desc.n_kv);
+    t->head0 = (int)(t->kv_head * per_kv + at / op->kv->desc.n_kv * p->heads);
+    t->n_head = (int)QN_MIN(p->heads, (t->kv_head + 1) * per_kv - t->head0);
+    t->n_q = t->n_row * t->n_head;
+    for (int i = 0; i < t->n_q; i++)
+        range_of(op, t->span->pos0 + t->row0 + i / t->n_head, &t->lo[i],
+                 &t->hi[i]);
+    return (item - c->before) % n;
+}
+
+/* The results of a block wait here: o, then m and l of every query. */
+static float *waiting(const attn_plan *p, const qn_worker *w, int64_t item)
+{
+    return (float *)(void *)w->shared + item * p->part_floats;
+}
+
+static void run_item(const attn_plan *p, qn_worker *w, attn_cursor *c,
+                     int64_t item, attn_tile *t)
+{
+    int64_t at = find(p, c, item, t), first;
+    int64_t n = n_blocks(t->op, t->span, t->row0, t->n_row, &first);
+
+    load_queries(w->kern, t);
+    if (p->split) {
+        float *out = waiting(p, w, item), *ml = out + t->n_q * p->o_tok;
+        run_block(w->kern, t, first + at);
+        memcpy(out, t->o, (size_t)(t->n_q * p->o_tok) * sizeof *out);
+        memcpy(ml, t->m, (size_t)t->n_q * sizeof *ml);
+        memcpy(ml + t->n_q, t->l, (size_t)t->n_q * sizeof *ml);
+        return;
+    }
+    for (int64_t b = first; b < first + n; b++) {
+        run_block(w->kern, t, b);
+        for (int i = 0; i < t->n_q; i++)
+            add_block(w->kern, t, i, b, t->m[i], t->l[i], t->o + i * p->o_tok);
+    }
+    store(w->kern, t);
+}
+
+/* Adds up what waits; an item here is a tile. */
+static void add_waiting(const attn_plan *p, qn_worker *w, attn_tile *t)
+{
+    attn_cursor c = {0};
+    int64_t item = 0, tile, at = 0;
+
+    while (qn_worker_take(w, p->n_tile, &tile))
+        for (;; at++) {
+            int64_t first, n;
+            find(p, &c, item, t);
+            n = n_blocks(t->op, t->span, t->row0, t->n_row, &first);
+            if (at < tile) {
+                item += n;
+                continue;
+            }
+            for (int64_t b = 0; b < n; b++, item++) {
+                const float *o = waiting(p, w, item),
+                            *ml = o + t->n_q * p->o_tok;
+                for (int i = 0; i < t->n_q; i++)
+                    add_block(w->kern, t, i, first + b, ml[i], ml[t->n_q + i],
+                              o + i * p->o_tok);
+            }
+            store(w->kern, t);
+            at++;
+            break;
+        }
 }
 
 void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
 {
-    const qn_batch *b = op->batch;
-    int n_kv = op->kv->desc.n_kv, per_kv = op->n_head / n_kv;
-    int heads = heads_per_tile(op);
-    int rows = QN_MAX(1, MAX_Q / heads), n_part = (per_kv + heads - 1) / heads;
-    int64_t n_item = 0, item, before = 0;
-    int s = 0;
+    qn_kv_dtype cell = op->kv->desc.dtype;
+    attn_cursor c = {0};
+    attn_plan p;
+    int64_t item, n_q;
     attn_tile t = {.op = op,
-                   .q_tok = odd_lines(op->kv->desc.d_k),
-                   .s_tok = odd_lines(QN_PAGE),
-                   .o_tok = odd_lines(op->kv->desc.d_v)};
+                   .plan = &p,
+                   .mix = w->be->exact ? &w->kern->mix_exact[cell]
+                                       : &w->kern->mix[cell]};
 
-    t.q = (float *)(void *)w->own;
-    t.s = t.q + MAX_Q * t.q_tok;
-    t.o = t.s + MAX_Q * t.s_tok;
-    for (int i = 0; i < b->n_span; i++)
-        n_item += (b->spans[i].n_row + rows - 1) / rows;
-    n_item *= n_kv * n_part;
-
-    while (qn_worker_take(w, n_item, &item)) {
-        int64_t n, at;
-        for (;;
-             s++, before += n) { /* items rise, so the cursor only moves on */
-            n = (int64_t)((b->spans[s].n_row + rows - 1) / rows) * n_kv *
-                n_part;
-            if (item < before + n)
-                break;
-        }
-        at = item - before;
-        t.span = &b->spans[s];
-        t.kv_head = (int)(at % n_kv);
-        t.head0 = t.kv_head * per_kv + (int)(at / n_kv % n_part) * heads;
-        t.n_head = QN_MIN(heads, (t.kv_head + 1) * per_kv - t.head0);
-        t.row0 = (int)(at / n_kv / n_part) * rows;
-        t.n_row = QN_MIN(rows, t.span->n_row - t.row0);
-        run_tile(w->kern, &t);
-    }
+    plan_of(w->be, op, &p);
+    n_q = (int64_t)p.rows * p.heads;
+    t.one = (float *)(void *)w->own;
+    t.q = (uint8_t *)(t.one + p.q_tok);
+    t.s = t.one + p.q_tok * (n_q + 1);
+    t.p = (uint8_t *)(t.s + p.s_tok * n_q);
+    t.o = t.s + 2 * p.s_tok * n_q;
+    t.sum_o = t.o + p.o_tok * n_q;
+    while (qn_worker_take(w, p.n_item, &item))
+        run_item(&p, w, &c, item, &t);
+    if (!p.split)
+        return;
+    qn_worker_barrier(w);
+    qn_worker_phase(w, p.n_item);
+    add_waiting(&p, w, &t);
 }

@@ -7,6 +7,7 @@
 void qn_ref_linear(qn_kernels *k);
 void qn_ref_coded(qn_kernels *k);
 void qn_ref_pack(qn_kernels *k);
+void qn_ref_mix(qn_kernels *k);
 void qn_ref_elem(qn_kernels *k);
 void qn_ref_rec(qn_kernels *k);
 

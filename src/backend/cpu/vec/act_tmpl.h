@@ -30,6 +30,28 @@ QN_INLINE vf v_exp(vf x)
     return v_ldexp(v_add(p, v_set1(1)), n);
 }
 
+/* exp(x) for x <= 0, within 2 ulp; where it would be less than 2^-126, that.
+ * NaN stays. */
+QN_INLINE vf v_exp_neg(vf x)
+{
+    const float magic = 0x1.8p23f + 127;
+    vf t, n, r, p;
+
+    x = v_max(v_set1(-87.3f), x);
+    /* a sum whose last bit counts ones: what to multiply 2 with, + 127 */
+    t = v_fma(x, v_set1(0x1.715476p0f), v_set1(magic));
+    n = v_sub(t, v_set1(magic));
+    r = v_fnma(n, v_set1(0x1.62e4p-1f), x); /* as in v_exp */
+    r = v_fnma(n, v_set1(0x1.7f7d1cp-20f), r);
+    p = v_set1(0x1.6a2352p-10f);
+    p = v_fma(p, r, v_set1(0x1.123a6cp-7f));
+    p = v_fma(p, r, v_set1(0x1.5558f4p-5f));
+    p = v_fma(p, r, v_set1(0x1.555490p-3f));
+    p = v_fma(p, r, v_set1(0x1.fffffcp-2f));
+    p = v_fma(v_fma(p, r, v_set1(1)), r, v_set1(1));
+    return v_mul(p, v_exponent(t));
+}
+
 /* tanh(x), relative error of a few ulp also near 0. */
 QN_INLINE vf v_tanh(vf x)
 {
@@ -104,4 +126,18 @@ static vf FN(v_act)(qn_act act, vf x)
 QN_INLINE vm lanes(int n, int i)
 {
     return v_first(n - i < VL ? n - i : VL);
+}
+
+/* Lanes [i, min(i + VL, n)) of a row of n. Masked access is slow on some
+ * processors, so only the last vector has it. */
+QN_INLINE vf load_at(const float *x, int n, int i)
+{
+    return n - i >= VL ? v_load(x + i) : v_load_m(x + i, lanes(n, i));
+}
+QN_INLINE void store_at(float *y, vf v, int n, int i)
+{
+    if (n - i >= VL)
+        v_store(y + i, v);
+    else
+        v_store_m(y + i, v, lanes(n, i));
 }

@@ -17,23 +17,22 @@ static void FN(epilogue)(const qn_epilogue_args *a)
         const float *acc1 = a->acc1 + t * a->acc_tok;
         float *y = a->y + t * a->ldy;
         for (int i = 0; i < a->n_col; i += VL) {
-            vm m = lanes(a->n_col, i);
-            vf v = v_load_m(acc + i, m), u;
+            vf v = load_at(acc, a->n_col, i), u;
             if (a->bias)
-                v = v_add(v, v_load_m(a->bias + i, m));
+                v = v_add(v, load_at(a->bias, a->n_col, i));
             switch (a->kind) {
             case QN_EPI_STORE: v = FN(v_act)(a->act, v_mul(v, scale)); break;
             case QN_EPI_ADD:
-                v = v_add(v_load_m(y + i, m), v_mul(v, scale));
+                v = v_add(load_at(y, a->n_col, i), v_mul(v, scale));
                 break;
             case QN_EPI_GLU:
-                u = v_load_m(acc1 + i, m);
+                u = load_at(acc1, a->n_col, i);
                 if (a->bias1)
-                    u = v_add(u, v_load_m(a->bias1 + i, m));
+                    u = v_add(u, load_at(a->bias1, a->n_col, i));
                 v = v_mul(FN(v_act)(a->act, v), u);
                 break;
             }
-            v_store_m(y + i, v, m);
+            store_at(y, v, a->n_col, i);
         }
     }
 }
@@ -77,15 +76,14 @@ static void FN(norm)(const qn_norm_args *a)
     mu = v_set1(mean);
     in = v_set1(inv);
     for (int i = 0; i < a->n; i += VL) {
-        vm m = lanes(a->n, i);
-        vf v = v_mul(v_sub(v_load_m(a->x + i, m), mu), in);
+        vf v = v_mul(v_sub(load_at(a->x, a->n, i), mu), in);
         if (a->w)
-            v = v_mul(v, v_load_m(a->w + i, m));
+            v = v_mul(v, load_at(a->w, a->n, i));
         if (a->b)
-            v = v_add(v, v_load_m(a->b + i, m));
+            v = v_add(v, load_at(a->b, a->n, i));
         if (a->residual)
-            v = v_add(v, v_load_m(a->residual + i, m));
-        v_store_m(a->y + i, v, m);
+            v = v_add(v, load_at(a->residual, a->n, i));
+        store_at(a->y, v, a->n, i);
     }
 }
 
@@ -96,16 +94,15 @@ static void FN(map)(const qn_map_args *a)
     vf scale = v_set1(a->scale), cap = v_set1(a->cap);
 
     for (int i = 0; i < a->n; i += VL) {
-        vm m = lanes(a->n, i);
-        vf v = FN(v_act)(a->act, v_load_m(a->x + i, m));
+        vf v = FN(v_act)(a->act, load_at(a->x, a->n, i));
         if (a->mul)
-            v = v_mul(v, v_load_m(a->mul + i, m));
+            v = v_mul(v, load_at(a->mul, a->n, i));
         v = v_mul(v, scale);
         if (a->cap > 0)
             v = v_mul(cap, v_tanh(v_div(v, cap)));
         if (a->add)
-            v = v_add(v_load_m(a->y + i, m), v);
-        v_store_m(a->y + i, v, m);
+            v = v_add(load_at(a->y, a->n, i), v);
+        store_at(a->y, v, a->n, i);
     }
 }
 
@@ -138,11 +135,10 @@ static void FN(rope)(float *x, const float *cs, int n, bool interleaved)
         return;
     }
     for (int i = 0; i < n; i += VL) {
-        vm m = lanes(n, i);
-        vf a = v_load_m(x + i, m), b = v_load_m(x + n + i, m);
-        vf co = v_load_m(c + i, m), si = v_load_m(s + i, m);
-        v_store_m(x + i, v_sub(v_mul(a, co), v_mul(b, si)), m);
-        v_store_m(x + n + i, v_add(v_mul(b, co), v_mul(a, si)), m);
+        vf a = load_at(x, n, i), b = load_at(x + n, n, i);
+        vf co = load_at(c, n, i), si = load_at(s, n, i);
+        store_at(x, v_sub(v_mul(a, co), v_mul(b, si)), n, i);
+        store_at(x + n, v_add(v_mul(b, co), v_mul(a, si)), n, i);
     }
 }
 
@@ -151,8 +147,7 @@ static void FN(scale)(float *y, int n, float f)
     vf s = v_set1(f);
 
     for (int i = 0; i < n; i += VL) {
-        vm m = lanes(n, i);
-        v_store_m(y + i, v_mul(v_load_m(y + i, m), s), m);
+        store_at(y, v_mul(load_at(y, n, i), s), n, i);
     }
 }
 
@@ -161,40 +156,62 @@ static void FN(axpy)(float *y, const float *x, int n, float f)
     vf s = v_set1(f);
 
     for (int i = 0; i < n; i += VL) {
-        vm m = lanes(n, i);
-        v_store_m(y + i, v_fma(s, v_load_m(x + i, m), v_load_m(y + i, m)), m);
+        store_at(y, v_fma(s, load_at(x, n, i), load_at(y, n, i)), n, i);
     }
 }
 
 /* ---- softmax ------------------------------------------------------------ */
 
-static float FN(softmax)(float *s, const qn_softmax_args *a, float *m, float *l)
+/* Scores with a cap or a slope, in place; afterwards their scale is 1. */
+static void FN(bend_scores)(float *s, const qn_softmax_args *a)
 {
     vf scale = v_set1(a->scale), slope = v_set1(a->slope);
-    vf cap = v_set1(a->softcap), low = v_set1(-INFINITY);
-    vf top = low, sum = v_zero(), at = v_add(v_set1(a->rel0), v_iota());
-    float t, factor[VL];
+    vf cap = v_set1(a->softcap), at = v_add(v_set1(a->rel0), v_iota());
 
     for (int i = 0; i < a->n; i += VL) {
-        vm in = lanes(a->n, i);
-        vf v = v_mul(v_load_m(s + i, in), scale);
+        vf v = v_mul(load_at(s, a->n, i), scale);
         if (a->softcap > 0)
             v = v_mul(cap, v_tanh(v_div(v, cap)));
         v = v_add(v, v_mul(slope, at));
         at = v_add(at, v_set1(VL));
-        v_store_m(s + i, v, in);
-        top = v_max(v_sel(in, v, low), top);
+        store_at(s, v, a->n, i);
     }
-    t = v_top(top);
-    t = t > *m ? t : *m;
-    top = v_set1(t);
-    for (int i = 0; i < a->n; i += VL) {
+}
+
+static float FN(softmax)(float *s, const qn_softmax_args *a, float *m, float *l)
+{
+    float scale = a->scale, t, factor[VL];
+    vf low = v_set1(-INFINITY), top = low, sum = v_zero(), c, off;
+    int i = 0;
+
+    if (a->softcap > 0 || a->slope != 0 || !(scale > 0)) {
+        FN(bend_scores)(s, a);
+        scale = 1;
+    }
+    for (; i + VL <= a->n; i += VL)
+        top = v_max(v_load(s + i), top);
+    if (i < a->n) {
         vm in = lanes(a->n, i);
-        vf v = v_exp(v_sub(v_load_m(s + i, in), top));
+        top = v_max(v_sel(in, v_load_m(s + i, in), low), top);
+    }
+    t = v_top(top) * scale;
+    t = t > *m ? t : *m;
+    c = v_set1(scale);
+    off = v_set1(-t);
+    for (i = 0; i + VL <= a->n; i += VL) {
+        vf v = v_exp_neg(v_fma(v_load(s + i), c, off));
+        v_store(s + i, v);
+        sum = v_add(sum, v);
+    }
+    if (i < a->n) {
+        vm in = lanes(a->n, i);
+        vf v = v_exp_neg(v_fma(v_load_m(s + i, in), c, off));
         v_store_m(s + i, v, in);
         sum = v_add(sum, v_sel(in, v, v_zero()));
     }
-    v_store(factor, v_exp(v_sub(v_set1(*m), top)));
+    factor[0] = 1;
+    if (t != *m)
+        v_store(factor, v_exp(v_set1(*m - t)));
     *l = *l * factor[0] + v_sum(sum);
     *m = t;
     return factor[0];
@@ -207,8 +224,7 @@ static void FN(prep_f32_bf16)(const float *x, int n, void *dst)
     float *y = dst;
 
     for (int i = 0; i < n; i += VL) {
-        vm m = lanes(n, i);
-        v_store_m(y + i, v_round_bf16(v_load_m(x + i, m)), m);
+        store_at(y, v_round_bf16(load_at(x, n, i)), n, i);
     }
 }
 

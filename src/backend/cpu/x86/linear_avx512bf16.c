@@ -127,4 +127,5 @@ void qn_kernels_avx512bf16(qn_kernels *k)
                                                  QN_X_BF16, MAX_TOK};
     k->prep[QN_X_BF16].fn = prep_bf16_avx512bf16;
     k->prep[QN_X_BF16].name = "prep_bf16_avx512bf16";
+    qn_x86_mix_avx512bf16(k);
 }

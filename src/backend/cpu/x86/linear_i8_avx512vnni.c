@@ -311,4 +311,5 @@ void qn_kernels_avx512vnni(qn_kernels *k)
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
         qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn,
                          QN_X_I8_16, MAX_TOK);
+    qn_x86_mix_avx512vnni(k);
 }

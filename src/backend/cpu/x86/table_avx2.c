@@ -12,4 +12,6 @@ void qn_kernels_avx2(qn_kernels *k)
     qn_x86_prep_avx2(k);
     qn_x86_linear_q_avx2(k);
     qn_x86_pack_avx2(k);
+    qn_x86_mix_avx2(k);
+    qn_x86_mix_i8_avx2(k);
 }

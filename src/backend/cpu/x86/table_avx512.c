@@ -8,4 +8,5 @@ void qn_kernels_avx512(qn_kernels *k)
     qn_vec_linear_avx512(k);
     qn_vec_scaled_avx512(k);
     qn_x86_pack_avx512(k);
+    qn_x86_mix_avx512(k);
 }

@@ -120,6 +120,10 @@ QN_INLINE vf v_ldexp(vf a, vf n)
                                23);
     return v_mul(v_mul(a, _mm256_castsi256_ps(one)), _mm256_castsi256_ps(two));
 }
+QN_INLINE vf v_exponent(vf a)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
+}
 QN_INLINE vf v_round_bf16(vf a)
 {
     vi u = _mm256_castps_si256(a);

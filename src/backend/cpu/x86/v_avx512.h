@@ -121,6 +121,11 @@ QN_INLINE vf v_ldexp(vf a, vf n)
 {
     return _mm512_scalef_ps(a, n);
 }
+/* 2^(n - 127) where the low bits of a's representation are n, 1..254. */
+QN_INLINE vf v_exponent(vf a)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
+}
 /* The bits of a rounded to bf16, as f32. */
 QN_INLINE vf v_round_bf16(vf a)
 {

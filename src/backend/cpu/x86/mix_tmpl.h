@@ -1,0 +1,196 @@
+/* mix_tmpl.h - sums over the cells of a cache with f32 x: the body that the
+ * x86 levels compile in their own words (v_*.h).
+ *
+ *   acc[t][c] (+)= x[t][k] * w[k][c]     one fma per k, k upward
+ *
+ * Tile: N panels of 16 columns x T tokens of accumulators in registers; per k
+ * the cells of N panels are loaded (and expanded) once and each x is broadcast
+ * once. All columns of a row of cells lie side by side, so with few tokens,
+ * where N is large, memory is read as one stream; and while a row is read, as
+ * many bytes of what comes next are asked for. Bound: the bytes of w (few
+ * tokens), or N * T fmas of 16 lanes per k (many). Reference: ref/ref_mix.c,
+ * tolerance gamma(n_k) sum |w x|.
+ */
+#include "backend/cpu/kernels.h"
+
+/* acc[t][p] of one k: the panels' cells times each token's x[k]. */
+QN_INLINE void mix_madd(vf acc[][4][VP], vf w[4][VP], const float *x,
+                        int64_t x_tok, const int N, const int T)
+{
+    QN_UNROLL
+    for (int t = 0; t < T; t++) {
+        vf b = v_set1(x[t * x_tok]);
+        QN_UNROLL
+        for (int p = 0; p < N; p++)
+            QN_UNROLL
+        for (int v = 0; v < VP; v++)
+            acc[t][p][v] = v_fma(w[p][v], b, acc[t][p][v]);
+    }
+}
+
+QN_INLINE void mix_ahead(const uint8_t *ahead, int bytes, const int T)
+{
+    if (T > MIX_FEW || !ahead)
+        return;
+    for (int i = 0; i < bytes; i += 64)
+        QN_PREFETCH(ahead + i);
+}
+
+/* Rows of one k each. */
+QN_INLINE void mix_singles(vf acc[][4][VP], const qn_mix *m, qn_kv_dtype c,
+                           const int N, const int T)
+{
+    const float *x = (const float *)(const void *)m->x;
+    int64_t x_tok = m->x_tok / (int64_t)sizeof *x;
+    const int bytes = c == QN_KV_CELL_F32 ? 64 : 32;
+    const uint8_t *row = m->w, *ahead = m->ahead;
+
+    for (int k = 0; k < m->n_k; k++, x++, row += m->w_row) {
+        vf w[4][VP];
+        QN_UNROLL
+        for (int p = 0; p < N; p++) {
+            if (c == QN_KV_CELL_F32)
+                v_panel_f32(row + p * bytes, w[p]);
+            else
+                v_panel_f16(row + p * bytes, w[p]);
+        }
+        mix_ahead(ahead, N * bytes, T);
+        ahead = ahead ? ahead + m->w_row : NULL;
+        mix_madd(acc, w, x, x_tok, N, T);
+    }
+}
+
+/* Rows of pairs of bf16. */
+QN_INLINE void mix_pairs(vf acc[][4][VP], const qn_mix *m, const int N,
+                         const int T)
+{
+    const float *x = (const float *)(const void *)m->x;
+    int64_t x_tok = m->x_tok / (int64_t)sizeof *x;
+    const uint8_t *row = m->w, *ahead = m->ahead;
+
+    for (int k = 0; k < m->n_k; k += 2, x += 2, row += m->w_row) {
+        vi d[4][VP];
+        vf w[4][VP];
+        QN_UNROLL
+        for (int p = 0; p < N; p++) {
+            v_dwords(row + p * 64, d[p]);
+            QN_UNROLL
+            for (int v = 0; v < VP; v++)
+                w[p][v] = v_low_bf16(d[p][v]);
+        }
+        mix_ahead(ahead, N * 64, T);
+        ahead = ahead ? ahead + m->w_row : NULL;
+        mix_madd(acc, w, x, x_tok, N, T);
+        if (k + 1 == m->n_k)
+            break; /* odd: x may end here */
+        QN_UNROLL
+        for (int p = 0; p < N; p++)
+            QN_UNROLL
+        for (int v = 0; v < VP; v++)
+            w[p][v] = v_high_bf16(d[p][v]);
+        mix_madd(acc, w, x + 1, x_tok, N, T);
+    }
+}
+
+QN_INLINE void mix_tile(const qn_mix *m, qn_kv_dtype c, const int N,
+                        const int T)
+{
+    vf acc[MIX_TOK][4][VP];
+
+    QN_UNROLL
+    for (int t = 0; t < T; t++)
+        QN_UNROLL
+    for (int p = 0; p < N; p++)
+        QN_UNROLL
+    for (int v = 0; v < VP; v++)
+        acc[t][p][v] = m->load ? v_load(m->acc + t * m->acc_tok + p * QN_PANEL +
+                                        v * VL)
+                               : v_zero();
+    if (c == QN_KV_CELL_BF16)
+        mix_pairs(acc, m, N, T);
+    else
+        mix_singles(acc, m, c, N, T);
+    QN_UNROLL
+    for (int t = 0; t < T; t++)
+        QN_UNROLL
+    for (int p = 0; p < N; p++)
+        QN_UNROLL
+    for (int v = 0; v < VP; v++)
+        v_store(m->acc + t * m->acc_tok + p * QN_PANEL + v * VL, acc[t][p][v]);
+}
+
+/* The next n panels. */
+QN_INLINE void mix_next(qn_mix *m, int bytes, int n)
+{
+    m->w += n * bytes;
+    m->acc += n * QN_PANEL;
+    m->n_col -= n * QN_PANEL;
+    if (m->ahead)
+        m->ahead += n * bytes;
+}
+
+QN_INLINE void mix_panels(const qn_mix *m, qn_kv_dtype c, const int T)
+{
+    const int N = mix_in_flight(T, c), bytes = c == QN_KV_CELL_F16 ? 32 : 64;
+    qn_mix p = *m;
+
+    for (; p.n_col >= N * QN_PANEL; mix_next(&p, bytes, N))
+        mix_tile(&p, c, N, T);
+    if (N > 2 && p.n_col >= 2 * QN_PANEL) {
+        mix_tile(&p, c, 2, T);
+        mix_next(&p, bytes, 2);
+    }
+    if (N > 1)
+        for (; p.n_col > 0; mix_next(&p, bytes, 1))
+            mix_tile(&p, c, 1, T);
+}
+
+QN_INLINE void mix_any(const qn_mix *m, qn_kv_dtype c)
+{
+    switch (m->n_tok) {
+    case 1: mix_panels(m, c, 1); break;
+    case 2: mix_panels(m, c, 2); break;
+    case 3: mix_panels(m, c, 3); break;
+    case 4: mix_panels(m, c, 4); break;
+    case 5: mix_panels(m, c, 5); break;
+    case 6: mix_panels(m, c, 6); break;
+    }
+    if (MIX_TOK <= 6)
+        return;
+    switch (m->n_tok) {
+    case 7: mix_panels(m, c, MIX_TOK > 6 ? 7 : 1); break;
+    case 8: mix_panels(m, c, MIX_TOK > 6 ? 8 : 1); break;
+    case 9: mix_panels(m, c, MIX_TOK > 6 ? 9 : 1); break;
+    case 10: mix_panels(m, c, MIX_TOK > 6 ? 10 : 1); break;
+    case 11: mix_panels(m, c, MIX_TOK > 6 ? 11 : 1); break;
+    case 12: mix_panels(m, c, MIX_TOK > 6 ? 12 : 1); break;
+    }
+}
+
+static void FN(mix_f32)(const qn_mix *m)
+{
+    mix_any(m, QN_KV_CELL_F32);
+}
+
+static void FN(mix_f16)(const qn_mix *m)
+{
+    mix_any(m, QN_KV_CELL_F16);
+}
+
+static void FN(mix_bf16)(const qn_mix *m)
+{
+    mix_any(m, QN_KV_CELL_BF16);
+}
+
+/* The kernels of this file into the table. */
+void FN(qn_x86_mix)(qn_kernels *k)
+{
+    k->mix_exact[QN_KV_CELL_F32] = (qn_mix_kernel){FN_NAME("mix_f32"),
+                                                   FN(mix_f32), NULL, MIX_TOK};
+    k->mix_exact[QN_KV_CELL_F16] = (qn_mix_kernel){FN_NAME("mix_f16"),
+                                                   FN(mix_f16), NULL, MIX_TOK};
+    k->mix_exact[QN_KV_CELL_BF16] =
+        (qn_mix_kernel){FN_NAME("mix_bf16"), FN(mix_bf16), NULL, MIX_TOK};
+    for (int c = 0; c <= QN_KV_CELL_BF16; c++)
+        k->mix[c] = k->mix_exact[c];
+}
