@@ -299,16 +299,22 @@ static void put_weight(qn_net *net, const qn_slot *s)
     (*e)[s->expert] = s->w;
 }
 
-static bool is_meant(const qn_slot *s, int layer)
+static bool is_meant(const qn_net *net, const qn_slot *s, int layer)
 {
-    return s->kind != QN_VECTOR && (layer == ALL_LAYERS || s->layer == layer);
+    if (s->kind == QN_VECTOR)
+        return false;
+    if (layer == QN_NET_BEGIN)
+        return s->layer == -1 && s->role != QN_R_HEAD;
+    if (layer == QN_NET_END)
+        return s->layer == -1 && (s->role != QN_R_EMBED || net->hp.tied);
+    return layer == ALL_LAYERS || s->layer == layer;
 }
 
 static int new_weights(qn_net *net, int layer, qn_err *err)
 {
     for (size_t i = 0; i < net->slots.n; i++) {
         qn_slot *s = &net->slots.v[i];
-        if (!is_meant(s, layer))
+        if (!is_meant(net, s, layer))
             continue;
         qn_weight_desc d = qn_slot_desc(s);
         int rc = net->be->api->weight_new(net->be, &d, &s->w, err);
@@ -426,7 +432,7 @@ static void cut_tasks(load_job *job)
     qsort(slots->v, slots->n, sizeof *slots->v, by_place);
     for (size_t i = 0; i < slots->n; i++) {
         const qn_slot *s = &slots->v[i];
-        if (!is_meant(s, job->layer))
+        if (!is_meant(job->net, s, job->layer))
             continue;
         int64_t step = s->transposed || s->t->quant ? s->n_out
                                                     : rows_of(s, TASK_BYTES);
@@ -493,7 +499,7 @@ void qn_net_drop_layer(qn_net *net, int layer)
 {
     for (size_t i = 0; i < net->slots.n; i++) {
         qn_slot *s = &net->slots.v[i];
-        if (!is_meant(s, layer) || !s->w)
+        if (!is_meant(net, s, layer) || !s->w)
             continue;
         net->be->api->weight_free(net->be, s->w);
         s->w = NULL;

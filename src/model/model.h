@@ -33,8 +33,13 @@ int qn_net_open(qn_net **out, const qn_ckpt *ck, qn_backend *be,
                 const qn_net_params *params, qn_err *err);
 void qn_net_close(qn_net *net);
 
-/* Matrices of one layer, or (-1) those of no layer: embeddings, head. Of a net
- * that was opened by_layer. */
+/* Matrices of one layer, or (-1) those of no layer: embeddings, head; of these
+ * alone what comes before the layers, or behind them. Of a net that was opened
+ * by_layer. */
+enum {
+    QN_NET_BEGIN = -3,
+    QN_NET_END = -4
+};
 int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err);
 void qn_net_drop_layer(qn_net *net, int layer);
 /* Puts other rows in the place of a tensor's, w [rows of the tensor, n_in]

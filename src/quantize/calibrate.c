@@ -18,7 +18,8 @@
 
 enum {
     SAMPLE_ROWS = 256, /* kept of an input */
-    SHORTEST = 16      /* tokens of a sample */
+    SHORTEST = 16,     /* tokens of a sample */
+    GRAM_STRIP = 1024  /* rows of X^T X at a time, up to its diagonal */
 };
 #define TEXT_MAX ((size_t)64 << 20)
 
@@ -168,18 +169,30 @@ static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
         for (int64_t k = 0; k < in->n; k++)
             c->turned[k * m + i] = x[k];
     }
-    qn_product_of p = {.x = c->turned,
-                       .w = c->turned,
-                       .y = in->gram,
-                       .ldx = m,
-                       .ldw = m,
-                       .ldy = in->n,
-                       .n_row = in->n,
-                       .n_in = m,
-                       .n_out = in->n,
-                       .scale = 1,
-                       .add = true};
-    return qn_cal_product(c->be, &p, c->err);
+    for (int64_t a = 0; a < in->n; a += GRAM_STRIP) {
+        int64_t rows = QN_MIN(GRAM_STRIP, in->n - a);
+        qn_product_of p = {.x = c->turned + a * m,
+                           .w = c->turned,
+                           .y = in->gram + a * in->n,
+                           .ldx = m,
+                           .ldw = m,
+                           .ldy = in->n,
+                           .n_row = rows,
+                           .n_in = m,
+                           .n_out = a + rows,
+                           .scale = 1,
+                           .add = true};
+        QN_TRY(qn_cal_product(c->be, &p, c->err));
+    }
+    return QN_OK;
+}
+
+/* The half that add_gram spares. */
+static void mirror(qn_cal_input *in)
+{
+    for (int64_t i = 0; in->gram && i < in->n; i++)
+        for (int64_t k = 0; k < i; k++)
+            in->gram[k * in->n + i] = in->gram[i * in->n + k];
 }
 
 static int input_new(qn_cal *c, int64_t n)
@@ -550,7 +563,7 @@ int qn_cal_load(qn_cal *c, int stage, qn_err *err)
     qn_cal_drop(c);
     c->stage = stage;
     if (from == 0)
-        QN_TRY(qn_net_load_layer(c->net, c->ck, -1, err));
+        QN_TRY(qn_net_load_layer(c->net, c->ck, QN_NET_BEGIN, err));
     for (int i = from; i < to; i++)
         QN_TRY(qn_net_load_layer(c->net, c->ck, i, err));
     list_readers(c);
@@ -606,7 +619,7 @@ int qn_cal_load_all(qn_cal *c, qn_err *err)
 int qn_cal_load_head(qn_cal *c, qn_err *err)
 {
     qn_cal_drop(c);
-    QN_TRY(qn_net_load_layer(c->net, c->ck, -1, err));
+    QN_TRY(qn_net_load_layer(c->net, c->ck, QN_NET_END, err));
     return open_whole(c, err);
 }
 
@@ -693,6 +706,7 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     }
     for (size_t i = 0; what && i < c->inputs.n; i++) {
         qn_cal_input *in = &c->inputs.v[i];
+        mirror(in);
         for (int64_t k = 0; k < in->n && in->count; k++)
             in->squares[k] /= (float)in->count;
     }

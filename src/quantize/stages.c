@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "quantize/awq.h"
@@ -174,6 +175,9 @@ static int gptq_round(qn_stages *s, int stage, const qn_watch *watch,
 /* How the time of a stage is divided, by the last one. */
 static void learn_shares(qn_stages *s, const uint64_t *t)
 {
+    qn_log(2, "layer %d: statistics %.1f s, rounding %.1f s, run again %.1f s",
+           s->next, (double)(t[1] - t[0]) * 1e-9, (double)(t[2] - t[1]) * 1e-9,
+           (double)(t[3] - t[2]) * 1e-9);
     double all = (double)(t[3] - t[0]);
     for (int i = 0; i < 3 && all > 0; i++)
         s->share[i] = (double)(t[i + 1] - t[0]) / all;

@@ -199,6 +199,18 @@ static void test_stories(void **state)
     assert_true(kl_of(&j, p) < nearest);
     p.method = "awq";
     assert_true(kl_of(&j, p) < nearest);
+    /* Rows of 64 and 172, a scale for each: three bits are what uniform
+     * methods have below 4.25. */
+    qn_optimize_params row = {.method = "gptq",
+                              .format = "compressed-tensors",
+                              .group = -1,
+                              .bits = 3,
+                              .asymmetric = true};
+    nearest = kl_of(&j, row);
+    row = (qn_optimize_params){.method = "auto",
+                               .group = -1,
+                               .target_bits = 4.25};
+    assert_true(kl_of(&j, row) < nearest);
     qn_optimize_params gguf = {.method = "gguf", .type = "iq4_nl"};
     nearest = kl_of(&j, gguf);
     gguf.weigh = true;

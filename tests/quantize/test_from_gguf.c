@@ -72,6 +72,57 @@ static void test_networks(void **state)
     }
 }
 
+/* Calibrated methods see the same network, so they write the same numbers; of
+ * a mixture the experts, too, both products of each. */
+static void test_calibrated_methods(void **state)
+{
+    static const struct {
+        const char *model, *method;
+    } cases[] = {{"models/llama", "gptq"},
+                 {"models/llama", "awq"},
+                 {"models/mixtral", "gptq"},
+                 {"models/mixtral", "awq"}};
+    int32_t ids[96];
+    (void)state;
+    for (int i = 0; i < 96; i++)
+        ids[i] = 1 + i * 29 % 97;
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
+        const char *model = qn_test_data(cases[i].model);
+        qn_optimize_params p = {.method = cases[i].method,
+                                .group = 32,
+                                .calibration_ids = ids,
+                                .n_calibration_ids = 96,
+                                .n_context = 32};
+        int n_vocab;
+        char *gguf = made(model, (qn_optimize_params){.method = "gguf",
+                                                      .type = "f32"});
+        char *file = file_in(gguf, "model.gguf");
+        char *from_file = made(file, p), *from_dir = made(model, p);
+        p.method = "rtn";
+        p.format = cases[i].method;
+        char *nearest = made(model, p);
+        float *base = judge_logits(model, ids, N_TOK, &n_vocab);
+        float *a = judge_logits(from_dir, ids, N_TOK, &n_vocab);
+        float *b = judge_logits(from_file, ids, N_TOK, &n_vocab);
+        float *c = judge_logits(nearest, ids, N_TOK, &n_vocab);
+        size_t n = (size_t)(N_TOK * n_vocab);
+        double e = judge_error(base, a, n), e0 = judge_error(base, c, n);
+        print_message("%s %s: error %.4f, to nearest %.4f\n", cases[i].model,
+                      cases[i].method, e, e0);
+        assert_true(judge_error(a, b, n) < 1e-6);
+        assert_true(e < e0);
+        free(base);
+        free(a);
+        free(b);
+        free(c);
+        free(file);
+        free(gguf);
+        free(from_file);
+        free(from_dir);
+        free(nearest);
+    }
+}
+
 static void same_tokens(const char *gguf)
 {
     size_t n, m, len;
@@ -222,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_calibrated_methods),
         cmocka_unit_test(test_vocabularies),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_loss),

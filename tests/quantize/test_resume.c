@@ -171,6 +171,40 @@ static void test_killed(void **state)
     }
 }
 
+typedef struct told {
+    uint64_t last;
+    int n;
+} told;
+
+static bool count(void *user, uint64_t done, uint64_t total)
+{
+    told *t = user;
+    assert_true(done >= t->last && done <= total);
+    t->n += done > t->last;
+    t->last = done;
+    return true;
+}
+
+/* Progress moves with every sample of a layer (each is run twice), never goes
+ * back, and arrives. */
+static void test_progress(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
+        char *to = judge_fresh("out");
+        qn_optimize_params p = cases[i];
+        told t = {0};
+        set_common(&p, to);
+        p.progress = count;
+        p.progress_user = &t;
+        run(p);
+        assert_true(t.last == 1000000);
+        if (strcmp(p.method, "gptq") == 0)
+            assert_true(t.n >= 2 * 3 * 2);
+        free(to);
+    }
+}
+
 /* What is cancelled stays, once there is something to go on with. */
 static void test_cancelled(void **state)
 {
@@ -248,9 +282,8 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_other_run),
+        cmocka_unit_test(test_killed),    cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_cancelled), cmocka_unit_test(test_other_run),
         cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
