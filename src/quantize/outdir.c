@@ -217,7 +217,8 @@ static int copy_file(const qn_outdir *o, const char *source, const char *name,
     char *from = qn_path_join(source, name), *to = qn_outdir_file(o, name);
     int rc = QN_OK;
     if (qn_path_is_file(from)) {
-        int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+                      0666);
         rc = fd < 0 ? os_fail(to, "create it", err)
                     : copy_bytes(from, fd, to, err);
         if (fd >= 0 && rc == QN_OK && fsync(fd) != 0)

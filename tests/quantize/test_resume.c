@@ -171,6 +171,51 @@ static void test_killed(void **state)
     }
 }
 
+/* A folder with the test network and a vocabulary of two words. */
+static char *with_vocabulary(void)
+{
+    static const char vocabulary[] =
+        "{\"version\":\"1.0\",\"pre_tokenizer\":{\"type\":\"Whitespace\"},"
+        "\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"<unk>\":0,\"the\":1},"
+        "\"unk_token\":\"<unk>\"}}";
+    static const char *const names[] = {"config.json", "model.safetensors"};
+    char *dir = judge_fresh("source"), path[4200];
+    assert_int_equal(mkdir(dir, 0777), 0);
+    for (size_t i = 0; i < QN_COUNTOF(names); i++) {
+        snprintf(path, sizeof path, "models/llama/%s", names[i]);
+        const char *from = qn_test_data(path);
+        char to[4200];
+        snprintf(to, sizeof to, "%s/%s", dir, names[i]);
+        assert_int_equal(symlink(from, to), 0);
+    }
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(vocabulary, f);
+    fclose(f);
+    return dir;
+}
+
+/* Killed while the result is read, when the vocabulary is copied already. */
+static void test_killed_reading(void **state)
+{
+    (void)state;
+    char *source = with_vocabulary();
+    qn_optimize_params p = {.model = source,
+                            .method = "bitsandbytes",
+                            .report_tokens = 64};
+    char *whole = judge_fresh("whole"), *pieces = judge_fresh("pieces");
+    set_common(&p, whole);
+    run(p);
+    set_common(&p, pieces);
+    run_and_die(p, 0.99);
+    assert_true(run(p) > 0.1);
+    same_folder(whole, pieces);
+    free(source);
+    free(whole);
+    free(pieces);
+}
+
 typedef struct told {
     uint64_t last;
     int n;
@@ -282,9 +327,9 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed),    cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_cancelled), cmocka_unit_test(test_other_run),
-        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_killed),    cmocka_unit_test(test_killed_reading),
+        cmocka_unit_test(test_progress),  cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_other_run), cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
