@@ -187,11 +187,12 @@ static void memory_part(const json_t *o)
                  qn_report_bytes(b, sizeof b, m, "kv_per_token"));
     const json_t *types = json_object_get(m, "kv_types");
     char text[160] = "";
-    static const char *const names[] = {"f32", "f16", "bf16", "int8"};
-    for (size_t i = 0; i < QN_COUNTOF(names); i++)
+    for (int t = QN_KV_F32; t <= QN_KV_INT8; t++) {
+        const char *name = qn_kv_type_name((qn_kv_type)t);
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s %s",
-                 i ? ", " : "", names[i],
-                 qn_report_bytes(b, sizeof b, types, names[i]));
+                 t > QN_KV_F32 ? ", " : "", name,
+                 qn_report_bytes(b, sizeof b, types, name));
+    }
     qn_table_row("by --kv-type", "%s", text);
     qn_table_row("workspace", "%10s",
                  qn_report_bytes(a, sizeof a, m, "workspace"));

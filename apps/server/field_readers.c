@@ -294,7 +294,7 @@ static int set_format(const qn_field_reader *r, qn_format format,
 }
 
 /* JSON: a schema, as an object or its text. */
-static int read_schema(const qn_field_reader *r, const json_t *v)
+int qn_field_guided_json(const qn_field_reader *r, const json_t *v)
 {
     char *made = json_is_object(v) ? json_dumps(v, JSON_COMPACT) : NULL;
     const char *text = made ? made : json_string_value(v);
@@ -306,23 +306,26 @@ static int read_schema(const qn_field_reader *r, const json_t *v)
     return rc;
 }
 
-static int read_regex(const qn_field_reader *r, const json_t *v)
+static int read_text(const qn_field_reader *r, const json_t *v,
+                     qn_format format, const char *refusal)
 {
     if (!json_is_string(v))
-        return qn_field_fail(r, "the regular expression must be a string");
-    return set_format(r, QN_FORMAT_REGEX, json_string_value(v),
-                      json_string_length(v));
+        return qn_field_fail(r, "%s", refusal);
+    return set_format(r, format, json_string_value(v), json_string_length(v));
 }
 
-static int read_grammar(const qn_field_reader *r, const json_t *v)
+int qn_field_guided_regex(const qn_field_reader *r, const json_t *v)
 {
-    if (!json_is_string(v))
-        return qn_field_fail(r, "the grammar must be a string");
-    return set_format(r, QN_FORMAT_GRAMMAR, json_string_value(v),
-                      json_string_length(v));
+    return read_text(r, v, QN_FORMAT_REGEX,
+                     "the regular expression must be a string");
 }
 
-static int read_choice(const qn_field_reader *r, const json_t *v)
+int qn_field_guided_grammar(const qn_field_reader *r, const json_t *v)
+{
+    return read_text(r, v, QN_FORMAT_GRAMMAR, "the grammar must be a string");
+}
+
+int qn_field_guided_choice(const qn_field_reader *r, const json_t *v)
 {
     char *made = json_is_array(v) ? json_dumps(v, JSON_COMPACT) : NULL;
     if (!made)
@@ -342,7 +345,7 @@ int qn_field_response_format(const qn_field_reader *r, const json_t *v)
         return 0;
     const json_t *bare = json_object_get(v, "schema"); /* as llama.cpp has it */
     if (strcmp(type, "json_object") == 0 && json_is_object(bare))
-        return read_schema(r, bare);
+        return qn_field_guided_json(r, bare);
     if (strcmp(type, "json_object") == 0)
         return set_format(r, QN_FORMAT_JSON_OBJECT, NULL, 0);
     if (strcmp(type, "json_schema") != 0)
@@ -352,27 +355,7 @@ int qn_field_response_format(const qn_field_reader *r, const json_t *v)
                              type);
     if (!json_is_object(json_object_get(inner, "schema")))
         return qn_field_fail(r, "json_schema.schema must be an object");
-    return read_schema(r, json_object_get(inner, "schema"));
-}
-
-int qn_field_guided_json(const qn_field_reader *r, const json_t *v)
-{
-    return read_schema(r, v);
-}
-
-int qn_field_guided_regex(const qn_field_reader *r, const json_t *v)
-{
-    return read_regex(r, v);
-}
-
-int qn_field_guided_grammar(const qn_field_reader *r, const json_t *v)
-{
-    return read_grammar(r, v);
-}
-
-int qn_field_guided_choice(const qn_field_reader *r, const json_t *v)
-{
-    return read_choice(r, v);
+    return qn_field_guided_json(r, json_object_get(inner, "schema"));
 }
 
 static int read_json_object(const qn_field_reader *r, const json_t *v)
@@ -389,10 +372,10 @@ int qn_field_structured(const qn_field_reader *r, const json_t *v)
         const char *name;
         qn_field_fn read;
     } parts[] = {
-        {"json", read_schema},
-        {"regex", read_regex},
-        {"choice", read_choice},
-        {"grammar", read_grammar},
+        {"json", qn_field_guided_json},
+        {"regex", qn_field_guided_regex},
+        {"choice", qn_field_guided_choice},
+        {"grammar", qn_field_guided_grammar},
         {"json_object", read_json_object},
     };
     const char *name;

@@ -1,6 +1,7 @@
 /* routes.c - see routes.h. The handlers stand in the files named beside. */
 #include "server/routes.h"
 
+#include "base/str.h"
 #include "server/handlers.h"
 
 #include <string.h>
@@ -47,14 +48,6 @@ const qn_route qn_route_rows[] = {
 };
 const size_t qn_route_n_rows = QN_COUNTOF(qn_route_rows);
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* One part of a path, decoded; false when it is too long or ill-formed. */
 static bool take_part(const char **path, char *arg, size_t cap)
 {
@@ -63,9 +56,9 @@ static bool take_part(const char **path, char *arg, size_t cap)
     while (*p && *p != '/') {
         int c = (unsigned char)*p++;
         if (c == '%') {
-            if (hex(p[0]) < 0 || hex(p[1]) < 0)
+            if (qn_hex_digit(p[0]) < 0 || qn_hex_digit(p[1]) < 0)
                 return false;
-            c = hex(p[0]) * 16 + hex(p[1]);
+            c = qn_hex_digit(p[0]) * 16 + qn_hex_digit(p[1]);
             p += 2;
         }
         if (c == 0 || n + 1 >= cap)

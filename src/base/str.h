@@ -33,6 +33,15 @@ static inline bool qn_view_eqs(qn_view a, const char *s)
     return qn_view_eq(a, qn_view_cstr(s));
 }
 
+/* The value of a hexadecimal digit; -1: it is none. */
+static inline int qn_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 32);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 typedef struct qn_str {
     char *p; /* NULL until the first byte is added */
     size_t n, cap;

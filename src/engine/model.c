@@ -108,7 +108,6 @@ static void text_end(text_job *job)
 {
     if (job->runs)
         pthread_join(job->thread, NULL);
-    job->runs = false;
 }
 
 /* The folder of a path without a checkpoint: itself, or where a

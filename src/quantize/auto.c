@@ -208,8 +208,8 @@ static int measure(auto_ctx *c)
 {
     for (size_t i = 0; i < c->n; i++) {
         QN_TRY(weigh_item(c, i));
-        if (!qn_watch_at(c->watch, (double)(i + 1) / (double)c->n))
-            return qn_fail(c->err, QN_ECANCEL, "measuring was interrupted");
+        QN_TRY(qn_watch_told(c->watch, (double)(i + 1) / (double)c->n,
+                             "measuring", c->err));
     }
     return QN_OK;
 }

@@ -46,7 +46,6 @@ typedef struct allot_ctx {
 /* ---- rounding ------------------------------------------------------------ */
 
 typedef struct round_rows {
-    const allot_ctx *c;
     const qn_gq_tensor *t;
     qn_dtype type;
     int64_t n, stride; /* rows stride * i of the tensor, i < n */
@@ -58,14 +57,6 @@ typedef struct round_rows {
     int rc;
     qn_err *err;
 } round_rows;
-
-/* The importance of a row's columns, or NULL. */
-static const float *importance_of(const qn_gq_tensor *t, int64_t row)
-{
-    const qn_imatrix_row *im = t->importance;
-    int64_t m = im ? row * im->n_mat / t->n_rows : 0;
-    return im && im->count[m] > 0 ? im->mean + m * im->n_col : NULL;
-}
 
 static double row_error(const float *x, const float *y, const float *weight,
                         int64_t n)
@@ -86,7 +77,7 @@ static int one_row(const round_rows *j, int64_t i, void *code, float *back,
     int64_t row = i * j->stride;
     QN_TRY(qn_gq_encode(t, j->type, row, 1, x, code, err));
     QN_TRY(qn_dtype_decode(j->type, code, back, (size_t)t->n_cols, err));
-    *error += row_error(x, back, importance_of(t, row), t->n_cols);
+    *error += row_error(x, back, qn_gq_importance(t, row), t->n_cols);
     return QN_OK;
 }
 
@@ -118,8 +109,7 @@ static int round_in(const allot_ctx *c, const qn_gq_tensor *t, qn_dtype type,
                     const float *x, int64_t n, int64_t stride, float *back,
                     double *error)
 {
-    round_rows j = {.c = c,
-                    .t = t,
+    round_rows j = {.t = t,
                     .type = type,
                     .n = n,
                     .stride = stride,
@@ -328,8 +318,8 @@ static int allot(allot_ctx *c, const qn_watch *watch)
     c->pool = qn_probe_pool(c->probe);
     for (size_t i = 0; i < c->n; i++) {
         QN_TRY(weigh_tensor(c, i));
-        if (!qn_watch_at(watch, (double)(i + 1) / (double)c->n))
-            return qn_fail(c->err, QN_ECANCEL, "measuring was interrupted");
+        QN_TRY(qn_watch_told(watch, (double)(i + 1) / (double)c->n, "measuring",
+                             c->err));
     }
     if (!qn_auto_choose(c->choice, c->n, max, c->p->max_kl))
         return qn_fail(c->err, QN_EUNSUP,

@@ -392,13 +392,6 @@ static int do_item(awq_ctx *c, qn_opt_item *it)
 
 /* ---- a stage ------------------------------------------------------------- */
 
-static int told(const qn_watch *watch, double part, qn_err *err)
-{
-    return qn_watch_at(watch, part)
-               ? QN_OK
-               : qn_fail(err, QN_ECANCEL, "quantizing was interrupted");
-}
-
 static int fold_stage(awq_ctx *c, int stage, const qn_watch *watch)
 {
     qn_folds folds = {0};
@@ -409,7 +402,8 @@ static int fold_stage(awq_ctx *c, int stage, const qn_watch *watch)
     for (size_t i = 0; i < folds.n && rc == QN_OK; i++) {
         rc = do_fold(c, &folds.v[i]);
         if (rc == QN_OK)
-            rc = told(watch, (double)(i + 1) / (double)folds.n, c->err);
+            rc = qn_watch_told(watch, (double)(i + 1) / (double)folds.n,
+                               "quantizing", c->err);
     }
     qn_vec_deinit(&folds);
     return rc;
@@ -436,7 +430,8 @@ int qn_awq_stage(qn_cal *cal, const qn_ckpt *ck, qn_opt_plan *plan, int stage,
         if (!it->quantize || it->stage != stage)
             continue;
         QN_TRY(do_item(&c, it));
-        QN_TRY(told(watch, 0.7 + 0.3 * (double)++done / (double)n, err));
+        QN_TRY(qn_watch_told(watch, 0.7 + 0.3 * (double)++done / (double)n,
+                             "quantizing", err));
     }
     return QN_OK;
 }

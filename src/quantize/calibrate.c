@@ -701,8 +701,9 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     qn_pass_observe(c->pass, what ? observe : NULL, c);
     for (int i = 0; i < c->n_sample && rc == QN_OK; i++) {
         rc = run_sample(c, i, keep, scratch);
-        if (rc == QN_OK && !qn_watch_at(watch, (i + 1.0) / c->n_sample))
-            rc = qn_fail(err, QN_ECANCEL, "calibrating was interrupted");
+        if (rc == QN_OK)
+            rc = qn_watch_told(watch, (i + 1.0) / c->n_sample, "calibrating",
+                               err);
     }
     for (size_t i = 0; what && i < c->inputs.n; i++) {
         qn_cal_input *in = &c->inputs.v[i];

@@ -79,6 +79,9 @@ void qn_gq_report(const qn_gq *g, qn_optimize_report *r);
 int qn_gq_rows(const qn_gq *g, const qn_gq_tensor *t, int64_t row, int64_t n,
                float *dst, qn_err *err);
 
+/* The importance of a row's columns, or NULL. */
+const float *qn_gq_importance(const qn_gq_tensor *t, int64_t row);
+
 /* n rows x from `row` on as `dtype`, with the tensor's importance. */
 int qn_gq_encode(const qn_gq_tensor *t, qn_dtype dtype, int64_t row, int64_t n,
                  const float *x, void *out, qn_err *err);

@@ -31,13 +31,6 @@ static bool tell(void *user, double part)
                           PARTS);
 }
 
-int qn_run_told(qn_run *r, const qn_watch *watch, double part)
-{
-    return qn_watch_at(watch, part)
-               ? QN_OK
-               : qn_fail(r->err, QN_ECANCEL, "quantizing was interrupted");
-}
-
 /* ---- the source ---------------------------------------------------------- */
 
 static int open_net(qn_run *r, const qn_ckpt *ck)

@@ -30,7 +30,5 @@ typedef struct qn_run {
 
 int qn_run_hf(qn_run *r);
 int qn_run_gguf(qn_run *r);
-/* QN_ECANCEL when the caller does not want it any more. */
-int qn_run_told(qn_run *r, const qn_watch *watch, double part);
 
 #endif

@@ -166,8 +166,8 @@ static int gptq_round(qn_stages *s, int stage, const qn_watch *watch,
         n++;
     for (size_t i = 0; (in = qn_cal_input_at(s->cal, i, &first)); i++) {
         QN_TRY(gptq_input(s, in, stage, err));
-        if (!qn_watch_at(watch, (double)(i + 1) / (double)n))
-            return qn_fail(err, QN_ECANCEL, "quantizing was interrupted");
+        QN_TRY(qn_watch_told(watch, (double)(i + 1) / (double)n, "quantizing",
+                             err));
     }
     return QN_OK;
 }

@@ -47,8 +47,7 @@ int qn_gq_rows(const qn_gq *g, const qn_gq_tensor *t, int64_t row, int64_t n,
     return qn_gguf_export_rows(g->e, (size_t)(t - g->t.v), row, n, dst, err);
 }
 
-/* The importance of row `row`'s columns, or NULL. */
-static const float *importance_of(const qn_gq_tensor *t, int64_t row)
+const float *qn_gq_importance(const qn_gq_tensor *t, int64_t row)
 {
     const qn_imatrix_row *im = t->importance;
     int64_t m = im ? row * im->n_mat / t->n_rows : 0;
@@ -65,7 +64,7 @@ int qn_gq_encode(const qn_gq_tensor *t, qn_dtype dtype, int64_t row, int64_t n,
     QN_TRY(qn_dtype_bytes(dtype, (uint64_t)t->n_cols, &rb, err));
     for (int64_t i = 0; i < n; i++, to += rb)
         QN_TRY(qn_dtype_encode_weighted(dtype, x + i * t->n_cols,
-                                        importance_of(t, row + i), to,
+                                        qn_gq_importance(t, row + i), to,
                                         (size_t)t->n_cols, err));
     return QN_OK;
 }
@@ -284,8 +283,7 @@ static int put_tensors(const qn_gq *g, const qn_gq_out *o, qn_gguf_writer *w,
         QN_TRY(!g->e && t->dtype == t->stored
                    ? write_same(g, t, w, err)
                    : write_one(g, t, w, o->pool, err));
-        if (!qn_watch_at(o->watch, done / all))
-            return qn_fail(err, QN_ECANCEL, "quantizing was interrupted");
+        QN_TRY(qn_watch_told(o->watch, done / all, "quantizing", err));
         if (o->due(o->user))
             QN_TRY(save_point(o, w, i + 1, err));
     }

@@ -114,7 +114,7 @@ static double item_cost(const hf_ctx *h, const qn_opt_item *item)
 static int progress(hf_ctx *h, double cost)
 {
     h->done += cost;
-    return qn_run_told(h->r, &h->watch, h->done / h->all);
+    return qn_watch_told(&h->watch, h->done / h->all, "quantizing", h->err);
 }
 
 /* The part of the work that the items of a stage are. */

@@ -6,6 +6,8 @@
 #ifndef QN_QUANTIZE_WATCH_H
 #define QN_QUANTIZE_WATCH_H
 
+#include "base/err.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,6 +21,15 @@ typedef struct qn_watch {
 static inline bool qn_watch_at(const qn_watch *w, double part)
 {
     return !w || !w->fn || w->fn(w->user, w->from + (w->to - w->from) * part);
+}
+
+/* The same; QN_ECANCEL where it says to stop `doing` that. */
+static inline int qn_watch_told(const qn_watch *w, double part,
+                                const char *doing, qn_err *err)
+{
+    return qn_watch_at(w, part)
+               ? QN_OK
+               : qn_fail(err, QN_ECANCEL, "%s was interrupted", doing);
 }
 
 /* The window of parts [from, to] of w. */

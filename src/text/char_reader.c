@@ -1,6 +1,7 @@
 /* char_reader.c - see char_reader.h. */
 #include "text/char_reader.h"
 
+#include "base/str.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -48,14 +49,6 @@ static void add_class(qn_code_set *s, char name)
     qn_code_set_deinit(&one);
 }
 
-static int hex_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Digits behind \x or \u: so many, or any number in braces. */
 static int take_hex(qn_char_reader *r, size_t digits, uint32_t *out)
 {
@@ -63,7 +56,7 @@ static int take_hex(qn_char_reader *r, size_t digits, uint32_t *out)
     uint32_t c = 0;
     size_t n = 0;
     for (; r->at < r->n && (braces ? n < 8 : n < digits); n++) {
-        int h = hex_of(r->p[r->at]);
+        int h = qn_hex_digit(r->p[r->at]);
         if (h < 0)
             break;
         c = c * 16 + (uint32_t)h;
@@ -121,7 +114,7 @@ int qn_chars_take_one(qn_char_reader *r, qn_code_set *s, uint32_t *c)
 
 int qn_chars_take_class(qn_char_reader *r, qn_code_set *s)
 {
-    bool not = qn_chars_take(r, "^");
+    bool negated = qn_chars_take(r, "^");
     for (bool first = true; first || !qn_chars_at(r, "]"); first = false) {
         uint32_t lo, hi;
         if (r->at >= r->n)
@@ -144,7 +137,7 @@ int qn_chars_take_class(qn_char_reader *r, qn_code_set *s)
             qn_code_set_add(s, lo, hi);
     }
     r->at++;
-    if (not )
+    if (negated)
         qn_code_set_negate(s);
     return 0;
 }
@@ -168,14 +161,13 @@ static bool take_counts(qn_char_reader *r, uint32_t *min, uint32_t *max)
 {
     size_t from = r->at;
     r->at++;
-    bool low = take_number(r, min), comma = qn_chars_take(r, ","), high = false;
-    if (!low)
-        *min = 0;
-    *max = comma ? QN_GRAM_MANY : *min;
-    if (comma)
+    bool low = take_number(r, min), high = false;
+    *max = *min;
+    if (qn_chars_take(r, ",")) {
         high = take_number(r, max);
-    if (comma && !high)
-        *max = QN_GRAM_MANY;
+        if (!high)
+            *max = QN_GRAM_MANY;
+    }
     if ((low || high) && qn_chars_take(r, "}"))
         return true;
     r->at = from;

@@ -1,6 +1,8 @@
 /* code_set.c - see code_set.h. */
 #include "text/code_set.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,18 +50,18 @@ void qn_code_set_order(qn_code_set *s)
 
 void qn_code_set_negate(qn_code_set *s)
 {
-    qn_code_set not = {0};
+    qn_code_set rest = {0};
     uint32_t at = 1;
     qn_code_set_order(s);
     for (size_t i = 0; i < s->v.n; i++) {
         if (s->v.v[i].lo > at)
-            qn_code_set_add(&not, at, s->v.v[i].lo - 1);
+            qn_code_set_add(&rest, at, s->v.v[i].lo - 1);
         at = s->v.v[i].hi + 1;
     }
     if (at <= LAST)
-        qn_code_set_add(&not, at, LAST);
+        qn_code_set_add(&rest, at, LAST);
     qn_code_set_deinit(s);
-    *s = not ;
+    *s = rest;
 }
 
 /* ---- bytes ------------------------------------------------------------- */
@@ -69,16 +71,6 @@ static qn_gram_node either(qn_grammar *g, qn_gram_node a, qn_gram_node b)
     if (a == NONE || b == NONE)
         return a == NONE ? b : a;
     return qn_gram_alt(g, a, b);
-}
-
-static int encode(uint32_t c, uint8_t *b)
-{
-    int n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const uint8_t mark[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (int i = n - 1; i > 0; i--, c >>= 6)
-        b[i] = (uint8_t)(0x80 | (c & 0x3f));
-    b[0] = (uint8_t)(mark[n] | c);
-    return n;
 }
 
 /* Sequences of n bytes from lo to hi; all but the first are 80 .. bf. */
@@ -124,8 +116,8 @@ static qn_gram_node beyond(qn_grammar *g, uint32_t lo, uint32_t hi)
         uint8_t from[4], to[4];
         if (a > b)
             continue;
-        int n = encode(a, from);
-        encode(b, to);
+        int n = qn_utf8_encode(a, (char *)from);
+        qn_utf8_encode(b, (char *)to);
         all = either(g, all, between(g, from, to, n));
     }
     return all;

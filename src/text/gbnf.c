@@ -68,11 +68,9 @@ static bool take_name(reader *r, qn_view *name)
 
 static int rule_of(reader *r, qn_view name, size_t *out)
 {
-    for (*out = 0; *out < r->rules.n; ++*out) {
-        qn_view v = r->rules.v[*out].name;
-        if (v.n == name.n && memcmp(v.p, name.p, v.n) == 0)
+    for (*out = 0; *out < r->rules.n; ++*out)
+        if (qn_view_eq(r->rules.v[*out].name, name))
             return 0;
-    }
     if (r->rules.n == MAX_RULES)
         return fail(r, QN_ELIMIT, "more than 1024 rules");
     qn_vec_push(&r->rules, ((rule){.name = name, .node = qn_gram_rule(r->g)}));

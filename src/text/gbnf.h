@@ -6,8 +6,8 @@
  *
  * A rule's text ends with its line, except within parentheses and behind | and
  * ::=. Names are letters, digits, - and _; there has to be a rule root. Texts
- * in quotes and classes have the escapes of regular expressions (char_reader.h)
- * and \UHHHHHHHH. A rule that begins with itself is refused: turn it round.
+ * in quotes and classes have the escapes of regular expressions (char_reader.h).
+ * A rule that begins with itself is refused: turn it round.
  *
  * Limits: QN_GBNF_MAX bytes, 1,024 rules, parentheses nested 64 deep. */
 #ifndef QN_TEXT_GBNF_H

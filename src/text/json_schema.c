@@ -252,9 +252,7 @@ static int compile_string(schema_ctx *c, const json_t *s, qn_gram_node *out)
     uint32_t min, max;
     const json_t *pattern = json_object_get(s, "pattern");
     QN_TRY(range_of(c, s, "minLength", "maxLength", &min, &max));
-    qn_gram_node body = max == 0
-                            ? 0
-                            : qn_gram_repeat(c->p.g, c->p.character, min, max);
+    qn_gram_node body = 0;
     if (pattern && (min > 0 || max != QN_GRAM_MANY))
         return refuse(c, "a pattern beside a length");
     if (pattern && !json_is_string(pattern))
@@ -262,6 +260,8 @@ static int compile_string(schema_ctx *c, const json_t *s, qn_gram_node *out)
     if (pattern)
         QN_TRY(qn_regex_json_node(c->p.g, json_string_value(pattern),
                                   json_string_length(pattern), &body, c->err));
+    else if (max > 0)
+        body = qn_gram_repeat(c->p.g, c->p.character, min, max);
     *out = qn_gram_seq(c->p.g, LIST(c->p.quote, body, c->p.quote));
     return 0;
 }

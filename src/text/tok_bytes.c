@@ -35,19 +35,11 @@ static bool spelled_bytes(qn_view v, qn_str *out)
     return true;
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool byte_token(qn_view v, qn_str *out)
 {
     if (v.n != 6 || memcmp(v.p, "<0x", 3) != 0 || v.p[5] != '>')
         return false;
-    int high = hex(v.p[3]), low = hex(v.p[4]);
+    int high = qn_hex_digit(v.p[3]), low = qn_hex_digit(v.p[4]);
     if (high < 0 || low < 0)
         return false;
     qn_str_addc(out, (char)(high * 16 + low));

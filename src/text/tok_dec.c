@@ -128,20 +128,12 @@ static int dec_bytes_finish(qn_tok_flow *f, size_t k)
 
 /* ---- ByteFallback ------------------------------------------------------- */
 
-static int dec_hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte that "<0xHH>" names, else -1. */
 static int dec_byte_token(const char *p, size_t n)
 {
     if (n != 6 || memcmp(p, "<0x", 3) != 0 || p[5] != '>')
         return -1;
-    int high = p[3] == '+' ? 0 : dec_hex(p[3]), low = dec_hex(p[4]);
+    int high = p[3] == '+' ? 0 : qn_hex_digit(p[3]), low = qn_hex_digit(p[4]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 

@@ -26,9 +26,8 @@ static void fill_panel(qn_layout l, uint8_t *p, int64_t n)
     for (int64_t i = 0; i < n && l != QN_LAYOUT_F32; i += 2) {
         int64_t block = l == QN_LAYOUT_Q8_0 ? 544 : 288;
         bool q = l == QN_LAYOUT_Q8_0 || l == QN_LAYOUT_Q4_0;
-        uint16_t h = l == QN_LAYOUT_BF16 || l == QN_LAYOUT_BF16K
-                         ? qn_bf16_of_f32(rnd())
-                         : qn_f16_of_f32(rnd());
+        uint16_t h = l == QN_LAYOUT_BF16 ? qn_bf16_of_f32(rnd())
+                                         : qn_f16_of_f32(rnd());
         if (!q || i % block < 32)
             memcpy(p + i, &h, 2);
     }

@@ -48,11 +48,11 @@ const char *qn_layout_name(qn_layout l)
 {
     static const char *const names[QN_LAYOUT_N] = {
         [QN_LAYOUT_F32] = "f32",   [QN_LAYOUT_F16] = "f16",
-        [QN_LAYOUT_BF16] = "bf16", [QN_LAYOUT_BF16K] = "bf16k",
-        [QN_LAYOUT_Q8_0] = "q8_0", [QN_LAYOUT_Q4_0] = "q4_0",
-        [QN_LAYOUT_CB4] = "cb4",   [QN_LAYOUT_A4] = "a4",
-        [QN_LAYOUT_A8] = "a8",     [QN_LAYOUT_M4] = "m4",
-        [QN_LAYOUT_M8] = "m8",     [QN_LAYOUT_F8] = "f8",
+        [QN_LAYOUT_BF16] = "bf16", [QN_LAYOUT_Q8_0] = "q8_0",
+        [QN_LAYOUT_Q4_0] = "q4_0", [QN_LAYOUT_CB4] = "cb4",
+        [QN_LAYOUT_A4] = "a4",     [QN_LAYOUT_A8] = "a8",
+        [QN_LAYOUT_M4] = "m4",     [QN_LAYOUT_M8] = "m8",
+        [QN_LAYOUT_F8] = "f8",
     };
     return names[l];
 }
@@ -63,8 +63,8 @@ static const struct {
     int step, bytes;
 } layout_step[QN_LAYOUT_N] = {
     [QN_LAYOUT_F32] = {1, 64},         [QN_LAYOUT_F16] = {1, 32},
-    [QN_LAYOUT_BF16] = {2, 64},        [QN_LAYOUT_BF16K] = {1, 32},
-    [QN_LAYOUT_Q8_0] = {32, 32 + 512}, [QN_LAYOUT_Q4_0] = {32, 32 + 256},
+    [QN_LAYOUT_BF16] = {2, 64},        [QN_LAYOUT_Q8_0] = {32, 32 + 512},
+    [QN_LAYOUT_Q4_0] = {32, 32 + 256},
 };
 
 int64_t qn_panel_bytes(qn_layout l, int64_t n_in)

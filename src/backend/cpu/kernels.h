@@ -16,19 +16,17 @@
 #include "backend/backend.h"
 #include "base/compiler.h"
 
-#define QN_PANEL 16  /* output rows per weight panel, positions per K panel */
+#define QN_PANEL 16  /* output rows per weight panel                        */
 #define QN_QBLOCK 32 /* elements per block of q8_0 and q4_0                 */
 #define QN_PAGE 64   /* KV positions per page                               */
 
 /* How a matrix lies in memory, per panel of 16 rows. */
 typedef enum qn_layout {
-    QN_LAYOUT_F32,   /* [n_in][16] f32                                     */
-    QN_LAYOUT_F16,   /* [n_in][16] f16                                     */
-    QN_LAYOUT_BF16,  /* [ceil(n_in / 2)][16][2] bf16, odd n_in zero-padded */
-    QN_LAYOUT_BF16K, /* [n_in][16] bf16: cached values, where k is a position
-                        and may start anywhere */
-    QN_LAYOUT_Q8_0,  /* per block: 16 f16 scales, [8][16][4] of q + 128    */
-    QN_LAYOUT_Q4_0,  /* per block: 16 f16 scales, [4][16][4] bytes: byte b of
+    QN_LAYOUT_F32,  /* [n_in][16] f32                                     */
+    QN_LAYOUT_F16,  /* [n_in][16] f16                                     */
+    QN_LAYOUT_BF16, /* [ceil(n_in / 2)][16][2] bf16, odd n_in zero-padded */
+    QN_LAYOUT_Q8_0, /* per block: 16 f16 scales, [8][16][4] of q + 128    */
+    QN_LAYOUT_Q4_0, /* per block: 16 f16 scales, [4][16][4] bytes: byte b of
                         dword j holds k = 4j + b low, 16 + 4j + b high; q + 8 */
 
     /* Codes in groups along k, see qn_scaled. Per group: 16 f32 scales; 16 u8

@@ -37,17 +37,18 @@ static void prepare_heads(const qn_op_heads *op, qn_worker *w, int row0,
                             (int)op->w[0]->n_in, w->shared + i * stride);
 }
 
-static qn_product head_product(const qn_op_heads *op, const qn_worker *w,
-                               int head, int row0, int n_row, int64_t stride)
+/* That of the first head; the others are planned alike, w being of one type. */
+static qn_product first_product(const qn_op_heads *op, const qn_worker *w,
+                                int row0, int n_row, int64_t stride)
 {
     return (qn_product){
         .n_row = n_row,
         .n_part = 1,
-        .part = {{.w = op->w[head],
-                  .kernel = qn_product_kernel(w->be, op->w[head]),
-                  .y = op->y + row0 * op->ldy + head * op->gy,
+        .part = {{.w = op->w[0],
+                  .kernel = qn_product_kernel(w->be, op->w[0]),
+                  .y = op->y + row0 * op->ldy,
                   .ldy = op->ldy,
-                  .x = w->shared + (int64_t)head * n_row * stride,
+                  .x = w->shared,
                   .x_tok = stride}},
         .epi = QN_EPI_STORE,
         .act = QN_ACT_NONE,
@@ -61,19 +62,21 @@ void qn_op_heads_run(const qn_op_heads *op, qn_worker *w)
 
     for (int row0 = 0; row0 < op->n_row; row0 += HEAD_ROWS) {
         int n_row = QN_MIN(HEAD_ROWS, op->n_row - row0);
-        qn_product p = head_product(op, w, 0, row0, n_row, stride);
+        qn_product p = first_product(op, w, row0, n_row, stride);
         int64_t i, n_item;
 
         if (row0 > 0)
             qn_worker_barrier(w); /* the last stretch has ended */
         prepare_heads(op, w, row0, n_row, stride);
         qn_worker_barrier(w);
-        qn_product_plan(w->be, &p); /* the same for all heads */
+        qn_product_plan(w->be, &p);
         n_item = p.n_item * op->n_head;
         while (qn_worker_take(w, n_item, &i)) {
-            qn_product one = head_product(op, w, (int)(i / p.n_item), row0,
-                                          n_row, stride);
-            qn_product_plan(w->be, &one);
+            int64_t head = i / p.n_item;
+            qn_product one = p;
+            one.part[0].w = op->w[head];
+            one.part[0].y += head * op->gy;
+            one.part[0].x += head * n_row * stride;
             qn_product_item(w->be, &one, i % p.n_item, (float *)(void *)w->own);
         }
         qn_worker_phase(w, n_item);

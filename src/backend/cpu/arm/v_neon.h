@@ -210,14 +210,6 @@ QN_INLINE void v_panel_f16(const uint8_t *p, vf w[VP])
     for (int i = 0; i < VP; i++)
         w[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i)));
 }
-QN_INLINE void v_panel_bf16k(const uint8_t *p, vf w[VP])
-{
-    QN_UNROLL
-    for (int i = 0; i < VP; i++) {
-        uint16x4_t u = vreinterpret_u16_u8(vld1_u8(p + 8 * i));
-        w[i] = vreinterpretq_f32_u32(vshll_n_u16(u, 16));
-    }
-}
 QN_INLINE void v_dwords(const uint8_t *p, vi d[VP])
 {
     QN_UNROLL

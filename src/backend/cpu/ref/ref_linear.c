@@ -23,10 +23,6 @@ static void weights_at(qn_layout l, const uint8_t *panel, int k, float *w)
         for (int i = 0; i < QN_PANEL; i++)
             w[i] = qn_f32_of_f16(h[i]);
         break;
-    case QN_LAYOUT_BF16K:
-        for (int i = 0; i < QN_PANEL; i++)
-            w[i] = qn_f32_of_bf16(h[i]);
-        break;
     case QN_LAYOUT_BF16:
         for (int i = 0; i < QN_PANEL; i++)
             w[i] = qn_f32_of_bf16(h[2 * i + k % 2]);
@@ -138,11 +134,6 @@ static void linear_f32_ref(const qn_tile *t)
 static void linear_f16_ref(const qn_tile *t)
 {
     run(t, QN_LAYOUT_F16, QN_X_F32);
-}
-
-static void linear_bf16k_ref(const qn_tile *t)
-{
-    run(t, QN_LAYOUT_BF16K, QN_X_F32);
 }
 
 static void linear_bf16_ref(const qn_tile *t)
@@ -267,8 +258,6 @@ void qn_ref_linear(qn_kernels *k)
         [QN_LAYOUT_F16] = {"linear_f16_ref", linear_f16_ref, QN_X_F32, MAX_TOK},
         [QN_LAYOUT_BF16] = {"linear_bf16_ref", linear_bf16_ref, QN_X_BF16,
                             MAX_TOK},
-        [QN_LAYOUT_BF16K] = {"linear_bf16k_ref", linear_bf16k_ref, QN_X_F32,
-                             MAX_TOK},
         [QN_LAYOUT_Q8_0] = {"linear_q8_0_ref", linear_q8_0_ref, QN_X_Q8_O128,
                             MAX_TOK},
         [QN_LAYOUT_Q4_0] = {"linear_q4_0_ref", linear_q4_0_ref, QN_X_Q8_O8,

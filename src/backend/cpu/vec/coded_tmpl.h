@@ -121,14 +121,6 @@ QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
     case 7: panels(t, l, B, TOK > 6 ? 7 : 1); break;
     case 8: panels(t, l, B, TOK > 6 ? 8 : 1); break;
     }
-    if (TOK <= 8)
-        return;
-    switch (t->n_tok) {
-    case 9: panels(t, l, B, TOK > 8 ? 9 : 1); break;
-    case 10: panels(t, l, B, TOK > 8 ? 10 : 1); break;
-    case 11: panels(t, l, B, TOK > 8 ? 11 : 1); break;
-    case 12: panels(t, l, B, TOK > 8 ? 12 : 1); break;
-    }
 }
 
 QN_INLINE void any_block(const qn_tile *t, qn_layout l)

@@ -12,22 +12,7 @@
  * called with literals), so the loops over them unroll and the arrays live in
  * registers.
  */
-#include "backend/cpu/kernels.h"
-
-/* acc[t][p] of one k: the panels' weights times each token's x[k]. */
-QN_INLINE void madd(vf acc[][4][VP], vf w[4][VP], const float *x, int64_t x_tok,
-                    const int N, const int T)
-{
-    QN_UNROLL
-    for (int t = 0; t < T; t++) {
-        vf b = v_set1(x[t * x_tok]);
-        QN_UNROLL
-        for (int p = 0; p < N; p++)
-            QN_UNROLL
-        for (int v = 0; v < VP; v++)
-            acc[t][p][v] = v_fma(w[p][v], b, acc[t][p][v]);
-    }
-}
+#include "backend/cpu/vec/madd_tmpl.h"
 
 /* Layouts with one k after the other. */
 QN_INLINE void walk_k(vf acc[][4][VP], const qn_tile *t, qn_layout l,
@@ -46,10 +31,8 @@ QN_INLINE void walk_k(vf acc[][4][VP], const qn_tile *t, qn_layout l,
             const uint8_t *at = wp[p] + (int64_t)k * step;
             if (l == QN_LAYOUT_F32)
                 v_panel_f32(at, w[p]);
-            else if (l == QN_LAYOUT_F16)
-                v_panel_f16(at, w[p]);
             else
-                v_panel_bf16k(at, w[p]);
+                v_panel_f16(at, w[p]);
         }
         madd(acc, w, x, x_tok, N, T);
     }
@@ -200,11 +183,6 @@ static void FN(linear_f16)(const qn_tile *t)
     any_tok(t, QN_LAYOUT_F16);
 }
 
-static void FN(linear_bf16k)(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_BF16K);
-}
-
 static void FN(exact_bf16)(const qn_tile *t)
 {
     any_tok(t, QN_LAYOUT_BF16);
@@ -230,8 +208,6 @@ void FN(qn_vec_linear)(qn_kernels *k)
          {FN_NAME("linear_f32"), FN(linear_f32), QN_X_F32, MAX_TOK}},
         {QN_LAYOUT_F16,
          {FN_NAME("linear_f16"), FN(linear_f16), QN_X_F32, MAX_TOK}},
-        {QN_LAYOUT_BF16K,
-         {FN_NAME("linear_bf16k"), FN(linear_bf16k), QN_X_F32, MAX_TOK}},
         {QN_LAYOUT_BF16,
          {FN_NAME("exact_bf16"), FN(exact_bf16), QN_X_F32, MAX_TOK}},
         {QN_LAYOUT_Q8_0,
@@ -244,7 +220,6 @@ void FN(qn_vec_linear)(qn_kernels *k)
         k->exact[rows[i].layout] = rows[i].kernel;
     k->linear[QN_LAYOUT_F32] = k->exact[QN_LAYOUT_F32];
     k->linear[QN_LAYOUT_F16] = k->exact[QN_LAYOUT_F16];
-    k->linear[QN_LAYOUT_BF16K] = k->exact[QN_LAYOUT_BF16K];
     /* without a bf16 dot product: the same kernel on rounded activations */
     k->linear[QN_LAYOUT_BF16] = k->exact[QN_LAYOUT_BF16];
     k->linear[QN_LAYOUT_BF16].name = FN_NAME("linear_bf16");

@@ -11,22 +11,7 @@
  * tokens), or N * T fmas of 16 lanes per k (many). Reference: ref/ref_mix.c,
  * tolerance gamma(n_k) sum |w x|.
  */
-#include "backend/cpu/kernels.h"
-
-/* acc[t][p] of one k: the panels' cells times each token's x[k]. */
-QN_INLINE void mix_madd(vf acc[][4][VP], vf w[4][VP], const float *x,
-                        int64_t x_tok, const int N, const int T)
-{
-    QN_UNROLL
-    for (int t = 0; t < T; t++) {
-        vf b = v_set1(x[t * x_tok]);
-        QN_UNROLL
-        for (int p = 0; p < N; p++)
-            QN_UNROLL
-        for (int v = 0; v < VP; v++)
-            acc[t][p][v] = v_fma(w[p][v], b, acc[t][p][v]);
-    }
-}
+#include "backend/cpu/vec/madd_tmpl.h"
 
 QN_INLINE void mix_ahead(const uint8_t *ahead, int bytes, const int T)
 {
@@ -56,7 +41,7 @@ QN_INLINE void mix_singles(vf acc[][4][VP], const qn_mix *m, qn_kv_dtype c,
         }
         mix_ahead(ahead, N * bytes, T);
         ahead = ahead ? ahead + m->w_row : NULL;
-        mix_madd(acc, w, x, x_tok, N, T);
+        madd(acc, w, x, x_tok, N, T);
     }
 }
 
@@ -80,7 +65,7 @@ QN_INLINE void mix_pairs(vf acc[][4][VP], const qn_mix *m, const int N,
         }
         mix_ahead(ahead, N * 64, T);
         ahead = ahead ? ahead + m->w_row : NULL;
-        mix_madd(acc, w, x, x_tok, N, T);
+        madd(acc, w, x, x_tok, N, T);
         if (k + 1 == m->n_k)
             break; /* odd: x may end here */
         QN_UNROLL
@@ -88,7 +73,7 @@ QN_INLINE void mix_pairs(vf acc[][4][VP], const qn_mix *m, const int N,
             QN_UNROLL
         for (int v = 0; v < VP; v++)
             w[p][v] = v_high_bf16(d[p][v]);
-        mix_madd(acc, w, x + 1, x_tok, N, T);
+        madd(acc, w, x + 1, x_tok, N, T);
     }
 }
 

@@ -19,12 +19,6 @@ QN_INLINE bool i8_has_mins(qn_layout l)
     return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8;
 }
 
-/* Two codes to a byte? */
-QN_INLINE bool i8_is_4bit(qn_layout l)
-{
-    return l == QN_LAYOUT_Q4_0 || qn_layout_nibbles(l);
-}
-
 /* Bytes of a block of x, and where its factor d is. */
 QN_INLINE int i8_x_bytes(qn_layout l, int B)
 {
@@ -39,7 +33,7 @@ QN_INLINE int i8_x_d(qn_layout l, int B)
 /* Bytes of 16 rows' codes for B k's. */
 QN_INLINE int i8_code_bytes(qn_layout l, int B)
 {
-    return B * (i8_is_4bit(l) ? 8 : 16);
+    return B * (qn_layout_nibbles(l) ? 8 : 16);
 }
 
 /* Bytes from a group to the next, before its codes, and k's of it. */

@@ -110,7 +110,7 @@ QN_INLINE void unpack(const consts *c, qn_layout l, const uint8_t *group,
     QN_UNROLL
     for (int i = 0; i < i8_code_bytes(l, B) / 64; i++) {
         __m512i w = _mm512_loadu_si512(codes + 64 * i), lo, hi;
-        if (!i8_is_4bit(l)) {
+        if (!qn_layout_nibbles(l)) {
             if (l == QN_LAYOUT_Q8_0)
                 w = _mm512_xor_si512(w, top);
             _mm512_store_si512(v + 64 * i, w);

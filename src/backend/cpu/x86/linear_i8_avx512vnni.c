@@ -114,7 +114,7 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
     QN_UNROLL_TWICE
     for (int i = 0; i < i8_code_bytes(l, B) / 64; i++) {
         __m512i w = _mm512_loadu_si512(codes + 64 * i), lo, hi;
-        if (!i8_is_4bit(l)) {
+        if (!qn_layout_nibbles(l)) {
             dot(w, x + 4 * i, x_tok, s, T);
             continue;
         }

@@ -190,14 +190,6 @@ QN_INLINE void v_panel_f16(const uint8_t *p, vf w[VP])
     w[0] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
     w[1] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 16)));
 }
-QN_INLINE void v_panel_bf16k(const uint8_t *p, vf w[VP])
-{
-    for (int i = 0; i < VP; i++) {
-        vi u = _mm256_cvtepu16_epi32(
-            _mm_loadu_si128((const __m128i *)(p + 16 * i)));
-        w[i] = _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
-    }
-}
 QN_INLINE void v_dwords(const uint8_t *p, vi d[VP])
 {
     d[0] = _mm256_loadu_si256((const __m256i *)p);
@@ -221,7 +213,7 @@ QN_INLINE void v_panel_u8(const uint8_t *p, vf w[VP])
         _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8))));
 }
 /* Whole numbers of 32 bits: 4 bytes at p in each lane; VL bytes at p, one a
- * lane; sums of products of the two halves of a lane. */
+ * lane. */
 QN_INLINE vi v_bytes4(const void *p)
 {
     return _mm256_set1_epi32(*(const int32_t *)p);
@@ -229,26 +221,6 @@ QN_INLINE vi v_bytes4(const void *p)
 QN_INLINE vi v_widen_u8(const uint8_t *p)
 {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
-}
-QN_INLINE vi v_set1_int(int a)
-{
-    return _mm256_set1_epi32(a);
-}
-QN_INLINE vi v_add_int(vi a, vi b)
-{
-    return _mm256_add_epi32(a, b);
-}
-QN_INLINE vi v_and_int(vi a, vi b)
-{
-    return _mm256_and_si256(a, b);
-}
-QN_INLINE vi v_sub_int(vi a, vi b)
-{
-    return _mm256_sub_epi32(a, b);
-}
-QN_INLINE vi v_mul_halves(vi a, vi b)
-{
-    return _mm256_madd_epi16(a, b);
 }
 QN_INLINE vf v_of_int(vi a)
 {

@@ -192,11 +192,6 @@ QN_INLINE void v_panel_f16(const uint8_t *p, vf w[VP])
 {
     w[0] = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
-QN_INLINE void v_panel_bf16k(const uint8_t *p, vf w[VP])
-{
-    __m512i u = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
-    w[0] = _mm512_castsi512_ps(_mm512_slli_epi32(u, 16));
-}
 /* 16 dwords at p, in VP vectors, and what they hold. */
 QN_INLINE void v_dwords(const uint8_t *p, vi d[VP])
 {
@@ -216,40 +211,6 @@ QN_INLINE void v_panel_u8(const uint8_t *p, vf w[VP])
 {
     w[0] = _mm512_cvtepi32_ps(
         _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
-}
-/* Whole numbers of 32 bits: 4 bytes at p in each lane; VL bytes at p, one a
- * lane; sums of products of the two halves of a lane. */
-QN_INLINE vi v_bytes4(const void *p)
-{
-    return _mm512_set1_epi32(*(const int32_t *)p);
-}
-QN_INLINE vi v_widen_u8(const uint8_t *p)
-{
-    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
-}
-QN_INLINE vi v_set1_int(int a)
-{
-    return _mm512_set1_epi32(a);
-}
-QN_INLINE vi v_add_int(vi a, vi b)
-{
-    return _mm512_add_epi32(a, b);
-}
-QN_INLINE vi v_and_int(vi a, vi b)
-{
-    return _mm512_and_si512(a, b);
-}
-QN_INLINE vi v_sub_int(vi a, vi b)
-{
-    return _mm512_sub_epi32(a, b);
-}
-QN_INLINE vi v_mul_halves(vi a, vi b)
-{
-    return _mm512_madd_epi16(a, b);
-}
-QN_INLINE vf v_of_int(vi a)
-{
-    return _mm512_cvtepi32_ps(a);
 }
 /* A book of 16 values, and the one that bits [shift, shift + 4) name. */
 typedef struct v_book {
