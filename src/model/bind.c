@@ -412,6 +412,25 @@ static int bind_heads(bind_ctx *b, qn_role role, int layer,
     return QN_OK;
 }
 
+/* A vector with a row for each head, which may be a tensor of its own: they
+ * come to lie one after the other. */
+static int bind_rows(bind_ctx *b, qn_role role, int layer,
+                     const qn_role_shape *shape)
+{
+    const qn_name *row = qn_names_row(b->names, role, 0);
+    if (!row || !strstr(row->name, "%d"))
+        return bind_one(b, role, layer, -1, shape, false);
+    qn_role_shape one = {QN_VECTOR, shape->n_out / shape->n_rows, 1, 1, false,
+                         0};
+    uint64_t begin = b->net->vector_bytes;
+    uint64_t size = (uint64_t)one.n_out * sizeof(float);
+    for (int h = 0; h < shape->n_rows; h++) {
+        b->net->vector_bytes = begin + (uint64_t)h * size;
+        QN_TRY(bind_one(b, role, layer, h, &one, false));
+    }
+    return QN_OK;
+}
+
 static int bind_role(bind_ctx *b, qn_role role, int layer)
 {
     const qn_hparams *hp = &b->net->hp;
@@ -423,6 +442,8 @@ static int bind_role(bind_ctx *b, qn_role role, int layer)
     if (shape.kind == QN_EXPERTS) {
         for (int e = 0; e < qn_role_count(hp, role); e++)
             QN_TRY(bind_one(b, role, layer, e, &shape, false));
+    } else if (role == QN_R_Q_NORM || role == QN_R_K_NORM) {
+        QN_TRY(bind_rows(b, role, layer, &shape));
     } else if (!(role == QN_R_HEAD && hp->tied)) {
         QN_TRY(bind_one(b, role, layer, -1, &shape, false));
     }

@@ -223,7 +223,7 @@ static void delta(const rec_ctx *t)
 
 static void gate(const rec_ctx *t)
 {
-    multiply(t, t->in + t->c.z, t->c.total, t->r->gate_act, t->y, t->r->d_inner,
+    multiply(t, t->in + t->c.z, t->c.total, QN_ACT_SILU, t->y, t->r->d_inner,
              t->y, t->r->d_inner);
 }
 

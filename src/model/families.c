@@ -219,10 +219,11 @@ static const qn_family dense_rows[] = {
             .qk_norm = QN_QK_HEAD}},
 
     {.type = "stablelm",
-     .keys = "use_qkv_bias use_parallel_residual",
-     .defaults = {SET(ROPE_PARTIAL, 0.25)},
-     .names = &qn_names_llama,
-     .hp = {GATED_LAYER_NORM, .norm_bias = true, .shared_norm = true}},
+     .keys = "use_qkv_bias use_parallel_residual qk_layernorm",
+     .defaults = {SET(ROPE_PARTIAL, 0.25), SET(QK_NORM, 0)},
+     .names = &qn_names_stablelm,
+     .hp = {GATED_LAYER_NORM, .norm_bias = true, .shared_norm = true,
+            .qk_norm = QN_QK_HEADS}},
 
     {.type = "starcoder2",
      .keys = "enable_bias sliding_window",

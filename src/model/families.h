@@ -57,7 +57,6 @@ typedef struct qn_family {
     const char *rope_default;
     bool embed_sqrt;    /* embeddings times sqrt(d_model) */
     bool act_fixed;     /* whatever hidden_act says */
-    bool yarn_sharpens; /* q . k times mscale_all_dim's factor, squared */
     bool last_full;     /* the last layer never slides */
     bool gelu_is_tanh;  /* files say "gelu" where the tanh form was trained */
     bool nope_full;     /* full layers do not rotate where others slide */

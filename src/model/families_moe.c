@@ -72,13 +72,13 @@ static const qn_family moe_rows[] = {
             .qk_norm = QN_QK_ROW}},
 
     {.type = "minimax_m2",
-     .keys = "qk_layernorm num_local_experts num_experts_per_tok",
+     .keys = "num_local_experts num_experts_per_tok",
      .expects = "scoring_func=\"sigmoid\" use_routing_bias=true "
                 "qk_norm_type=\"per_layer\" shared_intermediate_size=0",
-     .ignores =
-         "rotary_dim attn_type_list use_mtp num_mtp_modules mtp_* layernorm_*",
+     .ignores = "rotary_dim attn_type_list use_mtp num_mtp_modules mtp_* "
+                "layernorm_* use_qk_norm",
      .defaults = {SET(N_KV, 8), SET(D_HEAD, 128), SET(ROPE_THETA, 5e6),
-                  SET(N_EXP, 256), SET(N_EXP_USED, 8), SET(QK_NORM, 1)},
+                  SET(N_EXP, 256), SET(N_EXP_USED, 8)},
      .names = &qn_names_minimax,
      .hp = {LLAMA_LIKE, SIGMOID_ROUTER, .qk_norm = QN_QK_ROW}},
 

@@ -90,7 +90,7 @@ typedef struct qn_rec_hp {
     int n_tap;            /* of the convolution                               */
     int dt_rank;          /* mamba: width that time steps come through        */
     float dt_min, dt_max;
-    qn_act act, gate_act; /* behind the convolution; of z                     */
+    qn_act act; /* behind the convolution; that of z is SiLU                  */
     bool in_bias, out_bias, conv_bias;
     bool inner_norms; /* on time steps, B and C (Jamba)                   */
     qn_rec_norm norm;

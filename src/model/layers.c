@@ -164,11 +164,9 @@ static int layers_positions(qn_hparams *hp, const qn_keys *k,
                             const qn_family *fam, qn_err *err)
 {
     const json_t *list;
-    bool any_slides = false;
+    bool windows = qn_key_num(k, QN_K_WINDOW, 0) > 0;
     QN_TRY(layers_list(hp, k, QN_K_NO_ROPE_LAYERS, &list, err));
     int every = qn_key_int(k, QN_K_NO_ROPE_EVERY, 0);
-    for (int i = 0; i < hp->n_layer; i++)
-        any_slides = any_slides || hp->layer[i].window > 0;
     for (int i = 0; i < hp->n_layer; i++) {
         qn_layer_hp *l = &hp->layer[i];
         bool rotates = hp->pos == QN_POS_ROPE;
@@ -177,7 +175,7 @@ static int layers_positions(qn_hparams *hp, const qn_keys *k,
                       json_integer_value(json_array_get(list, (size_t)i)) != 0;
         else if (every > 0)
             rotates = rotates && (i + 1) % every != 0;
-        if (fam->nope_full && any_slides && l->window == 0)
+        if (fam->nope_full && windows && l->window == 0)
             rotates = false;
         l->rope = !rotates ? -1 : l->window > 0 && hp->n_rope > 1;
         if (fam->slide == QN_SLIDE_ROTATED_CHUNK && rotates &&
@@ -394,7 +392,7 @@ int qn_layers_fill(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
         hp->q_floor = (int64_t)qn_key_num(k, QN_K_Q_FLOOR, 8192);
         hp->q_shift = 1;
     }
-    if (fam->yarn_sharpens) {
+    if (hp->mla.kv_rank) { /* as DeepSeek sharpens what YaRN stretches */
         double m = (double)hp->rope[0].mscale_all;
         scale *= m * m;
     }

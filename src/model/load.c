@@ -223,6 +223,8 @@ static int load_vector(qn_net *net, const qn_ckpt *ck, const qn_slot *s,
     if (s->role == QN_R_LAYER_SCALE)
         net->layer_scale[s->layer] = v[0];
     qn_parts *parts = s->layer < 0 ? &net->top : &net->layer[s->layer];
+    if (s->expert > 0) /* the vector begins with the first head's row */
+        return QN_OK;
     if (s->bias)
         parts->p[s->role].b = dst;
     else

@@ -26,6 +26,13 @@ static const qn_name llama_rows[] = {
 };
 const qn_names qn_names_llama = {NULL, "layers.%d.", TABLE(llama_rows)};
 
+static const qn_name stablelm_rows[] = {
+    {R(Q_NORM), "self_attn.q_layernorm.norms.%d", 0, 0},
+    {R(K_NORM), "self_attn.k_layernorm.norms.%d", 0, 0},
+};
+const qn_names qn_names_stablelm = {&qn_names_llama, NULL,
+                                    TABLE(stablelm_rows)};
+
 static const qn_name opt_rows[] = {
     {R(POS_EMBED), "embed_positions", 0, 0},
     {R(PROJ_IN), "project_in", 0, 0},

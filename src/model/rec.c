@@ -148,7 +148,6 @@ static int rec_acts(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
     r->act = k->v[QN_K_ACT].set && !fam->one_block ? hp->act : QN_ACT_SILU;
     if (k->v[QN_K_REC_ACT].set)
         QN_TRY(qn_act_read(&k->v[QN_K_REC_ACT], &r->act, err));
-    r->gate_act = r->kind == QN_REC_MAMBA ? r->act : QN_ACT_SILU;
     return QN_OK;
 }
 
