@@ -223,8 +223,9 @@ static void delta(const rec_ctx *t)
 
 static void gate(const rec_ctx *t)
 {
-    multiply(t, t->in + t->c.z, t->c.total, QN_ACT_SILU, t->y, t->r->d_inner,
-             t->y, t->r->d_inner);
+    qn_act act = t->r->kind == QN_REC_CONV ? QN_ACT_NONE : QN_ACT_SILU;
+    multiply(t, t->in + t->c.z, t->c.total, act, t->y, t->r->d_inner, t->y,
+             t->r->d_inner);
 }
 
 static void norm(const rec_ctx *t)

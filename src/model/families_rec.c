@@ -216,9 +216,9 @@ static const qn_family rec_rows[] = {
     {.type = "qwen3_5_moe_text",
      .keys = QWEN_NEXT_KEYS
      "num_local_experts num_experts_per_tok moe_intermediate_size "
-     "shared_expert_intermediate_size norm_topk_prob",
+     "shared_expert_intermediate_size",
      .expects = "attn_output_gate=true",
-     .ignores = "mamba_ssm_dtype mtp_*",
+     .ignores = "mamba_ssm_dtype mtp_* norm_topk_prob",
      .defaults = {QWEN_NEXT_SET, SET(N_KV, 2), SET(N_EXP, 256),
                   SET(N_EXP_USED, 8), SET(D_FF_EXP, 512), SET(D_FF_SHARED, 512),
                   SET(ROUTE_RENORM, 1)},

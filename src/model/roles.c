@@ -23,8 +23,7 @@ static qn_role_shape qk_norm(const qn_hparams *hp, int d_head, int n_head)
 {
     switch (hp->qk_norm) {
     case QN_QK_HEADS:
-        return (qn_role_shape){QN_VECTOR, n_head * d_head, 1,
-                               n_head,    false,           0};
+        return (qn_role_shape){QN_VECTOR, n_head * d_head, 1, n_head, false, 0};
     case QN_QK_ROW: return norm(n_head * d_head, hp->norm_bias);
     default: return norm(d_head, hp->norm_bias);
     }

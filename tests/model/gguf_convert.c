@@ -182,9 +182,10 @@ static void stack(remake *r, const char *word)
         while (remake_has(r, name));
         n--;
         int64_t shape[] = {n, r->t.v[i].shape[0], r->t.v[i].shape[1]};
+        int n_dims = r->t.v[i].n_dims + 1;
         size_t each = r->t.v[i].n;
         snprintf(name, sizeof name, "%s%s", a, b);
-        float *to = remake_add(r, name, 3, shape)->v;
+        float *to = remake_add(r, name, n_dims, shape)->v;
         for (int e = 0; e < n; e++) {
             snprintf(name, sizeof name, "%s%d.%s", a, e, b);
             memcpy(to + (size_t)e * each, remake_get(r, "%s", name)->v,
@@ -244,7 +245,7 @@ static void part_gates(remake *r, int how)
         if (qn_ends(t->name, "down_proj_bias"))
             strcpy(strstr(t->name, "_bias"), ".bias");
     }
-    for (size_t f = 0; f < QN_COUNTOF(fused); f++)
+    for (size_t f = how & CV_GATE_UP ? 1 : 0; f < QN_COUNTOF(fused); f++)
         for (size_t i = 0; i < r->t.n; i++) {
             char name[160], gate[200], up[200];
             snprintf(name, sizeof name, "%s", r->t.v[i].name);
@@ -432,8 +433,10 @@ static const char *const layer_names[][2] = {
                     "attn.c_proj attention.dense self_attention.dense "
                     "attn.out_proj mixer.o_proj norm_attn_norm.attn.out_proj"},
     {"attn_q_norm", "self_attn.q_norm self_attn.q_layernorm "
+                    "self_attn.q_layernorm.norms "
                     "self_attn.query_layernorm"},
     {"attn_k_norm", "self_attn.k_norm self_attn.k_layernorm "
+                    "self_attn.k_layernorm.norms "
                     "self_attn.key_layernorm"},
     {"=attn_sinks.weight", "self_attn.sinks"},
     {"attn_gate", "self_attn.gate_proj linear_attn.z linear_attn.in_proj_z"},
@@ -714,6 +717,7 @@ char *gguf_convert(const char *dir, const gguf_case *c)
     stack(&r, ".experts.");
     stack(&r, "altup_projections.");
     stack(&r, "altup_unembed_projections.");
+    stack(&r, "_layernorm.norms.");
     part_gates(&r, c->how);
     if (!(c->how & CV_KV_B_ONE))
         part_kv_b(&r, &m);

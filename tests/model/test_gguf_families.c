@@ -57,6 +57,24 @@
     "rope.freq_base_swa=10000.0 embedding_length_per_layer_input=16 " \
     "attention.shared_kv_layers=0 final_logit_softcapping=8.0"
 
+#define GEMMA_4_EXPERTS                                                     \
+    SANDWICH " layer_scalar==layer_output_scale.weight "                    \
+             "router.proj=ffn_gate_inp router.scale==ffn_gate_inp.scale "   \
+             "router.per_expert_scale==ffn_down_exps.scale "                \
+             "experts.gate_up_proj==ffn_gate_up_exps.weight "               \
+             "experts.gate_proj=ffn_gate_exps experts.up_proj=ffn_up_exps " \
+             "experts.down_proj==ffn_down_exps.weight "                     \
+             "post_feedforward_layernorm_1=post_ffw_norm_1 "                \
+             "pre_feedforward_layernorm_2=pre_ffw_norm_2 "                  \
+             "post_feedforward_layernorm_2=post_ffw_norm_2"
+#define GEMMA_4_MOE                                                  \
+    "attention.key_length=32 attention.value_length=32 "             \
+    "attention.key_length_swa=16 attention.value_length_swa=16 "     \
+    "rope.dimension_count=32 rope.dimension_count_swa=16 "           \
+    "rope.freq_base_swa=10000.0 embedding_length_per_layer_input=0 " \
+    "attention.shared_kv_layers=0 final_logit_softcapping=8.0 "      \
+    "attention.head_count_kv=[2,1,2,1] expert_used_count=2 " EXPERTS("32")
+
 static const gguf_case cases[] = {
     {"llama", "llama", CV_PAIRED, NULL, NULL},
     {"llama_llama3", "llama", CV_PAIRED | CV_LLAMA3, NULL, NULL},
@@ -98,11 +116,17 @@ static const gguf_case cases[] = {
     {"gemma4_text", "gemma4", CV_SOME_TURN,
      SANDWICH " layer_scalar==layer_output_scale.weight",
      SWA("true,false,true,false") GEMMA_4},
+    {"gemma4_moe", "gemma4", CV_SOME_TURN, GEMMA_4_EXPERTS,
+     SWA("true,false,true,false") GEMMA_4_MOE},
+    {"gemma4_moe", "gemma4", CV_SOME_TURN | CV_GATE_UP, GEMMA_4_EXPERTS,
+     SWA("true,false,true,false") GEMMA_4_MOE},
     {"phi", "phi2", 0, NULL, "rope.dimension_count=8"},
     {"phi3", "phi3", 0, NULL, "attention.sliding_window=16"},
     {"phi3_partial", "phi3", 0, NULL, "rope.dimension_count=8"},
     {"phimoe", "phimoe", 0, NULL, NULL},
     {"stablelm", "stablelm", 0, NULL,
+     "rope.dimension_count=4 use_parallel_residual=true"},
+    {"stablelm_12b", "stablelm", 0, NULL,
      "rope.dimension_count=4 use_parallel_residual=true"},
     {"starcoder2", "starcoder2", 0, NULL, "attention.sliding_window=16"},
     {"gpt_bigcode", "starcoder", 0, NULL, NULL},
@@ -295,7 +319,7 @@ static int run(const gguf_case *c, bool report)
     if (report) {
         char name[100];
         snprintf(name, sizeof name, "%s, %s", c->arch, c->golden);
-        if (c->how & (CV_KV_B_ONE | CV_FUSED))
+        if (c->how & (CV_KV_B_ONE | CV_FUSED | CV_GATE_UP))
             strcat(name, ", older form");
         qn_test_result("GGUF architectures", name, (size_t)g.passed,
                        (size_t)g.total, g.notes);

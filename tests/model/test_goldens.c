@@ -10,6 +10,7 @@
 #include "model/net_int.h"
 
 #include <dirent.h>
+#include <unistd.h>
 
 /* References that were computed in a way that is not the network's own: what
  * is changed before ours is compared with them. */
@@ -61,6 +62,10 @@ static bool is_must(const char *name)
 
 static void check_config(golden *g, const char *config)
 {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s", g->path, config);
+    if (access(path, R_OK) != 0) /* not every family had an older spelling */
+        return;
     char *dir = strcmp(config, "config.json") == 0
                     ? g->path
                     : drive_with_config(g->path, config);
