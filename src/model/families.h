@@ -55,14 +55,14 @@ typedef struct qn_family {
     bool one_block; /* a layer is attention, or recurrent, or a feed-forward */
     /* What no rope_parameters and no rope_scaling mean: JSON, NULL: plain. */
     const char *rope_default;
-    bool embed_sqrt;    /* embeddings times sqrt(d_model) */
-    bool act_fixed;     /* whatever hidden_act says */
-    bool last_full;     /* the last layer never slides */
-    bool gelu_is_tanh;  /* files say "gelu" where the tanh form was trained */
-    bool nope_full;     /* full layers do not rotate where others slide */
-    bool pos_named;     /* rotates only if position_embedding_type says so */
-    bool alibi_scaled;  /* slopes are multiplied like q . k */
-    bool o_unbiased;    /* attention_bias means q, k, v alone */
+    bool embed_sqrt;   /* embeddings times sqrt(d_model) */
+    bool act_fixed;    /* whatever hidden_act says */
+    bool last_full;    /* the last layer never slides */
+    bool gelu_is_tanh; /* files say "gelu" where the tanh form was trained */
+    bool nope_full;    /* full layers do not rotate where others slide */
+    bool pos_named;    /* rotates only if position_embedding_type says so */
+    bool alibi_scaled; /* slopes are multiplied like q . k */
+    bool o_unbiased;   /* attention_bias means q, k, v alone */
     bool gguf_interleaved; /* converters reorder q and k rows so that the
                               rotation pairs neighbours */
     bool gguf_by_turns;    /* ... and value heads: qn_rec_hp.by_turns */
