@@ -228,7 +228,7 @@ def texts(r, pages, j):
 def quern(args, what, folder, lines, *flags):
     p = subprocess.run([args.quern, what, folder, "--jsonl", *flags], input="".join(json.dumps(x) + "\n" for x in lines),
                        capture_output=True, text=True, timeout=60)
-    return p, [json.loads(x) for x in p.stdout.splitlines()] if p.returncode == 0 else None
+    return p, [json.loads(x) for x in p.stdout.split("\n")[:-1]] if p.returncode == 0 else None
 
 
 def compare(job):
