@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Varied tokenizers: does quern encode and decode as Hugging Face's library?
+"""Varied tokenizers: does quern encode and decode as the libraries that made them?
 
     tools/vary_tokenizers.py QUERN [--count N] [--seed S] [--keep DIR] [--jobs J]
 
 Each of N tokenizer.json files is put together at random: a small vocabulary
 of one of the four models, trained on the project's own pages, normalizers,
 pre-tokenizers, a post-processor, decoders, added tokens with their flags,
-truncation and padding. Texts of several scripts, of blanks, of odd characters
+truncation and padding. Every fourth is a SentencePiece model instead, trained
+with random settings. Texts of several scripts, of blanks, of odd characters
 and of the added tokens go through both programs: ids with and without specials,
-and the text of those ids again. Needs Hugging Face's tokenizers.
+and the text of those ids again. Needs Hugging Face's tokenizers, sentencepiece.
 
 Prints a line for every tokenizer that differs (WRONG, kept under --keep), that
 quern does not open (REFUSED) or that ends it (CRASH). Status 1 if any is WRONG
@@ -231,11 +232,57 @@ def quern(args, what, folder, lines, *flags):
     return p, [json.loads(x) for x in p.stdout.split("\n")[:-1]] if p.returncode == 0 else None
 
 
+def sentencepiece(r, folder, pages):
+    """Trains one into the folder; returns it and what it is."""
+    import sentencepiece as spm
+
+    options = {
+        "vocab_size": r.choice([400, 800, 1500]), "model_type": r.choice(["bpe", "unigram", "unigram", "char", "word"]),
+        "byte_fallback": flag(r), "add_dummy_prefix": flag(r), "remove_extra_whitespaces": flag(r),
+        "normalization_rule_name": r.choice(["nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity"]),
+        "treat_whitespace_as_suffix": r.random() < 0.2, "split_digits": flag(r), "split_by_whitespace": r.random() < 0.8,
+        "allow_whitespace_only_pieces": flag(r), "character_coverage": r.choice([0.95, 0.9995, 1.0]),
+        "user_defined_symbols": r.sample(ADDED[3:], r.randrange(4)), "control_symbols": r.choice([[], ["<ctl>"]]),
+        "escape_whitespaces": r.random() < 0.9,
+    }
+    lines = [x for p in pages for x in p.split("\n") if x][:4000]
+    spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=folder + "/tokenizer", minloglevel=3,
+                                   hard_vocab_limit=False, num_threads=1, **options)
+    os.remove(folder + "/tokenizer.vocab")
+    sp = spm.SentencePieceProcessor(model_file=folder + "/tokenizer.model")
+    return sp, "sentencepiece " + json.dumps(options, ensure_ascii=False)
+
+
+def compare_sentencepiece(args, i, r, pages):
+    folder = f"{args.keep}/{i}"
+    os.makedirs(folder, exist_ok=True)
+    try:
+        sp, label = sentencepiece(r, folder, pages)
+    except Exception as e:
+        return i, "", "SKIPPED", f"{type(e).__name__}: {e}"[:100]
+    lines = [x for x in texts(r, pages, {"added_tokens": [{"content": a} for a in ADDED]}) if "\0" not in x]
+    want = [sp.encode(x) for x in lines]
+    p, got = quern(args, "tokenize", folder, lines, "--no-special", "--no-parse-special")
+    if got is None:
+        return i, label, "REFUSED" if p.returncode in (1, 2) else "CRASH", p.stderr.strip()[-200:]
+    for x, w, g in zip(lines, want, got):
+        if w != g:
+            return i, label, "WRONG", f"encode {x!r}: {w[:24]} here {g[:24]}"
+    p, got = quern(args, "detokenize", folder, want)
+    for x, w, g in zip(want, map(sp.decode, want), got or []):
+        if w != g:
+            return i, label, "WRONG", f"decode {x[:30]}: {w[:80]!r} here {g[:80]!r}"
+    shutil.rmtree(folder)
+    return i, label, "same", ""
+
+
 def compare(job):
     args, i, pages = job
     from tokenizers import Tokenizer
 
     r = random.Random(f"{i}/{args.seed}")
+    if i % 4 == 3:
+        return compare_sentencepiece(args, i, r, pages)
     try:
         kind, j = trained(r, pages)
         change(r, kind, j)
