@@ -143,6 +143,13 @@ static void test_pre_tokenizers(void **state)
         {"{\"type\":\"Punctuation\"}", "a,b", "a(0,1)|,(1,2)|b(2,3)"},
         {"{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"-\"}", "a--b",
          "a(0,1)|b(3,4)"},
+        {"{\"type\":\"UnicodeScripts\"}",
+         "\u3069\u3053\u3067\u751F\u308C\u3002Yes",
+         "\u3069\u3053\u3067\u751F\u308C(0,15)|\u3002(15,18)|Yes(18,21)"},
+        {"{\"type\":\"UnicodeScripts\"}",
+         "Apples are \u308A\u3093\u3054 \u6797\u6A8E",
+         "Apples are (0,11)|\u308A\u3093\u3054 \u6797\u6A8E(11,27)"},
+        {"{\"type\":\"UnicodeScripts\"}", "  a b", "a b(2,5)"},
         {"{\"type\":\"BertPreTokenizer\"}", "Hey, \u4F60 x",
          "Hey(0,3)|,(3,4)|\u4F60(5,8)|x(9,10)"},
         {"{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
