@@ -68,7 +68,7 @@ one_type "$model" "$mill" "" 0.3 q8_0
 one_type "$model" "$mill" "" 0.3 q4_k_m
 # a type for each tensor, of two layers (all take a minute)
 one "$model" "$mill" "" 0.3 --method auto --format gguf --target-bits 5 \
-    --only "blk.1.*" --only "blk.6.*"
+    --calibration-samples 2 --only "blk.1.*" --only "blk.6.*"
 for family in llama gpt2; do
     [ -d "$shared/goldens/models/$family" ] || continue
     one_type "$shared/goldens/models/$family" "" 5,17,3,99,42,7 0 f16
@@ -77,7 +77,8 @@ done
 [ -d "$shared/goldens/models/gpt2" ] || echo "skipped: gpt2 (no shared data)"
 stories=$shared/data/models/hf/stories260K
 if [ -d "$stories" ]; then
-    one "$stories" "$mill" "" 0.3 --method auto --format gguf --target-bits 6
+    one "$stories" "$mill" "" 0.3 --method auto --format gguf --target-bits 8 \
+        --calibration-samples 2
 fi
 printf ']' >>"$work/cases.json"
 QUERN=$quern node greedy.mjs "$work/cases.json"
