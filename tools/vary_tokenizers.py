@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Varied tokenizers: does quern encode and decode as the libraries that made them?
 
-    tools/vary_tokenizers.py QUERN [--count N] [--seed S] [--keep DIR] [--jobs J]
+    tools/vary_tokenizers.py QUERN [--count N | --only I,J] [--seed S] [--keep DIR] [--jobs J]
 
 Each of N tokenizer.json files is put together at random: a small vocabulary
 of one of the four models, trained on the project's own pages, normalizers,
@@ -267,7 +267,7 @@ def compare_sentencepiece(args, i, r, pages):
     p, got = quern(args, "detokenize", folder, want)
     for x, w, g in zip(want, map(sp.decode, want), got or []):
         if w != g:
-            return i, label, "WRONG", f"decode {x[:30]}: {w[:80]!r} here {g[:80]!r}"
+            return i, label, "WRONG", f"decode {x}: {w!r} here {g!r}"
     shutil.rmtree(folder)
     return i, label, "same", ""
 
@@ -314,7 +314,7 @@ def compare(job):
             return i, label, "REFUSED" if p.returncode in (1, 2) else "CRASH", p.stderr.strip()[-200:]
         for x, w, g in zip(want, want_text, got):
             if w != g:
-                return i, label, "WRONG", f"decode{flags} {x[:30]}: {w[:80]!r} here {g[:80]!r}"
+                return i, label, "WRONG", f"decode{flags} {x}: {w!r} here {g!r}"
     shutil.rmtree(folder)
     return i, label, "same", ""
 
@@ -323,6 +323,7 @@ def main():
     a = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     a.add_argument("quern")
     a.add_argument("--count", type=int, default=200)
+    a.add_argument("--only", help="numbers of those to make again, with commas between")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--keep", default=None)
     a.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -338,7 +339,8 @@ def main():
     pages.append(" ".join(WORDS) + "".join(BLANKS))
     counts = collections.Counter()
     with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=100) as pool:
-        for i, label, verdict, why in pool.imap_unordered(compare, [(args, i, pages) for i in range(args.count)]):
+        which = [int(x) for x in args.only.split(",")] if args.only else range(args.count)
+        for i, label, verdict, why in pool.imap_unordered(compare, [(args, i, pages) for i in which]):
             counts[verdict] += 1
             if verdict not in ("same", "SKIPPED"):
                 print(verdict, i, label, why, flush=True)

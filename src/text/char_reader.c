@@ -100,7 +100,9 @@ static int take_escape(qn_char_reader *r, qn_code_set *s, uint32_t *c)
 /* The next character as it stands. */
 static int take_char(qn_char_reader *r, uint32_t *c)
 {
-    int n = qn_utf8_decode(r->p + r->at, r->n - r->at, c);
+    int n = 0;
+    if (r->at < r->n)
+        n = qn_utf8_decode(r->p + r->at, r->n - r->at, c);
     if (n <= 0 || *c == 0)
         return qn_chars_fail(r, QN_EINVAL, "neither UTF-8 nor a character");
     r->at += (size_t)n;

@@ -319,7 +319,7 @@ static int filter_filesizeformat(qn_jrt *rt, qn_jval self, const qn_jargs *a,
     if (bytes == 1) {
         qn_jsb_adds(&sb, "1 Byte");
     } else if (bytes < base) {
-        qn_jsb_addf(&sb, "%.0f Bytes", trunc(bytes));
+        qn_jsb_addf(&sb, "%.0f Bytes", trunc(bytes) + 0.0);
     } else {
         for (unit = base * base; bytes >= unit && i < 7; i++)
             unit *= base;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -38,7 +39,9 @@ static inline void fuzz_use(const qn_ckpt *ck)
         uint64_t size = qn_ckpt_file_size(ck, t->file);
         if (t->n_bytes > size || t->offset > size - t->n_bytes)
             abort();
-        if (prev && t->offset < prev->offset + prev->n_bytes)
+        /* a number of GGUF's keys may be that of every layer */
+        if (prev && t->offset < prev->offset + prev->n_bytes &&
+            !(strstr(t->name, ".xielu_") && t->offset == prev->offset))
             abort();
         if (qn_ckpt_find(ck, t->name) != t || !t->format)
             abort();
