@@ -174,20 +174,27 @@ static void on_text(void *user, int index, const char *text, size_t n)
     w->last = text[n - 1];
 }
 
+static void cancel_if_asked(void *user)
+{
+    qn_job *job = user;
+    if (qn_interrupted() && job->req)
+        qn_request_cancel(job->req);
+}
+
 static int stream(qn_talk *t, qn_job *job, bool *cut, qn_err *err)
 {
     answer w = {.last = '\n'};
     int rc = 0;
     qn_prefill_begin(&w.prefill, t->args);
+    qn_engine_watch(t->engine, cancel_if_asked, job);
     while (rc == 0 && !qn_job_finished(job)) {
-        if (qn_interrupted() && job->req) {
-            *cut = true;
-            qn_request_cancel(job->req);
-        }
+        cancel_if_asked(job);
         rc = qn_engine_step(t->engine, err) < 0 ? err->code : 0;
         qn_prefill_step(&w.prefill, job);
         qn_job_pump(job, on_text, &w);
+        *cut = *cut || qn_interrupted();
     }
+    qn_engine_watch(t->engine, NULL, NULL);
     qn_prefill_end(&w.prefill);
     if (w.last != '\n')
         putchar('\n');
