@@ -113,7 +113,8 @@ typedef struct run_state {
     int64_t n_prompt, n_new;
     qn_request_stats stats; /* of the last job */
     uint64_t seed;
-    bool chance; /* something was drawn */
+    bool chance;    /* something was drawn */
+    bool cancelled; /* by a signal */
 } run_state;
 
 /* ---- output -------------------------------------------------------------- */
@@ -268,7 +269,10 @@ static size_t in_flight(const run_state *r)
 static void cancel_if_asked(void *user)
 {
     run_state *r = user;
-    for (size_t i = 0; qn_interrupted() && i < r->jobs.n; i++)
+    if (!qn_interrupted())
+        return;
+    r->cancelled = true;
+    for (size_t i = 0; i < r->jobs.n; i++)
         if (r->jobs.v[i]->req)
             qn_request_cancel(r->jobs.v[i]->req);
 }
@@ -378,11 +382,11 @@ static int loop(run_state *r, qn_err *err)
 {
     bool more = true;
     for (;;) {
-        int rc = more ? fill(r, err) : 1;
+        int rc = !more ? 1 : r->cancelled ? 0 : fill(r, err);
         QN_TRY(rc);
         more = rc == 0;
         give_out_done(r);
-        if (r->jobs.n == 0 && !more)
+        if (r->jobs.n == 0 && !more && !r->cancelled)
             return 0;
         if (qn_interrupted())
             return r->engine ? interrupted(r, err)
