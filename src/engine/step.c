@@ -293,6 +293,7 @@ static int forward(qn_engine *e, const qn_batch *b, const float **logits,
     e->n_span = b->n_span;
     qn_pass_watch(e->pass, lasts ? nobody_waits : NULL, e);
     int rc = qn_pass_forward(e->pass, b, logits, err);
+    qn_pass_watch(e->pass, NULL, NULL); /* others use it, too (session.c) */
     if (rc != QN_ECANCEL)
         return rc;
     end_some(e);

@@ -136,12 +136,37 @@ static void test_deadline(void **state)
     qn_model_close(m);
 }
 
+/* Between steps nobody is asked: the requests of the last one may be gone. */
+static void test_not_in_a_session(void **state)
+{
+    char path[512];
+    (void)state;
+    snprintf(path, sizeof path, "%s/watched", qn_test_tmpdir());
+    qn_model *m = play_model("llama", 1);
+    qn_engine *e = play_engine_of(m, (qn_engine_params){.n_ctx = 256,
+                                                        .prefix_cache = true});
+    qn_request_params rp = play_params(prompt, N_PROMPT, 0);
+    play *p = play_submit(e, &rp);
+    watcher w = {.at = -1};
+    qn_engine_watch(e, watch, &w);
+    play_run(e, p); /* one pass, the first */
+    play_free(p);
+    int asked = w.n;
+    assert_true(asked > 0);
+    assert_int_equal(qn_session_save(e, path, prompt, N_PROMPT, 0, NULL, NULL),
+                     0);
+    assert_int_equal(w.n, asked);
+    qn_engine_free(e);
+    qn_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_not_in_a_session),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
