@@ -216,17 +216,18 @@ static int check_room(const qn_talk *t, size_t n, qn_err *err)
 
 static int answer_now(qn_talk *t, bool *cut, qn_err *err)
 {
-    qn_request_params p;
+    qn_request_params p = {0};
     qn_logit_bias *bias = NULL;
     qn_job *job = qn_job_new();
     int rc = qn_job_add_messages(job, t->model, t->said, t->kwargs, err);
     size_t n = job->prompt.n;
     if (rc == 0)
-        rc = check_room(t, n, err);
-    if (rc == 0)
         rc = qn_request_from_args(&p, &bias, t->args, t->model, n, err);
+    bool endless = p.kv_window > 0;
+    if (rc == 0 && !endless)
+        rc = check_room(t, n, err);
     if (rc == 0) {
-        int64_t left = t->n_ctx - (int64_t)n;
+        int64_t left = endless ? INT32_MAX : t->n_ctx - (int64_t)n;
         bool limited = qn_args_given(t->args, "max-new-tokens") ||
                        qn_args_given(t->args, "max-length");
         p.max_new_tokens = (int)(limited ? QN_MIN(left, p.max_new_tokens)
