@@ -117,7 +117,7 @@ static outcome run(const load *l)
     qn_engine *e = play_engine_of(llama,
                                   (qn_engine_params){.max_seqs = MOST,
                                                      .n_ctx = 16384,
-                                                     .max_step_ms = 700});
+                                                     .max_step_ms = 900});
     double t0 = (double)now * 1e-6;
     for (int i = 0; i < l->clients; i++, left--)
         ask(&c[i], e, l, &x);
