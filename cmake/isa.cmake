@@ -23,7 +23,7 @@ function(qn_isa_flags)
       message(FATAL_ERROR
         "${file}: no instruction set suffix that cmake/isa.cmake knows")
     endif()
-    set_property(SOURCE ${file} TARGET_DIRECTORY qn_backend_cpu
-      APPEND PROPERTY COMPILE_OPTIONS ${QN_ISA_${isa}})
+    set_property(SOURCE ${file} APPEND PROPERTY
+      COMPILE_OPTIONS ${QN_ISA_${isa}})
   endforeach()
 endfunction()

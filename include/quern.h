@@ -285,6 +285,10 @@ typedef struct qn_request_params {
     bool context_shift;    /* when the context is full, forget half of the
                              tokens behind the first n_keep and go on   */
     int n_keep;
+    int kv_window;      /* > 0: a text without end. A token looks at the
+                           first n_keep and the last kv_window, both rounded
+                           up to whole KV pages; only they hold KV, nothing
+                           is computed again; 0: all tokens             */
     double deadline_ms; /* from submit: cancelled then; 0: none        */
     qn_format format;
     const char *schema; /* for QN_FORMAT_JSON_SCHEMA and those below  */
@@ -330,7 +334,8 @@ QN_API int qn_request_submit(qn_engine *engine, const qn_request_params *p,
                              qn_request **out, qn_err *err);
 /* Ends it if it still runs, and forgets it. */
 QN_API void qn_request_free(qn_request *req);
-/* Any thread. The request ends with QN_FINISH_CANCEL at the next step. */
+/* Any thread. The request ends with QN_FINISH_CANCEL at the next step; this
+ * one is cut short where nobody else takes part in it. */
 QN_API void qn_request_cancel(qn_request *req);
 
 /* A paused request keeps its KV but takes part in no step. */
@@ -340,6 +345,13 @@ QN_API void qn_request_pause(qn_request *req, bool paused);
  * that still run or wait (0: idle), or a negative code when the pass itself
  * failed. A request that cannot go on ends alone, with QN_FINISH_ERROR. */
 QN_API int qn_engine_step(qn_engine *engine, qn_err *err);
+
+/* Calls fn now and then in the middle of a step that takes long, from the
+ * thread that steps: it may cancel requests, and nothing else. A pass of whose
+ * requests every one is cancelled, or past its deadline, is given up at once;
+ * nobody else's tokens change. NULL: not any more. */
+typedef void (*qn_watch_fn)(void *user);
+QN_API void qn_engine_watch(qn_engine *engine, qn_watch_fn fn, void *user);
 
 /* Next event of a request: 1 and *ev, or 0 when there is none yet. */
 QN_API int qn_request_next(qn_request *req, qn_event *ev);

@@ -108,7 +108,12 @@ print({kind: round(float(np.mean(e)), 4) for kind, e in errors.items()})
 #
 # `quern optimize` makes the checkpoints, `quern eval` says what was lost: the perplexity,
 # and the KL divergence between the distributions of the original and of the small model
-# over the next token, 0 meaning that nothing changed.
+# over the next token, 0 meaning that nothing changed. *auto* gives each matrix as many bits as
+# it needs, so that the mean comes out as asked; *q4_k_m* is one GGUF file.
+#
+# Bits and megabytes are of the whole file. The embedding, which is looked up and not
+# multiplied, stays in float32 but for q4_k_m: 6.3 MB of every other file here, a few per cent
+# of a large model. So compare the others with one another.
 # %% [zh]
 # 每一层的次序都一样：nf4 低于 int4 和 fp4，int8 再低一个数量级。但权重的误差还不是模型的误差。如果知道*流过*
 # 矩阵的是什么，可以舍入得更好：**GPTQ** 逐列舍入，让后面的列弥补误差；**AWQ** 先放大最重要的通道。两者都要读一段校准文本。
@@ -116,7 +121,10 @@ print({kind: round(float(np.mean(e)), 4) for kind, e in errors.items()})
 # ## 各种方法的测量
 #
 # `quern optimize` 生成模型，`quern eval` 说明损失了什么：困惑度，以及原模型与小模型对下一个 token 的分布之间的
-# KL 散度（0 表示没有变化）。
+# KL 散度（0 表示没有变化）。*auto* 给每个矩阵它所需要的位数，使平均值符合要求；*q4_k_m* 是一个 GGUF 文件。
+#
+# 位数和 MB 都是整个文件的。词嵌入是查表而不是相乘，除 q4_k_m 之外都保持 float32：这里每个文件有 6.3 MB，在大模型里
+# 只占百分之几。所以请把其余的方法互相比较。
 # %%
 def stories(seed, n):
     return "\n\n".join("Once upon a time" + json.loads(line)["text"] for line in quern(
@@ -132,11 +140,12 @@ made = {"nf4": ["bitsandbytes", "--bits", 4],
         "rtn 4": ["rtn", "--bits", 4, "--group-size", 64],
         "gptq 4": ["gptq", "--bits", 4, "--group-size", 64],
         "awq 4": ["awq", "--bits", 4, "--group-size", 64],
+        "auto 4.5": ["auto", "--target-bits", 4.5],
         "rtn 3": ["rtn", "--bits", 3, "--group-size", 64],
         "q4_k_m": ["gguf", "--quant-type", "q4_k_m"]}
 place = {"original": folder}
 for label, (method, *options) in list(made.items()):
-    if method in ("gptq", "awq"):
+    if method in ("gptq", "awq", "auto"):
         options += ["--calibration", path("calibration.txt"), "--calibration-samples", 6,
                     "--calibration-length", 64]
     out = path(label.replace(" ", "-"))
@@ -178,7 +187,7 @@ ax.plot(*zip(*front), "-", color="#999999", zorder=0)
 above = 0
 for size, kl, label in sorted(points, key=lambda p: p[1]):
     ax.plot(size, kl, "o", color="#b3730c" if (size, kl) in front else "#777777")
-    above = max(kl, 1.5 * above)  # no label on the one below
+    above = max(kl, 1.6 * above)  # no label on the one below
     ax.annotate(label, (size, kl), xytext=(size + 0.5, above), va="center",
                 arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "lw": 0.8})
 ax.set_yscale("log"); ax.set_xlabel("size of the file, MB")
@@ -193,8 +202,7 @@ plt.show()
 # - Below four bits rounding to the nearest falls apart.
 # - Judge on *your* text: `quern eval small --base original --text FILE`.
 #
-# The embedding stays in float32 here, and of so small a model at four bits it is nearly half
-# of the file; of a large one it is a few per cent.
+# Next: [what happens between a prompt and its answer](02_inference_pipeline.ipynb).
 # %% [zh]
 # ## 结论
 #
@@ -203,4 +211,4 @@ plt.show()
 # - 低于 4 位时，直接舍入会失效。
 # - 用*自己的*文本判断：`quern eval small --base original --text FILE`。
 #
-# 这里词嵌入保持 float32；对这么小的 4 位模型，它几乎占了文件的一半，在大模型里只占百分之几。
+# 接下来：[从提示到回答之间发生了什么](02_inference_pipeline.ipynb)。

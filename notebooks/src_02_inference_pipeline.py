@@ -22,9 +22,9 @@ print(repr(model.detokenize(ids)))
 # %% [en]
 # ## Prefill and decode
 #
-# The prompt is read in one pass over the weights for many tokens (**prefill**); then each new
-# token needs a pass of its own (**decode**). So a prompt token is much cheaper than an answer
-# token: the two lines below are milliseconds for so many tokens of each.
+# The prompt is read many tokens at a time, in one pass over the weights (**prefill**); then each
+# new token needs a pass of its own (**decode**). So a token that is read is cheaper than one that
+# is written: the lines below are the milliseconds that so many of each took.
 # %% [zh]
 # ## 预填充与解码
 #
@@ -190,13 +190,30 @@ plt.show()
 # %% [en]
 # ## Through the server
 #
-# The same model behind OpenAI's API. Any of OpenAI's clients takes this address
-# (`examples/clients`); here it is asked with Python's own library.
+# The same model behind OpenAI's API. Any of OpenAI's clients takes this address; with the
+# package `openai` (which is not installed here, so that it was not run) it is
+#
+# ```python
+# from openai import OpenAI
+# client = OpenAI(base_url=url + "/v1", api_key="none")
+# client.chat.completions.create(model="quern-14m", messages=[...], temperature=0)
+# ```
+#
+# and `examples/clients` has seven small programs, which the tests run. Below the same with Python's
+# own library, and how sure the model was of each token.
 # %% [zh]
 # ## 通过服务器
 #
-# 同一个模型放在 OpenAI 的 API 后面。OpenAI 的任何客户端都可以用这个地址（见 `examples/clients`）；
-# 这里用 Python 自带的库提问。
+# 同一个模型放在 OpenAI 的 API 后面。OpenAI 的任何客户端都可以用这个地址；用 `openai` 这个包（这里没有安装，
+# 所以没有运行）是这样：
+#
+# ```python
+# from openai import OpenAI
+# client = OpenAI(base_url=url + "/v1", api_key="none")
+# client.chat.completions.create(model="quern-14m", messages=[...], temperature=0)
+# ```
+#
+# `examples/clients` 里有七个小程序，测试会运行它们。下面用 Python 自带的库发同样的请求，并看看模型对每个 token 有多大把握。
 # %%
 with kit.serve("--model", kit.MODEL) as url:
     r = kit.post(url + "/v1/chat/completions", temperature=0, logprobs=True, top_logprobs=2,

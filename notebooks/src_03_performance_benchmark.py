@@ -16,7 +16,7 @@ from kit import quern, path
 plt = kit.look()
 batches = [1, 2, 4]
 report = json.loads(quern("bench", "-q", "--prefill", "32,128", "--depths", "0", "--batches",
-                          ",".join(map(str, batches)), "--tokens", 4, "-r", 2, "-o", "json"))
+                          ",".join(map(str, batches)), "--tokens", 16, "-r", 3, "-o", "json"))
 results = {r["name"]: r for r in report["results"]}
 m = report["model"]
 print(report["machine"]["cpu"]["name"], report["machine"]["cpu"]["cores"], "cores,",
@@ -66,18 +66,20 @@ import numpy as np
 weights, size = m["parameters"], m["weight_bytes"]
 read = max(results["read probe before"]["median"], results["read probe after"]["median"])
 ops = max(results["int8 probe before"]["median"], results["int8 probe after"]["median"])
-x = np.logspace(-0.5, 3, 60)
+x = np.array([0.3, ops / read, 1000])
 fig, ax = plt.subplots(figsize=(7.2, 4))
 ax.loglog(x, np.minimum(x * read, ops), color="#777777")
 ax.annotate("%.0f GB/s of memory" % read, (x[0], x[0] * read), xytext=(8, 0),
             textcoords="offset points", va="center")
 ax.annotate("%.0f Gop/s of 8-bit products" % ops, (x[-1], ops), xytext=(0, 6),
             textcoords="offset points", ha="right")
-for name, n, rate in [("decode %d" % b, b, s) for b, s in zip(batches, speed)] + \
-        [("prefill %d" % n, n, results["prefill %d" % n]["median"]) for n in (32, 128)]:
+points = [("decode %d" % b, b, s) for b, s in zip(batches, speed)] + \
+    [("prefill %d" % n, n, results["prefill %d" % n]["median"]) for n in (32, 128)]
+for k, (name, n, rate) in enumerate(points):
     intensity, done = 2 * weights * n / size, 2 * weights * rate * 1e-9
     ax.plot(intensity, done, "o", color="#b3730c" if name[0] == "d" else "#2f6f96")
-    ax.annotate(name, (intensity, done), xytext=(7, -3), textcoords="offset points")
+    ax.annotate(name, (intensity, done), xytext=(0, 7 if k % 2 else -15),
+                textcoords="offset points", ha="center")
 ax.set_xlabel("operations per byte of weights"); ax.set_ylabel("Gop/s"); ax.set_ylim(None, 2 * ops)
 kit.plain(ax.xaxis, [1, 10, 100, 1000]); kit.plain(ax.yaxis)
 plt.show()
@@ -121,7 +123,7 @@ quern("optimize", "-q", "-m", kit.MODEL, "-o", path("small"), "--method", "gguf"
 print("%-10s %8s %12s %12s" % ("", "MB", "prefill 32", "decode"))
 for label, where in (("q8_0", kit.MODEL), ("q4_k_m", path("small/model.gguf"))):
     r = json.loads(quern("bench", "-q", "-m", where, "--prefill", 32, "--depths", 0, "--batches", 1,
-                         "--tokens", 4, "-r", 2, "-o", "json"))
+                         "--tokens", 16, "-r", 3, "-o", "json"))
     by = {x["name"]: x["median"] for x in r["results"]}
     print("%-10s %8.1f %12.1f %12.1f" % (label, r["model"]["weight_bytes"] / 1e6, by["prefill 32"],
                                          by["decode 1 at 0"]))

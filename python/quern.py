@@ -113,7 +113,8 @@ class _RequestParams(c.Structure):
                 ("prompt_logits", c.c_bool), ("skip_special", c.c_bool),
                 ("priority", c.c_int), ("tenant", c.c_uint32),
                 ("cache_salt", c.c_uint64), ("context_shift", c.c_bool),
-                ("n_keep", c.c_int), ("deadline_ms", c.c_double),
+                ("n_keep", c.c_int), ("kv_window", c.c_int),
+                ("deadline_ms", c.c_double),
                 ("format", c.c_int), ("schema", c.c_char_p),
                 ("n_schema", c.c_size_t), ("include_stop", c.c_bool),
                 ("sampling", _Sampling)]
@@ -339,7 +340,8 @@ class _Request:
     _direct = {"max_new_tokens", "min_new_tokens", "ignore_eos", "n",
                "n_beams", "length_penalty", "early_stopping", "n_logprobs",
                "prompt_logits", "skip_special", "priority", "tenant",
-               "cache_salt", "context_shift", "n_keep", "deadline_ms"}
+               "cache_salt", "context_shift", "n_keep", "kv_window",
+               "deadline_ms"}
     _formats = ["text", "json", "json_object"]
     _knobs = {f[0] for f in _Sampling._fields_}
 
@@ -578,7 +580,8 @@ class Model:
         Options: max_new_tokens, min_new_tokens, ignore_eos, stop (str or list
         of str), stop_ids, n, n_beams, length_penalty, early_stopping,
         n_logprobs (-1 none, k the chosen and the top k), skip_special,
-        priority, tenant, cache_salt, context_shift, n_keep, deadline_ms,
+        priority, tenant, cache_salt, context_shift, n_keep, kv_window,
+        deadline_ms,
         format ("json", "json_object"), schema (a JSON schema as dict or str:
         the text is what it describes), and the sampling ones: temperature (0: greedy), top_k,
         top_p, min_p, typical_p,

@@ -86,7 +86,8 @@ build() {
     _preset=$1
     shift
     step "$_preset-configure" "Configuring ($_preset)" \
-        cmake --preset "$_preset" -DQUERN_WERROR="${QUERN_WERROR:-OFF}"
+        cmake --preset "$_preset" -DQUERN_WERROR="${QUERN_WERROR:-OFF}" \
+        -DQUERN_KERNELS="${kernels-}"
     step "$_preset-build" "Building ($_preset)" \
         cmake --build --preset "$_preset" --target "$@"
 }

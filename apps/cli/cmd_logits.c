@@ -40,6 +40,12 @@ static int save(const char *path, const float *logits, size_t n_tok,
     return rc;
 }
 
+static void cancel_if_asked(void *user)
+{
+    if (qn_interrupted())
+        qn_request_cancel(user);
+}
+
 static int prefill(qn_engine *e, const int32_t *ids, size_t n, qn_request **req,
                    qn_err *err)
 {
@@ -51,6 +57,7 @@ static int prefill(qn_engine *e, const int32_t *ids, size_t n, qn_request **req,
     p.max_new_tokens = 0;
     p.prompt_logits = true;
     QN_TRY(qn_request_submit(e, &p, req, err));
+    qn_engine_watch(e, cancel_if_asked, *req);
     for (;;) {
         if (qn_interrupted())
             return qn_fail(err, QN_ECANCEL, "interrupted");
@@ -60,7 +67,7 @@ static int prefill(qn_engine *e, const int32_t *ids, size_t n, qn_request **req,
         while (qn_request_next(*req, &ev)) {
         }
         QN_TRY(qn_request_error(*req, err));
-        if (left == 0)
+        if (left == 0 && !qn_interrupted())
             return 0;
     }
 }

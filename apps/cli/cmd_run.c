@@ -113,7 +113,8 @@ typedef struct run_state {
     int64_t n_prompt, n_new;
     qn_request_stats stats; /* of the last job */
     uint64_t seed;
-    bool chance; /* something was drawn */
+    bool chance;    /* something was drawn */
+    bool cancelled; /* by a signal */
 } run_state;
 
 /* ---- output -------------------------------------------------------------- */
@@ -265,6 +266,17 @@ static size_t in_flight(const run_state *r)
     return (size_t)(2 * (n > 0 ? n : 16));
 }
 
+static void cancel_if_asked(void *user)
+{
+    run_state *r = user;
+    if (!qn_interrupted())
+        return;
+    r->cancelled = true;
+    for (size_t i = 0; i < r->jobs.n; i++)
+        if (r->jobs.v[i]->req)
+            qn_request_cancel(r->jobs.v[i]->req);
+}
+
 /* The engine waits for the first job, whose size it takes when there is one
  * job only. */
 static int need_engine(run_state *r, const qn_job *job,
@@ -282,6 +294,7 @@ static int need_engine(run_state *r, const qn_job *job,
     }
     ep.prefix_cache = qn_args_given(r->args, "session");
     QN_TRY(qn_engine_new(&r->engine, r->model, &ep, err));
+    qn_engine_watch(r->engine, cancel_if_asked, r);
     QN_TRY(qn_keep_session_read(r->args, r->engine, err));
     r->load_ms = qn_ms_since(r->t_start);
     qn_prefill_begin(&r->prefill, r->args);
@@ -358,9 +371,7 @@ static void pump(run_state *r)
 /* Everything that runs ends now, with what it has. */
 static int interrupted(run_state *r, qn_err *err)
 {
-    for (size_t i = 0; i < r->jobs.n; i++)
-        if (r->jobs.v[i]->req)
-            qn_request_cancel(r->jobs.v[i]->req);
+    cancel_if_asked(r);
     QN_TRY(qn_engine_step(r->engine, err));
     pump(r);
     give_out_done(r);
@@ -371,11 +382,11 @@ static int loop(run_state *r, qn_err *err)
 {
     bool more = true;
     for (;;) {
-        int rc = more ? fill(r, err) : 1;
+        int rc = !more ? 1 : r->cancelled ? 0 : fill(r, err);
         QN_TRY(rc);
         more = rc == 0;
         give_out_done(r);
-        if (r->jobs.n == 0 && !more)
+        if (r->jobs.n == 0 && !more && !r->cancelled)
             return 0;
         if (qn_interrupted())
             return r->engine ? interrupted(r, err)

@@ -29,7 +29,7 @@ static const qn_opt step_opts[] = {
     {"max-step-time", 0, QN_OPT_REAL, .arg = "SECONDS",
      .help = "Prompts are cut so that no step takes longer, so that who leaves "
              "or is late is noticed; 0: any time.",
-     .def = "0.7", .lo = 0, .hi = 1e6},
+     .def = "0.9", .lo = 0, .hi = 1e6},
     {0},
 };
 

@@ -174,20 +174,27 @@ static void on_text(void *user, int index, const char *text, size_t n)
     w->last = text[n - 1];
 }
 
+static void cancel_if_asked(void *user)
+{
+    qn_job *job = user;
+    if (qn_interrupted() && job->req)
+        qn_request_cancel(job->req);
+}
+
 static int stream(qn_talk *t, qn_job *job, bool *cut, qn_err *err)
 {
     answer w = {.last = '\n'};
     int rc = 0;
     qn_prefill_begin(&w.prefill, t->args);
+    qn_engine_watch(t->engine, cancel_if_asked, job);
     while (rc == 0 && !qn_job_finished(job)) {
-        if (qn_interrupted() && job->req) {
-            *cut = true;
-            qn_request_cancel(job->req);
-        }
+        cancel_if_asked(job);
         rc = qn_engine_step(t->engine, err) < 0 ? err->code : 0;
         qn_prefill_step(&w.prefill, job);
         qn_job_pump(job, on_text, &w);
+        *cut = *cut || qn_interrupted();
     }
+    qn_engine_watch(t->engine, NULL, NULL);
     qn_prefill_end(&w.prefill);
     if (w.last != '\n')
         putchar('\n');
@@ -209,17 +216,18 @@ static int check_room(const qn_talk *t, size_t n, qn_err *err)
 
 static int answer_now(qn_talk *t, bool *cut, qn_err *err)
 {
-    qn_request_params p;
+    qn_request_params p = {0};
     qn_logit_bias *bias = NULL;
     qn_job *job = qn_job_new();
     int rc = qn_job_add_messages(job, t->model, t->said, t->kwargs, err);
     size_t n = job->prompt.n;
     if (rc == 0)
-        rc = check_room(t, n, err);
-    if (rc == 0)
         rc = qn_request_from_args(&p, &bias, t->args, t->model, n, err);
+    bool endless = p.kv_window > 0;
+    if (rc == 0 && !endless)
+        rc = check_room(t, n, err);
     if (rc == 0) {
-        int64_t left = t->n_ctx - (int64_t)n;
+        int64_t left = endless ? INT32_MAX : t->n_ctx - (int64_t)n;
         bool limited = qn_args_given(t->args, "max-new-tokens") ||
                        qn_args_given(t->args, "max-length");
         p.max_new_tokens = (int)(limited ? QN_MIN(left, p.max_new_tokens)

@@ -116,7 +116,9 @@ int qn_job_add_messages(qn_job *job, const qn_model *m, const json_t *messages,
 int64_t qn_job_context(const qn_job *job, const qn_request_params *p,
                        const qn_model *m)
 {
-    int64_t n_prompt = (int64_t)job->prompt.n;
+    int64_t n_prompt = (int64_t)job->prompt.n, w = p->kv_window;
+    if (w > 0)
+        return QN_MIN(p->n_keep + w + w / 4 + 4 * PAGE_SLACK, INT32_MAX);
     int64_t left = qn_model_n_ctx_train(m) - n_prompt;
     int64_t max_new = QN_MAX(QN_MIN((int64_t)p->max_new_tokens, left), 0);
     int64_t seqs = QN_MAX(QN_MAX(p->n, p->n_beams), 1);

@@ -89,6 +89,10 @@ const qn_opt qn_length_opts[] = {
     {"keep", 0, QN_OPT_INT, .arg = "N",
      .help = "Tokens that are not forgotten.", .def = "0", .also = "n-keep",
      .lo = 0, .hi = INT32_MAX},
+    {"kv-window", 0, QN_OPT_INT, .arg = "N",
+     .help = "A text without end: look at the first --keep tokens and the last "
+             "N (whole pages of 64); nothing is computed again. 0: at all.",
+     .def = "0", .lo = 0, .hi = INT32_MAX},
     {"stop", 's', QN_OPT_LIST, .arg = "TEXT",
      .help = "End before this text; may be repeated."},
     {"stop-token-ids", 0, QN_OPT_IDS, .arg = "IDS",
@@ -474,6 +478,7 @@ int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
     p->ignore_eos = qn_args_flag(a, "ignore-eos");
     p->context_shift = qn_args_flag(a, "context-shift");
     p->n_keep = (int)qn_args_int(a, "keep");
+    p->kv_window = (int)qn_args_int(a, "kv-window");
     p->n_stop = qn_args_list(a, "stop", &p->stop);
     p->n_stop_ids = qn_args_ids(a, "stop-token-ids", &p->stop_ids);
     if (qn_args_has(a, "n"))

@@ -63,6 +63,12 @@ static const sentence on_fields[] = {
      "Shorten the prompt to so many tokens instead of refusing it; -1: to "
      "what fits."},
     {"truncation_side", "\"left\" (default) or \"right\": which end goes."},
+    {"context_shift", "When the context is full, forget half of the tokens "
+                      "behind the first n_keep and go on."},
+    {"n_keep", "Tokens at the beginning that context_shift and kv_window "
+               "keep."},
+    {"kv_window", "A text without end: look at the first n_keep tokens and so "
+                  "many of the last; 0: at all."},
     {"max_tokens", "Longest completion. Default 16; of a chat, the setting "
                    "default-max-tokens."},
     {"max_completion_tokens", "The same, under its newer name."},

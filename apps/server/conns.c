@@ -28,7 +28,6 @@ struct qn_conn {
     uint32_t slot, generation;
     int fd;
     state state;
-    bool first;     /* no request has come yet */
     uint64_t since; /* of the state, ns */
     uint64_t deadline;
     qn_call *call; /* of WORK, a reference */

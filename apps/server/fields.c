@@ -70,6 +70,9 @@ static const qn_field rows[] = {
     ROW("add_special_tokens", ALL, INT, OFF(add_special), 0, 1),
     ROW("truncate_prompt_tokens", ALL, I64, OFF(truncate), -1, INT_TOP),
     FN_ROW("truncation_side", ALL, qn_field_side),
+    ROW("context_shift", ALL, BOOL, OFF(rp.context_shift), 0, 0),
+    ROW("n_keep", ALL, INT, OFF(rp.n_keep), 0, INT_TOP),
+    ROW("kv_window", ALL, INT, OFF(rp.kv_window), 0, INT_TOP),
     /* how much */
     ROW("max_tokens", ALL, I64, OFF(max_tokens), 0, INT_TOP),
     ROW("max_completion_tokens", CHAT, I64, OFF(max_tokens), 0, INT_TOP),

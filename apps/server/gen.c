@@ -215,6 +215,8 @@ static int check_room(prep *p)
         longest = QN_MAX(longest, (int64_t)q->n);
     }
     int64_t want = f->max_tokens;
+    if (f->rp.kv_window > 0 || (f->rp.context_shift && longest < ctx))
+        ctx = INT32_MAX; /* what is kept of them, the engine checks */
     if (longest + QN_MAX(want, 1) > ctx) {
         f->code = "context_length_exceeded";
         f->param = p->g->style->route == QN_FIELD_CHAT ? "messages" : "prompt";

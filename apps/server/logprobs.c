@@ -57,6 +57,16 @@ static void next(qn_str *list)
         qn_str_addc(list, ',');
 }
 
+/* Whether a list of "text":logprob has that key, which ends with its colon. What
+ * stands before a key is nothing or a comma; before a quote in a text, a \. */
+static bool has_key(const qn_str *list, const char *key)
+{
+    const char *p = list->p;
+    while (p && (p = strstr(p, key)) && p != list->p && p[-1] != ',')
+        p++;
+    return p != NULL;
+}
+
 /* "text": logprob, unless that text is there already. */
 static void add_top(const qn_gen *g, int32_t id, double logprob, qn_str *out)
 {
@@ -66,7 +76,7 @@ static void add_top(const qn_gen *g, int32_t id, double logprob, qn_str *out)
     spell(g, id, text, n, &key);
     qn_str_addc(&key, ':');
     qn_free(text);
-    if (!out->p || !strstr(out->p, key.p)) {
+    if (!has_key(out, key.p)) {
         next(out);
         qn_str_add(out, key.p, key.n);
         qn_jsonout_real(out, logprob);

@@ -31,6 +31,8 @@ struct qn_runner {
     /* the thread's own */
     call_list active;
     uint64_t t_evict; /* of t_change; UINT64_MAX: never */
+    bool moved;       /* the last step computed something, or what it looks at
+                         is not what it was: the next one may find more */
     qn_str text;      /* scratch of answers */
 };
 
@@ -191,6 +193,12 @@ static void finish(qn_runner *r, qn_gen *g)
     qn_call_reply(g->call, 200, "application/json", &whole);
 }
 
+static bool is_late(const qn_runner *r, const qn_gen *g, uint64_t now)
+{
+    double limit = r->srv->set.request_timeout;
+    return limit > 0 && (double)(now - g->call->t_start) * 1e-9 > limit;
+}
+
 /* Deadlines and departures: true when there is nothing more to do for it. */
 static bool cut_short(qn_runner *r, qn_gen *g, uint64_t now)
 {
@@ -203,12 +211,13 @@ static bool cut_short(qn_runner *r, qn_gen *g, uint64_t now)
         qn_metrics_count(&r->srv->metrics, QN_METRIC_TIMED_OUT, 1);
         qn_call_retry(g->call, 503, qn_runner_retry_after(r),
                       "waited %.1f s for the engine without a turn", waited);
-    } else if (set->request_timeout > 0 && waited > set->request_timeout) {
+    } else if (is_late(r, g, now)) {
         qn_metrics_count(&r->srv->metrics, QN_METRIC_TIMED_OUT, 1);
         qn_call_fail(g->call, 504, "timeout", NULL,
                      "the request took longer than %.1f s", waited);
     } else if (now >= r->t_evict) {
-        qn_call_retry(g->call, 503, 5, "the model is being unloaded");
+        qn_call_retry(g->call, 503, 5,
+                      "the model is being unloaded, or the server stops");
     } else {
         return false;
     }
@@ -219,12 +228,13 @@ static bool cut_short(qn_runner *r, qn_gen *g, uint64_t now)
 }
 
 /* A client that does not read: its request keeps its KV and waits. */
-static void pause_or_go(qn_gen *g)
+static void pause_or_go(qn_runner *r, qn_gen *g)
 {
     bool behind = g->streaming && qn_call_behind(g->call);
     if (behind == g->paused)
         return;
     g->paused = behind;
+    r->moved = true;
     for (int i = 0; i < g->n_prompts; i++)
         qn_request_pause(g->prompts[i].req, behind);
 }
@@ -251,7 +261,7 @@ static bool look_at(qn_runner *r, qn_gen *g)
         finish(r, g);
         return true;
     }
-    pause_or_go(g);
+    pause_or_go(r, g);
     return false;
 }
 
@@ -263,6 +273,29 @@ static void drop(qn_call *call)
     qn_call_unref(call);
 }
 
+static void cancel(qn_gen *g)
+{
+    for (int i = 0; i < g->n_prompts; i++)
+        qn_request_cancel(g->prompts[i].req);
+}
+
+/* In the middle of a long pass: who does not wait for it any more. */
+static void watch(void *user)
+{
+    qn_runner *r = user;
+    uint64_t now = qn_now_ns();
+    pthread_mutex_lock(&r->lock);
+    if (r->stop)
+        r->t_evict = now;
+    pthread_mutex_unlock(&r->lock);
+    for (size_t i = 0; i < r->active.n; i++) {
+        qn_call *call = r->active.v[i];
+        if (now >= r->t_evict || atomic_load(&call->gone) ||
+            is_late(r, call->gen, now))
+            cancel(call->gen);
+    }
+}
+
 /* Under lock. */
 static void change_engine(qn_runner *r)
 {
@@ -272,8 +305,10 @@ static void change_engine(qn_runner *r)
     qn_engine_free(r->engine);
     r->engine = r->next;
     r->stats = (qn_runner_stats){.host_ms = r->stats.host_ms};
-    if (r->engine)
+    if (r->engine) {
         qn_engine_get_stats(r->engine, &r->stats.engine);
+        qn_engine_watch(r->engine, watch, r);
+    }
     r->changing = false;
     r->t_evict = UINT64_MAX;
     pthread_cond_signal(&r->changed);
@@ -316,7 +351,8 @@ static bool take_inbox(qn_runner *r, bool can_step)
     return go;
 }
 
-/* Order is kept: who came first is looked at first. */
+/* Order is kept: who came first is looked at first. Whether another step may
+ * do something: not while all wait for one that is paused. */
 static bool look_at_all(qn_runner *r)
 {
     size_t n = 0;
@@ -325,13 +361,14 @@ static bool look_at_all(qn_runner *r)
         qn_call *call = r->active.v[i];
         if (look_at(r, call->gen)) {
             drop(call);
+            r->moved = true;
             continue;
         }
         can_step |= !call->gen->paused;
         r->active.v[n++] = call;
     }
     r->active.n = n;
-    return can_step;
+    return can_step && r->moved;
 }
 
 static void publish(qn_runner *r, double host_ms)
@@ -350,12 +387,23 @@ static void publish(qn_runner *r, double host_ms)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* A pass that fails would fail again: its requests end. */
 static void step(qn_runner *r)
 {
     qn_err err = {0};
-    if (qn_engine_step(r->engine, &err) >= 0)
+    qn_engine_stats before, after;
+    qn_engine_get_stats(r->engine, &before);
+    int rc = qn_engine_step(r->engine, &err);
+    qn_engine_get_stats(r->engine, &after);
+    r->moved = after.n_rows > before.n_rows;
+    if (rc >= 0)
         return;
     qn_accesslog_say(r->srv->log, 0, "engine step: %s", err.msg);
+    for (size_t i = 0; i < r->active.n; i++) {
+        qn_call_fail(r->active.v[i], 500, NULL, NULL, "%s", err.msg);
+        drop(r->active.v[i]);
+    }
+    r->active.n = 0;
 }
 
 static void *run(void *arg)

@@ -9,6 +9,7 @@
 #define DEFAULT_SEQS 16
 #define DEFAULT_BATCH 512
 #define DEFAULT_CTX 32768
+#define MAX_POS (1 << 17) /* f32 angles: an error of 0.004 at most */
 
 static void pass_params(const qn_engine *e, int64_t n_ctx, qn_kv_type kv,
                         qn_pass_params *pp)
@@ -106,6 +107,7 @@ static void set_limits(qn_engine *e, const qn_model *model,
         e->max_batch = QN_MAX(e->max_batch, e->max_out);
     e->max_prompt_rows = p->max_prompt_rows;
     e->max_waiting = p->max_waiting;
+    e->max_pos = MAX_POS;
     e->n_ctx = p->n_ctx ? p->n_ctx : auto_ctx(e, p->kv_type);
 }
 

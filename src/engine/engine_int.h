@@ -22,6 +22,8 @@
  *     of one that yields, those for the tokens that it has (qn_sched_make_room).
  *  5. Every completion 0 .. n-1 has exactly one event with `finish` set, the
  *     last one, whatever ends the request.
+ *  6. A sequence with sinks that are to be computed again (redo > 0) decodes
+ *     when they are (endless.c).
  */
 #ifndef QN_ENGINE_ENGINE_INT_H
 #define QN_ENGINE_ENGINE_INT_H
@@ -90,6 +92,8 @@ typedef struct qn_seq {
     qn_ids tokens;     /* prompt, then completion */
     int64_t n_shifted; /* tokens that are not there any more */
     int64_t n_kv;      /* positions whose KV is in the pages */
+    int64_t redo;      /* last of the sinks, to be computed again (endless.c) */
+    int64_t pos0;      /* position of tokens[0] (endless.c) */
     qn_ids pages[QN_POOLS];
     size_t first_page[QN_POOLS]; /* earlier ones are given back */
     qn_kept *kept;               /* NULL: it has given nothing away */
@@ -127,10 +131,18 @@ typedef struct qn_tenant {
     uint64_t served; /* tokens computed for it */
 } qn_tenant;
 
+/* What is kept of a text without end, tokens (endless.c). */
+typedef struct qn_endless {
+    int64_t sinks; /* first ones, which stay           */
+    int64_t block; /* that go at a time                */
+    int64_t limit; /* when there are so many; 0: never */
+} qn_endless;
+
 /* What a sequence that is behind gets of a step. */
 typedef struct qn_turn {
     qn_seq *s;
     int64_t left; /* rows until it is not behind any more */
+    int64_t most; /* of them in one step */
     int n, n_out; /* rows in this step; of them with logits */
     bool prompt;
 } qn_turn;
@@ -152,6 +164,7 @@ struct qn_request {
     qn_ids end_ids; /* tokens that end a completion */
     int max_new;    /* p.max_new_tokens cut to the model's context */
     int64_t limit;  /* tokens at which its sequence is shifted; 0: never */
+    qn_endless endless;
     int64_t reserved[QN_POOLS];
 
     qn_seq **seqs; /* [n_seqs]; only [0] until the prompt is done */
@@ -189,6 +202,7 @@ struct qn_engine {
     bool has_state; /* the network has recurrent layers */
     int max_seqs, max_batch, max_out;
     int64_t n_ctx;
+    int64_t max_pos; /* of a text without end */
     qn_pages pages[QN_POOLS];
     qn_prefix *prefix; /* of group 0, or NULL */
     qn_formats *formats;
@@ -211,7 +225,11 @@ struct qn_engine {
     qn_pace pace;
     qn_swap swap;
 
+    qn_watch_fn watch; /* or NULL */
+    void *watch_user;
+
     /* the step's batch, allocated once */
+    int n_span;
     int32_t *tokens, *pos, *out_rows;
     qn_span *spans;
     qn_seq **span_seq; /* [max_seqs] whose span it is */
@@ -242,6 +260,8 @@ void qn_pace_init(qn_pace *p, double max_step_ms, uint64_t weight_bytes);
 /* Rows of prompts in a step that has n_row rows of n_decode sequences;
  * `backlog` wait. */
 int qn_pace_rows(qn_engine *e, int n_decode, int n_row, int64_t backlog);
+/* What a pass of so many rows will take, ms; INFINITY: not known. */
+double qn_pace_expects(const qn_pace *p, int n_row);
 /* What a pass took, n_decode of whose rows were not of prompts. */
 void qn_pace_learn(qn_pace *p, int n_row, int n_decode, double ms);
 /* A completion ended with so many tokens of those that it might have had. */
@@ -298,12 +318,16 @@ int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err);
 /* Emits what is held back and the finish event. */
 int qn_seq_finish(qn_seq *s, qn_finish why, qn_err *err);
 
+/* Gives back n entries of a pool's table; what is behind them moves up. */
+void qn_seq_drop_range(qn_seq *s, int pool, size_t first, size_t n);
 /* Gives back everything that is computed of it. */
 void qn_seq_give_up(qn_seq *s);
 /* Where its context is full, forgets tokens; the rest is computed again. */
 void qn_seq_shift(qn_seq *s);
 /* Tokens of the completion so far. */
 int64_t qn_seq_n_new(const qn_seq *s);
+/* Rows that it is behind by, the next token's among them. */
+int64_t qn_seq_behind(const qn_seq *s);
 
 /* Shares the cached pages that its tokens begin with; they are not part of
  * the reservation. */
@@ -314,6 +338,17 @@ void qn_seq_drop_prefix(qn_seq *s);
 /* Pages or slots that a request may come to hold out of a pool. */
 int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,
                         int64_t max_new, int n_seqs);
+
+/* ---- endless.c --------------------------------------------------------- */
+
+/* Whether a network can do it, and what it keeps. */
+int qn_endless_plan(const qn_engine *e, const qn_request_params *p,
+                    qn_endless *out, qn_err *err);
+/* Where as much is kept as may be and more is to be computed, lets a block go;
+ * then the sinks have to be computed again. */
+void qn_endless_slide(qn_seq *s);
+/* Rows that may come next, of n, before something has to go. */
+int64_t qn_endless_rows(const qn_seq *s, int64_t n);
 
 /* ---- request.c --------------------------------------------------------- */
 

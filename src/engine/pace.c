@@ -28,6 +28,8 @@
  * throughput is that of larger shares. */
 #include "engine/engine_int.h"
 
+#include <math.h>
+
 #define SHARE 0.85
 #define SPREAD 64.0
 #define FEW 8
@@ -65,6 +67,11 @@ void qn_pace_learn(qn_pace *p, int n_row, int n_decode, double ms)
                      (each < p->row_ms ? 0.5 : (double)n_row / MANY_ROWS / 2);
     else
         p->base_ms += (QN_MAX(beyond, 0) - p->base_ms) / SEQS_STEPS;
+}
+
+double qn_pace_expects(const qn_pace *p, int n_row)
+{
+    return p->row_ms > 0 ? p->base_ms + p->row_ms * n_row : (double)INFINITY;
 }
 
 /* Rows that fit into ms. */

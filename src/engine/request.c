@@ -121,25 +121,49 @@ static int check_shift(const qn_engine *e, const qn_request_params *p,
     return 0;
 }
 
-/* Cuts the completion to the context and checks that it can ever run. */
-static int check_room(qn_engine *e, const qn_request_params *p, int *max_new,
-                      int64_t *limit, qn_err *err)
+/* How long a completion may get, and its sequence at a time. */
+typedef struct lengths {
+    int max_new;
+    int64_t limit;      /* as in qn_request */
+    qn_endless endless; /* as in qn_request */
+    int64_t n, room;    /* that the sequence holds: of the prompt, behind it */
+} lengths;
+
+static int find_lengths(const qn_engine *e, const qn_request_params *p,
+                        lengths *l, qn_err *err)
 {
     int64_t ctx = qn_model_n_ctx_train(e->model), n = (int64_t)p->n_prompt;
+    *l = (lengths){.max_new = p->max_new_tokens, .n = n};
+    if (p->kv_window < 0)
+        return qn_fail(err, QN_EINVAL, "kv_window is %d; use >= 0",
+                       p->kv_window);
+    if (p->kv_window > 0) {
+        QN_TRY(qn_endless_plan(e, p, &l->endless, err));
+        l->n = QN_MIN(n, l->endless.limit);
+        l->room = QN_MIN((int64_t)l->max_new, l->endless.limit - l->n);
+        return 0;
+    }
     if (n > ctx || (n == ctx && p->max_new_tokens > 0))
         return qn_fail(err, QN_ELIMIT,
                        "the prompt has %lld tokens, the model's context %lld: "
                        "shorten the prompt",
                        (long long)n, (long long)ctx);
-    int64_t room = QN_MIN((int64_t)p->max_new_tokens, ctx - n);
-    *max_new = (int)room;
-    *limit = 0;
+    l->room = QN_MIN((int64_t)p->max_new_tokens, ctx - n);
     if (p->context_shift) {
-        *limit = QN_MIN(ctx, e->n_ctx);
-        QN_TRY(check_shift(e, p, *limit, err));
-        *max_new = p->max_new_tokens;
-        room = QN_MIN(room, *limit - n);
+        l->limit = QN_MIN(ctx, e->n_ctx);
+        QN_TRY(check_shift(e, p, l->limit, err));
+        l->room = QN_MIN(l->room, l->limit - n);
+    } else {
+        l->max_new = (int)l->room;
     }
+    return 0;
+}
+
+/* Whether it can ever run. */
+static int check_room(qn_engine *e, const qn_request_params *p,
+                      const lengths *l, qn_err *err)
+{
+    int64_t n = l->n, room = l->room;
     int n_seqs = QN_MAX(QN_MAX(p->n, p->n_beams), 1);
     for (int g = 0; g < e->n_groups; g++) {
         int64_t need = qn_pages_needed(e, g, n, room, n_seqs);
@@ -204,7 +228,9 @@ static int first_sampler(qn_request *req, qn_seq *s, qn_err *err)
         .end_ids = req->end_ids.v,
         .n_end_ids = req->end_ids.n,
         .min_new = req->p.min_new_tokens,
-        .max_new = req->limit ? (int)req->limit : req->max_new,
+        .max_new = req->limit           ? (int)req->limit
+                   : req->endless.limit ? (int)req->endless.limit
+                                        : req->max_new,
         .masked = req->fmt != NULL,
     };
     return qn_sampler_new(&s->sampler, &init, err);
@@ -256,10 +282,10 @@ static int new_logits(const qn_engine *e, const qn_request_params *p,
 QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
                              qn_request **out, qn_err *err)
 {
-    int max_new = 0;
-    int64_t limit = 0;
+    lengths l;
     QN_TRY(check(e, p, err));
-    QN_TRY(check_room(e, p, &max_new, &limit, err));
+    QN_TRY(find_lengths(e, p, &l, err));
+    QN_TRY(check_room(e, p, &l, err));
     if (e->max_waiting && e->n_waiting >= e->max_waiting)
         return qn_fail(err, QN_EBUSY,
                        "%d requests wait already, as many as may: try again "
@@ -279,8 +305,9 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
 
     qn_request *req = qn_xcalloc(1, sizeof *req);
     req->engine = e;
-    req->max_new = max_new;
-    req->limit = limit;
+    req->max_new = l.max_new;
+    req->limit = l.limit;
+    req->endless = l.endless;
     req->fmt = fmt;
     req->prompt_logits = logits;
     req->prompt_logits_bytes = n_logits;
@@ -296,10 +323,11 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     qn_seq *s = qn_seq_new(req, 0);
     req->seqs[0] = s;
     req->n_running = 1;
-    req->yields = e->overcommit && req->n_seqs == 1;
+    req->yields = e->overcommit && req->n_seqs == 1 && !l.endless.limit;
     e->n_waiting++;
-    qn_vec_reserve(&s->tokens,
-                   limit ? (size_t)limit + 1 : p->n_prompt + (size_t)max_new);
+    int64_t most = QN_MAX(l.limit, l.endless.limit);
+    qn_vec_reserve(&s->tokens, most ? QN_MAX((size_t)most, p->n_prompt) + 1
+                                    : p->n_prompt + (size_t)l.max_new);
     for (size_t i = 0; i < p->n_prompt; i++)
         qn_vec_push(&s->tokens, p->prompt[i]);
     s->fmt_state = fmt ? qn_fmt_begin(fmt) : 0;

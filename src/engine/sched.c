@@ -89,6 +89,10 @@ static int64_t need_of(const qn_engine *e, const qn_request *req, int pool)
     int64_t left = req->max_new - qn_seq_n_new(req->seqs[0]);
     if (req->limit)
         left = QN_MIN(left, req->limit - n);
+    if (req->endless.limit) {
+        n = QN_MIN(n, req->endless.limit);
+        left = QN_MIN(left, req->endless.limit - n);
+    }
     if (req->yields)
         left = QN_MIN(left, (int64_t)e->page_tokens);
     return qn_pages_needed(e, pool, n, left, req->n_seqs);
@@ -245,11 +249,15 @@ static int collect(qn_engine *e, int64_t *backlog)
             if (!s || s->finish != QN_FINISH_NONE)
                 continue;
             bool prompt = r->phase == QN_PROMPT;
-            int64_t left = (int64_t)s->tokens.n - s->n_kv - !prompt;
+            qn_endless_slide(s);
+            int64_t left = qn_seq_behind(s) - !prompt;
             if (left <= 0)
                 continue;
             *backlog += left;
-            e->turns[n++] = (qn_turn){.s = s, .left = left, .prompt = prompt};
+            e->turns[n++] = (qn_turn){.s = s,
+                                      .left = left,
+                                      .most = qn_endless_rows(s, left),
+                                      .prompt = prompt};
         }
     }
     return n;
@@ -260,7 +268,7 @@ static int give_rows(qn_turn *t, int64_t n, int *outs)
 {
     const qn_request *r = t->s->req;
     bool all = t->prompt && (r->prompt_logits || r->prompt_lp);
-    n = QN_MIN(n, t->left - t->n);
+    n = QN_MIN(n, t->most - t->n);
     if (all)
         n = QN_MIN(n, (int64_t)*outs);
     if (n <= 0)

@@ -74,6 +74,15 @@ static void drop_pages(qn_seq *s, int g)
     s->first_page[g] = 0;
 }
 
+void qn_seq_drop_range(qn_seq *s, int pool, size_t first, size_t n)
+{
+    qn_ids *p = &s->pages[pool];
+    for (size_t i = first; i < first + n; i++)
+        drop_page(s->req, pool, p->v[i]);
+    p->n -= n;
+    memmove(p->v + first, p->v + first + n, (p->n - first) * sizeof *p->v);
+}
+
 void qn_seq_free(qn_seq *s)
 {
     if (!s)
@@ -111,6 +120,8 @@ static void own_pages(qn_seq *s, int g, size_t first, size_t end)
 void qn_seq_prepare(qn_seq *s, int n_row)
 {
     qn_engine *e = s->req->engine;
+    if (s->redo > 0)
+        return; /* it has them */
     size_t first = (size_t)(s->n_kv / e->page_tokens);
     size_t end = (size_t)((s->n_kv + n_row - 1) / e->page_tokens) + 1;
     for (int g = 0; g < e->n_groups; g++)
@@ -147,7 +158,8 @@ void qn_seq_find_prefix(qn_seq *s)
 {
     qn_engine *e = s->req->engine;
     size_t pt = (size_t)e->page_tokens, n = s->tokens.n;
-    if (!e->prefix || s->req->prompt_logits || s->req->p.n_prompt_logprobs >= 0)
+    if (!e->prefix || s->req->endless.limit || s->req->prompt_logits ||
+        s->req->p.n_prompt_logprobs >= 0)
         return;
     size_t max = (n - 1) / pt; /* one token is left to give logits */
     qn_ids *p = &s->pages[0];
@@ -171,8 +183,12 @@ void qn_seq_drop_prefix(qn_seq *s)
 void qn_seq_advance(qn_seq *s, int n_row)
 {
     qn_engine *e = s->req->engine;
+    if (s->redo > 0) {
+        s->redo -= n_row;
+        return;
+    }
     s->n_kv += n_row;
-    if (e->prefix && !s->req->limit)
+    if (e->prefix && !s->req->limit && !s->req->endless.limit)
         remember_pages(s);
     for (int g = 0; g < e->n_groups; g++) {
         int64_t window = qn_net_kv_window(e->model->net, g);
@@ -228,6 +244,11 @@ void qn_seq_shift(qn_seq *s)
 int64_t qn_seq_n_new(const qn_seq *s)
 {
     return (int64_t)s->tokens.n + s->n_shifted - (int64_t)s->req->p.n_prompt;
+}
+
+int64_t qn_seq_behind(const qn_seq *s)
+{
+    return (int64_t)s->tokens.n - s->n_kv + s->redo;
 }
 
 int64_t qn_pages_needed(const qn_engine *e, int pool, int64_t n_prompt,

@@ -14,12 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_late(const qn_request *r, uint64_t now)
+{
+    return r->t_deadline && now >= r->t_deadline;
+}
+
 static void end_some(qn_engine *e)
 {
     uint64_t now = qn_now_ns();
     for (qn_request *r = e->first, *next; r; r = next) {
         next = r->next;
-        if (r->t_deadline && now >= r->t_deadline) {
+        if (is_late(r, now)) {
             qn_fail(&r->fail, QN_ECANCEL,
                     "not done by its deadline, %.0f ms after it came",
                     r->p.deadline_ms);
@@ -36,8 +41,9 @@ static void end_some(qn_engine *e)
 static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row, int n_out)
 {
     int64_t n_prompt = (int64_t)s->req->p.n_prompt;
+    int64_t from = s->redo > 0 ? s->req->endless.sinks - s->redo : s->n_kv;
     qn_span *sp = &e->spans[b->n_span];
-    *sp = (qn_span){.row0 = b->n_row, .n_row = n_row, .pos0 = s->n_kv};
+    *sp = (qn_span){.row0 = b->n_row, .n_row = n_row, .pos0 = from};
     sp->rope_len = s->renewed           ? (int64_t)s->tokens.n
                    : s->n_kv < n_prompt ? n_prompt
                                         : s->n_kv + 1;
@@ -47,8 +53,8 @@ static void add_span(qn_engine *e, qn_batch *b, qn_seq *s, int n_row, int n_out)
     if (e->has_state)
         sp->state_slot = s->pages[QN_SLOTS].v[0];
     for (int i = 0; i < n_row; i++) {
-        e->tokens[b->n_row + i] = s->tokens.v[s->n_kv + i];
-        e->pos[b->n_row + i] = (int32_t)(s->n_kv + i);
+        e->tokens[b->n_row + i] = s->tokens.v[from + i];
+        e->pos[b->n_row + i] = (int32_t)(s->pos0 + from + i);
     }
     for (int i = n_row - n_out; i < n_row; i++)
         e->out_rows[b->n_out++] = b->n_row + i;
@@ -62,17 +68,11 @@ static bool runs(const qn_seq *s)
     return s && s->finish == QN_FINISH_NONE;
 }
 
-/* Tokens whose keys and values are not computed yet. */
-static int64_t behind(const qn_seq *s)
-{
-    return (int64_t)s->tokens.n - s->n_kv;
-}
-
 /* Beams go on together or not at all. */
 static bool beams_ready(const qn_request *r)
 {
     for (int i = 0; i < r->n_seqs; i++)
-        if (runs(r->seqs[i]) && behind(r->seqs[i]) > 1)
+        if (runs(r->seqs[i]) && qn_seq_behind(r->seqs[i]) > 1)
             return false;
     return true;
 }
@@ -89,6 +89,8 @@ static int room_for_guesses(const qn_engine *e, const qn_batch *b,
     room = QN_MIN(room, r->max_new - qn_seq_n_new(s) - 1);
     if (r->limit)
         room = QN_MIN(room, r->limit - n - 1);
+    if (r->endless.limit)
+        room = QN_MIN(room, r->endless.limit - n);
     for (int g = 0; r->yields && g < e->n_groups; g++) {
         int64_t pages = (int64_t)s->pages[g].n + r->reserved[g];
         room = QN_MIN(room, pages * e->page_tokens - n);
@@ -113,11 +115,12 @@ static void add_decodes(qn_engine *e, qn_batch *b)
             if (runs(r->seqs[i])) {
                 qn_seq_renew(r->seqs[i]);
                 qn_seq_shift(r->seqs[i]);
+                qn_endless_slide(r->seqs[i]);
             }
         if (r->beams && !beams_ready(r))
             continue;
         for (int i = 0; i < r->n_seqs; i++)
-            if (runs(r->seqs[i]) && behind(r->seqs[i]) == 1) {
+            if (runs(r->seqs[i]) && qn_seq_behind(r->seqs[i]) == 1) {
                 int n = 1 + guess(e, b, r->seqs[i]);
                 add_span(e, b, r->seqs[i], n, n);
             }
@@ -204,7 +207,8 @@ static int after_prompt(qn_request *req, const qn_span *sp, const float *rows,
                (size_t)n_rows * v * sizeof *rows);
     if (req->prompt_lp)
         qn_prob_prompt_add(req, sp->pos0, rows, n_rows);
-    if (req->seqs[0]->n_kv < (int64_t)req->p.n_prompt)
+    const qn_seq *s = req->seqs[0];
+    if (s->n_kv + s->n_shifted < (int64_t)req->p.n_prompt)
         return 0;
     return begin_decode(req, n_rows ? rows + (size_t)(n_rows - 1) * v : NULL,
                         err);
@@ -256,6 +260,55 @@ static void distribute(qn_engine *e, const qn_batch *b, const float *rows)
     }
 }
 
+/* ---- a pass that takes long --------------------------------------------- */
+
+#define LONG_MS 200 /* shorter ones are not looked at meanwhile */
+
+/* Whether nobody wants any of the rows of this pass any more. */
+static bool nobody_waits(void *user)
+{
+    qn_engine *e = user;
+    if (e->watch)
+        e->watch(e->watch_user);
+    uint64_t now = qn_now_ns();
+    for (int i = 0; i < e->n_span; i++) {
+        const qn_request *r = e->span_seq[i]->req;
+        if (!atomic_load(&r->cancel) && !is_late(r, now))
+            return false;
+    }
+    return true;
+}
+
+QN_API void qn_engine_watch(qn_engine *e, qn_watch_fn fn, void *user)
+{
+    e->watch = fn;
+    e->watch_user = user;
+}
+
+/* 1: it was given up, and its requests are ended. */
+static int forward(qn_engine *e, const qn_batch *b, const float **logits,
+                   qn_err *err)
+{
+    bool lasts = qn_pace_expects(&e->pace, b->n_row) > LONG_MS;
+    e->n_span = b->n_span;
+    qn_pass_watch(e->pass, lasts ? nobody_waits : NULL, e);
+    int rc = qn_pass_forward(e->pass, b, logits, err);
+    qn_pass_watch(e->pass, NULL, NULL); /* others use it, too (session.c) */
+    if (rc != QN_ECANCEL)
+        return rc;
+    end_some(e);
+    return 1;
+}
+
+static void learn(qn_engine *e, const qn_batch *b, int n_decode, double ms)
+{
+    qn_pace_learn(&e->pace, b->n_row, n_decode, ms);
+    if (b->n_row == n_decode)
+        qn_cost_learn(&e->cost, b->n_row, ms);
+    e->n_steps++;
+    e->n_rows += (uint64_t)b->n_row;
+}
+
 static int sweep(qn_engine *e)
 {
     int n = 0;
@@ -285,15 +338,14 @@ QN_API int qn_engine_step(qn_engine *e, qn_err *err)
     if (b.n_row > 0) {
         const float *logits = NULL;
         uint64_t t1 = qn_now_ns();
-        QN_TRY(qn_pass_forward(e->pass, &b, &logits, err));
+        int given_up = forward(e, &b, &logits, err);
+        QN_TRY(given_up);
         uint64_t ns = qn_now_ns() - t1;
-        qn_pace_learn(&e->pace, b.n_row, n_decode, (double)ns * 1e-6);
-        if (b.n_row == n_decode)
-            qn_cost_learn(&e->cost, b.n_row, (double)ns * 1e-6);
         e->ns_forward += ns;
-        e->n_steps++;
-        e->n_rows += (uint64_t)b.n_row;
-        distribute(e, &b, logits);
+        if (!given_up) {
+            learn(e, &b, n_decode, (double)ns * 1e-6);
+            distribute(e, &b, logits);
+        }
     }
     int n = sweep(e);
     e->ns_step += qn_now_ns() - t0;

@@ -103,6 +103,13 @@ int qn_pass_head(qn_pass *pass, const qn_batch *batch, const float *h,
 typedef void (*qn_pass_observe_fn)(void *user, const qn_op *op);
 void qn_pass_observe(qn_pass *pass, qn_pass_observe_fn fn, void *user);
 
+/* Asks fn between operations of later forwards: true ends the forward there,
+ * with QN_ECANCEL. What its rows have written of KV and states is void; the
+ * same batch may be run again, if no state is in it. NULL: not any more. A
+ * little slower. */
+typedef bool (*qn_pass_stop_fn)(void *user);
+void qn_pass_watch(qn_pass *pass, qn_pass_stop_fn fn, void *user);
+
 /* Copies page src to dst in every layer of a group (copy on write). */
 void qn_pass_copy_page(qn_pass *pass, int group, int32_t dst, int32_t src);
 
@@ -131,6 +138,9 @@ int64_t qn_net_kv_valid_until(const qn_net *net);
 /* Whether the keys of a token depend on it and those before it alone: no
  * rotation goes by the length that the sequence comes to have. */
 bool qn_net_keys_final(const qn_net *net);
+/* Whether attention sees how far tokens are apart and never where they stand,
+ * and all of them: a text may be moved as a whole. */
+bool qn_net_is_relative(const qn_net *net);
 /* Longest sequence that the network can compute at all (a table of learned
  * positions has an end); INT64_MAX: no such end. */
 int64_t qn_net_max_positions(const qn_net *net);

@@ -201,6 +201,18 @@ bool qn_net_keys_final(const qn_net *net)
     return true;
 }
 
+bool qn_net_is_relative(const qn_net *net)
+{
+    const qn_hparams *hp = &net->hp;
+    for (int i = 0; i < hp->n_layer; i++) {
+        const qn_layer_hp *l = &hp->layer[i];
+        if (l->window > 0 || l->chunk > 0 || l->q_scaled)
+            return false;
+    }
+    return qn_net_keys_final(net) && net->n_state == 0 &&
+           qn_net_max_positions(net) == INT64_MAX;
+}
+
 int64_t qn_net_max_positions(const qn_net *net)
 {
     bool table = net->hp.pos == QN_POS_LEARNED || net->hp.pos == QN_POS_SINUS;

@@ -451,15 +451,27 @@ static void step_inputs(qn_pass *p, const qn_batch *batch)
     }
 }
 
-static void run_list(qn_pass *p, int n)
+void qn_pass_watch(qn_pass *pass, qn_pass_stop_fn fn, void *user)
+{
+    pass->stop = fn;
+    pass->stop_user = user;
+}
+
+#define WATCHED_OPS 4 /* at a time: about a third of a layer */
+
+/* In parts, where somebody looks at it meanwhile. false: it was stopped. */
+static bool run_list(qn_pass *p, int n)
 {
     qn_backend *be = p->net->be;
-    if (!p->observe)
-        be->api->exec(be, p->ops, n);
-    for (int i = 0; p->observe && i < n; i++) {
-        p->observe(p->observe_user, &p->ops[i]);
-        be->api->exec(be, &p->ops[i], 1);
+    int part = p->observe ? 1 : p->stop ? WATCHED_OPS : n;
+    for (int i = 0; i < n; i += part) {
+        if (p->stop && p->stop(p->stop_user))
+            return false;
+        if (p->observe)
+            p->observe(p->observe_user, &p->ops[i]);
+        be->api->exec(be, &p->ops[i], QN_MIN(part, n - i));
     }
+    return true;
 }
 
 int qn_pass_layers(qn_pass *p, const qn_batch *batch, int from, int to,
@@ -500,7 +512,8 @@ int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
     qn_backend *be = p->net->be;
     QN_TRY(check_batch(p, batch, err));
     step_inputs(p, batch);
-    run_list(p, qn_forward_build(p, batch));
+    if (!run_list(p, qn_forward_build(p, batch)))
+        return qn_fail(err, QN_ECANCEL, "the pass was stopped");
     if (!p->host_logits) {
         *logits = p->logits;
         return QN_OK;

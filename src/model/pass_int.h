@@ -11,6 +11,8 @@
 struct qn_pass {
     qn_pass_observe_fn observe; /* or NULL */
     void *observe_user;
+    qn_pass_stop_fn stop; /* or NULL */
+    void *stop_user;
     qn_net *net;
     qn_pass_params par;
     qn_kv **kv; /* [n_layer] */

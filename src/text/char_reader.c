@@ -28,6 +28,17 @@ bool qn_chars_take(qn_char_reader *r, const char *s)
     return true;
 }
 
+size_t qn_chars_take_name(qn_char_reader *r, const char *more)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    size_t from = r->at;
+    while (r->at < r->n && r->p[r->at] &&
+           (strchr(letters, r->p[r->at]) || strchr(more, r->p[r->at])))
+        r->at++;
+    return r->at - from;
+}
+
 /* ---- characters -------------------------------------------------------- */
 
 static void add_class(qn_code_set *s, char name)

@@ -22,6 +22,9 @@ bool qn_chars_at(const qn_char_reader *r, const char *s);
 /* The same, and it is read. */
 bool qn_chars_take(qn_char_reader *r, const char *s);
 
+/* The letters, digits and _ that stand here, and those of `more`; how many. */
+size_t qn_chars_take_name(qn_char_reader *r, const char *more);
+
 /* A character as it stands, or escaped; a class of letters (\d) goes into the
  * set, and then *c is QN_CHAR_NONE. */
 int qn_chars_take_one(qn_char_reader *r, qn_code_set *s, uint32_t *c);

@@ -57,12 +57,8 @@ static void skip(reader *r, bool lines)
 
 static bool take_name(reader *r, qn_view *name)
 {
-    static const char letters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-    size_t from = r->c.at;
-    while (here(r) && strchr(letters, here(r)))
-        r->c.at++;
-    *name = qn_view_of(r->c.p + from, r->c.at - from);
+    const char *from = r->c.p + r->c.at;
+    *name = qn_view_of(from, qn_chars_take_name(&r->c, "-"));
     return name->n > 0;
 }
 

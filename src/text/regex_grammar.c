@@ -67,13 +67,7 @@ static int read_either(reader *r, int depth, qn_gram_node *out);
 /* The name of a group, and > */
 static bool take_name(reader *r)
 {
-    static const char letters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
-    size_t from = r->c.at;
-    while (r->c.at < r->c.n && r->c.p[r->c.at] &&
-           strchr(letters, r->c.p[r->c.at]))
-        r->c.at++;
-    return r->c.at > from && take(r, ">");
+    return qn_chars_take_name(&r->c, "") > 0 && take(r, ">");
 }
 
 static int read_group(reader *r, int depth, qn_gram_node *out)

@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "tensor/dtype.h"
 
+#include <sanitizer/asan_interface.h>
+
 static const float canary = 1.234567e30f;
 enum {
     GUARD = 48
@@ -35,19 +37,50 @@ int rnd_int(int n)
     return (int)(rnd_bits() % (uint32_t)n);
 }
 
+/* What lies between the rows and around them may not even be read: where the
+ * address sanitizer watches, it is told so. */
+static void hide(const float *from, const float *end)
+{
+    ASAN_POISON_MEMORY_REGION(from, (size_t)(end - from) * sizeof *from);
+}
+
+static void hide_guards(const mat *m)
+{
+    const float *end = m->block;
+
+    for (int r = 0; r < m->n_row; r++) {
+        hide(end, mat_row(m, r));
+        end = mat_row(m, r) + m->n_col;
+    }
+    hide(end, m->block + m->n_block);
+}
+
+static void show_guards(const mat *m)
+{
+    ASAN_UNPOISON_MEMORY_REGION(m->block, m->n_block * sizeof *m->block);
+}
+
+static float *new_block(size_t n)
+{
+    float *p = aligned_alloc(64, (n * sizeof *p + 63) / 64 * 64);
+
+    assert_non_null(p);
+    return p;
+}
+
 mat mat_new(int n_row, int n_col, int pad, int skew, float amp)
 {
     mat m = {.n_row = n_row, .n_col = n_col, .ld = n_col + pad};
 
     m.n_block = 2 * GUARD + 16 + (size_t)(n_row * m.ld);
-    m.block = aligned_alloc(64, (m.n_block * sizeof(float) + 63) / 64 * 64);
-    assert_non_null(m.block);
+    m.block = new_block(m.n_block);
     for (size_t i = 0; i < m.n_block; i++)
         m.block[i] = canary;
     m.p = m.block + GUARD + skew;
     for (int r = 0; r < n_row; r++)
         for (int c = 0; c < n_col; c++)
             m.p[r * m.ld + c] = amp * rnd();
+    hide_guards(&m);
     return m;
 }
 
@@ -55,15 +88,26 @@ mat mat_copy(const mat *m)
 {
     mat c = *m;
 
-    c.block = aligned_alloc(64, (m->n_block * sizeof(float) + 63) / 64 * 64);
-    assert_non_null(c.block);
-    memcpy(c.block, m->block, m->n_block * sizeof(float));
+    c.block = new_block(m->n_block);
     c.p = c.block + (m->p - m->block);
+    show_guards(m);
+    memcpy(c.block, m->block, m->n_block * sizeof(float));
+    hide_guards(m);
+    hide_guards(&c);
     return c;
+}
+
+void mat_put(const mat *to, const mat *from)
+{
+    for (int r = 0; r < to->n_row; r++)
+        memcpy(mat_row(to, r), mat_row(from, r),
+               (size_t)to->n_col * sizeof(float));
 }
 
 void mat_free(mat *m)
 {
+    if (m->block)
+        show_guards(m);
     free(m->block);
     m->block = NULL;
 }
@@ -75,6 +119,7 @@ float *mat_row(const mat *m, int64_t r)
 
 void mat_check(const mat *m, const char *what)
 {
+    show_guards(m);
     for (size_t i = 0; i < m->n_block; i++) {
         ptrdiff_t at = m->block + i - m->p;
         bool inside = at >= 0 && at < m->n_row * m->ld && at % m->ld < m->n_col;
@@ -83,6 +128,7 @@ void mat_check(const mat *m, const char *what)
                      "written",
                      what, at, m->n_row, m->n_col, (long long)m->ld);
     }
+    hide_guards(m);
 }
 
 void mat_same(const mat *a, const mat *b, const char *what)

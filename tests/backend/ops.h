@@ -16,7 +16,8 @@
 #include "backend/cpu/kernels.h"
 #include "base/rng.h"
 
-/* A matrix of floats with a row stride, between canaries. */
+/* A matrix of floats with a row stride, between canaries. Under the address
+ * sanitizer nothing but the rows can be read or written. */
 typedef struct mat {
     float *p; /* row 0 */
     int n_row, n_col;
@@ -28,6 +29,8 @@ typedef struct mat {
 /* Values uniform in [-amp, amp]; `skew` floats off 64-byte alignment. */
 mat mat_new(int n_row, int n_col, int pad, int skew, float amp);
 mat mat_copy(const mat *m);
+/* The values of another one of the same shape. */
+void mat_put(const mat *to, const mat *from);
 void mat_free(mat *m);
 float *mat_row(const mat *m, int64_t r);
 /* Fails if anything outside of the rows was written. */

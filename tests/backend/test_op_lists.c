@@ -94,9 +94,9 @@ static void norm_and_product(qn_isa isa)
             for (int i = 0; i < 4; i++)
                 was[i] = mat_copy(all[i]);
             for (int n = 0; n < TIMES; n++) {
-                memcpy(l.h.block, h.block, h.n_block * sizeof(float));
-                memcpy(l.x.block, x.block, x.n_block * sizeof(float));
-                memcpy(l.y.block, y.block, y.n_block * sizeof(float));
+                mat_put(&l.h, &h);
+                mat_put(&l.x, &x);
+                mat_put(&l.y, &y);
                 be->api->exec(be, l.ops, 3);
                 for (int i = 0; i < 4; i++)
                     mat_same(&was[i], all[i], "norm and product");
@@ -166,14 +166,14 @@ static void rope_and_append(qn_isa isa)
                                      .n_head = KV,
                                      .scale = 0.5f};
         for (int n = 0; n < TIMES; n++) {
-            memcpy(k.block, raw.block, raw.n_block * sizeof(float));
+            mat_put(&k, &raw);
             if (threads == 1)
                 for (int i = 0; i < 3; i++)
                     be->api->exec(be, &ops[i], 1);
             else
                 be->api->exec(be, ops, 3);
             if (threads == 1 && n == 0)
-                memcpy(want.block, out.block, out.n_block * sizeof(float));
+                mat_put(&want, &out);
             mat_same(&want, &out, "rotation and cache");
         }
         be->api->kv_free(be, kv);

@@ -521,6 +521,27 @@ static void test_interrupt(void **state)
     free(text);
 }
 
+/* In the middle of the only pass over a prompt, which takes seconds with these
+ * kernels: not one token is written. */
+static void test_interrupt_in_a_pass(void **state)
+{
+    char path[4096], prompt[3600] = "";
+    size_t n = 0;
+    (void)state;
+    for (int i = 0; i < 700; i++)
+        strcat(prompt, "mill ");
+    snprintf(path, sizeof path, "%s/in-a-pass.txt", qn_test_tmpdir());
+    pid_t pid = qn_proc_start(path,
+                              (const char *const[]){"run", "--isa", "ref",
+                                                    "--chunk-size", "1024",
+                                                    prompt, NULL});
+    usleep(700000);
+    kill(pid, SIGINT);
+    assert_int_equal(qn_proc_wait(pid), 130);
+    free(qn_test_read_file(path, &n));
+    assert_in_range(n, 0, 1); /* the end of a line */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_blank_between),
         cmocka_unit_test(test_no_model),
         cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_interrupt_in_a_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,24 @@ static void test_pipe_errors(void **state)
     qn_proc_free(&p);
 }
 
+/* A conversation that is longer than its context, with a window. */
+static void test_endless(void **state)
+{
+    char text[1600] = "";
+    qn_proc p;
+    (void)state;
+    for (int i = 0; i < 300; i++)
+        strcat(text, "mill ");
+    strcat(text, "\nAnd now?\n");
+    quern(&p, text, "chat", "--context", "256", "-n", "4");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "larger --context");
+    qn_proc_free(&p);
+    quern(&p, text, "chat", "--context", "256", "-n", "4", "--kv-window", "64");
+    assert_int_equal(p.status, 0);
+    qn_proc_free(&p);
+}
+
 static void test_save_and_load(void **state)
 {
     qn_proc p;
@@ -271,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_pipe_errors),
+        cmocka_unit_test(test_endless),
         cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_interrupt_answer),

@@ -376,66 +376,6 @@ static void test_give_way(void **state)
 
 /* ---- pace -------------------------------------------------------------- */
 
-static int by_size(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
-/* Clients who ask again as soon as they are answered: the rows of steps, as
- * those see them who wait for a token, vary little; and the wave in which all
- * come at first is no exception. */
-static void test_even_steps(void **state)
-{
-    enum {
-        MOST = 16,
-        PROMPT = 128,
-        NEW = 64,
-        ROUNDS = 6
-    };
-    (void)state;
-    for (int clients = 4; clients <= MOST; clients *= 2) {
-        play *p[MOST];
-        int left = clients * ROUNDS, n_seen = 0;
-        int *seen = calloc((size_t)left * NEW, sizeof *seen);
-        qn_engine *e = engine(
-            &(qn_engine_params){.max_seqs = MOST, .n_ctx = 16384});
-        qn_request_params rp = play_params(prompt_of(PROMPT), PROMPT, 8);
-        play *short_one = play_submit(e, &rp); /* those to come are longer */
-        play_run(e, short_one);
-        play_free(short_one);
-        rp.max_new_tokens = NEW;
-        for (int i = 0; i < clients; i++)
-            p[i] = play_submit(e, &rp);
-        left -= clients;
-        for (int running = clients; running > 0;) {
-            uint64_t before = rows(e);
-            step(e);
-            for (int i = 0; i < clients; i++) {
-                if (!p[i])
-                    continue;
-                int had = p[i]->out[0].n;
-                play_poll(p[i]);
-                if (had > 0 && p[i]->out[0].n > had)
-                    seen[n_seen++] = (int)(rows(e) - before);
-                if (!play_ended(p[i]))
-                    continue;
-                play_free(p[i]);
-                p[i] = left > 0 ? play_submit(e, &rp) : NULL;
-                running -= left <= 0;
-                left--;
-            }
-        }
-        qsort(seen, (size_t)n_seen, sizeof *seen, by_size);
-        int p50 = seen[n_seen / 2], p99 = seen[n_seen * 99 / 100];
-        if (p99 * 10 > p50 * 13)
-            fail_msg("%d clients: p50 %d, p99 %d rows", clients, p50, p99);
-        assert_true(p50 > clients); /* prompts are read all along */
-        free(seen);
-        qn_engine_free(e);
-    }
-}
-
 /* A step that takes too long for what is allowed has one row of a prompt. */
 static void test_short_steps(void **state)
 {
@@ -470,7 +410,6 @@ int main(void)
         cmocka_unit_test(test_busy),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_give_way),
-        cmocka_unit_test(test_even_steps),
         cmocka_unit_test(test_short_steps),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,7 +1,10 @@
-/* fuzz_gguf.c: one GGUF file of any bytes, to its configuration. */
+/* fuzz_gguf.c: one GGUF file of any bytes: its pairs, tensors, configuration,
+ * features of the network, vocabulary. */
 #include "fuzz_ckpt.h"
 
 #include "ckpt/ckpt.h"
+#include "engine/vocab.h"
+#include "model/hparams.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,12 +38,49 @@ static size_t use_metadata(const qn_ckpt *ck)
     return sum;
 }
 
+static void use_vocab(const qn_ckpt *ck)
+{
+    static const char text[] = "ab a\u00E9 <s>\u2581\n 12\xE2";
+    qn_tok_ids ids = {0};
+    qn_tok *tok;
+    qn_str out;
+    qn_err err = {0};
+
+    if (qn_vocab_open(&tok, ck, &err) < 0) {
+        if (!err.msg[0])
+            abort();
+        return;
+    }
+    qn_str_init(&out);
+    if (qn_tok_encode(tok, text, sizeof text - 1, QN_TOK_DEFAULT, &ids, NULL,
+                      &err) == 0 &&
+        qn_tok_decode(tok, ids.v, ids.n, false, &out, &err) < 0)
+        abort();
+    qn_str_deinit(&out);
+    qn_vec_deinit(&ids);
+    qn_tok_close(tok);
+}
+
+static void use_config(const qn_ckpt *ck)
+{
+    char *text = json_dumps(qn_ckpt_config(ck), 0);
+    qn_hparams hp;
+    qn_err err = {0};
+
+    if (!text)
+        abort();
+    free(text);
+    if (qn_hparams_read(&hp, qn_ckpt_config(ck), &err) == 0)
+        qn_hparams_deinit(&hp);
+    else if (!err.msg[0])
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *path = fuzz_file(data, size);
     qn_ckpt *ck;
     qn_err err;
-    char *text;
 
     if (size < 4 || memcmp(data, "GGUF", 4) != 0)
         return 0; /* sniffed as something else */
@@ -49,10 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_use(ck);
     if (use_metadata(ck) == SIZE_MAX) /* so that it is computed */
         abort();
-    text = json_dumps(qn_ckpt_config(ck), 0);
-    if (!text)
-        abort();
-    free(text);
+    use_config(ck);
+    use_vocab(ck);
     qn_ckpt_close(ck);
     return 0;
 }

@@ -198,6 +198,21 @@ static double number_at(const web_reply *r, const char *path)
 
 /* What the prompt itself was likely to be: the same numbers echoed, on their
  * own, and as those of a completion that happened to be that text. */
+/* One text may be the end of another behind a quote: "I and I are two. */
+static void test_quotes_in_logprobs(void **state)
+{
+    (void)state;
+    need_server();
+    web_reply r = web_post("/v1/completions",
+                           "{\"prompt\":\"She said\\n\\n\",\"max_tokens\":1,"
+                           "\"temperature\":0,\"logprobs\":20}");
+    const json_t *top = web_at(&r, "choices.0.logprobs.top_logprobs.0");
+    assert_non_null(json_object_get(top, "\"I"));
+    assert_non_null(json_object_get(top, "I"));
+    assert_int_equal(json_object_size(top), 20);
+    web_free(&r);
+}
+
 static void test_prompt_logprobs(void **state)
 {
     (void)state;
@@ -745,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_several_prompts),
         cmocka_unit_test(test_stop_and_best_of),
         cmocka_unit_test(test_logprobs),
+        cmocka_unit_test(test_quotes_in_logprobs),
         cmocka_unit_test(test_prompt_logprobs),
         cmocka_unit_test(test_chat_template),
         cmocka_unit_test(test_kserve),

@@ -5,6 +5,7 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What bodies may leave behind in this process, which holds the client's
@@ -478,6 +479,28 @@ static void test_leaving(void **state)
     assert_idle(60);
 }
 
+/* In the middle of one pass over the whole prompt, which would take seconds:
+ * it is given up, and none of its rows counts. */
+static void test_leaving_in_a_pass(void **state)
+{
+    (void)state;
+    qn_engine_params whole = {.n_ctx = 2048, .max_seqs = 2, .max_batch = 1024};
+    web_start_slow(&whole);
+    char body[8000] = "{\"max_tokens\":5,\"prompt\":\"";
+    for (int i = 0; i < 700; i++)
+        strcat(body, "mill ");
+    strcat(body, "\"}");
+    char *ask = web_request("/v1/completions", body);
+    int fd = web_connect();
+    web_sends(fd, ask);
+    free(ask);
+    web_sleep(0.5);
+    close(fd);
+    assert_true(web_metric_becomes("quern_cancelled_total", 1, 60));
+    assert_true(web_metric("quern_engine_rows_total") == 0);
+    assert_idle(10);
+}
+
 /* It neither reads nor leaves. Others are served meanwhile, and in the end it
  * is cut off. */
 static void test_not_reading(void **state)
@@ -506,6 +529,49 @@ static void test_not_reading(void **state)
     assert_true(web_metric("quern_completion_tokens_total") < 900);
     close(fd);
     assert_idle(2);
+}
+
+static double processor_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Who waits behind one that is paused costs no processor time, and begins as
+ * soon as that one has ended. */
+static void test_waiting_for_who_does_not_read(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"stream-buffer", "4096",
+                                          "stall-timeout", "4", NULL};
+    qn_engine_params one = {.n_ctx = 2048, .max_seqs = 1};
+    web_start_with(&one, options);
+    int fd = web_connect(), next_fd = web_connect(), small = 2048;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    char *ask = web_request("/v1/completions",
+                            LONG_ASK(",\"stream\":true,\"logprobs\":20"));
+    web_sends(fd, ask);
+    free(ask);
+    assert_true(web_metric_becomes("quern_requests_running", 1, 10));
+    ask = web_request("/v1/completions", "{\"prompt\":\"Once\","
+                                         "\"max_tokens\":4}");
+    web_sends(next_fd, ask);
+    free(ask);
+    assert_true(web_metric_becomes("quern_requests_waiting", 1, 10));
+    double n = -1;
+    while (n != n_written()) { /* until it is paused */
+        n = n_written();
+        web_sleep(0.3);
+    }
+    double before = processor_seconds();
+    web_sleep(1.5); /* a thread that spins gets more, whatever else runs */
+    assert_true(processor_seconds() - before < 0.06);
+    web_reply r = web_read(next_fd, 60);
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    close(fd);
+    close(next_fd);
 }
 
 /* ---- noise ------------------------------------------------------------- */
@@ -576,7 +642,9 @@ int main(void)
         cmocka_unit_test_teardown(test_idle_crowd, web_stop),
         cmocka_unit_test_teardown(test_streams_leave, web_stop),
         cmocka_unit_test_teardown(test_leaving, web_stop),
+        cmocka_unit_test_teardown(test_leaving_in_a_pass, web_stop),
         cmocka_unit_test_teardown(test_not_reading, web_stop),
+        cmocka_unit_test_teardown(test_waiting_for_who_does_not_read, web_stop),
         cmocka_unit_test_teardown(test_noise, web_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

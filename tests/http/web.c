@@ -50,15 +50,15 @@ int web_stop(void **state)
     return 0;
 }
 
-void web_start_of(const char *path, const qn_engine_params *engine,
-                  const char *const *options)
+static void start(const char *path, const char *kernels,
+                  const qn_engine_params *engine, const char *const *options)
 {
     static const char *const base[] = {"port",      "0", "access-log", "none",
                                        "log-level", "0", NULL};
     qn_settings set;
     qn_err err = {0};
     qn_model *model = NULL;
-    qn_model_params mp = {.n_threads = 2};
+    qn_model_params mp = {.n_threads = 2, .kernels = kernels};
 
     web_stop(NULL);
     if (qn_model_open(&model, path, &mp, &err) < 0)
@@ -70,6 +70,17 @@ void web_start_of(const char *path, const qn_engine_params *engine,
         .model = model, .name = "m", .engine = *engine, .set = &set};
     if (qn_server_start(&srv, &init, &err) < 0)
         fail_msg("server: %s", err.msg);
+}
+
+void web_start_of(const char *path, const qn_engine_params *engine,
+                  const char *const *options)
+{
+    start(path, NULL, engine, options);
+}
+
+void web_start_slow(const qn_engine_params *engine)
+{
+    start(web_model(), "ref", engine, NULL);
 }
 
 void web_start_with(const qn_engine_params *engine, const char *const *options)

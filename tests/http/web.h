@@ -19,6 +19,8 @@ void web_start(const char *const *options);
 void web_start_with(const qn_engine_params *engine, const char *const *options);
 void web_start_of(const char *model, const qn_engine_params *engine,
                   const char *const *options);
+/* With the reference kernels: a pass over some hundred tokens takes seconds. */
+void web_start_slow(const qn_engine_params *engine);
 qn_server *web_running(void); /* NULL: none */
 int web_stop(void **state);
 /* No model, no test: called by web_start, and by those that start their own

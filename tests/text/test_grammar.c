@@ -1,33 +1,11 @@
 /* Grammars: of JSON, against jansson; of schemas, by what they accept and what
  * they do not; masks over a vocabulary, against asking token by token. */
-#include "testing.h"
+#include "walking.h"
 
 #include "base/json.h"
 #include "base/mem.h"
 #include "text/json_grammar.h"
 #include "text/token_trie.h"
-
-static uint32_t random_below(uint32_t *x, uint32_t n)
-{
-    *x ^= *x << 13;
-    *x ^= *x >> 17;
-    *x ^= *x << 5;
-    return *x % n;
-}
-
-static bool accepts_n(qn_grammar *g, const char *p, size_t n)
-{
-    uint32_t s = qn_gram_begin(g);
-    for (size_t i = 0; i < n; i++)
-        s = qn_gram_next(g, s, (uint8_t)p[i]);
-    assert_false(qn_gram_full(g));
-    return qn_gram_accepts(g, s);
-}
-
-static bool accepts(qn_grammar *g, const char *text)
-{
-    return accepts_n(g, text, strlen(text));
-}
 
 static bool is_json(const char *p, size_t n)
 {

@@ -1,7 +1,7 @@
 /* Regular expressions as grammars, against PCRE2 on texts that match, texts
  * that nearly do, and texts of chance; in JSON strings, against the same on the
  * decoded string. Choices. What is not supported is refused. */
-#include "testing.h"
+#include "walking.h"
 
 #include "base/json.h"
 #include "base/mem.h"
@@ -11,23 +11,6 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
-
-static uint32_t random_below(uint32_t *x, uint32_t n)
-{
-    *x ^= *x << 13;
-    *x ^= *x >> 17;
-    *x ^= *x << 5;
-    return *x % n;
-}
-
-static bool accepts(qn_grammar *g, const char *p, size_t n)
-{
-    uint32_t s = qn_gram_begin(g);
-    for (size_t i = 0; i < n; i++)
-        s = qn_gram_next(g, s, (uint8_t)p[i]);
-    assert_false(qn_gram_full(g));
-    return qn_gram_accepts(g, s);
-}
 
 /* A text of the grammar, or the beginning of one that is too long; `last` (0:
  * none) is likelier than others where it may come. */
@@ -137,7 +120,7 @@ static void test_against_pcre(void **state)
             int want = matches(re, t, n, true);
             if (want < 0)
                 continue; /* not UTF-8 */
-            if (accepts(g, t, n) != want)
+            if (accepts_n(g, t, n) != want)
                 fail_msg("%s %s \"%.*s\"", patterns[i],
                          want ? "has to match" : "must not match", (int)n, t);
             said_yes += want;
@@ -234,12 +217,12 @@ static void test_choices(void **state)
     qn_grammar *g;
     (void)state;
     assert_int_equal(qn_choice_grammar(&g, list, strlen(list), NULL), 0);
-    assert_true(accepts(g, "red", 3));
-    assert_true(accepts(g, "re", 2));
-    assert_true(accepts(g, "\xe7\xbb\xbf", 3));
-    assert_false(accepts(g, "gree", 4));
-    assert_false(accepts(g, "greens", 6));
-    assert_false(accepts(g, "", 0));
+    assert_true(accepts(g, "red"));
+    assert_true(accepts(g, "re"));
+    assert_true(accepts(g, "\xe7\xbb\xbf"));
+    assert_false(accepts(g, "gree"));
+    assert_false(accepts(g, "greens"));
+    assert_false(accepts(g, ""));
     qn_grammar_free(g);
     for (size_t i = 0; i < QN_COUNTOF(bad); i++)
         assert_true(qn_choice_grammar(&g, bad[i], strlen(bad[i]), NULL) < 0);
@@ -283,7 +266,7 @@ static void test_gbnf(void **state)
         if (qn_gbnf_grammar(&g, rows[i].grammar, strlen(rows[i].grammar),
                             &err) < 0)
             fail_msg("%s: %s", rows[i].grammar, err.msg);
-        if (accepts(g, rows[i].text, strlen(rows[i].text)) != rows[i].ok)
+        if (accepts(g, rows[i].text) != rows[i].ok)
             fail_msg("%s: %s", rows[i].grammar, rows[i].text);
         qn_grammar_free(g);
     }

@@ -35,17 +35,27 @@ export function t(key, values) {
   return text.replace(/\{(\w+)\}/g, (all, name) => values?.[name] ?? all);
 }
 
+// Formats are dear to make, a hundred times what they cost to use.
+const formats = new Map();
+
+function format(kind, options) {
+  const key = `${lang} ${kind.name} ${JSON.stringify(options)}`;
+  let f = formats.get(key);
+  if (!f)
+    formats.set(key, f = new kind(lang, options));
+  return f;
+}
+
 export function number(x, digits = 0) {
-  return x.toLocaleString(lang, {maximumFractionDigits: digits,
-                                 minimumFractionDigits: digits});
+  return format(Intl.NumberFormat, {maximumFractionDigits: digits,
+                                    minimumFractionDigits: digits}).format(x);
 }
 
 export function when(ms) {
   const d = new Date(ms), today = new Date();
-  const options = d.toDateString() === today.toDateString()
+  return format(Intl.DateTimeFormat, d.toDateString() === today.toDateString()
     ? {hour: '2-digit', minute: '2-digit'}
-    : {month: 'short', day: 'numeric'};
-  return d.toLocaleString(lang, options);
+    : {month: 'short', day: 'numeric'}).format(d);
 }
 
 function translate() {

@@ -113,7 +113,8 @@ void qn_op_linear_run(const qn_op_linear *op, qn_worker *w)
             p.part[i].w = op->part[i].w;
             p.part[i].kernel = qn_product_kernel(w->be, op->part[i].w);
             p.part[i].bias = op->part[i].bias;
-            p.part[i].y = op->part[i].y + row0 * op->part[i].ldy;
+            if (op->part[i].y) /* one that only gates another has none */
+                p.part[i].y = op->part[i].y + row0 * op->part[i].ldy;
             p.part[i].ldy = op->part[i].ldy;
             p.part[i].x = x[form_of_part[i]];
             p.part[i].x_tok = x_tok[form_of_part[i]];

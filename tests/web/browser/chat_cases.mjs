@@ -297,7 +297,7 @@ export const cases = [
     assert.equal(await page.locator('.conversations li').count(), 8);
   }],
 
-  ['a stream in any pieces', {pure: true}, async ({page, assert}) => {
+  ['a stream in any pieces', {}, async ({page, assert}) => {
     const got = await page.evaluate(async () => {
       const api = await import('/web/api.js');
       const real = window.fetch, lists = [];

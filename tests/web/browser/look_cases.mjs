@@ -88,7 +88,7 @@ export const cases = [
     assert.equal(await page.isVisible('#dash-view'), true);
   }],
 
-  ['numbers out of histograms', {pure: true}, async ({page, assert}) => {
+  ['numbers out of histograms', {}, async ({page, assert}) => {
     const got = await page.evaluate(async () => {
       const m = await import('/web/metrics.js');
       const text = (a, b, c) => `# HELP x y\n# TYPE x histogram\n` +

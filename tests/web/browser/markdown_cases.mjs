@@ -113,7 +113,7 @@ function helpers() {
 }
 
 export const cases = [
-  ['markdown: what it means', {pure: true}, async ({page, assert}) => {
+  ['markdown: what it means', {}, async ({page, assert}) => {
     await page.evaluate(helpers);
     const got = await page.evaluate(async sources => {
       const shapes = [];
@@ -125,7 +125,7 @@ export const cases = [
       assert.equal(got[i], want, JSON.stringify(source));
   }],
 
-  ['markdown: links', {pure: true}, async ({page, assert}) => {
+  ['markdown: links', {}, async ({page, assert}) => {
     await page.evaluate(helpers);
     const links = await page.evaluate(async () => {
       const box = await window.drawn(
@@ -143,7 +143,7 @@ export const cases = [
     }
   }],
 
-  ['markdown: a stream ends as the whole does, tokens change nothing', {pure: true},
+  ['markdown: a stream ends as the whole does, tokens change nothing', {},
    async ({page, assert}) => {
     await page.evaluate(helpers);
     const wrong = await page.evaluate(async source => {
@@ -172,7 +172,7 @@ export const cases = [
     assert.deepEqual(wrong, []);
   }],
 
-  ['markdown: a stream keeps the blocks that are done', {pure: true},
+  ['markdown: a stream keeps the blocks that are done', {},
    async ({page, assert}) => {
     await page.evaluate(helpers);
     assert.equal(await page.evaluate(async source => {
@@ -187,7 +187,7 @@ export const cases = [
     }, SAMPLE), true);
   }],
 
-  ['markdown: no input is slow', {pure: true}, async ({page, assert}) => {
+  ['markdown: no input is slow', {}, async ({page, assert}) => {
     await page.evaluate(helpers);
     const times = await page.evaluate(async heavy => {
       const list = {};
