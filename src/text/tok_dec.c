@@ -22,6 +22,7 @@ void qn_tok_flow_deinit(qn_tok_flow *f)
         qn_str_deinit(&f->state[k].gather);
         qn_str_deinit(&f->state[k].hold);
         qn_str_deinit(&f->state[k].spare);
+        qn_vec_deinit(&f->state[k].matches);
     }
     free(f->state);
     qn_tok_work_deinit(&f->work);
@@ -278,13 +279,16 @@ static int dec_replace_text(qn_tok_flow *f, size_t k, const char *p, size_t n,
                             bool ends, size_t *used)
 {
     const qn_tok_step *s = &f->steps->v[k];
-    qn_tok_work *w = &f->work;
-    QN_TRY(qn_tok_pattern_find(&s->pattern, w, p, n, 0));
+    qn_tok_matches *own = &f->state[k].matches, found;
+    QN_TRY(qn_tok_pattern_find(&s->pattern, &f->work, p, n, 0));
+    found = f->work.matches; /* the next step may be of this kind, too */
+    f->work.matches = *own;
+    *own = found;
     size_t done = 0;
-    for (size_t i = 0; i < w->matches.n; i++) {
-        qn_tok_match m = w->matches.v[i];
+    for (size_t i = 0; i < own->n; i++) {
+        qn_tok_match m = own->v[i];
         size_t e = m.e;
-        if (!m.hit && !ends && i + 1 == w->matches.n)
+        if (!m.hit && !ends && i + 1 == own->n)
             e -= dec_replace_tail(&s->pattern, p + m.b, m.e - m.b);
         done = e;
         if (m.hit)

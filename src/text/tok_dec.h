@@ -13,7 +13,8 @@ typedef struct qn_tok_flow_state {
     qn_str
         gather;  /* a piece that came in chunks, for steps that want it whole */
     qn_str hold; /* what is not certain yet */
-    qn_str spare; /* for one call            */
+    qn_str spare;           /* for one call            */
+    qn_tok_matches matches; /* of this step, while others look for theirs */
     size_t count; /* of what, each kind says                             */
     size_t held;
     bool begun;

@@ -39,6 +39,7 @@ typedef struct qn_tok_match {
     uint32_t b, e;
     bool hit; /* else what lies between two hits */
 } qn_tok_match;
+typedef QN_VEC(qn_tok_match) qn_tok_matches;
 
 /* Which bytes of its piece a token stands for. */
 typedef struct qn_tok_range {
@@ -63,7 +64,7 @@ typedef struct qn_tok_work {
     unsigned flags; /* QN_TOK_*              */
 
     qn_tok_pieces pieces, next; /* next: being built */
-    QN_VEC(qn_tok_match) matches;
+    qn_tok_matches matches;
     qn_str text[2]; /* rewritten texts, in turn */
     QN_VEC(qn_tok_al) als[2];
     int turn; /* which of the two is being written */

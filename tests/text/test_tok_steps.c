@@ -284,6 +284,11 @@ static void test_decoders(void **state)
         {CHAIN(FUSE "," REPLACE("String", "ab", "X")), "za|bba|a|b|a",
          "zXbaXa"},
         {CHAIN(FUSE "," REPLACE("Regex", "a+b", "X")), "za|aba|b", "zXX"},
+        {CHAIN(REPLACE("String", "_", " ") "," REPLACE("String", "_", " ")),
+         "a|_b|_b_c|d", "a b b cd"},
+        {CHAIN(FUSE "," REPLACE("Regex", "[_-]", " ") "," REPLACE("String", "b",
+                                                                  "X")),
+         "a|_b|-b_c|d", "a X X cd"},
         {CHAIN(FUSE "," STRIP(" ", "1", "1")), "  a | b|  ", " a  b "},
         {CHAIN(FUSE "," STRIP("x", "2", "2")), "x|x|x", ""},
         {CHAIN(REPLACE("String", "\u2581", " ") "," FALLBACK "," FUSE
