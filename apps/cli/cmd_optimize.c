@@ -51,7 +51,8 @@ static const qn_opt method_opts[] = {
              "tensor."},
     {"group-size", 0, QN_OPT_INT, .arg = "N",
      .help = "Weights that share a scale (bitsandbytes: the block size); -1: "
-             "the whole row. 64 for bitsandbytes, 128 for the others.",
+             "the whole row. 64 for bitsandbytes; for the others 128, or less "
+             "where that does not fill all rows.",
      .also = "block-size blocksize bnb-4bit-blocksize", .lo = -1,
      .hi = 1 << 20},
     {"double-quant", 0, QN_OPT_FLAG,
@@ -292,6 +293,17 @@ static void show_table(const json_t *table)
     }
 }
 
+static void show_group(int64_t group)
+{
+    if (group > 0)
+        qn_note("groups of %d: the usual 128 do not fill all rows (choose with "
+                "--group-size)",
+                (int)group);
+    else
+        qn_note("a scale for each row: no usual group fills all rows (choose "
+                "with --group-size)");
+}
+
 /* What it cost, as metadata.json has it. */
 static void show_loss(const json_t *loss)
 {
@@ -332,6 +344,8 @@ static int optimize(qn_args *a, qn_err *err)
         show_loss(r.loss);
     json_decref(r.loss);
     QN_TRY(rc);
+    if (r.group && !qn_args_flag(a, "quiet"))
+        show_group(r.group);
     printf("%s\n", p.output_dir);
     if (!qn_args_flag(a, "quiet"))
         qn_note("%zu matrices at %.3f bits a weight; all of it %s -> %s, %.3f "

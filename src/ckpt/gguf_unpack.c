@@ -7,7 +7,6 @@
 #include "ckpt/gguf_export_int.h"
 #include "ckpt/safetensors_write.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 

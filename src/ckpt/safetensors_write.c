@@ -161,10 +161,9 @@ int qn_st_writer_resume(qn_st_writer *w, uint64_t n, qn_err *err)
     return qn_outfile_seek(&w->out, 8 + (uint64_t)w->header.n + n, err);
 }
 
-int qn_st_writer_sync(qn_st_writer *w, uint64_t *n, qn_err *err)
+int qn_st_writer_sync(qn_st_writer *w, qn_err *err)
 {
     QN_TRY(begin(w, err));
-    *n = w->given;
     return qn_outfile_sync(&w->out, err);
 }
 

@@ -20,8 +20,8 @@ int qn_st_writer_data(qn_st_writer *w, const void *p, size_t n, qn_err *err);
  * bytes of data are taken as they are, and data goes on behind them. QN_EFORMAT
  * when the file is shorter. */
 int qn_st_writer_resume(qn_st_writer *w, uint64_t n, qn_err *err);
-/* All data so far reaches the disk; its bytes, for resume. */
-int qn_st_writer_sync(qn_st_writer *w, uint64_t *n, qn_err *err);
+/* All data so far reaches the disk. */
+int qn_st_writer_sync(qn_st_writer *w, qn_err *err);
 /* Fails when the bytes given do not add up to what was declared. */
 int qn_st_writer_finish(qn_st_writer *w, qn_err *err);
 /* After finish, or to give up (removes the temporary file). */

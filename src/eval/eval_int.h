@@ -2,6 +2,7 @@
 #ifndef QN_EVAL_EVAL_INT_H
 #define QN_EVAL_EVAL_INT_H
 
+#include "base/err.h"
 #include "base/json.h"
 #include "eval/summary.h"
 #include "text/tokenizer.h"
@@ -11,6 +12,9 @@
 /* FNV-1a of every id's spelling. */
 uint64_t qn_eval_tokenizer_hash(const qn_tok *tok);
 json_t *qn_eval_hex(uint64_t v);
+/* QN_EFORMAT where a token is none of the model's: rows of logits are looked at
+ * by these. */
+int qn_eval_check_ids(const int32_t *ids, size_t n, int n_vocab, qn_err *err);
 
 /* ---- eval_report.c --------------------------------------------------------- */
 

@@ -25,6 +25,17 @@ json_t *qn_eval_hex(uint64_t v)
     return json_sprintf("%016llx", (unsigned long long)v);
 }
 
+int qn_eval_check_ids(const int32_t *ids, size_t n, int n_vocab, qn_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= n_vocab)
+            return qn_fail(err, QN_EFORMAT,
+                           "the tokenizer gives token %d, and the model has "
+                           "%d: they do not belong together",
+                           (int)ids[i], n_vocab);
+    return 0;
+}
+
 static double sum_of(const json_t *groups, const char *key)
 {
     double sum = 0;

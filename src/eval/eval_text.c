@@ -431,6 +431,10 @@ static int write_positions(const text_run *t, qn_err *err)
 static int run(text_run *t, json_t **report, qn_err *err)
 {
     const qn_eval_text_params *p = t->p;
+    int rc = qn_eval_check_ids(t->corpus.ids.v, t->corpus.ids.n, t->n_vocab,
+                               err);
+    if (rc < 0)
+        return qn_err_prefix(err, rc, "%s", p->text.path);
     QN_TRY(make_seqs(t, err));
     QN_TRY(open_scorer(t, &t->model, p->model, err));
     QN_TRY(open_base(t, err));

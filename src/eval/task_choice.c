@@ -124,6 +124,7 @@ static int make_answer(choice_run *c, answer *a, const qn_choice *choice,
     }
     if (a->ids.n < 2)
         return qn_fail(err, QN_EINVAL, "the tokenizer makes nothing of it");
+    QN_TRY(qn_eval_check_ids(a->ids.v, a->ids.n, c->n_vocab, err));
     n_context = QN_MAX(QN_MIN(n_context, a->ids.n - 1), (size_t)1);
     a->n = (int)(a->ids.n - n_context);
     cut_beginning(c, a);
@@ -356,7 +357,8 @@ static void report(const choice_run *c, json_t *o)
     json_object_set_new(o, "cut", json_integer((json_int_t)c->n_cut));
     json_object_set_new(o, "computed_tokens",
                         json_integer(
-                            (json_int_t)qn_scorer_n_computed(c->scorer)));
+                            (json_int_t)(c->n_computed +
+                                         qn_scorer_n_computed(c->scorer))));
 }
 
 int qn_task_choices(qn_task_run *t, json_t *into, qn_err *err)

@@ -8,6 +8,7 @@
 #include "tensor/qscheme.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,10 @@ const int qn_auto_bits[QN_AUTO_BITS] = {2, 3, 4, 5, 6, 8};
 
 /* ---- the choice ---------------------------------------------------------- */
 
-/* The next step up of a row that saves most loss per byte; -1: none. */
-static int best_step(const qn_auto_row *r, double *gain, uint64_t *cost)
+/* The next step up of a row that saves most loss per byte, of those that cost
+ * no more than `room`; -1: none. */
+static int best_step(const qn_auto_row *r, uint64_t room, double *gain,
+                     uint64_t *cost)
 {
     int best = -1;
     for (int i = r->pick + 1; i < QN_AUTO_CHOICES; i++) {
@@ -29,7 +32,7 @@ static int best_step(const qn_auto_row *r, double *gain, uint64_t *cost)
             continue;
         uint64_t more = r->bytes[i] - r->bytes[r->pick];
         double rate = (r->loss[r->pick] - r->loss[i]) / (double)more;
-        if (best >= 0 && !(rate > *gain))
+        if (more > room || (best >= 0 && !(rate > *gain)))
             continue;
         best = i;
         *gain = rate;
@@ -46,8 +49,8 @@ static bool step_up(qn_auto_row *rows, size_t n, uint64_t room, uint64_t *cost)
     size_t who = n;
     int to = 0;
     for (size_t i = 0; i < n; i++) {
-        int k = best_step(&rows[i], &gain, &c);
-        if (k < 0 || c > room || !(gain > most))
+        int k = best_step(&rows[i], room, &gain, &c);
+        if (k < 0 || !(gain > most))
             continue;
         most = gain;
         who = i;
@@ -309,12 +312,16 @@ static int allot(auto_ctx *c)
     c->pool = qn_probe_pool(c->probe);
     find_layers(c);
     QN_TRY(measure(c));
-    if (!qn_auto_choose(c->rows, c->n, max, c->p->max_kl))
-        return qn_fail(c->err, QN_EUNSUP,
-                       "the target cannot be reached with 2 to 8 bits in "
-                       "groups of %lld; name another target or --group-size",
-                       (long long)c->like->group);
-    return apply(c);
+    if (qn_auto_choose(c->rows, c->n, max, c->p->max_kl))
+        return apply(c);
+    char scales[64] = "a scale for each row";
+    if (c->like->group > 0)
+        snprintf(scales, sizeof scales, "groups of %lld",
+                 (long long)c->like->group);
+    return qn_fail(c->err, QN_EUNSUP,
+                   "the target cannot be reached with 2 to 8 bits in %s; name "
+                   "another target or --group-size",
+                   scales);
 }
 
 int qn_auto_allot(const qn_optimize_params *p, const qn_ckpt *ck,

@@ -623,43 +623,42 @@ int qn_cal_load_head(qn_cal *c, qn_err *err)
     return open_whole(c, err);
 }
 
-static qn_batch all_rows(const qn_cal *c, int sample, const qn_span *span)
+/* A sample as a batch, with logits of all rows or of none; *span is its. */
+static qn_batch batch_of(const qn_cal *c, int sample, bool logits,
+                         qn_span *span)
 {
+    *span = (qn_span){.n_row = c->len,
+                      .rope_len = c->len,
+                      .pages = {c->pages, c->pages}};
     return (qn_batch){.n_row = c->len,
                       .tokens = qn_cal_tokens(c, sample),
                       .pos = c->pos,
                       .n_span = 1,
                       .spans = span,
-                      .n_out = c->len,
-                      .out_rows = c->pos};
+                      .n_out = logits ? c->len : 0,
+                      .out_rows = logits ? c->pos : NULL};
 }
 
 int qn_cal_head(qn_cal *c, int sample, const float *h, const float **logits,
                 qn_err *err)
 {
-    qn_span span = {.n_row = c->len,
-                    .rope_len = c->len,
-                    .pages = {c->pages, c->pages}};
-    qn_batch b = all_rows(c, sample, &span);
+    qn_span span;
+    qn_batch b = batch_of(c, sample, true, &span);
     return qn_pass_head(c->whole, &b, h, logits, err);
 }
 
 int qn_cal_layers(qn_cal *c, int sample, int from, int to, float *h,
                   qn_err *err)
 {
-    qn_span span = {.n_row = c->len,
-                    .rope_len = c->len,
-                    .pages = {c->pages, c->pages}};
-    qn_batch b = all_rows(c, sample, &span);
+    qn_span span;
+    qn_batch b = batch_of(c, sample, true, &span);
     return qn_pass_layers(c->whole, &b, from, to, h, err);
 }
 
 int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err)
 {
-    qn_span span = {.n_row = c->len,
-                    .rope_len = c->len,
-                    .pages = {c->pages, c->pages}};
-    qn_batch b = all_rows(c, sample, &span);
+    qn_span span;
+    qn_batch b = batch_of(c, sample, true, &span);
     return qn_pass_forward(c->whole, &b, logits, err);
 }
 
@@ -668,14 +667,8 @@ static int run_sample(qn_cal *c, int i, bool keep, float *scratch)
     int from, to;
     size_t d = (size_t)qn_net_hparams(c->net)->d_model, n = (size_t)c->len * d;
     float *h = c->h + (size_t)i * n;
-    qn_span span = {.n_row = c->len,
-                    .rope_len = c->len,
-                    .pages = {c->pages, c->pages}};
-    qn_batch b = {.n_row = c->len,
-                  .tokens = c->ids.v + i * c->stride,
-                  .pos = c->pos,
-                  .n_span = 1,
-                  .spans = &span};
+    qn_span span;
+    qn_batch b = batch_of(c, i, false, &span);
     qn_cal_stage(c, c->stage, &from, &to);
     if (!keep) {
         memcpy(scratch, h, n * sizeof *h);

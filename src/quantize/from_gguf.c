@@ -121,23 +121,33 @@ static int save_config(const vocab *v, const char *class, bool add_bos)
     return save(v, "tokenizer_config.json", o);
 }
 
+static json_t *all_or_none(json_t *all, int bad)
+{
+    if (!bad)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
 /* ---- gpt2 ---------------------------------------------------------------- */
 
+/* NULL (of this and the model): some of it is no UTF-8. */
 static json_t *added_tokens(const vocab *v)
 {
     json_t *a = json_array();
+    int bad = 0;
     for (uint64_t i = 0; i < v->tokens->n; i++) {
         int type = type_of(v, i);
         qn_view t = v->tokens->v.strs[i];
         if (type != CONTROL && type != USER_DEFINED)
             continue;
-        json_array_append_new(
+        bad |= json_array_append_new(
             a, json_pack("{s:I, s:o, s:b, s:b, s:b, s:b, s:b}", "id",
                          (json_int_t)i, "content", json_stringn(t.p, t.n),
                          "single_word", 0, "lstrip", 0, "rstrip", 0,
                          "normalized", 0, "special", type == CONTROL));
     }
-    return a;
+    return all_or_none(a, bad);
 }
 
 static json_t *byte_level(void)
@@ -183,18 +193,22 @@ static json_t *post_processor(const vocab *v, bool add_bos)
 static json_t *bpe_model(const vocab *v, bool ignore_merges)
 {
     json_t *words = json_object(), *merges = json_array();
+    int bad = 0;
     for (uint64_t i = 0; i < v->tokens->n; i++) {
         qn_view t = v->tokens->v.strs[i];
-        json_object_setn_new(words, t.p, t.n, json_integer((json_int_t)i));
+        bad |= json_object_setn_new(words, t.p, t.n,
+                                    json_integer((json_int_t)i));
     }
     for (uint64_t i = 0; v->merges && i < v->merges->n; i++)
-        json_array_append_new(merges, json_stringn(v->merges->v.strs[i].p,
-                                                   v->merges->v.strs[i].n));
+        bad |= json_array_append_new(merges,
+                                     json_stringn(v->merges->v.strs[i].p,
+                                                  v->merges->v.strs[i].n));
     return json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}",
                      "type", "BPE", "dropout", "unk_token",
                      "continuing_subword_prefix", "end_of_word_suffix",
                      "fuse_unk", 0, "byte_fallback", 0, "ignore_merges",
-                     ignore_merges, "vocab", words, "merges", merges);
+                     ignore_merges, "vocab", all_or_none(words, bad), "merges",
+                     merges);
 }
 
 static int save_gpt2(const vocab *v)

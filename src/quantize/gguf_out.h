@@ -86,20 +86,4 @@ const float *qn_gq_importance(const qn_gq_tensor *t, int64_t row);
 int qn_gq_encode(const qn_gq_tensor *t, qn_dtype dtype, int64_t row, int64_t n,
                  const float *x, void *out, qn_err *err);
 
-/* Where a file goes, and who is told. */
-typedef struct qn_gq_out {
-    const char *path;
-    int file_type; /* general.file_type */
-    qn_pool *pool;
-    const qn_watch *watch;
-    size_t begun; /* tensors that the file (path.part) has already */
-    /* Whether a point to go on from is wanted, and what makes one: the first n
-     * tensors have reached the disk. */
-    bool (*due)(void *user);
-    int (*save)(void *user, size_t n, qn_err *err);
-    void *user;
-} qn_gq_out;
-
-int qn_gq_write(const qn_gq *g, const qn_gq_out *o, qn_err *err);
-
 #endif

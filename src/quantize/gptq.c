@@ -1,6 +1,6 @@
-/* gptq.c - see gptq.h. What goes by columns inside of a block is done row by
- * row on the threads; what a block does to the columns behind it is one product
- * of the backend. */
+/* gptq.c - see gptq.h. What goes by columns inside of a block is done on the
+ * threads, some rows at a time; what a block does to the columns behind it is
+ * one product of the backend. */
 #include "quantize/gptq.h"
 
 #include "base/compiler.h"
@@ -14,7 +14,8 @@
 #include <string.h>
 
 enum {
-    RANGES = 8 /* that are tried for a group */
+    LANES = 16, /* rows that are rounded side by side */
+    RANGES = 8  /* that are tried for a group */
 };
 #define RANGE_STEP 0.05f
 
@@ -85,14 +86,13 @@ void qn_gptq_deinit(qn_gptq *g)
     *g = (qn_gptq){0};
 }
 
-/* ---- rounding ------------------------------------------------------------ */
-
 typedef struct round_job {
     const qn_gptq *g;
     const qn_qmat *m;
     qn_pool *pool;
     float *w;     /* [n_out, n] in the order of rounding */
     float *error; /* [n_out, QN_GPTQ_BLOCK]              */
+    float *u;     /* [QN_GPTQ_BLOCK, QN_GPTQ_BLOCK] of U */
     qn_qrows *out;
     int64_t k0, k1;
     int32_t *group; /* [n] that scales the column rounded at each turn */
@@ -109,83 +109,191 @@ static qn_dtype stored_as(const qn_qmat *m)
     return m->scheme == &qn_ct_pack_scheme ? m->round : QN_F16;
 }
 
-/* What rounding costs with this range, each column by its share of the loss. */
-static float fit_loss(const qn_qmat *m, const float *w, const float *share,
-                      int64_t n, float scale, float zero)
+/* ---- some rows at a time ------------------------------------------------- */
+
+/* LANES rows go together, column by column: [column][LANES], so that what is
+ * one after the other in a row is side by side in a register. */
+typedef struct strip {
+    int64_t r0;   /* its first row                       */
+    int n;        /* rows; the others repeat the last    */
+    float *group; /* [group, LANES] the weights of one   */
+    float w[QN_GPTQ_BLOCK][LANES], error[QN_GPTQ_BLOCK][LANES];
+} strip;
+
+/* Columns [k, k + n) of the strip's rows of w to [n][LANES]. */
+static void gather(const round_job *j, const strip *s, int64_t k, int64_t n,
+                   float *to)
 {
-    float max = (float)((1 << m->bits) - 1), inv = 1.0f / scale, sum = 0;
-    for (int64_t k = 0; k < n; k++) {
-        float e = (qn_affine_round(w[k] * inv, zero, max) - zero) * scale -
-                  w[k];
-        sum += share[k] * e * e;
+    for (int l = 0; l < LANES; l++) {
+        int row = QN_MIN(l, s->n - 1);
+        const float *w = j->w + (s->r0 + row) * j->m->n_in + k;
+        for (int64_t i = 0; i < n; i++)
+            to[i * LANES + l] = w[i];
     }
-    return sum;
 }
 
-/* Scale and zero point of a group of weights; share: of its columns. A range
- * shorter than that of the weights is taken where it costs less. */
-static void fit(const round_job *j, const float *w, const float *share,
-                int64_t n, int64_t r, int64_t group)
+/* What rounding costs with these ranges, each column by its share of the loss. */
+static void fit_loss(const qn_qmat *m, const float *w, const float *share,
+                     int64_t n, const float *scale, const float *zero,
+                     float *loss)
+{
+    float max = (float)((1 << m->bits) - 1), inv[LANES];
+    for (int l = 0; l < LANES; l++) {
+        inv[l] = 1.0f / scale[l];
+        loss[l] = 0;
+    }
+    for (int64_t k = 0; k < n; k++, w += LANES) {
+        for (int l = 0; l < LANES; l++) {
+            float q = qn_affine_round(w[l] * inv[l], zero[l], max);
+            float e = (q - zero[l]) * scale[l] - w[l];
+            loss[l] += share[k] * e * e;
+        }
+    }
+}
+
+/* Scales and zero points of a group of weights, w [n][LANES]; share: of its
+ * columns. A range shorter than that of the weights is taken where it costs
+ * less. */
+static void fit(const round_job *j, const strip *s, const float *w,
+                const float *share, int64_t n, int64_t group)
 {
     const qn_qmat *m = j->m;
-    int64_t at = r * qn_qmat_n_group(m) + group;
-    float least = INFINITY, ends[2] = {0, 0};
+    float ends[2][LANES] = {{0}}, least[LANES], loss[LANES];
     for (int64_t k = 0; k < n; k++) {
-        ends[0] = fminf(ends[0], w[k]);
-        ends[1] = fmaxf(ends[1], w[k]);
+        for (int l = 0; l < LANES; l++) {
+            float v = w[k * LANES + l];
+            ends[0][l] = v < ends[0][l] ? v : ends[0][l];
+            ends[1][l] = v > ends[1][l] ? v : ends[1][l];
+        }
     }
     for (int i = 0; i < RANGES; i++) {
-        float part = 1 - RANGE_STEP * (float)i, scale, zero;
-        float to[2] = {ends[0] * part, ends[1] * part};
-        qn_affine_fit(m, stored_as(m), to, 2, &scale, &zero);
-        float loss = fit_loss(m, w, share, n, scale, zero);
-        if (i > 0 && !(loss < least))
-            continue;
-        least = loss;
-        j->out->scales[at] = scale;
-        if (m->zeros)
-            j->out->zeros[at] = zero;
+        float part = 1 - RANGE_STEP * (float)i, scale[LANES], zero[LANES];
+        for (int l = 0; l < LANES; l++) {
+            float to[2] = {ends[0][l] * part, ends[1][l] * part};
+            qn_affine_fit(m, stored_as(m), to, 2, &scale[l], &zero[l]);
+        }
+        fit_loss(m, w, share, n, scale, zero, loss);
+        for (int l = 0; l < s->n; l++) {
+            int64_t at = (s->r0 + l) * qn_qmat_n_group(m) + group;
+            if (i > 0 && !(loss[l] < least[l]))
+                continue;
+            least[l] = loss[l];
+            j->out->scales[at] = scale[l];
+            if (m->zeros)
+                j->out->zeros[at] = zero[l];
+        }
     }
 }
 
-/* Rounds column k of row r; the error over U's diagonal. */
-static float round_one(const round_job *j, float *w, int64_t r, int64_t k,
-                       int64_t n_group, float u)
+/* The group that begins with column k: the block's columns as the strip has
+ * them, those behind it as they lie. */
+static void fit_at(const round_job *j, strip *s, int64_t k)
 {
-    const qn_qmat *m = j->m;
-    int64_t at = r * n_group + j->group[k];
-    float max = (float)((1 << m->bits) - 1), scale = j->out->scales[at];
-    float zero = m->zeros ? j->out->zeros[at] : m->zero;
-    float q = qn_affine_round(*w / scale, zero, max);
-    j->out->codes[r * m->n_in + place(j->g, k)] = (uint8_t)q;
-    float back = (q - zero) * scale, error = (*w - back) / u;
-    *w = back;
-    return error;
+    int64_t n = QN_MIN(j->m->group, j->m->n_in - k);
+    int64_t here = QN_MIN(n, j->k1 - k);
+    memcpy(s->group, s->w[k - j->k0], (size_t)here * sizeof s->w[0]);
+    if (n > here)
+        gather(j, s, k + here, n - here, s->group + here * LANES);
+    fit(j, s, s->group, j->share + k, n, k / j->m->group);
 }
 
-static void axpy(float *y, float f, const float *x, int64_t n)
+/* ---- rounding ------------------------------------------------------------ */
+
+/* Rounds column k; errors are over U's diagonal. */
+static void round_column(const round_job *j, strip *s, int64_t k,
+                         const float *scale, const float *zero, float u)
 {
+    const qn_qmat *m = j->m;
+    float max = (float)((1 << m->bits) - 1), q[LANES];
+    float *w = s->w[k - j->k0], *error = s->error[k - j->k0];
+    for (int l = 0; l < LANES; l++) {
+        q[l] = qn_affine_round(w[l] / scale[l], zero[l], max);
+        float back = (q[l] - zero[l]) * scale[l];
+        error[l] = (w[l] - back) / u;
+        w[l] = back;
+    }
+    for (int l = 0; l < s->n; l++)
+        j->out->codes[(s->r0 + l) * m->n_in + place(j->g, k)] = (uint8_t)q[l];
+}
+
+/* The errors of a column, from the n columns that follow it: w [n][LANES]. */
+static void take_errors(float (*w)[LANES], const float *error, const float *u,
+                        int64_t n)
+{
+    float e[LANES];
+    memcpy(e, error, sizeof e);
     for (int64_t i = 0; i < n; i++)
-        y[i] += f * x[i];
+        for (int l = 0; l < LANES; l++)
+            w[i][l] -= e[l] * u[i];
+}
+
+static void load_scales(const round_job *j, const strip *s, int64_t group,
+                        float *scale, float *zero)
+{
+    const qn_qmat *m = j->m;
+    for (int l = 0; l < LANES; l++) {
+        int64_t row = s->r0 + QN_MIN(l, s->n - 1);
+        int64_t at = row * qn_qmat_n_group(m) + group;
+        scale[l] = j->out->scales[at];
+        zero[l] = m->zeros ? j->out->zeros[at] : m->zero;
+    }
+}
+
+static void round_strip(const round_job *j, strip *s)
+{
+    int64_t n_in = j->m->n_in, n = j->k1 - j->k0, group = -1;
+    float scale[LANES], zero[LANES];
+    gather(j, s, j->k0, n, s->w[0]);
+    for (int64_t k = j->k0; k < j->k1; k++) {
+        const float *u = j->u + (k - j->k0) * QN_GPTQ_BLOCK + k - j->k0;
+        if (!j->g->static_groups && k % j->m->group == 0)
+            fit_at(j, s, k);
+        if (j->group[k] != group)
+            load_scales(j, s, j->group[k], scale, zero);
+        group = j->group[k];
+        round_column(j, s, k, scale, zero, u[0]);
+        take_errors(s->w + (k + 1 - j->k0), s->error[k - j->k0], u + 1,
+                    j->k1 - k - 1);
+    }
+    for (int l = 0; l < s->n; l++) {
+        float *w = j->w + (s->r0 + l) * n_in + j->k0;
+        float *error = j->error + (s->r0 + l) * QN_GPTQ_BLOCK;
+        for (int64_t k = 0; k < n; k++) {
+            w[k] = s->w[k][l];
+            error[k] = s->error[k][l];
+        }
+    }
+}
+
+/* Strips of the rows are taken by the threads. */
+static void each_strip(round_job *j, void (*fn)(const round_job *j, strip *s))
+{
+    int64_t n_out = j->m->n_out;
+    strip *s = qn_xcalloc(1, sizeof *s);
+    s->group = qn_xcalloc((size_t)j->m->group, LANES * sizeof *s->group);
+    for (int64_t r; (r = qn_pool_next(j->pool) * LANES) < n_out;) {
+        s->r0 = r;
+        s->n = (int)QN_MIN(LANES, n_out - r);
+        fn(j, s);
+    }
+    free(s->group);
+    free(s);
 }
 
 static void round_thread(void *arg, int thread, int n_threads)
 {
-    round_job *j = arg;
-    const qn_qmat *m = j->m;
-    int64_t n = m->n_in, n_group = qn_qmat_n_group(m), begin, end;
-    qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
-    for (int64_t r = begin; r < end; r++) {
-        float *w = j->w + r * n, *e = j->error + r * QN_GPTQ_BLOCK;
-        for (int64_t k = j->k0; k < j->k1; k++) {
-            const float *u = j->g->u + k * n;
-            if (!j->g->static_groups && k % m->group == 0)
-                fit(j, w + k, j->share + k, QN_MIN(m->group, n - k), r,
-                    k / m->group);
-            e[k - j->k0] = round_one(j, w + k, r, k, n_group, u[k]);
-            axpy(w + k + 1, -e[k - j->k0], u + k + 1, j->k1 - k - 1);
-        }
-    }
+    (void)thread;
+    (void)n_threads;
+    each_strip(arg, round_strip);
+}
+
+/* The block's own part of U, rows side by side. */
+static void copy_block(round_job *j)
+{
+    int64_t n = j->m->n_in, width = j->k1 - j->k0;
+    for (int64_t k = 0; k < width; k++)
+        memcpy(j->u + k * QN_GPTQ_BLOCK, j->g->u + (j->k0 + k) * n + j->k0,
+               (size_t)width * sizeof *j->u);
 }
 
 /* What the errors of a block do to the columns behind it. */
@@ -211,16 +319,22 @@ static int spread(round_job *j, float *turned, qn_err *err)
     return qn_cal_product(j->g->be, &p, err);
 }
 
+/* Groups as they stand, before anything is rounded. */
+static void fit_strip(const round_job *j, strip *s)
+{
+    const qn_qmat *m = j->m;
+    for (int64_t k = 0; k < m->n_in; k += m->group) {
+        int64_t n = QN_MIN(m->group, m->n_in - k);
+        gather(j, s, k, n, s->group);
+        fit(j, s, s->group, j->share + k, n, k / m->group);
+    }
+}
+
 static void static_thread(void *arg, int thread, int n_threads)
 {
-    round_job *j = arg;
-    const qn_qmat *m = j->m;
-    int64_t begin, end;
-    qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
-    for (int64_t r = begin; r < end; r++)
-        for (int64_t k = 0; k < m->n_in; k += m->group)
-            fit(j, j->w + r * m->n_in + k, j->share + k,
-                QN_MIN(m->group, m->n_in - k), r, k / m->group);
+    (void)thread;
+    (void)n_threads;
+    each_strip(arg, fit_strip);
 }
 
 typedef struct turn_job {
@@ -274,9 +388,10 @@ int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
     float *turned = qn_alloc((size_t)m->n_in, QN_GPTQ_BLOCK * sizeof(float));
     int rc = QN_OK;
     j.error = qn_alloc((size_t)m->n_out, QN_GPTQ_BLOCK * sizeof(float));
+    j.u = qn_alloc(QN_GPTQ_BLOCK, QN_GPTQ_BLOCK * sizeof *j.u);
     j.group = qn_alloc((size_t)m->n_in, sizeof *j.group);
     j.share = qn_alloc((size_t)m->n_in, sizeof *j.share);
-    if (!j.error || !turned || !j.group || !j.share)
+    if (!j.error || !j.u || !turned || !j.group || !j.share)
         rc = qn_fail(err, QN_ENOMEM, "%s: no memory to round %lld rows",
                      m->name ? m->name : "matrix", (long long)m->n_out);
     for (int64_t k = 0; k < m->n_in && rc == QN_OK; k++)
@@ -287,6 +402,7 @@ int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
         turn(&j, false);
     for (; j.k0 < m->n_in && rc == QN_OK; j.k0 = j.k1) {
         j.k1 = QN_MIN(j.k0 + QN_GPTQ_BLOCK, m->n_in);
+        copy_block(&j);
         qn_pool_run(j.pool, round_thread, &j);
         rc = spread(&j, turned, err);
     }
@@ -295,6 +411,7 @@ int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
     for (int64_t k = 0; g_idx && k < m->n_in && rc == QN_OK; k++)
         g_idx[place(g, k)] = j.group[k];
     qn_free(j.error);
+    qn_free(j.u);
     qn_free(j.group);
     qn_free(j.share);
     qn_free(turned);

@@ -98,6 +98,11 @@ uint64_t qn_xxh64_end(const qn_xxh64 *s)
     return h ^ h >> 32;
 }
 
+void qn_hash_hex(uint64_t hash, char hex[QN_HASH_HEX])
+{
+    snprintf(hex, QN_HASH_HEX, "%016llx", (unsigned long long)hash);
+}
+
 /* ---- bytes and files ----------------------------------------------------- */
 
 uint64_t qn_hash_bytes(const void *p, size_t n)
@@ -152,11 +157,11 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static json_t *hex(uint64_t v)
+static json_t *hex_or_null(uint64_t v)
 {
-    char text[20];
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)v);
-    return v ? json_string(text) : json_null();
+    char hex[QN_HASH_HEX];
+    qn_hash_hex(v, hex);
+    return v ? json_string(hex) : json_null();
 }
 
 json_t *qn_source_files(const qn_ckpt *ck, qn_pool *pool)
@@ -171,7 +176,7 @@ json_t *qn_source_files(const qn_ckpt *ck, qn_pool *pool)
                                            base_name(qn_ckpt_file_path(ck, i)),
                                            "bytes",
                                            (json_int_t)qn_ckpt_file_size(ck, i),
-                                           "xxh64", hex(j.hash[i])));
+                                           "xxh64", hex_or_null(j.hash[i])));
     qn_free(j.hash);
     return a;
 }

@@ -20,6 +20,12 @@ void qn_xxh64_init(qn_xxh64 *h);
 void qn_xxh64_add(qn_xxh64 *h, const void *p, size_t n);
 uint64_t qn_xxh64_end(const qn_xxh64 *h);
 
+/* 16 hexadecimal digits. */
+enum {
+    QN_HASH_HEX = 17
+};
+void qn_hash_hex(uint64_t hash, char hex[QN_HASH_HEX]);
+
 uint64_t qn_hash_bytes(const void *p, size_t n);
 int qn_hash_file(const char *path, uint64_t *hash, qn_err *err);
 /* [{name, bytes, xxh64}] of all files of a checkpoint, hashed by threads; xxh64

@@ -31,7 +31,8 @@ typedef struct qn_optimize_params {
     const char *const *rules; /* gguf: PATTERN=TYPE, the first that fits */
     size_t n_rules;
     const char *format; /* rtn: "compressed-tensors", "gptq", "awq"     */
-    int64_t group;      /* elements that share a scale; 0: usual, -1: row */
+    /* Elements that share a scale; 0: usual, or what fits all rows; -1: row. */
+    int64_t group;
     bool double_quant;
     bool asymmetric;          /* with zero points                           */
     const char *scales;       /* fp8: "channel", "tensor", "block"          */
@@ -65,9 +66,11 @@ typedef struct qn_optimize_params {
 } qn_optimize_params;
 
 typedef struct qn_optimize_report {
-    uint64_t source_bytes, output_bytes;    /* of tensors                  */
-    uint64_t n_params, n_quantized;         /* elements                    */
-    size_t n_matrices;                      /* quantized                   */
+    uint64_t source_bytes, output_bytes; /* of tensors                  */
+    uint64_t n_params, n_quantized;      /* elements                    */
+    size_t n_matrices;                   /* quantized                   */
+    int64_t group; /* the size that was chosen because the usual one does not
+                      fill all rows (-1: a scale for each row), else 0 */
     double bits_per_weight, bits_quantized; /* of all; of those quantized  */
     double seconds;
     double

@@ -34,8 +34,8 @@ typedef struct qn_opt_item {
     bool quantize, transposed;
     bool ready; /* the parts are in memory */
     int stage;  /* of the calibration that makes it; -1: none */
-    /* AWQ: columns and rows are multiplied before anything else; what is not
-     * quantized has rows of one element. plus_one: of the value plus one. */
+    /* AWQ: columns and rows are multiplied before anything else (a vector has
+     * rows of one element). plus_one: of the value plus one. */
     float *col_mul, *row_mul; /* owned, or NULL */
     bool plus_one;
     qn_qmat mat; /* laid out, if it is quantized */
@@ -45,13 +45,14 @@ typedef struct qn_opt_plan {
     QN_VEC(qn_opt_item) items; /* in the order of the source */
     json_t *left;              /* linear modules that stay   */
     const char *head;          /* module of the output head  */
+    int64_t group;             /* chosen, see the report     */
     json_t *table;             /* auto: what each got, or NULL */
     qn_optimize_report report; /* the counts; the table is above */
 } qn_opt_plan;
 
-int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
-                 const qn_qmat *like, const qn_ckpt *ck, const qn_net *net,
-                 qn_err *err);
+/* *like gets another group size where the usual one does not fit. */
+int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
+                 const qn_ckpt *ck, const qn_net *net, qn_err *err);
 void qn_plan_deinit(qn_opt_plan *plan);
 /* Counts the plan's bytes and weights into its report. */
 void qn_plan_count(qn_opt_plan *plan);

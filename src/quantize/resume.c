@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "quantize/hash.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,12 +31,12 @@ static json_t *list_of(const char *const *v, size_t n)
 /* A file that an option names, by its bytes. */
 static int add_file(json_t *o, const char *key, const char *path, qn_err *err)
 {
-    char hex[20];
+    char hex[QN_HASH_HEX];
     uint64_t hash;
     if (!path)
         return QN_OK;
     QN_TRY(qn_hash_file(path, &hash, err));
-    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)hash);
+    qn_hash_hex(hash, hex);
     json_object_set_new(o, key, json_string(hex));
     return QN_OK;
 }
@@ -48,12 +47,11 @@ static void add_side_files(json_t *o, const qn_ckpt *ck)
         "config.json", "tokenizer.json", "tokenizer.model",
         "vocab.json",  "merges.txt",     "tokenizer_config.json"};
     for (size_t i = 0; i < QN_COUNTOF(names); i++) {
-        char *text, hex[20];
+        char *text, hex[QN_HASH_HEX];
         size_t n;
         if (qn_ckpt_side_file(ck, names[i], &text, &n, NULL) < 0)
             continue;
-        snprintf(hex, sizeof hex, "%016llx",
-                 (unsigned long long)qn_hash_bytes(text, n));
+        qn_hash_hex(qn_hash_bytes(text, n), hex);
         json_object_set_new(o, names[i], json_string(hex));
         qn_free(text);
     }
@@ -70,7 +68,7 @@ static void add_numbers(json_t *o, const qn_optimize_params *p)
                   (json_int_t)p->target_size, (json_int_t)p->max_shard));
 }
 
-static int make_key(char *key, size_t cap, const qn_optimize_params *p,
+static int make_key(char key[QN_HASH_HEX], const qn_optimize_params *p,
                     const qn_ckpt *ck, const json_t *files, qn_err *err)
 {
     json_t *o = json_object();
@@ -99,8 +97,7 @@ static int make_key(char *key, size_t cap, const qn_optimize_params *p,
         rc = add_file(o, "imatrix", p->imatrix, err);
     char *text = json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT);
     if (text)
-        snprintf(key, cap, "%016llx",
-                 (unsigned long long)qn_hash_bytes(text, strlen(text)));
+        qn_hash_hex(qn_hash_bytes(text, strlen(text)), key);
     else if (rc == QN_OK)
         rc = qn_fail(err, QN_EINVAL, "an option is not UTF-8");
     free(text);
@@ -131,7 +128,7 @@ int qn_resume_open(qn_resume *r, const qn_outdir *out,
     *r = (qn_resume){.out = out, .every = p->save_every, .last = qn_now_ns()};
     if (r->every == 0)
         r->every = USUAL_SECONDS;
-    QN_TRY(make_key(r->key, sizeof r->key, p, ck, files, err));
+    QN_TRY(make_key(r->key, p, ck, files, err));
     look(r);
     if (!r->state)
         qn_outdir_empty(out);

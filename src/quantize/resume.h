@@ -11,11 +11,12 @@
 #ifndef QN_QUANTIZE_RESUME_H
 #define QN_QUANTIZE_RESUME_H
 
+#include "quantize/hash.h"
 #include "quantize/optimize_int.h"
 
 typedef struct qn_resume {
     const qn_outdir *out;
-    char key[20];
+    char key[QN_HASH_HEX];
     json_t *state; /* the last one; NULL: begin at the beginning */
     bool saved;    /* there is something to go on with */
     double every;  /* seconds from one time to the next */

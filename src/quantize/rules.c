@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "model/names.h"
 #include "tensor/qscheme.h"
 
 #include <fnmatch.h>
@@ -44,23 +45,38 @@ bool qn_rule_names(const char *tensor, const char *const *patterns, size_t n)
 enum {
     STAYS,
     WANTED,
-    WANTED_TRANSPOSED
+    WANTED_TRANSPOSED,
+    STACKED /* a mixture's experts, several in one tensor */
 };
+
+static bool is_expert(const qn_net_matrix *m)
+{
+    return m->role_id >= QN_R_EXP_GATE && m->role_id <= QN_R_EXP_O;
+}
 
 /* tensor -> what the network does with it */
 static void map_matrices(qn_map *map, const qn_net *net,
                          const qn_optimize_params *p, const char **head)
 {
     qn_net_matrix m;
+    qn_map first; /* expert of each tensor */
+    qn_map_init(&first, 0);
     for (size_t i = 0; qn_net_matrix_at(net, i, &m); i++) {
+        size_t n = strlen(m.tensor);
+        uint64_t expert = (uint64_t)m.expert;
         if (m.head)
             *head = m.tensor;
+        if (!qn_map_add(&first, m.tensor, n, expert))
+            qn_map_get(&first, m.tensor, n, &expert);
         bool take = m.linear || (m.head && p->head);
-        qn_map_put(map, m.tensor, strlen(m.tensor),
+        bool stacked = is_expert(&m) && expert != (uint64_t)m.expert;
+        qn_map_put(map, m.tensor, n,
                    !take          ? STAYS
+                   : stacked      ? STACKED
                    : m.transposed ? WANTED_TRANSPOSED
                                   : WANTED);
     }
+    qn_map_deinit(&first);
 }
 
 static bool wanted_type(qn_dtype t)
@@ -78,22 +94,21 @@ static bool can_transpose(const qn_qscheme *s)
 static int lay_item(qn_opt_item *item, const qn_qmat *like, qn_err *err)
 {
     const qn_tensor *t = item->t;
-    if (item->transposed && !can_transpose(like->scheme))
-        return qn_fail(err, QN_EUNSUP,
-                       "tensor %s belongs to a Conv1D layer, which %s cannot "
-                       "quantize; use bitsandbytes or --format gptq",
-                       t->name, like->scheme->name);
-    item->quantize = true;
     item->mat = *like;
     item->mat.name = t->name;
     item->mat.round = t->dtype;
     item->mat.n_out = t->shape[item->transposed];
     item->mat.n_in = t->shape[!item->transposed];
     int rc = qn_qmat_lay(&item->mat, err);
+    bool strict = like->scheme == &qn_gptq_scheme ||
+                  like->scheme == &qn_awq_scheme;
     return rc < 0 ? qn_err_prefix(err, rc,
                                   "tensor %s (leave it out with --skip, or "
-                                  "choose other groups)",
-                                  t->name)
+                                  "choose another %s)",
+                                  t->name,
+                                  strict ? "--group-size or --format "
+                                           "compressed-tensors"
+                                         : "--group-size")
                   : rc;
 }
 
@@ -115,6 +130,30 @@ static void count(qn_opt_plan *plan, const qn_opt_item *item)
     r->n_matrices++;
 }
 
+/* The format has no matrix of that kind. */
+static int check_kind(const qn_tensor *t, const qn_qmat *like, uint64_t what,
+                      qn_err *err)
+{
+    size_t n = qn_module_len(t->name), from = n;
+    bool apart = strstr(t->name, ".experts.") != NULL;
+    while (from > 0 && t->name[from - 1] != '.')
+        from--;
+    if (what == STACKED)
+        return qn_fail(err, QN_EUNSUP,
+                       "tensor %s holds several experts, and %s has no form "
+                       "for more than a matrix; leave such tensors as they "
+                       "are with --skip %.*s",
+                       t->name, like->scheme->name,
+                       apart ? 13 : (int)(n - from),
+                       apart ? "'*.experts.*'" : t->name + from);
+    if (what == WANTED_TRANSPOSED && !can_transpose(like->scheme))
+        return qn_fail(err, QN_EUNSUP,
+                       "tensor %s belongs to a Conv1D layer, which %s cannot "
+                       "quantize; use bitsandbytes or --format gptq",
+                       t->name, like->scheme->name);
+    return QN_OK;
+}
+
 static int plan_tensor(qn_opt_plan *plan, const qn_optimize_params *p,
                        const qn_qmat *like, const qn_tensor *t, uint64_t what,
                        qn_err *err)
@@ -122,25 +161,52 @@ static int plan_tensor(qn_opt_plan *plan, const qn_optimize_params *p,
     qn_opt_item item = {.t = t,
                         .transposed = what == WANTED_TRANSPOSED,
                         .stage = -1};
-    int rc = QN_OK;
-    if (what != STAYS && t->n_dims == 2 && wanted_type(t->dtype)) {
-        bool skip = qn_rule_names(t->name, p->skip, p->n_skip) ||
-                    (p->n_only && !qn_rule_names(t->name, p->only, p->n_only));
-        if (skip)
-            json_array_append_new(plan->left,
-                                  json_stringn(t->name,
-                                               qn_module_len(t->name)));
-        else
-            rc = lay_item(&item, like, err);
-    }
-    if (rc == QN_OK)
-        qn_vec_push(&plan->items, item);
-    return rc;
+    bool can = what != STAYS && wanted_type(t->dtype) &&
+               (what == STACKED || t->n_dims == 2);
+    bool skip = qn_rule_names(t->name, p->skip, p->n_skip) ||
+                (p->n_only && !qn_rule_names(t->name, p->only, p->n_only));
+    if (can && skip)
+        json_array_append_new(plan->left,
+                              json_stringn(t->name, qn_module_len(t->name)));
+    if (can && !skip)
+        QN_TRY(check_kind(t, like, what, err));
+    item.quantize = can && !skip;
+    qn_vec_push(&plan->items, item);
+    return QN_OK;
 }
 
-int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
-                 const qn_qmat *like, const qn_ckpt *ck, const qn_net *net,
-                 qn_err *err)
+/* Groups of this size fill all rows. */
+static bool group_fits(const qn_opt_plan *plan, int64_t group)
+{
+    for (size_t i = 0; i < plan->items.n; i++) {
+        const qn_opt_item *it = &plan->items.v[i];
+        if (it->quantize && it->t->shape[!it->transposed] % group != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Integers in groups: where nobody said a size, the usual one or the next
+ * smaller that fills the rows of all matrices (of one layout all have the
+ * same), else a scale for each row. */
+static void fit_group(qn_opt_plan *plan, const qn_optimize_params *p,
+                      qn_qmat *like)
+{
+    static const int64_t smaller[] = {64, 32};
+    const qn_qscheme *s = like->scheme;
+    bool grouped = s == &qn_ct_pack_scheme || s == &qn_gptq_scheme ||
+                   s == &qn_awq_scheme;
+    if (p->group || !grouped || group_fits(plan, like->group))
+        return;
+    like->group = -1;
+    for (size_t i = 0; i < QN_COUNTOF(smaller) && like->group < 0; i++)
+        if (group_fits(plan, smaller[i]))
+            like->group = smaller[i];
+    plan->group = like->group;
+}
+
+int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
+                 const qn_ckpt *ck, const qn_net *net, qn_err *err)
 {
     qn_map map;
     int rc = QN_OK;
@@ -154,6 +220,10 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
         rc = plan_tensor(plan, p, like, t, what, err);
     }
     qn_map_deinit(&map);
+    fit_group(plan, p, like);
+    for (size_t i = 0; i < plan->items.n && rc == QN_OK; i++)
+        if (plan->items.v[i].quantize)
+            rc = lay_item(&plan->items.v[i], like, err);
     QN_TRY(rc);
     qn_plan_count(plan);
     if (!plan->report.n_matrices)
@@ -165,7 +235,7 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p,
 void qn_plan_count(qn_opt_plan *plan)
 {
     qn_optimize_report *r = &plan->report;
-    *r = (qn_optimize_report){.seconds = r->seconds};
+    *r = (qn_optimize_report){.seconds = r->seconds, .group = plan->group};
     for (size_t i = 0; i < plan->items.n; i++)
         count(plan, &plan->items.v[i]);
     r->bits_quantized /= (double)QN_MAX(r->n_quantized, 1);

@@ -89,8 +89,6 @@ static int run_chain(qn_probe *p, int64_t sample, const float **logits,
 {
     size_t n = (size_t)p->len * p->d_model;
     for (int l = 0; l < p->n_layer; l++) {
-        if (l > 0)
-            memcpy(p->h, stream_of(p, l, sample), n * sizeof *p->h);
         QN_TRY(qn_cal_layers(p->cal, (int)sample, l, l + 1, p->h, err));
         memcpy(stream_of(p, l + 1, sample), p->h, n * sizeof *p->h);
     }

@@ -138,12 +138,22 @@ static int gptq_item(qn_stages *s, qn_opt_item *it, qn_gptq *g, qn_err *err)
 }
 
 /* All matrices of the stage that read this input. */
-static int gptq_input(qn_stages *s, qn_cal_input *in, int stage, qn_err *err)
+static int gptq_input(qn_stages *s, qn_cal_input *in, const char *first,
+                      int stage, qn_err *err)
 {
     double damping = s->p->damping > 0 ? s->p->damping : 0.01;
     qn_gptq g;
+    qn_err why = {0};
     int rc = qn_gptq_factor(&g, qn_cal_backend(s->cal), in->gram, in->n,
-                            damping, wants_order(s), err);
+                            damping, wants_order(s), &why);
+    if (rc == QN_EINVAL) {
+        qn_log(1, "%s, and what reads the same: rounded to nearest, because %s",
+               first, why.msg);
+        qn_gptq_deinit(&g);
+        return QN_OK;
+    }
+    if (rc < 0 && err)
+        *err = why;
     for (size_t i = 0; i < s->plan->items.n && rc == QN_OK; i++) {
         qn_opt_item *it = &s->plan->items.v[i];
         if (it->quantize && it->stage == stage && it->mat.n_in == in->n &&
@@ -151,8 +161,6 @@ static int gptq_input(qn_stages *s, qn_cal_input *in, int stage, qn_err *err)
             rc = gptq_item(s, it, &g, err);
     }
     qn_gptq_deinit(&g);
-    if (rc == QN_EINVAL) /* nothing came through: to nearest */
-        rc = QN_OK;
     return rc;
 }
 
@@ -165,7 +173,7 @@ static int gptq_round(qn_stages *s, int stage, const qn_watch *watch,
     while (qn_cal_input_at(s->cal, n, &first))
         n++;
     for (size_t i = 0; (in = qn_cal_input_at(s->cal, i, &first)); i++) {
-        QN_TRY(gptq_input(s, in, stage, err));
+        QN_TRY(gptq_input(s, in, first, stage, err));
         QN_TRY(qn_watch_told(watch, (double)(i + 1) / (double)n, "quantizing",
                              err));
     }

@@ -4,7 +4,6 @@
  * all threads busy: read as f32, encoded, written in order. What a piece holds
  * depends on the tensor alone, so the file does not depend on the threads.
  * Between two tensors the run can be stopped and gone on with. */
-#include "base/file.h"
 #include "base/mem.h"
 #include "quantize/auto_gguf.h"
 #include "quantize/imatrix.h"
@@ -17,6 +16,20 @@ enum {
     PIECE_ELEMS = 1 << 17,
     PIECES = 4 /* per thread, in one go */
 };
+
+#define IMATRIX_NAME ".imatrix.gguf"
+
+typedef struct gguf_ctx {
+    qn_run *r;
+    qn_gq g;
+    qn_imatrix im;
+    const qn_gguf_kind *kind;
+    int file_type; /* general.file_type */
+    bool kept;     /* the importance matrix lies in the directory */
+    size_t begun;  /* tensors that an earlier run wrote */
+    qn_watch watch;
+    qn_err *err;
+} gguf_ctx;
 
 /* ---- rows ---------------------------------------------------------------- */
 
@@ -257,83 +270,62 @@ static double tensor_cost(const qn_gq_tensor *t)
     return (double)(t->n_rows * t->n_cols / d->block_elems) * d->block_bytes;
 }
 
-static int save_point(const qn_gq_out *o, qn_gguf_writer *w, size_t n,
-                      qn_err *err)
+/* The first n tensors (and what they were chosen by) are there to go on with. */
+static int save_point(gguf_ctx *c, size_t n)
 {
-    QN_TRY(qn_gguf_writer_sync(w, err));
-    return o->save(o->user, n, err);
-}
-
-static int put_tensors(const qn_gq *g, const qn_gq_out *o, qn_gguf_writer *w,
-                       qn_err *err)
-{
-    double all = 0, done = 0;
-    for (size_t i = 0; i < g->t.n; i++) {
-        const qn_gq_tensor *t = &g->t.v[i];
-        QN_TRY(qn_gguf_declare(w, t->name, t->dtype, t->n_dims, t->shape, err));
-        all += tensor_cost(t);
-    }
-    if (o->begun)
-        QN_TRY(qn_gguf_writer_resume(w, o->begun, err));
-    for (size_t i = 0; i < g->t.n; i++) {
-        const qn_gq_tensor *t = &g->t.v[i];
-        done += tensor_cost(t);
-        if (i < o->begun)
-            continue;
-        QN_TRY(!g->e && t->dtype == t->stored
-                   ? write_same(g, t, w, err)
-                   : write_one(g, t, w, o->pool, err));
-        QN_TRY(qn_watch_told(o->watch, done / all, "quantizing", err));
-        if (o->due(o->user))
-            QN_TRY(save_point(o, w, i + 1, err));
-    }
-    return QN_OK;
-}
-
-int qn_gq_write(const qn_gq *g, const qn_gq_out *o, qn_err *err)
-{
-    qn_gguf_writer *w = NULL;
-    int rc = qn_gguf_writer_keep(&w, o->path, err);
-    if (rc == QN_OK)
-        rc = put_meta(g, w, o->file_type, err);
-    if (rc == QN_OK)
-        rc = put_tensors(g, o, w, err);
-    if (rc == QN_OK)
-        rc = qn_gguf_writer_finish(w, err);
-    qn_gguf_writer_free(w);
-    return rc;
-}
-
-/* ---- the run ------------------------------------------------------------- */
-
-#define IMATRIX_NAME ".imatrix.gguf"
-
-typedef struct gguf_ctx {
-    qn_run *r;
-    qn_gq g;
-    qn_imatrix im;
-    const qn_gguf_kind *kind;
-    int file_type;
-    bool kept; /* the importance matrix lies in the directory */
-    qn_watch watch;
-    qn_err *err;
-} gguf_ctx;
-
-static bool due(void *user)
-{
-    const gguf_ctx *c = user;
-    return qn_resume_due(&c->r->resume);
-}
-
-static int save(void *user, size_t n, qn_err *err)
-{
-    gguf_ctx *c = user;
     return qn_resume_save(&c->r->resume,
                           json_pack("{s:I, s:b, s:O?}", "tensors",
                                     (json_int_t)n, "imatrix", c->kept, "table",
                                     c->r->table),
-                          err);
+                          c->err);
 }
+
+static int put_tensors(gguf_ctx *c, qn_gguf_writer *w)
+{
+    const qn_gq *g = &c->g;
+    double all = 0, done = 0;
+    for (size_t i = 0; i < g->t.n; i++) {
+        const qn_gq_tensor *t = &g->t.v[i];
+        QN_TRY(
+            qn_gguf_declare(w, t->name, t->dtype, t->n_dims, t->shape, c->err));
+        all += tensor_cost(t);
+    }
+    if (c->begun)
+        QN_TRY(qn_gguf_writer_resume(w, c->begun, c->err));
+    for (size_t i = 0; i < g->t.n; i++) {
+        const qn_gq_tensor *t = &g->t.v[i];
+        done += tensor_cost(t);
+        if (i < c->begun)
+            continue;
+        QN_TRY(!g->e && t->dtype == t->stored
+                   ? write_same(g, t, w, c->err)
+                   : write_one(g, t, w, c->r->pool, c->err));
+        QN_TRY(qn_watch_told(&c->watch, done / all, "quantizing", c->err));
+        if (!qn_resume_due(&c->r->resume))
+            continue;
+        QN_TRY(qn_gguf_writer_sync(w, c->err));
+        QN_TRY(save_point(c, i + 1));
+    }
+    return QN_OK;
+}
+
+static int write_file(gguf_ctx *c)
+{
+    char *path = qn_outdir_file(&c->r->out, "model.gguf");
+    qn_gguf_writer *w = NULL;
+    int rc = qn_gguf_writer_keep(&w, path, c->err);
+    if (rc == QN_OK)
+        rc = put_meta(&c->g, w, c->file_type, c->err);
+    if (rc == QN_OK)
+        rc = put_tensors(c, w);
+    if (rc == QN_OK)
+        rc = qn_gguf_writer_finish(w, c->err);
+    qn_gguf_writer_free(w);
+    qn_free(path);
+    return rc;
+}
+
+/* ---- the run ------------------------------------------------------------- */
 
 /* How many tensors, weights and bytes there are of each format. */
 static json_t *formats(const qn_gq *g)
@@ -434,7 +426,7 @@ static int choose(gguf_ctx *c)
     } else {
         QN_TRY(qn_gq_allot(&c->g, r->p, &r->table, &in, c->err));
         if (qn_resume_due(&r->resume))
-            QN_TRY(save(c, 0, c->err));
+            QN_TRY(save_point(c, 0));
     }
     QN_TRY(qn_gq_apply(&c->g, r->table, c->err));
     c->file_type = qn_gq_file_type(&c->g);
@@ -445,7 +437,6 @@ static int gguf_run(gguf_ctx *c)
 {
     qn_run *r = c->r;
     int64_t begun = qn_resume_int(&r->resume, "tensors");
-    qn_gq_out o = {.pool = r->pool, .due = due, .save = save, .user = c};
     QN_TRY(qn_gguf_kind_pick(r->p, &c->kind, c->err));
     QN_TRY(qn_gq_open(&c->g, r->ck, r->net, r->p, c->err));
     QN_TRY(weigh(c));
@@ -455,17 +446,11 @@ static int gguf_run(gguf_ctx *c)
         return qn_fail(c->err, QN_EUNSUP,
                        "%s: no tensor is left to be quantized",
                        qn_ckpt_path(r->ck));
-    o.begun = begun > 0 ? (size_t)begun : 0;
-    o.file_type = c->file_type;
-    o.watch = &c->watch;
-    r->report.resumed = (double)o.begun / (double)c->g.t.n;
-    char *path = qn_outdir_file(&r->out, "model.gguf");
-    o.path = path;
-    int rc = qn_gq_write(&c->g, &o, c->err);
-    qn_free(path);
-    if (rc == QN_OK)
-        tell_options(c);
-    return rc;
+    c->begun = begun > 0 ? (size_t)begun : 0;
+    r->report.resumed = (double)c->begun / (double)c->g.t.n;
+    QN_TRY(write_file(c));
+    tell_options(c);
+    return QN_OK;
 }
 
 int qn_run_gguf(qn_run *r)

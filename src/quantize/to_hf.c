@@ -2,7 +2,6 @@
  *
  * Between any two tensors (of a method with stages: between any two stages) the
  * run can be stopped and gone on with; see save_point. */
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -129,11 +128,11 @@ static qn_watch stage_window(const hf_ctx *h, int stage)
 
 /* ---- one item ------------------------------------------------------------ */
 
-/* A vector that was divided. */
+/* A vector whose elements were divided, or a matrix whose rows were. */
 static int write_multiplied(hf_ctx *h, qn_st_writer *w, const qn_opt_item *item)
 {
     const qn_tensor *t = item->t;
-    size_t n = (size_t)t->n_elems;
+    size_t n = (size_t)t->n_elems, row = n / (size_t)t->shape[0];
     void *raw = qn_alloc((size_t)t->n_bytes, 1);
     float *v = qn_alloc(n, sizeof *v), one = item->plus_one ? 1 : 0;
     int rc = raw && v
@@ -142,7 +141,7 @@ static int write_multiplied(hf_ctx *h, qn_st_writer *w, const qn_opt_item *item)
     if (rc == QN_OK)
         rc = qn_dtype_decode(t->dtype, raw, v, n, h->err);
     for (size_t i = 0; i < n && rc == QN_OK; i++)
-        v[i] = (v[i] + one) * item->row_mul[i] - one;
+        v[i] = (v[i] + one) * item->row_mul[i / row] - one;
     if (rc == QN_OK)
         rc = qn_dtype_encode(t->dtype, v, raw, n, h->err);
     if (rc == QN_OK)
@@ -243,9 +242,8 @@ static int save_point(hf_ctx *h, qn_st_writer *w, size_t n)
 {
     qn_resume *s = &h->r->resume;
     int64_t old = qn_resume_int(s, "stage");
-    uint64_t bytes;
     if (w)
-        QN_TRY(qn_st_writer_sync(w, &bytes, h->err));
+        QN_TRY(qn_st_writer_sync(w, h->err));
     json_t *state = json_pack("{s:I, s:O?}", "items", (json_int_t)n, "table",
                               h->plan.table);
     int rc = h->stages ? save_stream(h, state) : QN_OK;
@@ -371,36 +369,59 @@ static char *config_text(const hf_ctx *h)
     return text;
 }
 
-/* The source's config.json, word for word, with one member more. */
-static int write_config(const hf_ctx *h)
+/* A JSON object with one member more, word for word, behind the others. */
+static void add_member(qn_str *s, const char *object, size_t n, const char *q)
 {
-    char *text;
-    size_t n;
-    qn_str s;
-    QN_TRY(qn_ckpt_side_file(h->r->ck, "config.json", &text, &n, h->err));
-    while (n > 0 && text[n - 1] != '}')
+    while (n > 0 && object[n - 1] != '}')
         n--;
     n -= n > 0;
-    while (n > 0 && strchr(" \t\r\n", text[n - 1]))
+    while (n > 0 && strchr(" \t\r\n", object[n - 1]))
         n--;
-    char *q = config_text(h);
-    qn_str_init(&s);
-    qn_str_add(&s, text, n);
-    qn_str_addf(&s, "%s\n  \"quantization_config\": ",
-                n > 0 && text[n - 1] == '{' ? "" : ",");
-    for (const char *c = q ? q : ""; *c; c++) {
-        qn_str_addc(&s, *c);
-        if (*c == '\n')
-            qn_str_adds(&s, "  ");
+    qn_str_add(s, object, n);
+    qn_str_addf(s, "%s\n  \"quantization_config\": ",
+                n > 0 && object[n - 1] == '{' ? "" : ",");
+    for (; *q; q++) {
+        qn_str_addc(s, *q);
+        if (*q == '\n')
+            qn_str_adds(s, "  ");
     }
-    qn_str_adds(&s, "\n}\n");
-    char *path = qn_outdir_file(&h->r->out, "config.json");
-    int rc = q ? qn_file_write(path, s.p, s.n, h->err)
+    qn_str_adds(s, "\n}\n");
+}
+
+/* The source's config.json; one that has such a member (null, for it is not
+ * quantized) loses it before. */
+static int source_config(const hf_ctx *h, char **text, size_t *n)
+{
+    json_t *o = NULL;
+    QN_TRY(qn_ckpt_side_file(h->r->ck, "config.json", text, n, h->err));
+    int rc = qn_json_parse(&o, *text, *n, "config.json", h->err);
+    if (rc == QN_OK && json_object_get(o, "quantization_config")) {
+        json_object_del(o, "quantization_config");
+        free(*text);
+        *text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        *n = strlen(*text);
+    }
+    json_decref(o);
+    return rc;
+}
+
+static int write_config(const hf_ctx *h)
+{
+    char *text = NULL, *q = config_text(h);
+    size_t n;
+    qn_str s;
+    qn_str_init(&s);
+    int rc = q ? source_config(h, &text, &n)
                : qn_fail(h->err, QN_EINTERNAL, "config.json cannot be written");
-    qn_free(path);
+    if (rc == QN_OK) {
+        char *path = qn_outdir_file(&h->r->out, "config.json");
+        add_member(&s, text, n, q);
+        rc = qn_file_write(path, s.p, s.n, h->err);
+        qn_free(path);
+    }
     qn_str_deinit(&s);
     free(q);
-    qn_free(text);
+    free(text);
     return rc;
 }
 

@@ -414,7 +414,11 @@ static int exec_filter_block(qn_jrt *rt, qn_jenv *env, const qn_jnode *n)
     qn_jval v;
     int rc = exec_block_text(rt, env, n, &v);
 
-    return rc != 0 ? rc : qn_jv_str_to(rt, v, rt->sink);
+    if (rc != 0)
+        return rc;
+    if (v.type != QN_J_STR) /* Jinja joins what blocks give as it is */
+        return qn_jrt_fail(rt, QN_EINVAL, "a filter block gave no text");
+    return qn_jv_str_to(rt, v, rt->sink);
 }
 
 static int exec_if(qn_jrt *rt, qn_jenv *env, const qn_jnode *n)

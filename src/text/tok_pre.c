@@ -171,6 +171,13 @@ static int pre_delimiter_run(const qn_tok_step *s, qn_tok_work *w)
     return QN_OK;
 }
 
+static int pre_scripts_run(const qn_tok_step *s, qn_tok_work *w)
+{
+    (void)s;
+    qn_tok_split_scripts(w);
+    return QN_OK;
+}
+
 /* ---- the rows ---------------------------------------------------------- */
 
 static const qn_tok_kind pre_kinds[] = {
@@ -187,6 +194,7 @@ static const qn_tok_kind pre_kinds[] = {
     {"Punctuation", " behavior ", pre_punct_parse, pre_punct_run, NULL, NULL,
      false},
     {"BertPreTokenizer", "", NULL, pre_bert_run, NULL, NULL, false},
+    {"UnicodeScripts", "", NULL, pre_scripts_run, NULL, NULL, false},
     {"CharDelimiterSplit", " delimiter ", pre_delimiter_parse,
      pre_delimiter_run, NULL, NULL, false},
 };

@@ -10,6 +10,8 @@
  */
 #include "text/tok_split.h"
 
+#include "base/compiler.h"
+#include "text/script_tab.h"
 #include "text/unicode.h"
 
 #include <stdlib.h>
@@ -307,6 +309,46 @@ void qn_tok_split_word_runs(qn_tok_work *w)
             if (kind != 0)
                 qn_tok_divide_part(w, pc, i, next, -1);
         }
+    }
+    qn_tok_divide_end(w);
+}
+
+static unsigned split_script(uint32_t cp)
+{
+    size_t lo = 0, hi = QN_COUNTOF(script_runs);
+    while (hi - lo > 1) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (script_runs[mid] >> 8 <= cp)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return script_runs[lo] & 0xff;
+}
+
+void qn_tok_split_scripts(qn_tok_work *w)
+{
+    qn_tok_divide_begin(w);
+    for (size_t k = 0; k < w->pieces.n; k++) {
+        const qn_tok_piece *pc = &w->pieces.v[k];
+        if (pc->id >= 0) {
+            split_pass(w, pc);
+            continue;
+        }
+        unsigned last = 0;
+        size_t begin = pc->e;
+        for (size_t i = pc->b, at; i < pc->e;) {
+            at = i;
+            unsigned script = split_script(qn_uni_next(w->p, &i));
+            if (script == 0 || script == last)
+                continue;
+            if (last != 0)
+                qn_tok_divide_part(w, pc, begin, at, -1);
+            begin = at;
+            last = script;
+        }
+        if (last != 0)
+            qn_tok_divide_part(w, pc, begin, pc->e, -1);
     }
     qn_tok_divide_end(w);
 }

@@ -45,6 +45,9 @@ void qn_tok_split_chars(qn_tok_work *w, unsigned flags,
 void qn_tok_split_char(qn_tok_work *w, uint32_t cp, qn_tok_behavior behavior);
 /* \w+|[^\w\s]+, without the rest. */
 void qn_tok_split_word_runs(qn_tok_work *w);
+/* Where the script changes. Characters of any script (blanks) belong to what
+ * they follow; those before the first that has one are dropped. */
+void qn_tok_split_scripts(qn_tok_work *w);
 /* By qn_tok_words, isolated. */
 void qn_tok_split_words(qn_tok_work *w, const qn_tok_words *words);
 

@@ -1,5 +1,8 @@
 #include "asked.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 qn_model *asked_open(const char *path, bool exact)
 {
     qn_model *m = NULL;
@@ -66,6 +69,34 @@ const char *asked_file(const char *name, const char *text)
     qn_test_write_file(path, text, strlen(text));
     assert_true(n < sizeof kept / sizeof *kept);
     return kept[n++] = strdup(path);
+}
+
+const char *asked_words(const char *word, int id)
+{
+    static char dir[4096];
+    static int n;
+    char path[4200], text[512];
+    snprintf(dir, sizeof dir, "%s/words-%d", qn_test_tmpdir(), n++);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    json_t *config = json_load_file(qn_test_data("models/llama/config.json"), 0,
+                                    NULL);
+    json_object_set_new(config, "max_position_embeddings", json_integer(2048));
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    assert_int_equal(json_dump_file(config, path, 0), 0);
+    json_decref(config);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    assert_int_equal(symlink(qn_test_data("models/llama/model.safetensors"),
+                             path),
+                     0);
+    int len = snprintf(
+        text, sizeof text,
+        "{\"version\":\"1.0\",\"pre_tokenizer\":{\"type\":\"Whitespace\"},"
+        "\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"<unk>\":0,"
+        "\"the\":1,\"%s\":%d},\"unk_token\":\"<unk>\"}}",
+        word, id);
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    qn_test_write_file(path, text, (size_t)len);
+    return dir;
 }
 
 double asked_number(const json_t *report, const char *a, const char *b)

@@ -22,6 +22,10 @@ int asked_argmax(const float *row, int n_vocab);
 /* A fresh file with this text; valid until the program ends. */
 const char *asked_file(const char *name, const char *text);
 
+/* A folder with the tiny network of tests/data, 2048 positions of it, and a
+ * vocabulary of "the" (1) and one more word; valid until the program ends. */
+const char *asked_words(const char *word, int id);
+
 /* report.a.b as a number; fails when it is none. */
 double asked_number(const json_t *report, const char *a, const char *b);
 

@@ -401,6 +401,23 @@ static void test_other_vocabulary(void **state)
     qn_model_close(m);
 }
 
+/* A tokenizer whose last word is none of the model's: rows of logits end before
+ * it. */
+static void test_foreign_token(void **state)
+{
+    (void)state;
+    qn_model *m = asked_open(asked_words("far", 200000), false);
+    qn_eval_text_params p = {.model = m,
+                             .n_threads = 1,
+                             .text = {
+                                 .path = asked_file("far.txt", "the the far")}};
+    assert_int_equal(refused(&p, "token 200000"), QN_EFORMAT);
+    assert_int_equal(refused(&p, "far.txt"), QN_EFORMAT);
+    p.text.path = asked_file("near.txt", "the the the");
+    json_decref(measured(&p));
+    qn_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_stories),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_other_vocabulary),
+        cmocka_unit_test(test_foreign_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

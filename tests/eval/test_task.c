@@ -386,6 +386,62 @@ static void test_generated(void **state)
     qn_model_close(m);
 }
 
+/* Of answers, too, rows of logits are looked at by their tokens. */
+static void test_foreign_token(void **state)
+{
+    (void)state;
+    json_t *o = NULL;
+    qn_err err = {0};
+    qn_model *m = asked_open(asked_words("far", 200000), false);
+    qn_eval_task_params p = {
+        .model = m,
+        .task = "piqa",
+        .n_threads = 1,
+        .data = asked_file("far.jsonl",
+                           "{\"goal\": \"the\", \"sol1\": \"the\", "
+                           "\"sol2\": \"far\", \"label\": 0}\n")};
+    assert_int_equal(qn_eval_task(&o, &p, &err), QN_EFORMAT);
+    assert_non_null(strstr(err.msg, "far.jsonl:1: choice 1"));
+    assert_non_null(strstr(err.msg, "token 200000"));
+    qn_model_close(m);
+}
+
+static double computed(qn_eval_task_params p)
+{
+    json_t *o = measured(&p);
+    double n = asked_number(o, "computed_tokens", NULL);
+    json_decref(o);
+    return n;
+}
+
+/* A long item behind many short ones needs another scorer: what the first has
+ * computed still counts. */
+static void test_computed(void **state)
+{
+    (void)state;
+    qn_str lines = {0};
+    for (int i = 0; i < 257; i++) {
+        qn_str_adds(&lines, "{\"goal\": \"");
+        for (int k = 0; k < (i < 256 ? 1 : 120); k++)
+            qn_str_adds(&lines, "the the the the the ");
+        qn_str_adds(&lines, "\", \"sol1\": \"the\", \"sol2\": \"the the\", "
+                            "\"label\": 0}\n");
+    }
+    qn_model *m = asked_open(asked_words("far", 2), false);
+    qn_eval_task_params p = {.model = m,
+                             .task = "piqa",
+                             .n_threads = 1,
+                             .data = asked_file("many.jsonl", lines.p)};
+    double all = computed(p);
+    p.limit = 256;
+    double first = computed(p);
+    p.limit = 0;
+    p.skip = 256;
+    assert_true(all == first + computed(p));
+    qn_model_close(m);
+    qn_str_deinit(&lines);
+}
+
 static void test_refused(void **state)
 {
     json_t *o = NULL;
@@ -419,6 +475,8 @@ int main(void)
         cmocka_unit_test(test_shared_beginnings),
         cmocka_unit_test(test_begin_token),
         cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_foreign_token),
+        cmocka_unit_test(test_computed),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

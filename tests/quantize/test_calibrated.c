@@ -6,7 +6,6 @@
 #include "base/compiler.h"
 #include "base/file.h"
 #include "ckpt/ckpt.h"
-#include "quantize/auto.h"
 #include "quantize/calibration_text_tab.h"
 #include "quantize/optimize.h"
 
@@ -55,6 +54,8 @@ static void judged_close(judged *j)
     free(j->base);
 }
 
+static double bits; /* of what was judged last */
+
 static double kl_of(const judged *j, qn_optimize_params p)
 {
     qn_err err = {0};
@@ -81,10 +82,49 @@ static double kl_of(const judged *j, qn_optimize_params p)
                   p.static_groups ? " static" : "", kl, report.bits_quantized,
                   report.seconds);
     assert_true(p.target_bits == 0 || report.bits_quantized <= p.target_bits);
+    bits = report.bits_quantized;
     json_decref(report.table);
     free(other);
     free(to);
     return kl;
+}
+
+/* Methods with one format for all, which every model allows; those that take
+ * more bits than the target are no rivals. */
+static const qn_optimize_params uniform[] = {
+    {.method = "rtn", .group = -1, .asymmetric = true},
+    {.method = "rtn", .group = -1, .bits = 3, .asymmetric = true},
+    {.method = "bitsandbytes", .double_quant = true},
+    {.method = "bitsandbytes", .group = 256},
+    {.method = "bitsandbytes", .group = 4096},
+    {.method = "bitsandbytes", .type = "fp4", .double_quant = true},
+};
+
+static int count_rivals(const judged *j, const qn_optimize_params *rival,
+                        size_t n, const qn_optimize_params *mixed, double least)
+{
+    int rivals = 0;
+    for (size_t i = 0; i < n; i++) {
+        qn_optimize_params p = rival[i];
+        p.only = mixed->only;
+        p.n_only = mixed->n_only;
+        double kl = kl_of(j, p);
+        if (bits > mixed->target_bits)
+            continue;
+        assert_true(least < kl);
+        rivals++;
+    }
+    return rivals;
+}
+
+/* auto has a lower KL than each of them at no more bits. */
+static void beats_uniform(const judged *j, qn_optimize_params mixed,
+                          const qn_optimize_params *more, size_t n_more)
+{
+    double least = kl_of(j, mixed);
+    int n = count_rivals(j, uniform, QN_COUNTOF(uniform), &mixed, least);
+    n += count_rivals(j, more, n_more, &mixed, least);
+    assert_true(n >= 4);
 }
 
 /* The built-in model, or NULL. */
@@ -94,34 +134,6 @@ static char *built_in(void)
     snprintf(path, sizeof path, "%s/models/quern-14m.gguf",
              qn_test_source_dir());
     return qn_path_is_file(path) ? path : NULL;
-}
-
-/* The choice of bits: by what a byte saves, within the budget. */
-static void test_choice(void **state)
-{
-    (void)state;
-    qn_auto_row rows[2] = {
-        {.bytes = {20, 30, 40, 50, 60, 80},
-         .loss = {16, 4, 1, .25, .0625, .004}},
-        {.bytes = {20, 0, 40, 50, 60, 80},
-         .loss = {1.6, .4, .05, .025, .00625, .0004}},
-    };
-    assert_false(qn_auto_choose(rows, 2, 39, 0));
-    assert_true(qn_auto_choose(rows, 2, 40, 0));
-    assert_int_equal(rows[0].pick, 0);
-    assert_int_equal(rows[1].pick, 0);
-    assert_true(qn_auto_choose(rows, 2, 69, 0)); /* 40 + 20 */
-    assert_int_equal(rows[0].pick, 2);
-    assert_int_equal(rows[1].pick, 0);
-    assert_true(qn_auto_choose(rows, 2, 80, 0)); /* never 3 bits: no bytes */
-    assert_int_equal(rows[0].pick, 2);
-    assert_int_equal(rows[1].pick, 2);
-    assert_true(qn_auto_choose(rows, 2, 0, 1.2));
-    assert_true(rows[0].loss[rows[0].pick] + rows[1].loss[rows[1].pick] <= 1.2);
-    assert_int_equal(rows[0].pick + rows[1].pick, 4);
-    assert_false(qn_auto_choose(rows, 2, 0, 1e-6));
-    assert_true(qn_auto_choose(rows, 2, 0, 0)); /* no limit: all of it */
-    assert_int_equal(rows[0].pick, 5);
 }
 
 /* Four bits in groups of 64, as the issue asks; mixed ones against all that
@@ -150,22 +162,16 @@ static void test_built_in(void **state)
     p.method = "awq";
     assert_true(kl_of(&j, p) < nearest);
 
-    static const qn_optimize_params uniform[] = {
+    static const qn_optimize_params more[] = {
         {.method = "gptq", .group = 128, .asymmetric = true},
         {.method = "awq", .group = 128},
-        {.method = "bitsandbytes", .double_quant = true},
     };
-    qn_optimize_params mixed = {.method = "auto",
-                                .target_bits = 4.25,
-                                .only = p.only,
-                                .n_only = p.n_only};
-    double least = kl_of(&j, mixed);
-    for (size_t i = 0; i < QN_COUNTOF(uniform); i++) {
-        p = uniform[i];
-        p.only = mixed.only;
-        p.n_only = mixed.n_only;
-        assert_true(least < kl_of(&j, p));
-    }
+    beats_uniform(&j,
+                  (qn_optimize_params){.method = "auto",
+                                       .target_bits = 4.25,
+                                       .only = p.only,
+                                       .n_only = p.n_only},
+                  more, QN_COUNTOF(more));
     judged_close(&j);
     free(dir);
 }
@@ -199,18 +205,23 @@ static void test_stories(void **state)
     assert_true(kl_of(&j, p) < nearest);
     p.method = "awq";
     assert_true(kl_of(&j, p) < nearest);
-    /* Rows of 64 and 172, a scale for each: three bits are what uniform
-     * methods have below 4.25. */
-    qn_optimize_params row = {.method = "gptq",
-                              .format = "compressed-tensors",
-                              .group = -1,
-                              .bits = 3,
-                              .asymmetric = true};
-    nearest = kl_of(&j, row);
-    row = (qn_optimize_params){.method = "auto",
-                               .group = -1,
-                               .target_bits = 4.25};
-    assert_true(kl_of(&j, row) < nearest);
+    /* Rows of 64 and 172: a scale for each, three bits or blocks of nf4 are what
+     * uniform methods have below 4.25. */
+    static const qn_optimize_params more[] = {
+        {.method = "gptq",
+         .format = "compressed-tensors",
+         .group = -1,
+         .bits = 3,
+         .asymmetric = true},
+        {.method = "awq",
+         .format = "compressed-tensors",
+         .group = -1,
+         .bits = 3,
+         .asymmetric = true},
+    };
+    beats_uniform(&j,
+                  (qn_optimize_params){.method = "auto", .target_bits = 4.25},
+                  more, QN_COUNTOF(more));
     qn_optimize_params gguf = {.method = "gguf", .type = "iq4_nl"};
     nearest = kl_of(&j, gguf);
     gguf.weigh = true;
@@ -221,7 +232,6 @@ static void test_stories(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice),
         cmocka_unit_test(test_built_in),
         cmocka_unit_test(test_stories),
     };

@@ -161,6 +161,32 @@ static void test_vocabularies(void **state)
         same_tokens(spm);
 }
 
+/* A merge that is no UTF-8 has no form in tokenizer.json: it is not left out
+ * silently. */
+static void test_no_text(void **state)
+{
+    (void)state;
+    static const char merge[] = "\3\0\0\0\0\0\0\0h e";
+    char *model = built_in(), path[4200];
+    size_t n;
+    if (!model)
+        QN_SKIP("no built-in model");
+    char *bytes = qn_test_read_file(model, &n);
+    char *at = memmem(bytes, n, merge, sizeof merge - 1);
+    assert_non_null(at);
+    at[10] = (char)0xff;
+    snprintf(path, sizeof path, "%s/no-text.gguf", qn_test_tmpdir());
+    qn_test_write_file(path, bytes, n);
+    qn_err err = {0};
+    char *to = judge_fresh("out");
+    qn_optimize_params p = {.method = "rtn", .model = path, .output_dir = to};
+    assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EFORMAT);
+    assert_non_null(strstr(err.msg, "no text for tokenizer.json"));
+    assert_null(qn_path_kind(to));
+    free(bytes);
+    free(to);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -275,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_networks),
         cmocka_unit_test(test_calibrated_methods),
         cmocka_unit_test(test_vocabularies),
+        cmocka_unit_test(test_no_text),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_loss),
     };

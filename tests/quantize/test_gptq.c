@@ -184,6 +184,84 @@ static void test_rows(void **state)
     check_rows(true, true);
 }
 
+/* Each code is the nearest to what its weight has become by the errors of all
+ * columns before it, whichever block and group they are in. Plain doubles; the
+ * errors are those of the codes that are judged. */
+static void check_codes(const qn_gptq *g, const qn_qmat *m, const qn_qrows *r,
+                        const int32_t *g_idx, const float *w)
+{
+    int n = (int)m->n_in, max = (1 << m->bits) - 1;
+    int64_t n_group = qn_qmat_n_group(m);
+    double *now = malloc((size_t)n * sizeof *now);
+    for (int64_t row = 0; row < m->n_out; row++) {
+        for (int k = 0; k < n; k++)
+            now[k] = (double)w[row * n + (g->order ? g->order[k] : k)];
+        for (int k = 0; k < n; k++) {
+            int at = g->order ? g->order[k] : k;
+            int64_t group = row * n_group + g_idx[at];
+            double scale = (double)r->scales[group], u;
+            double zero = (double)(m->zeros ? r->zeros[group] : m->zero);
+            int code = r->codes[row * n + at];
+            double off = now[k] / scale + zero - code;
+            bool fine = code == 0     ? off < 0.501
+                        : code == max ? off > -0.501
+                                      : fabs(off) < 0.501;
+            if (!fine)
+                fail_msg("row %d, turn %d of %d: code %d is off by %g",
+                         (int)row, k, n, code, off);
+            u = (double)g->u[k * n + k];
+            double e = (now[k] - (code - zero) * scale) / u;
+            for (int i = k + 1; i < n; i++)
+                now[i] -= e * (double)g->u[k * n + i];
+        }
+    }
+    free(now);
+}
+
+static void test_codes(void **state)
+{
+    (void)state;
+    enum {
+        SOME = 37 /* rows: no multiple of anything */
+    };
+    static const int groups[] = {30, 100, 150, 300};
+    float *h = malloc(BIG * BIG * sizeof *h), *w, *used;
+    w = malloc(SOME * BIG * sizeof *w);
+    used = malloc(SOME * BIG * sizeof *used);
+    qn_qrows r = {malloc(SOME * BIG), malloc(SOME * BIG * sizeof(float)),
+                  malloc(SOME * BIG * sizeof(float))};
+    int32_t g_idx[BIG];
+    for (int i = 0; i < SOME * BIG; i++)
+        w[i] = rnd();
+    for (int i = 0; i < 8; i++) {
+        qn_backend *be = backend(1 + i % 3);
+        qn_gptq g;
+        qn_qmat m = {.scheme = &qn_ct_pack_scheme,
+                     .n_out = SOME,
+                     .n_in = BIG,
+                     .bits = 3 + i % 3,
+                     .group = groups[i / 2],
+                     .zeros = i % 2,
+                     .round = QN_F32};
+        assert_int_equal(qn_qmat_lay(&m, NULL), 0);
+        make_h(h, BIG);
+        assert_int_equal(qn_gptq_factor(&g, be, h, BIG, 0.01, i % 4 > 1, NULL),
+                         0);
+        g.static_groups = i == 3 || i == 7;
+        memcpy(used, w, SOME * BIG * sizeof *w);
+        assert_int_equal(qn_gptq_matrix(&g, &m, used, &r, g_idx, NULL), 0);
+        check_codes(&g, &m, &r, g_idx, w);
+        qn_gptq_deinit(&g);
+        qn_backend_close(be);
+    }
+    free(h);
+    free(w);
+    free(used);
+    free(r.codes);
+    free(r.scales);
+    free(r.zeros);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -207,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_factor),
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_codes),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@ skip() {
 
 quern=$QUERN_BUILD_DIR/bin/quern
 model=${QUERN_DEFAULT_MODEL:-$QUERN_SOURCE_DIR/models/quern-14m.gguf}
-shared=${QUERN_SHARED:-$QUERN_SOURCE_DIR/../shared}/goldens/models
+shared=${QUERN_SHARED:-$QUERN_SOURCE_DIR/../shared}
 [ -x "$quern" ] || skip "the program is not built"
 [ -r "$model" ] || skip "the built-in model is not in models/"
 command -v node >/dev/null && command -v npm >/dev/null ||
@@ -35,14 +35,14 @@ trap 'rm -rf "$work"' EXIT
 printf '[' >"$work/cases.json"
 n=0
 
-# one SOURCE TYPE TEXT IDS SLACK: the case of one file
+# one SOURCE TEXT IDS SLACK OPTIONS...: the case of one file
 one() {
-    out=$work/$n
-    "$quern" optimize --model "$1" --output-dir "$out" --method gguf \
-        --quant-type "$2" --quiet >/dev/null
-    ids=$4
-    if [ -n "$3" ]; then
-        ids=$("$quern" tokenize "$out/model.gguf" "$3" | tr ' ' ',')
+    out=$work/$n source=$1 text=$2 ids=$3 slack=$4
+    shift 4
+    "$quern" optimize --model "$source" --output-dir "$out" --quiet \
+        --report-tokens 0 "$@" >/dev/null
+    if [ -n "$text" ]; then
+        ids=$("$quern" tokenize "$out/model.gguf" "$text" | tr ' ' ',')
     fi
     want=$("$quern" run --model "$out/model.gguf" --token-ids "$ids" \
         --max-new-tokens 20 --ignore-eos --temperature 0 --exact --quiet \
@@ -53,19 +53,33 @@ one() {
         const want = JSON.parse(run).token_ids;
         console.log(JSON.stringify({file, text: text || null,
             ids: ids.split(",").map(Number), want, slack: Number(slack)}));
-    ' "$out/model.gguf" "$3" "$ids" "$want" "$5" >>"$work/cases.json"
+    ' "$out/model.gguf" "$text" "$ids" "$want" "$slack" >>"$work/cases.json"
     n=$((n + 1))
 }
 
-one "$model" f16 "Once upon a time there was a mill" "" 0
-one "$model" q8_0 "Once upon a time there was a mill" "" 0.3
-one "$model" q4_k_m "Once upon a time there was a mill" "" 0.3
+# one_type SOURCE TEXT IDS SLACK TYPE
+one_type() {
+    one "$1" "$2" "$3" "$4" --method gguf --quant-type "$5"
+}
+
+mill="Once upon a time there was a mill"
+one_type "$model" "$mill" "" 0 f16
+one_type "$model" "$mill" "" 0.3 q8_0
+one_type "$model" "$mill" "" 0.3 q4_k_m
+# a type for each tensor, of two layers (all take a minute)
+one "$model" "$mill" "" 0.3 --method auto --format gguf --target-bits 5 \
+    --calibration-samples 2 --only "blk.1.*" --only "blk.6.*"
 for family in llama gpt2; do
-    [ -d "$shared/$family" ] || continue
-    one "$shared/$family" f16 "" 5,17,3,99,42,7 0
-    one "$shared/$family" q4_0 "" 5,17,3,99,42,7 0.3
+    [ -d "$shared/goldens/models/$family" ] || continue
+    one_type "$shared/goldens/models/$family" "" 5,17,3,99,42,7 0 f16
+    one_type "$shared/goldens/models/$family" "" 5,17,3,99,42,7 0.3 q4_0
 done
-[ -d "$shared/gpt2" ] || echo "skipped: gpt2 (no shared data)"
+[ -d "$shared/goldens/models/gpt2" ] || echo "skipped: gpt2 (no shared data)"
+stories=$shared/data/models/hf/stories260K
+if [ -d "$stories" ]; then
+    one "$stories" "$mill" "" 0.3 --method auto --format gguf --target-bits 8 \
+        --calibration-samples 2
+fi
 printf ']' >>"$work/cases.json"
 QUERN=$quern node greedy.mjs "$work/cases.json"
 echo "$n files agree with llama.cpp"

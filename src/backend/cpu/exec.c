@@ -18,11 +18,20 @@
 
 #include <stdlib.h>
 
+/* What was planned for an op, or for a norm and the product that it joins. */
+typedef struct exec_step {
+    bool joined;      /* with the next op                    */
+    bool meet_before; /* shared memory may still be read     */
+    bool meet_after;
+    uint64_t own_used; /* joined: the norm's output is behind */
+} exec_step;
+
 typedef struct exec_run {
     qn_cpu_backend *be;
     const qn_op *ops;
     int n_op;
-    qn_ticket *tickets; /* [n_op] */
+    qn_ticket *tickets;     /* [n_op] */
+    const exec_step *steps; /* [n_op], of the first op of each */
     uint8_t *shared, *own;
     uint64_t own_bytes;
 } exec_run;
@@ -146,34 +155,53 @@ static void walk(void *arg, int thread, int n_threads)
                    .n_threads = n_threads,
                    .shared = r->shared,
                    .own = r->own + (uint64_t)thread * r->own_bytes};
-    bool shared_busy = false; /* others may read shared: all know the same */
 
     for (int i = 0; i < r->n_op; i++) {
-        qn_need need;
-        need_of(r->be, &r->ops[i], &need);
-        if (need.shared && shared_busy) {
+        const exec_step *s = &r->steps[i];
+        if (s->meet_before)
             qn_worker_barrier(&w);
-            shared_busy = false;
-        }
         w.base = 0;
-        if (joins(r->be, r->ops, r->n_op, i)) {
-            need_of(r->be, &r->ops[++i], &need);
-            w.next = &r->tickets[i].next;
-            run_joined(&r->ops[i - 1].u.norm, &r->ops[i].u.linear, &w,
-                       qn_round64(need.own));
+        w.next = &r->tickets[i].next;
+        if (s->joined) {
+            run_joined(&r->ops[i].u.norm, &r->ops[i + 1].u.linear, &w,
+                       s->own_used);
+            i++;
         } else {
-            w.next = &r->tickets[i].next;
             run_op(&r->ops[i], &w);
         }
-        if (i + 1 == r->n_op)
-            break;
-        if (r->ops[i].no_barrier || same_shares(&r->ops[i], &r->ops[i + 1])) {
-            shared_busy = shared_busy || need.shared;
-        } else {
+        if (s->meet_after)
             qn_worker_barrier(&w);
-            shared_busy = false;
-        }
     }
+}
+
+/* Plans the list; what the most demanding step needs. */
+static qn_need plan(const qn_cpu_backend *be, const qn_op *ops, int n_op,
+                    exec_step *steps)
+{
+    qn_need max = {0, 0};
+    bool shared_busy = false; /* others may read shared */
+
+    for (int i = 0; i < n_op; i++) {
+        exec_step *s = &steps[i];
+        qn_need need;
+        *s = (exec_step){.joined = joins(be, ops, n_op, i)};
+        if (s->joined)
+            i++;
+        need_of(be, &ops[i], &need);
+        s->own_used = qn_round64(need.own);
+        if (s->joined)
+            need.own = s->own_used +
+                       (uint64_t)(ops[i].u.linear.n_row * ops[i].u.linear.ldx) *
+                           sizeof(float);
+        max.shared = QN_MAX(max.shared, qn_round64(need.shared));
+        max.own = QN_MAX(max.own, qn_round64(need.own));
+        s->meet_before = need.shared && shared_busy;
+        s->meet_after = i + 1 < n_op && !ops[i].no_barrier &&
+                        !same_shares(&ops[i], &ops[i + 1]);
+        shared_busy = !s->meet_after &&
+                      (need.shared || (shared_busy && !s->meet_before));
+    }
+    return max;
 }
 
 /* Workspaces are small beside weights and KV (the ops bound their needs), so
@@ -196,31 +224,30 @@ static void grow(qn_cpu_backend *be, uint64_t n)
 void qn_cpu_exec(qn_backend *base, const qn_op *ops, int n_op)
 {
     qn_cpu_backend *be = QN_CONTAINER_OF(base, qn_cpu_backend, base);
-    uint64_t tickets = (uint64_t)n_op * sizeof(qn_ticket);
-    qn_need max = {0, 0};
+    uint64_t tickets, steps;
+    qn_need max;
     exec_run r;
 
     if (n_op <= 0)
         return;
-    for (int i = 0; i < n_op; i++) {
-        qn_need need;
-        need_of(be, &ops[i], &need);
-        max.shared = QN_MAX(max.shared, qn_round64(need.shared));
-        if (i > 0 && joins(be, ops, n_op, i - 1))
-            need.own = qn_round64(need.own) +
-                       (uint64_t)(ops[i].u.linear.n_row * ops[i].u.linear.ldx) *
-                           sizeof(float);
-        max.own = QN_MAX(max.own, qn_round64(need.own));
+    tickets = (uint64_t)n_op * sizeof(qn_ticket);
+    steps = qn_round64((uint64_t)n_op * sizeof(exec_step));
+    grow(be, tickets + steps);
+    max = plan(be, ops, n_op, (exec_step *)(void *)(be->ws + tickets));
+    steps += tickets;
+    if (be->ws_bytes < steps + max.shared + max.own * (uint64_t)be->n_threads) {
+        grow(be, steps + max.shared + max.own * (uint64_t)be->n_threads);
+        plan(be, ops, n_op, (exec_step *)(void *)(be->ws + tickets));
     }
-    grow(be, tickets + max.shared + max.own * (uint64_t)be->n_threads);
     memset(be->ws, 0, tickets);
 
     r = (exec_run){.be = be,
                    .ops = ops,
                    .n_op = n_op,
                    .tickets = (qn_ticket *)(void *)be->ws,
-                   .shared = be->ws + tickets,
-                   .own = be->ws + tickets + max.shared,
+                   .steps = (const exec_step *)(void *)(be->ws + tickets),
+                   .shared = be->ws + steps,
+                   .own = be->ws + steps + max.shared,
                    .own_bytes = max.own};
     qn_pool_run(be->pool, walk, &r);
 }

@@ -92,18 +92,28 @@ _Static_assert(sizeof(qn_xq8) == 40, "five broadcast-friendly 8-byte words");
 
 /* acc[t][16 p + l] (+)= sum over k of w[p][k][l] * x[t][k]. */
 typedef struct qn_tile {
-    const uint8_t *w;   /* panel 0 at the first k                           */
-    int64_t w_panel;    /* bytes from a panel to the next                   */
-    const uint8_t *x;   /* token 0 at the first k, in the kernel's xform    */
-    int64_t x_tok;      /* bytes from a token to the next                   */
-    float *acc;         /* 64-byte aligned                                  */
-    int64_t acc_tok;    /* floats from a token to the next, multiple of 16  */
-    int n_k;            /* whole blocks; for BF16 whole pairs or the end    */
-    int n_tok, n_panel; /* n_tok <= the kernel's max_tok                  */
-    bool load;          /* go on from what acc holds, instead of from zero  */
-    const qn_scaled *q; /* of codes */
+    const uint8_t *w;    /* panel 0 at the first k                           */
+    int64_t w_panel;     /* bytes from a panel to the next                   */
+    const uint8_t *x;    /* token 0 at the first k, in the kernel's xform    */
+    int64_t x_tok;       /* bytes from a token to the next                   */
+    float *acc;          /* 64-byte aligned                                  */
+    int64_t acc_tok;     /* floats from a token to the next, multiple of 16  */
+    int n_k;             /* whole blocks; for BF16 whole pairs or the end    */
+    int n_tok, n_panel;  /* n_tok <= the kernel's max_tok                  */
+    bool load;           /* go on from what acc holds, instead of from zero  */
+    const uint8_t *next; /* weights that are read afterwards, or NULL       */
+    const qn_scaled *q;  /* of codes */
 } qn_tile;
 typedef void (*qn_tile_fn)(const qn_tile *t);
+
+/* For a kernel that reads `bytes` of a panel at w and asks for memory ahead:
+ * from the end of them to what is read afterwards. Where that is not known,
+ * back to what was read already. */
+QN_INLINE int64_t qn_tile_beyond(const uint8_t *w, int64_t bytes,
+                                 const uint8_t *next)
+{
+    return (next ? (int64_t)((uintptr_t)next - (uintptr_t)w) : 0) - bytes;
+}
 
 typedef struct qn_tile_kernel {
     const char *name; /* NULL: the layout has no such product */

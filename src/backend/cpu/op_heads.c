@@ -77,7 +77,8 @@ void qn_op_heads_run(const qn_op_heads *op, qn_worker *w)
             one.part[0].w = op->w[head];
             one.part[0].y += head * op->gy;
             one.part[0].x += head * n_row * stride;
-            qn_product_item(w->be, &one, i % p.n_item, (float *)(void *)w->own);
+            qn_product_item(w->be, &one, i % p.n_item, -1,
+                            (float *)(void *)w->own);
         }
         qn_worker_phase(w, n_item);
     }

@@ -97,7 +97,7 @@ void qn_op_linear_run(const qn_op_linear *op, qn_worker *w)
     qn_op_linear_need(w->be, op, &need);
     for (int row0 = 0; row0 < op->n_row; row0 += STRETCH) {
         const uint8_t *x[QN_LINEAR_PARTS];
-        int64_t x_tok[QN_LINEAR_PARTS], item;
+        int64_t x_tok[QN_LINEAR_PARTS];
         qn_product p = {.n_row = QN_MIN(STRETCH, op->n_row - row0),
                         .n_part = op->n_part,
                         .epi = op->epi,
@@ -119,8 +119,6 @@ void qn_op_linear_run(const qn_op_linear *op, qn_worker *w)
             p.part[i].x_tok = x_tok[form_of_part[i]];
         }
         qn_product_plan(w->be, &p);
-        while (qn_worker_take(w, p.n_item, &item))
-            qn_product_item(w->be, &p, item, (float *)(void *)w->own);
-        qn_worker_phase(w, p.n_item);
+        qn_product_run(&p, w);
     }
 }

@@ -390,8 +390,9 @@ static void prepare_slots(const qn_op_experts *op, qn_worker *w,
 static void run_products(const qn_op_experts *op, qn_worker *w,
                          const experts_mem *m, const int32_t *start, bool down)
 {
-    int64_t n_item = 0, item, before = 0;
+    int64_t n_item = 0, item, next, before = 0;
     int e = -1;
+    bool more;
     qn_product p = {.n_item = 0};
 
     for (int i = 0; i < op->n_exp; i++) {
@@ -402,7 +403,9 @@ static void run_products(const qn_op_experts *op, qn_worker *w,
         }
     }
     p.n_item = 0;
-    while (qn_worker_take(w, n_item, &item)) {
+    more = qn_worker_take(w, n_item, &item);
+    while (more) {
+        more = qn_worker_take(w, n_item, &next);
         while (item >= before + p.n_item) {
             before += p.n_item;
             p.n_item = 0;
@@ -411,7 +414,10 @@ static void run_products(const qn_op_experts *op, qn_worker *w,
                 expert_product(op, w->be, m, e, start[e],
                                start[e + 1] - start[e], down, &p);
         }
-        qn_product_item(w->be, &p, item - before, (float *)(void *)w->own);
+        qn_product_item(w->be, &p, item - before,
+                        more && next < before + p.n_item ? next - before : -1,
+                        (float *)(void *)w->own);
+        item = next;
     }
     qn_worker_phase(w, n_item);
 }

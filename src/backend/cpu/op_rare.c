@@ -183,7 +183,8 @@ static void one_product(qn_worker *w, const qn_weight *m, const float *x,
     w->kern->prep[k->xform].fn(x, (int)m->n_in, prepared);
     qn_product_plan(w->be, &p);
     for (int64_t i = 0; i < p.n_item; i++)
-        qn_product_item(w->be, &p, i, (float *)(void *)w->own);
+        qn_product_item(w->be, &p, i, i + 1 < p.n_item ? i + 1 : -1,
+                        (float *)(void *)w->own);
 }
 
 void qn_op_pick_run(const qn_op_pick *op, qn_worker *w)

@@ -12,11 +12,15 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define BYTES ((size_t)256 << 20)
+/* Read at a time. The parts of a larger buffer take turns where the last cache
+ * would hold one of them. */
+#define PART ((size_t)256 << 20)
+#define MOST_PARTS 4
 
 struct qn_probe {
     qn_pool *pool;
-    void *data;
+    uint8_t *data;
+    int n_part, part;
     bool cpu_time;
 };
 
@@ -45,18 +49,22 @@ typedef struct peak_row {
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-/* As so many parts at once: which number is the fastest depends on the
+/* As so many streams at once: which number is the fastest depends on the
  * prefetchers. */
 __attribute__((target("avx2"))) static double read_part(const uint8_t *p,
                                                         int64_t n, int streams)
 {
-    const int64_t line = 128;
+    const int64_t line = 128, ahead = 1024;
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
 
     for (int64_t i = 0; i + line <= n / streams; i += line)
         for (int s = 0; s < streams; s++) {
-            const __m256i *v = (const __m256i *)(const void *)(p + i +
-                                                               n / streams * s);
+            const uint8_t *at = p + i + n / streams * s;
+            const __m256i *v = (const __m256i *)(const void *)at;
+            if (streams == 8) {
+                _mm_prefetch((const char *)at + ahead, _MM_HINT_T0);
+                _mm_prefetch((const char *)at + ahead + 64, _MM_HINT_T0);
+            }
             a = _mm256_xor_si256(a, _mm256_loadu_si256(v));
             b = _mm256_xor_si256(b, _mm256_loadu_si256(v + 1));
             c = _mm256_xor_si256(c, _mm256_loadu_si256(v + 2));
@@ -215,7 +223,7 @@ static void read_run(void *arg, int thread, int n_threads)
     probe_job *j = arg;
     int64_t begin, end;
 
-    qn_pool_split((int64_t)BYTES, 4096, thread, n_threads, &begin, &end);
+    qn_pool_split((int64_t)PART, 4096, thread, n_threads, &begin, &end);
     double v = read_part(j->data + begin, end - begin, j->streams);
     if (thread == 0)
         j->sink = v;
@@ -226,19 +234,25 @@ static void touch_run(void *arg, int thread, int n_threads)
     probe_job *j = arg;
     int64_t begin, end;
 
-    qn_pool_split((int64_t)BYTES, 4096, thread, n_threads, &begin, &end);
+    qn_pool_split((int64_t)PART, 4096, thread, n_threads, &begin, &end);
     for (int64_t i = begin; i < end; i += 4096)
         ((volatile uint8_t *)(uintptr_t)j->data)[i] = 1;
 }
 
 int qn_probe_new(qn_probe **out, qn_pool *pool, bool cpu_time, qn_err *err)
 {
+    uint64_t room = qn_mem_available() / 8 / PART;
+    uint64_t n = 2 * qn_cpu_get()->l3 / PART + 1;
     void *data;
-    QN_TRY(qn_big_alloc(&data, BYTES, QN_MEM_OTHER, err));
+    n = QN_MAX(QN_MIN(n, QN_MIN(room, (uint64_t)MOST_PARTS)), (uint64_t)1);
+    QN_TRY(qn_big_alloc(&data, n * PART, QN_MEM_OTHER, err));
     qn_probe *p = qn_xcalloc(1, sizeof *p);
-    *p = (qn_probe){.pool = pool, .data = data, .cpu_time = cpu_time};
-    probe_job j = {.data = data};
-    qn_pool_run(pool, touch_run, &j);
+    *p = (qn_probe){
+        .pool = pool, .data = data, .n_part = (int)n, .cpu_time = cpu_time};
+    for (int i = 0; i < p->n_part; i++) {
+        probe_job j = {.data = p->data + (size_t)i * PART};
+        qn_pool_run(pool, touch_run, &j);
+    }
     *out = p;
     return 0;
 }
@@ -247,20 +261,22 @@ void qn_probe_free(qn_probe *p)
 {
     if (!p)
         return;
-    qn_big_free(p->data, BYTES, QN_MEM_OTHER);
+    qn_big_free(p->data, (size_t)p->n_part * PART, QN_MEM_OTHER);
     free(p);
 }
 
 double qn_probe_read(qn_probe *p)
 {
-    probe_job j = {.data = p->data};
+    static const int streams[] = {1, 4, 8, 8};
     double best = 0;
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < QN_COUNTOF(streams); i++) {
+        probe_job j = {.data = p->data + (size_t)p->part * PART,
+                       .streams = streams[i]};
         double t = qn_probe_now(p);
-        j.streams = i % 2 ? 4 : 1;
         qn_pool_run(p->pool, read_run, &j);
         t = qn_probe_now(p) - t;
-        best = QN_MAX(best, (double)BYTES / t);
+        best = QN_MAX(best, (double)PART / t);
+        p->part = (p->part + 1) % p->n_part;
     }
     return best;
 }

@@ -19,13 +19,14 @@ typedef enum qn_probe_kind {
 
 typedef struct qn_probe qn_probe;
 
-/* Holds 256 MiB of huge pages. `cpu_time`: count the time that the calling
+/* Holds huge pages: 256 MiB, or up to 1 GiB if the last cache is large, so that
+ * what is read comes from memory. `cpu_time`: count the time that the calling
  * thread runs, for one thread on a machine that others use too. */
 int qn_probe_new(qn_probe **out, qn_pool *pool, bool cpu_time, qn_err *err);
 void qn_probe_free(qn_probe *p);
 
-/* Bytes per second read: the best of four passes, of one and of four streams
- * a thread. */
+/* Bytes per second read: the best of four passes, of one, of four and of eight
+ * streams a thread, the latter with prefetches. */
 double qn_probe_read(qn_probe *p);
 /* Operations (2 per multiply-add) per second from registers; 0 when the
  * machine lacks the instruction. */

@@ -10,6 +10,8 @@
 #define FEW_TOK 32 /* up to here, weights are what takes the time */
 #define MAX_GROUP 16
 #define IN_FLIGHT 4 /* panels that kernels take at once */
+#define WIDE 8      /* the same, of one or two rows     */
+#define WIDE_TOK 2
 
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
                                         const qn_weight *w)
@@ -50,15 +52,16 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
      * tokens should pay. */
     int per_thread = p->tok_block > 4 ? 8 : 16;
     int64_t spread = n_panel * p->n_tok_block / (per_thread * be->n_threads);
+    int flight = p->n_row <= WIDE_TOK && spread >= WIDE ? WIDE : IN_FLIGHT;
 
     if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
-        g = QN_MAX(IN_FLIGHT,
+        g = QN_MAX(flight,
                    DECODE_GROUP_BYTES / (p->part[i].w->panel_bytes * n_sum));
     else /* tiles put the tokens in order once for all of them */
         g = p->part[i].kernel->max_tok > FEW_TOK ? MAX_GROUP : IN_FLIGHT;
     g = QN_MIN(g, QN_MIN(room, QN_MIN(spread, MAX_GROUP)));
-    if (g > IN_FLIGHT)
-        g = g / IN_FLIGHT * IN_FLIGHT;
+    if (g > flight)
+        g = g / flight * flight;
     else if (n_panel > IN_FLIGHT * be->n_threads)
         g = QN_MIN(IN_FLIGHT, room);
     return (int)QN_MAX(g, 1);
@@ -101,26 +104,54 @@ void qn_product_plan(const qn_cpu_backend *be, qn_product *p)
     p->n_item *= p->n_tok_block;
 }
 
-/* Sums of panels [panel, panel + n_panel) of a part for tokens [t0, ...). */
-static void sums(const qn_product *p, int part, int64_t panel, int n_panel,
-                 int t0, int n_tok, float *acc, int64_t acc_tok)
+/* Where an item is. */
+typedef struct item_place {
+    int t0, part;
+    int64_t panel;
+} item_place;
+
+static item_place place_of(const qn_product *p, int64_t i)
+{
+    int64_t per_block = p->n_item / p->n_tok_block, at = i % per_block;
+    item_place x = {.t0 = (int)(i / per_block) * p->tok_block};
+
+    while (at >= p->n_group[x.part])
+        at -= p->n_group[x.part++];
+    x.panel = at * p->group[x.part];
+    return x;
+}
+
+static const uint8_t *weights_of(const qn_product *p, int part, int64_t panel)
 {
     const qn_weight *w = p->part[part].w;
-    const qn_tile_kernel *k = p->part[part].kernel;
+
+    return w->data + panel * w->panel_bytes;
+}
+
+/* Sums of n_panel panels of a part for n_tok tokens; `next` is read after
+ * them. */
+static void sums(const qn_product *p, item_place at, int n_panel, int n_tok,
+                 const uint8_t *next, float *acc, int64_t acc_tok)
+{
+    const qn_weight *w = p->part[at.part].w;
+    const qn_tile_kernel *k = p->part[at.part].kernel;
+    const uint8_t *panel = weights_of(p, at.part, at.panel);
 
     for (int64_t k0 = 0; k0 < w->n_in; k0 += p->k_block) {
+        int64_t end = QN_MIN(k0 + p->k_block, w->n_in);
         qn_tile t = {
-            .w = w->data + panel * w->panel_bytes + qn_weight_offset(w, k0),
+            .w = panel + qn_weight_offset(w, k0),
             .w_panel = w->panel_bytes,
-            .x = p->part[part].x + t0 * p->part[part].x_tok +
+            .x = p->part[at.part].x + at.t0 * p->part[at.part].x_tok +
                  qn_xform_offset(k->xform, k0),
-            .x_tok = p->part[part].x_tok,
+            .x_tok = p->part[at.part].x_tok,
             .acc = acc,
             .acc_tok = acc_tok,
-            .n_k = (int)QN_MIN(p->k_block, w->n_in - k0),
+            .n_k = (int)(end - k0),
             .n_tok = n_tok,
             .n_panel = n_panel,
             .load = k0 > 0,
+            .next = end < w->n_in ? panel + qn_weight_offset(w, end) : next,
             .q = &w->scaled,
         };
         qn_tile_run(k, &t);
@@ -128,41 +159,57 @@ static void sums(const qn_product *p, int part, int64_t panel, int n_panel,
 }
 
 void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
-                     float *acc)
+                     int64_t next, float *acc)
 {
-    int64_t per_block = p->n_item / p->n_tok_block, at = i % per_block;
-    int t0 = (int)(i / per_block) * p->tok_block, part = 0, n_panel, n_tok;
-    int64_t panel, col, acc_tok;
-    float *acc1 = acc;
+    const bool glu = p->epi == QN_EPI_GLU;
+    item_place at = place_of(p, i), then = place_of(p, QN_MAX(next, 0));
+    const uint8_t *after = next < 0 ? NULL
+                                    : weights_of(p, then.part, then.panel);
+    int64_t n_left = p->part[at.part].w->n_panel - at.panel;
+    int n_panel = (int)QN_MIN(p->group[at.part], n_left);
+    int n_tok = QN_MIN(p->tok_block, p->n_row - at.t0);
+    int64_t acc_tok = (int64_t)n_panel * QN_PANEL, col = at.panel * QN_PANEL;
+    float *acc1 = glu ? acc + n_tok * acc_tok : acc;
 
-    while (at >= p->n_group[part])
-        at -= p->n_group[part++];
-    panel = at * p->group[part];
-    col = panel * QN_PANEL;
-    n_panel = (int)QN_MIN(p->group[part], p->part[part].w->n_panel - panel);
-    n_tok = QN_MIN(p->tok_block, p->n_row - t0);
-    acc_tok = (int64_t)n_panel * QN_PANEL;
-    assert(n_tok * acc_tok * (p->epi == QN_EPI_GLU ? 2 : 1) <= ACC_FLOATS);
-
-    sums(p, part, panel, n_panel, t0, n_tok, acc, acc_tok);
-    if (p->epi == QN_EPI_GLU) {
-        acc1 = acc + n_tok * acc_tok;
-        sums(p, 1, panel, n_panel, t0, n_tok, acc1, acc_tok);
+    assert(n_tok * acc_tok * (glu ? 2 : 1) <= ACC_FLOATS);
+    sums(p, at, n_panel, n_tok, glu ? weights_of(p, 1, at.panel) : after, acc,
+         acc_tok);
+    if (glu) {
+        item_place second = at;
+        second.part = 1;
+        sums(p, second, n_panel, n_tok, after, acc1, acc_tok);
     }
-    const float *b0 = p->part[part].bias, *b1 = p->part[1].bias;
+    const float *b0 = p->part[at.part].bias, *b1 = p->part[1].bias;
     qn_epilogue_args e = {
         .acc = acc,
         .acc1 = acc1,
         .acc_tok = acc_tok,
         .bias = b0 ? b0 + col : NULL,
-        .bias1 = p->epi == QN_EPI_GLU && b1 ? b1 + col : NULL,
-        .y = p->part[part].y + t0 * p->part[part].ldy + col,
-        .ldy = p->part[part].ldy,
+        .bias1 = glu && b1 ? b1 + col : NULL,
+        .y = p->part[at.part].y + at.t0 * p->part[at.part].ldy + col,
+        .ldy = p->part[at.part].ldy,
         .n_tok = n_tok,
-        .n_col = (int)QN_MIN(acc_tok, p->part[part].w->n_out - col),
+        .n_col = (int)QN_MIN(acc_tok, p->part[at.part].w->n_out - col),
         .kind = p->epi,
         .act = p->act,
         .scale = p->scale,
     };
     be->kern.epilogue.fn(&e);
+}
+
+/* A ticket is taken before the item of the last one is computed: memory that
+ * begins a new stream without having been asked for costs half a microsecond
+ * (measured), which is a tenth of a small item. */
+void qn_product_run(const qn_product *p, qn_worker *w)
+{
+    float *acc = (float *)(void *)w->own;
+    int64_t item, next;
+    bool more = qn_worker_take(w, p->n_item, &item);
+
+    while (more) {
+        more = qn_worker_take(w, p->n_item, &next);
+        qn_product_item(w->be, p, item, more ? next : -1, acc);
+        item = next;
+    }
+    qn_worker_phase(w, p->n_item);
 }

@@ -46,8 +46,12 @@ int64_t qn_product_widest(int64_t n_in);
 
 /* How the product is cut; the same on every thread. */
 void qn_product_plan(const qn_cpu_backend *be, qn_product *p);
-/* Computes one item; acc is QN_PRODUCT_ACC_BYTES of the thread's own. */
+/* Computes one item; acc is QN_PRODUCT_ACC_BYTES of the thread's own. `next`:
+ * the item that this thread takes afterwards, whose weights may be asked for
+ * already; negative: none that is known. */
 void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
-                     float *acc);
+                     int64_t next, float *acc);
+/* All items of the queue of an op, of which each thread takes some. */
+void qn_product_run(const qn_product *p, qn_worker *w);
 
 #endif

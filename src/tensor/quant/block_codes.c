@@ -93,14 +93,11 @@ static void unpack_q3_k(const uint8_t *b, uint8_t *codes, float *scales,
 /* Scales and offsets that q4_k and q5_k begin with. */
 static void unpack_k_scales(const uint8_t *b, float *scales, float *offsets)
 {
-    float d = half_at(b), m = half_at(b + 2);
+    uint16_t unit[2];
 
-    for (int j = 0; j < 8; j++) {
-        int s, o;
-        k_scales_get(b + 4, j, &s, &o);
-        scales[j] = d * (float)s;
-        offsets[j] = m * (float)o;
-    }
+    memcpy(unit, b, sizeof unit);
+    for (int j = 0; j < 8; j++)
+        k_scales_sub(unit[0], unit[1], b + 4, j, &scales[j], &offsets[j]);
 }
 
 static void unpack_q4_k(const uint8_t *b, uint8_t *codes, float *scales,

@@ -8,6 +8,8 @@
 #ifndef QN_TENSOR_K_SCALES_H
 #define QN_TENSOR_K_SCALES_H
 
+#include "tensor/half.h"
+
 #include <stdint.h>
 
 static inline void k_scales_get(const uint8_t s[12], int j, int *scale,
@@ -20,6 +22,17 @@ static inline void k_scales_get(const uint8_t s[12], int j, int *scale,
         *scale = (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
         *offset = s[j + 4] >> 4 | s[j] >> 6 << 4;
     }
+}
+
+/* What the codes of sub-block j are multiplied by, and what is taken from them,
+ * in a super-block with units d and m (f16). */
+static inline void k_scales_sub(uint16_t d, uint16_t m, const uint8_t s[12],
+                                int j, float *scale, float *offset)
+{
+    int a, b;
+    k_scales_get(s, j, &a, &b);
+    *scale = qn_f32_of_f16(d) * (float)a;
+    *offset = qn_f32_of_f16(m) * (float)b;
 }
 
 static inline void k_scales_put(uint8_t s[12], const uint8_t scale[8],

@@ -9,7 +9,6 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <string.h>
 
 typedef struct q1_0_block {
     uint16_t d;

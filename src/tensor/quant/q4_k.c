@@ -10,7 +10,6 @@
  * bits. */
 #include "tensor/codec.h"
 
-#include "tensor/half.h"
 #include "tensor/quant/fit.h"
 #include "tensor/quant/k_scales.h"
 
@@ -25,12 +24,10 @@ _Static_assert(sizeof(q4_k_block) == 144, "as in the file");
 
 static void q4_k_values(const q4_k_block *b, float *x)
 {
-    float d = qn_f32_of_f16(b->d), m = qn_f32_of_f16(b->m);
     for (int j = 0; j < 8; j++) {
         const uint8_t *q = b->q + j / 2 * 32;
-        int s, o;
-        k_scales_get(b->s, j, &s, &o);
-        float scale = d * (float)s, offset = m * (float)o;
+        float scale, offset;
+        k_scales_sub(b->d, b->m, b->s, j, &scale, &offset);
         for (int l = 0; l < 32; l++)
             *x++ = scale * (float)(q[l] >> j % 2 * 4 & 15) - offset;
     }

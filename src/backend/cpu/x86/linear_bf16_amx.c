@@ -83,23 +83,24 @@ QN_INLINE void few_step(const uint8_t *w, int64_t w_panel, const uint8_t *x,
     _tile_dpbf16ps(3, 4, 7);
 }
 
-/* Beyond a panel's end, `to_next` leads to the next one of its stream. */
+/* `beyond` leads from a panel's end to what follows in its stream. */
 QN_INLINE void ahead(const uint8_t *w, int64_t w_panel, int64_t left,
-                     const int N)
+                     int64_t beyond, const int N)
 {
     const int far = AHEAD * 4 / N;
-    int64_t to_next = left <= far ? (N - 1) * w_panel : 0;
 
+    w += far + (left <= far ? beyond : 0);
     for (int p = 0; p < N; p++, w += w_panel)
         QN_UNROLL
     for (int i = 0; i < LINES; i++)
-        _mm_prefetch((const char *)w + far + to_next + 64 * i, _MM_HINT_T0);
+        _mm_prefetch((const char *)w + 64 * i, _MM_HINT_T0);
 }
 
 QN_INLINE void few(const qn_tile *t, const int N)
 {
     const uint8_t *w = t->w, *x = t->x;
     int64_t acc_tok = t->acc_tok * (int64_t)sizeof(float);
+    int64_t beyond = qn_tile_beyond(w, t->n_k * (int64_t)32, t->next);
     int k = 0;
 
     _tile_zero(0);
@@ -114,7 +115,7 @@ QN_INLINE void few(const qn_tile *t, const int N)
         _tile_loadd(3, t->acc + 48, acc_tok);
     }
     for (; k + STEP <= t->n_k; k += STEP, w += LINES * 64, x += STEP * 2) {
-        ahead(w, t->w_panel, (t->n_k - k) * (int64_t)32, N);
+        ahead(w, t->w_panel, (t->n_k - k) * (int64_t)32, beyond, N);
         few_step(w, t->w_panel, x, t->x_tok, N);
     }
     if (k < t->n_k) {
@@ -136,11 +137,13 @@ static void few_tokens(const qn_tile *t)
 
     configure(t->n_tok, t->n_tok);
     for (; p.n_panel >= 4; p.n_panel -= 4) {
+        p.next = p.n_panel > 4 ? p.w + 4 * p.w_panel : t->next;
         few(&p, 4);
         p.w += 4 * p.w_panel;
         p.acc += 4 * QN_PANEL;
     }
     for (; p.n_panel > 0; p.n_panel--) {
+        p.next = p.n_panel > 1 ? p.w + p.w_panel : t->next;
         few(&p, 1);
         p.w += p.w_panel;
         p.acc += QN_PANEL;
@@ -173,6 +176,7 @@ QN_INLINE void many_block(const qn_tile *t, const uint8_t *w, const uint8_t *x,
                           float *acc, int n_k, int n_tok, bool load,
                           const int N, const int M)
 {
+    int64_t beyond = qn_tile_beyond(w, n_k * (int64_t)32, t->next);
     int64_t acc_tok = t->acc_tok * (int64_t)sizeof(float);
     float *acc1 = acc + AMX_ROWS * t->acc_tok;
     int k = 0;
@@ -191,7 +195,7 @@ QN_INLINE void many_block(const qn_tile *t, const uint8_t *w, const uint8_t *x,
         _tile_loadd(3, acc1 + QN_PANEL, acc_tok);
     for (; k + STEP <= n_k; k += STEP, w += LINES * 64, x += STEP * 2) {
         if (t->n_tok <= 2 * AMX_ROWS) /* else a prefetch costs more */
-            ahead(w, t->w_panel, (n_k - k) * (int64_t)32, N);
+            ahead(w, t->w_panel, (n_k - k) * (int64_t)32, beyond, N);
         many_step(w, t->w_panel, x, t->x_tok, N, M);
     }
     if (k < n_k) {
@@ -209,14 +213,19 @@ QN_INLINE void many_block(const qn_tile *t, const uint8_t *w, const uint8_t *x,
 }
 
 /* n_k k's from k0 for N panels and all tokens. */
-QN_INLINE void many_panels(const qn_tile *t, int k0, int n_k, int p0,
+QN_INLINE void many_panels(const qn_tile *all, int k0, int n_k, int p0,
                            const int N)
 {
+    qn_tile set = *all;
+    const qn_tile *t = &set;
     const uint8_t *w = t->w + p0 * t->w_panel + (int64_t)k0 * 32;
     const uint8_t *x = t->x + (int64_t)k0 * 2;
     float *acc = t->acc + p0 * QN_PANEL;
     bool load = t->load || k0 > 0;
     int left = t->n_tok;
+
+    if (p0 + N < t->n_panel)
+        set.next = w + N * t->w_panel;
 
     if (left >= 32)
         configure(AMX_ROWS, AMX_ROWS);

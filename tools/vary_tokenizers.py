@@ -1,0 +1,352 @@
+#!/usr/bin/env python3
+"""Varied tokenizers: does quern encode and decode as the libraries that made them?
+
+    tools/vary_tokenizers.py QUERN [--count N] [--seed S] [--keep DIR] [--jobs J]
+
+Each of N tokenizer.json files is put together at random: a small vocabulary
+of one of the four models, trained on the project's own pages, normalizers,
+pre-tokenizers, a post-processor, decoders, added tokens with their flags
+(special ones that are normalized, too, are left out: the library forgets that
+they are special when it decodes). Every fourth is a SentencePiece model instead, trained
+with random settings. Texts of several scripts, of blanks, of odd characters
+and of the added tokens go through both programs: ids with and without specials,
+and the text of those ids again. Needs Hugging Face's tokenizers, sentencepiece.
+
+Prints a line for every tokenizer that differs (WRONG, kept under --keep), that
+quern does not open (REFUSED) or that ends it (CRASH). Status 1 if any is WRONG
+or a CRASH.
+"""
+import argparse
+import collections
+import glob
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PAGES = ["README.md", "README.zh.md", "docs/*.md", "docs/zh/*.md"]
+WORDS = """Hello hello HELLO world the The of don't they'LL I'm we've naïve café
+Ångström straße ΑΒΓ αβγς Привет мир שלום مرحبا नमस्ते สวัสดี 你好 世界 汉字 日本語
+ひらがな カタカナ 한국어 한글 ﬁne ½ ² ① Ⅷ ﷺ 10 1234567 3.14159 1,000 x=y+z a_b foo.bar(baz)
+http://a.b/c?d=e#f user@host.org C++ #include <stdio.h> {"k":[1,2]} -- --- ... … “quoted” ‘a’
+🙂 👩‍👩‍👧 🇩🇪 ☃ ™ © € ∑ ≤ é e\u0301 o\u0308 \u0130 \u1e9e \u212b \ufb03 \uff21 \uff76\uff9e""".split()
+BLANKS = [" ", "  ", "   ", "\n", "\n\n", "\t", "\r\n", " \n ", "\u00a0", "\u3000", "\u200b", "\u2581",
+          "\u2028", "\ufeff", "\u00ad", "\u200d"]
+ODD = [chr(c) for c in (0x00, 0x01, 0x1f, 0x7f, 0x80, 0x9f, 0x300, 0x301, 0x327, 0x483, 0x5b0, 0x64b, 0xe33,
+                        0x1100, 0x1161, 0x11a8, 0xac00, 0xd7a3, 0x2126, 0xfdfa, 0xfffd, 0xffff, 0x10000,
+                        0x1d400, 0x1f600, 0x20000, 0x2f800, 0xe0001, 0x10ffff)]
+ADDED = ["<s>", "</s>", "<unk>", "<pad>", "[MASK]", "<|end|>", "Tok", " gap ", "é", "世", "##x", "a b"]
+BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
+PATTERNS = [{"String": " "}, {"String": "e"}, {"Regex": r"\s+"}, {"Regex": r"\p{N}{1,3}"}, {"Regex": r"[\p{L}']+"},
+            {"Regex": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"},
+            {"Regex": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+                      r"|\s*[\r\n]+|\s+(?!\S)|\s+"},
+            {"Regex": r"[^\n]+|[\n]+"}, {"Regex": r"\d"}, {"Regex": r"[一-龥]+"}, {"Regex": r"\p{P}|\p{S}"}]
+
+
+def one_of(r, *options):
+    return r.choice(options)()
+
+
+def flag(r):
+    return r.random() < 0.5
+
+
+def normalizer(r):
+    return one_of(
+        r, lambda: {"type": r.choice(["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"])},
+        lambda: {"type": "Strip", "strip_left": flag(r), "strip_right": flag(r)},
+        lambda: {"type": "Replace", "pattern": r.choice([{"String": " "}, {"String": "``"}, {"Regex": " {2,}"},
+                                                         {"Regex": r"[\n\r]"}, {"Regex": "e+"}]),
+                 "content": r.choice(["▁", "", " ", "\"", "xy"])},
+        lambda: {"type": "Prepend", "prepend": r.choice(["▁", " ", "x"])},
+        lambda: {"type": "BertNormalizer", "clean_text": flag(r), "handle_chinese_chars": flag(r),
+                 "strip_accents": r.choice([None, True, False]), "lowercase": flag(r)})
+
+
+def pre_tokenizer(r):
+    return one_of(
+        r, lambda: {"type": r.choice(["Whitespace", "WhitespaceSplit", "BertPreTokenizer", "UnicodeScripts"])},
+        lambda: {"type": "Split", "pattern": r.choice(PATTERNS), "behavior": r.choice(BEHAVIORS),
+                 "invert": r.random() < 0.3},
+        lambda: {"type": "Digits", "individual_digits": flag(r)},
+        lambda: {"type": "Punctuation", "behavior": r.choice(BEHAVIORS)},
+        lambda: {"type": "CharDelimiterSplit", "delimiter": r.choice([" ", "e", "世"])})
+
+
+def metaspace(r, decoder):
+    m = {"type": "Metaspace", "replacement": r.choice("▁▁_"), "prepend_scheme": r.choice(["always", "never", "first"]),
+         "split": flag(r)}
+    return m if not decoder else {**m, "split": True}
+
+
+def byte_level(r):
+    return {"type": "ByteLevel", "add_prefix_space": flag(r), "trim_offsets": flag(r), "use_regex": flag(r)}
+
+
+def decoder(r):
+    return one_of(
+        r, lambda: {"type": "ByteFallback"}, lambda: {"type": "Fuse"},
+        lambda: {"type": "Strip", "content": r.choice([" ", "▁"]), "start": r.choice([0, 1, 2]),
+                 "stop": r.choice([0, 0, 1])},
+        lambda: {"type": "Replace", "pattern": r.choice([{"String": "▁"}, {"Regex": "[▁_]"}]), "content": " "},
+        lambda: {"type": "WordPiece", "prefix": "##", "cleanup": flag(r)},
+        lambda: {"type": "BPEDecoder", "suffix": "</w>"},
+        lambda: {"type": "CTC", "pad_token": "<pad>", "word_delimiter_token": "|", "cleanup": flag(r)},
+        lambda: metaspace(r, True), lambda: byte_level(r))
+
+
+def sequence(r, key, what, most, last=None):
+    parts = [what(r) for _ in range(r.randrange(most + 1))] + ([last] if last else [])
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else {"type": "Sequence", key: parts}
+
+
+def post_processor(r, ids):
+    special = {t: ids[t] for t in ("<s>", "</s>") if t in ids}
+    if len(special) < 2:
+        return None
+    a, b = ["<s>", special["<s>"]], ["</s>", special["</s>"]]
+    piece = [{"SpecialToken": {"id": t, "type_id": 0}} for t in special]
+    single = [p for p in ([piece[0]] if flag(r) else []) + [{"Sequence": {"id": "A", "type_id": 0}}] +
+              ([piece[1]] if flag(r) else [])]
+    template = {"type": "TemplateProcessing", "single": single,
+                "pair": single + [{"Sequence": {"id": "B", "type_id": 1}}],
+                "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for t, i in special.items()}}
+    return one_of(r, lambda: None, lambda: template, lambda: template,
+                  lambda: {"type": "BertProcessing", "sep": b, "cls": a},
+                  lambda: {"type": "RobertaProcessing", "sep": b, "cls": a, "trim_offsets": flag(r),
+                           "add_prefix_space": flag(r)},
+                  lambda: {"type": "Sequence", "processors": [byte_level(r), template]})
+
+
+def trained(r, pages):
+    """A tokenizer's JSON with a model and the parts that belong to it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    kind = r.choice(["bytes", "bytes", "spm", "spm", "unigram", "unigram", "wordpiece", "wordlevel", "suffix"])
+    size = r.choice([320, 600, 1500])
+    special = ["<unk>", "<s>", "</s>", "<pad>"]
+    if kind == "bytes":
+        t = Tokenizer(models.BPE(ignore_merges=flag(r)))
+        t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=flag(r), use_regex=flag(r))
+        t.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False,
+                                      initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    elif kind == "spm":
+        t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=flag(r), byte_fallback=flag(r)))
+        t.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                       decoders.Strip(" ", 1, 0)])
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special + bytes_of(r), show_progress=False,
+                                      max_token_length=12)
+    elif kind == "unigram":
+        t = Tokenizer(models.Unigram())
+        t.pre_tokenizer = pre_tokenizers.Metaspace()
+        t.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=special + bytes_of(r), unk_token="<unk>",
+                                          show_progress=False)
+    elif kind == "wordpiece":
+        t = Tokenizer(models.WordPiece(unk_token="<unk>", max_input_chars_per_word=r.choice([10, 100])))
+        t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        t.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    elif kind == "wordlevel":
+        t = Tokenizer(models.WordLevel(unk_token="<unk>"))
+        t.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    else:
+        t = Tokenizer(models.BPE(unk_token=r.choice(["<unk>", None]), end_of_word_suffix="</w>",
+                                 continuing_subword_prefix=r.choice([None, "##"])))
+        t.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        t.decoder = decoders.BPEDecoder(suffix="</w>")
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, end_of_word_suffix="</w>",
+                                      show_progress=False)
+    t.train_from_iterator(pages, trainer)
+    j = json.loads(t.to_str())
+    if kind == "unigram" and flag(r):
+        j["model"]["byte_fallback"] = True
+    return kind, j
+
+
+def bytes_of(r):
+    return [f"<0x{b:02X}>" for b in range(256)] if flag(r) else []
+
+
+def change(r, kind, j):
+    """Parts of the tokenizer's own are exchanged for others."""
+    vocab = j["model"]["vocab"]
+    ids = dict(vocab) if isinstance(vocab, dict) else {v[0]: i for i, v in enumerate(vocab)}
+    keep = r.random()
+    if r.random() < 0.5:
+        own = j["normalizer"] if keep < 0.7 else None
+        j["normalizer"] = sequence(r, "normalizers", normalizer, 3, own)
+    if r.random() < 0.5:
+        own = j["pre_tokenizer"] if keep < 0.8 else metaspace(r, False) if keep < 0.9 else None
+        j["pre_tokenizer"] = sequence(r, "pretokenizers", pre_tokenizer, 2, own)
+    if r.random() < 0.3:
+        own = j["decoder"] if keep < 0.7 else None
+        j["decoder"] = sequence(r, "decoders", decoder, 3, own)
+    j["post_processor"] = post_processor(r, ids)
+    n = 1 + max(ids.values())
+    for t in r.sample(ADDED, r.randrange(5)):
+        old = next((a for a in j["added_tokens"] if a["content"] == t), None)
+        special, normalized = flag(r), flag(r)
+        new = {"id": old["id"] if old else ids.get(t, n), "content": t, "single_word": r.random() < 0.2,
+               "lstrip": r.random() < 0.3, "rstrip": r.random() < 0.3, "normalized": normalized and not special, "special": special}
+        n += new["id"] == n
+        if old:
+            old.update(new)
+        else:
+            j["added_tokens"].append(new)
+    j["added_tokens"].sort(key=lambda a: a["id"])
+
+
+def texts(r, pages, j):
+    added = [a["content"] for a in j["added_tokens"][:4] + j["added_tokens"][-4:]]
+    out = ["", " ", "  hello", "a", "\n"]
+    for _ in range(60):
+        pools = r.choice([[WORDS, [" "]], [WORDS, BLANKS], [WORDS, BLANKS, ODD], [WORDS, added, [" ", ""]],
+                          [added, ["", " ", "a"]], [ODD]])
+        out.append("".join(r.choice(r.choice(pools)) for _ in range(r.randrange(1, 24))))
+    for _ in range(10):
+        p = r.choice(pages)
+        at = r.randrange(len(p))
+        out.append(p[at:at + r.randrange(300)])
+    return out
+
+
+def quern(args, what, folder, lines, *flags):
+    p = subprocess.run([args.quern, what, folder, "--jsonl", *flags], input="".join(json.dumps(x) + "\n" for x in lines),
+                       capture_output=True, text=True, timeout=60)
+    return p, [json.loads(x) for x in p.stdout.split("\n")[:-1]] if p.returncode == 0 else None
+
+
+def sentencepiece(r, folder, pages):
+    """Trains one into the folder; returns it and what it is."""
+    import sentencepiece as spm
+
+    options = {
+        "vocab_size": r.choice([400, 800, 1500]), "model_type": r.choice(["bpe", "unigram", "unigram", "char", "word"]),
+        "byte_fallback": flag(r), "add_dummy_prefix": flag(r), "remove_extra_whitespaces": flag(r),
+        "normalization_rule_name": r.choice(["nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity"]),
+        "treat_whitespace_as_suffix": r.random() < 0.2, "split_digits": flag(r), "split_by_whitespace": r.random() < 0.8,
+        "allow_whitespace_only_pieces": flag(r), "character_coverage": r.choice([0.95, 0.9995, 1.0]),
+        "user_defined_symbols": r.sample(ADDED[3:], r.randrange(4)), "control_symbols": r.choice([[], ["<ctl>"]]),
+        "escape_whitespaces": r.random() < 0.9,
+    }
+    lines = [x for p in pages for x in p.split("\n") if x][:4000]
+    spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=folder + "/tokenizer", minloglevel=3,
+                                   hard_vocab_limit=False, num_threads=1, **options)
+    os.remove(folder + "/tokenizer.vocab")
+    sp = spm.SentencePieceProcessor(model_file=folder + "/tokenizer.model")
+    return sp, "sentencepiece " + json.dumps(options, ensure_ascii=False)
+
+
+def compare_sentencepiece(args, i, r, pages):
+    folder = f"{args.keep}/{i}"
+    os.makedirs(folder, exist_ok=True)
+    try:
+        sp, label = sentencepiece(r, folder, pages)
+    except Exception as e:
+        return i, "", "SKIPPED", f"{type(e).__name__}: {e}"[:100]
+    lines = [x for x in texts(r, pages, {"added_tokens": [{"content": a} for a in ADDED]}) if "\0" not in x]
+    want = [sp.encode(x) for x in lines]
+    p, got = quern(args, "tokenize", folder, lines, "--no-special", "--no-parse-special")
+    if got is None:
+        return i, label, "REFUSED" if p.returncode in (1, 2) else "CRASH", p.stderr.strip()[-200:]
+    for x, w, g in zip(lines, want, got):
+        if w != g:
+            return i, label, "WRONG", f"encode {x!r}: {w[:24]} here {g[:24]}"
+    p, got = quern(args, "detokenize", folder, want)
+    for x, w, g in zip(want, map(sp.decode, want), got or []):
+        if w != g:
+            return i, label, "WRONG", f"decode {x[:30]}: {w[:80]!r} here {g[:80]!r}"
+    shutil.rmtree(folder)
+    return i, label, "same", ""
+
+
+def compare(job):
+    args, i, pages = job
+    from tokenizers import Tokenizer
+
+    r = random.Random(f"{i}/{args.seed}")
+    if i % 4 == 3:
+        return compare_sentencepiece(args, i, r, pages)
+    try:
+        kind, j = trained(r, pages)
+        change(r, kind, j)
+        t = Tokenizer.from_str(json.dumps(j))
+    except BaseException as e:  # the library panics, too
+        return i, "", "SKIPPED", f"{type(e).__name__}: {e}"[:100]
+    folder = f"{args.keep}/{i}"
+    os.makedirs(folder, exist_ok=True)
+    with open(folder + "/tokenizer.json", "w") as f:
+        json.dump(j, f)
+    said = {k: j[k] if k != "post_processor" or not j[k] else j[k]["type"]
+            for k in ("normalizer", "pre_tokenizer", "post_processor", "decoder") if j[k]}
+    label = kind + " " + json.dumps(said, ensure_ascii=False)[:500]
+    lines = texts(r, pages, j)
+    for flags in ((), ("--no-special",)):
+        try:
+            want = [t.encode(x, add_special_tokens=not flags).ids for x in lines]
+        except BaseException as e:
+            return i, label, "SKIPPED", f"encode: {type(e).__name__}: {e}"[:100]
+        p, got = quern(args, "tokenize", folder, lines, *flags)
+        if got is None:
+            return i, label, "REFUSED" if p.returncode in (1, 2) else "CRASH", p.stderr.strip()[-200:]
+        for x, w, g in zip(lines, want, got):
+            if w != g:
+                return i, label, "WRONG", f"encode{flags} {x!r}: {w[:24]} here {g[:24]}"
+    for flags in ((), ("--skip-special",)):
+        try:
+            want_text = [t.decode(w, skip_special_tokens=bool(flags)) for w in want]
+        except BaseException as e:
+            return i, label, "SKIPPED", f"decode: {type(e).__name__}: {e}"[:100]
+        p, got = quern(args, "detokenize", folder, want, *flags)
+        if got is None:
+            return i, label, "REFUSED" if p.returncode in (1, 2) else "CRASH", p.stderr.strip()[-200:]
+        for x, w, g in zip(want, want_text, got):
+            if w != g:
+                return i, label, "WRONG", f"decode{flags} {x[:30]}: {w[:80]!r} here {g[:80]!r}"
+    shutil.rmtree(folder)
+    return i, label, "same", ""
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    a.add_argument("quern")
+    a.add_argument("--count", type=int, default=200)
+    a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--keep", default=None)
+    a.add_argument("--jobs", type=int, default=os.cpu_count())
+    args = a.parse_args()
+    args.keep = args.keep or tempfile.mkdtemp(prefix="quern-vary-")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["RUST_BACKTRACE"] = "0"
+    pages = []
+    for pattern in PAGES:
+        for path in sorted(glob.glob(os.path.join(ROOT, pattern))):
+            with open(path, encoding="utf-8") as f:
+                pages.append(f.read()[:20000])
+    pages.append(" ".join(WORDS) + "".join(BLANKS))
+    counts = collections.Counter()
+    with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=100) as pool:
+        for i, label, verdict, why in pool.imap_unordered(compare, [(args, i, pages) for i in range(args.count)]):
+            counts[verdict] += 1
+            if verdict not in ("same", "SKIPPED"):
+                print(verdict, i, label, why, flush=True)
+            elif verdict == "SKIPPED":
+                counts["skipped: " + why[:50]] += 1
+    print(", ".join(f"{n} {v}" for v, n in counts.most_common()), f"({args.keep})")
+    return 1 if counts["WRONG"] + counts["CRASH"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
