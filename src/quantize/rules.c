@@ -123,7 +123,8 @@ static int rule_bits(const qn_optimize_params *p, const char *name, int *bits,
     if (strlen(value) != 1 || !strchr("234568", value[0]))
         return qn_fail(err, QN_EINVAL,
                        "--rule: integers have 2, 3, 4, 5, 6 or 8 bits, not "
-                       "\"%s\"",
+                       "\"%s\"; types with names are a matter of "
+                       "--quantization_method gguf",
                        value);
     *bits = value[0] - '0';
     return QN_OK;
