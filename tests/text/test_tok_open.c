@@ -219,6 +219,21 @@ static void test_template(void **state)
     qn_tok_close(t);
 }
 
+/* "first" is what began the text before anything was taken away. */
+static void test_first_after_strip(void **state)
+{
+    (void)state;
+    qn_tok *t = open_text(
+        "{\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true,"
+        "\"strip_right\":true},\"pre_tokenizer\":{\"type\":\"Metaspace\","
+        "\"replacement\":\"_\",\"prepend_scheme\":\"first\",\"split\":false}"
+        ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"_\":0,\"a\":1},"
+        "\"merges\":[]}}");
+    expect(t, "a a", QN_TOK_DEFAULT, "0(0,1) 1(0,1) 0(1,2) 1(2,3)");
+    expect(t, "  a", QN_TOK_DEFAULT, "1(2,3)");
+    qn_tok_close(t);
+}
+
 static void test_files(void **state)
 {
     (void)state;
@@ -289,10 +304,15 @@ static void test_ranks_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_added),    cmocka_unit_test(test_added_matching),
-        cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_template),
-        cmocka_unit_test(test_files),    cmocka_unit_test(test_ranks_refused),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_added),
+        cmocka_unit_test(test_added_matching),
+        cmocka_unit_test(test_not_utf8),
+        cmocka_unit_test(test_template),
+        cmocka_unit_test(test_first_after_strip),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_ranks_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
