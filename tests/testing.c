@@ -93,6 +93,20 @@ const char *qn_test_shared(const char *path)
     return access(full, R_OK) == 0 ? full : NULL;
 }
 
+/* Of how many repetitions a sanitizer leaves one. */
+#if defined(__SANITIZE_THREAD__)
+#define SLOWNESS 8
+#elif defined(__SANITIZE_ADDRESS__)
+#define SLOWNESS 4
+#else
+#define SLOWNESS 1
+#endif
+
+int qn_test_repeats(int n)
+{
+    return (n + SLOWNESS - 1) / SLOWNESS;
+}
+
 const char *qn_test_tmpdir(void)
 {
     const char *base = getenv("TMPDIR");

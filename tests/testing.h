@@ -49,6 +49,11 @@ const char *qn_test_shared(const char *path);
 const char *qn_test_source_dir(void);
 const char *qn_test_build_dir(void);
 
+/* How often a test does what it repeats with other numbers: n, or a part of it
+ * where a sanitizer makes everything slow. What that can see it sees in a few;
+ * values are judged without it. */
+int qn_test_repeats(int n);
+
 /* A fresh empty folder, removed with all it holds when the program ends. */
 const char *qn_test_tmpdir(void);
 

@@ -165,6 +165,7 @@ void bench_linear(int argc, char **argv)
         {"bf16", QN_BF16, QN_PROBE_BF16, {0}},
         {"q8_0", QN_Q8_0, QN_PROBE_I8, {0}},
         {"q4_0", QN_Q4_0, QN_PROBE_I8, {0}},
+        {"q6_k", QN_Q6_K, QN_PROBE_I8, {0}},
         {"f16", QN_F16, QN_PROBE_F32, {0}},
         {"f32", QN_F32, QN_PROBE_F32, {0}},
         {"cb4-64", QN_F32, QN_PROBE_I8, {QN_CODE_BOOK4, 64, QN_F32, {0, 1}}},

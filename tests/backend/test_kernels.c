@@ -146,7 +146,9 @@ static void tiles(qn_isa isa)
             bool blocks = l == QN_LAYOUT_Q8_0 || l == QN_LAYOUT_Q4_0;
             for (int t = 1; t <= k->max_tok; t++)
                 for (int p = 1; p <= 5; p++) {
-                    int n_k = blocks ? 32 * (1 + rnd_int(4))
+                    /* now and then more than what waits at once */
+                    int most = t % 16 == 1 && p == 5 ? 80 : 4;
+                    int n_k = blocks ? 32 * (1 + rnd_int(most))
                                      : ks[rnd_int(QN_COUNTOF(ks))];
                     tile_case(k, r, (qn_layout)l, n_k, t, p, (t + p) % 2);
                 }

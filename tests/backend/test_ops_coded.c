@@ -227,6 +227,8 @@ static void kinds(qn_isa isa)
                 one_case(isa, &d, n, true);
                 one_case(isa, &d, n, false);
             }
+            if (isa == qn_cpu_get()->isa) /* whole tiles, and the rest of one */
+                one_case(isa, &d, 17 + rnd_int(60), false);
             coded_free(&d);
         }
     }
@@ -306,6 +308,8 @@ static void formats(qn_isa isa)
             format_case(isa, t, n_row, true);
             format_case(isa, t, n_row, false);
         }
+        if (isa == qn_cpu_get()->isa)
+            format_case(isa, t, 17 + rnd_int(60), false);
     }
 }
 

@@ -5,18 +5,8 @@
  * Log probabilities are compared bit for bit. */
 #include "play.h"
 
-/* Per model and thread count. ThreadSanitizer takes some forty times as long,
- * AddressSanitizer ten; what they can see they see in a few, and the values
- * are judged without them. */
-#if defined(__SANITIZE_THREAD__)
-#define N_MIXES 3
-#elif defined(__SANITIZE_ADDRESS__)
-#define N_MIXES 8
-#else
-#define N_MIXES 25
-#endif
-
 enum {
+    N_MIXES = 25, /* per model and thread count */
     N_KINDS = 14,
     MAX_PROMPT = 90
 };
@@ -150,7 +140,7 @@ static void run(const char *name, qn_kv_type kv)
         qn_model *m = play_model(name, threads);
         for (int i = 0; threads == 1 && i < N_KINDS; i++)
             make_kind(&kinds[i], m, &x, i);
-        for (int i = 0; i < N_MIXES; i++)
+        for (int i = 0; i < qn_test_repeats(N_MIXES); i++)
             mix(m, kinds, &x);
         qn_model_close(m);
     }

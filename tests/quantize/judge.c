@@ -47,9 +47,9 @@ float *judge_logits(const char *path, const int32_t *tokens, int n,
 {
     qn_backend_params bp = {.n_threads = 2, .isa = QN_ISA_N - 1, .exact = true};
     qn_err err = {0};
-    qn_ckpt *ck;
-    qn_backend *be;
-    qn_net *net;
+    qn_ckpt *ck = NULL;
+    qn_backend *be = NULL;
+    qn_net *net = NULL;
     if (qn_ckpt_open(&ck, path, &err) < 0 ||
         qn_backend_open(&be, "cpu", &bp, &err) < 0 ||
         qn_net_open(&net, ck, be, NULL, &err) < 0)

@@ -295,7 +295,7 @@ static void test_methods(void **state)
         qn_optimize_params p = cases[i].p;
         char *to = fresh("out");
         qn_err err = {0};
-        qn_ckpt *ck;
+        qn_ckpt *ck = NULL;
         size_t n;
         p.n_threads = 1 + (int)(i % 3);
         if (run(&p, to, &err) < 0 || qn_ckpt_open(&ck, to, &err) < 0)

@@ -167,7 +167,7 @@ static void compare_word(const toy *t, uint64_t seed, uint64_t word, size_t n)
 static void test_definition(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < 120; seed++) {
+    for (uint64_t seed = 0; seed < (uint64_t)qn_test_repeats(120); seed++) {
         toy t;
         toy_open(&t, seed, seed % 2 == 1, seed % 4 >= 2);
         for (uint64_t word = 0; word < 40; word++)
@@ -345,9 +345,10 @@ static void test_linear(void **state)
     static const char *const units[] = {"a", "aab", "b"};
     for (int by_text = 0; by_text < 2; by_text++) {
         for (int k = 0; k < 3; k++) {
-            double small = seconds_for(by_text, 1 << 16, units[k]);
-            double large = seconds_for(by_text, 1 << 20, units[k]);
-            print_message("1 MiB of %s, %s: %.0f ms\n", units[k],
+            size_t most = (size_t)qn_test_repeats(1 << 20);
+            double small = seconds_for(by_text, most / 16, units[k]);
+            double large = seconds_for(by_text, most, units[k]);
+            print_message("%zu KiB of %s, %s: %.0f ms\n", most >> 10, units[k],
                           by_text ? "scores" : "merges", 1e3 * large);
             assert_true(large < 100 * small + 0.2);
         }
@@ -367,7 +368,7 @@ static void *thread_run(void *arg)
     char first[256] = "", got[256];
     qn_err err = {0};
     job->ok = true;
-    for (int k = 0; k < 2000; k++) {
+    for (int k = 0; k < qn_test_repeats(2000); k++) {
         char text[16];
         snprintf(text, sizeof text, "%s", &"abdeabdeab"[k % 5]);
         job->ok &= encode(job->t->bpe, text, got, &err) == 0;

@@ -165,7 +165,7 @@ export default {
   totals_is: 'Counters of the server',
   totalOut: 'tokens written',
   totalIn: 'prompt tokens',
-  found: 'of them found in the prefix cache',
+  found: 'found in the prefix cache',
   rejected: 'refused, queue full',
   cancelled: 'cancelled by clients',
   timedOut: 'timed out',

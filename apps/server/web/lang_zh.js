@@ -165,7 +165,7 @@ export default {
   totals_is: '服务器计数',
   totalOut: '生成的 token',
   totalIn: '提示 token',
-  found: '其中前缀缓存命中',
+  found: '前缀缓存命中',
   rejected: '因队列已满被拒绝',
   cancelled: '客户端取消',
   timedOut: '超时',

@@ -126,6 +126,12 @@ void qn_scaled_put_head(qn_layout l, float scale, float offset, uint8_t *group,
 void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
                          int64_t n, float scale, float offset, uint8_t *group,
                          int64_t lane);
+/* Q6_K's, one block of a row. */
+void qn_scaled_put_q6_k(const uint8_t *block, uint8_t *group, int64_t lane);
+/* Of a row in a group: its zero point, and what is multiplied at k of it. */
+int qn_scaled_zero(qn_layout l, const uint8_t *group, int64_t lane);
+float qn_scaled_scale(qn_layout l, const uint8_t *group, int64_t lane,
+                      int64_t k);
 /* The code, and the weight, at k. */
 int qn_scaled_code(const qn_scaled *q, qn_layout l, const uint8_t *group,
                    int64_t lane, int64_t k);

@@ -39,12 +39,19 @@ typedef enum qn_layout {
     QN_LAYOUT_M4,  /* 4-bit integers: code * scale - min        */
     QN_LAYOUT_M8,  /* 8-bit integers                            */
     QN_LAYOUT_F8,  /* f8_e4m3                                   */
+    /* Q6_K as tightly as in its file, where memory is what takes the time. Per
+     * 256 k's: 16 f16 factors; 16 x 16 int8 scales, one for 16 k's of a row;
+     * then per 16 k's two lines of low halves as in A4, and dwords [16] whose
+     * byte b holds in bits 2 j, 2 j + 1 the high halves of k = 4 j + b.
+     * (code - 32) * (factor * scale). */
+    QN_LAYOUT_A6,
     QN_LAYOUT_N
 } qn_layout;
 
 /* Constants of a matrix in the layouts of codes. */
 typedef struct qn_scaled {
-    int group;      /* 16, 32, 64 or 128 k's       */
+    int group;      /* 16, 32, 64 or 128 k's; A6: 256 */
+    int block;      /* k's of a block of x         */
     int head;       /* bytes before a group's codes */
     int bytes;      /* of a group                  */
     qn_dtype round; /* CB4: of the weights         */
@@ -348,6 +355,17 @@ void qn_kernels_bf16(qn_kernels *k);
 /* One kernel of codes for all three forms of x, of which `form` is the first. */
 void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
                       qn_tile_fn fn, qn_xform form, int max_tok);
+
+/* What a group's head has beside scales: whole zero points, or minima. */
+QN_INLINE bool qn_layout_zeros(qn_layout l)
+{
+    return l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8;
+}
+
+QN_INLINE bool qn_layout_mins(qn_layout l)
+{
+    return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8;
+}
 
 /* Has a layout 4 bits for each weight? */
 QN_INLINE bool qn_layout_nibbles(qn_layout l)

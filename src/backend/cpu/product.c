@@ -10,18 +10,17 @@
 #define FEW_TOK 32 /* up to here, weights are what takes the time */
 #define MAX_GROUP 16
 #define IN_FLIGHT 4 /* panels that kernels take at once */
-#define WIDE 8      /* the same, of one or two rows     */
-#define WIDE_TOK 2
+#define WIDE 8      /* the same, of one row             */
 
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
                                         const qn_weight *w)
 {
     const qn_tile_kernel *coded = be->kern.coded[w->layout];
-    int group = w->scaled.group;
+    int block = w->scaled.block;
 
     if (be->exact)
         return &be->kern.exact[w->layout];
-    coded += group >= 64 ? 2 : group == 32;
+    coded += block == 64 ? 2 : block == 32;
     return coded->fn ? coded : &be->kern.linear[w->layout];
 }
 
@@ -41,18 +40,26 @@ int64_t qn_product_widest(int64_t n_in)
     return top;
 }
 
+/* From a token's sums to the next one's: an odd number of cache lines, so that
+ * a panel's do not fall on few cache sets. */
+static int64_t acc_lines(int64_t n_panel)
+{
+    return n_panel | 1;
+}
+
 /* Panels per item of a part: enough to be worth a ticket, few enough that all
  * threads have several items and that the sums fit. */
 static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
 {
     int64_t n_panel = p->part[i].w->n_panel;
     int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
-    int64_t g, room = ACC_FLOATS / n_sum / QN_PANEL / p->tok_block;
+    int64_t g, lines = ACC_FLOATS / n_sum / QN_PANEL / p->tok_block;
+    int64_t room = (lines - 1) | 1; /* acc_lines(room) <= lines */
     /* One row: memory streams through. More: what an item does first for its
      * tokens should pay. */
     int per_thread = p->tok_block > 4 ? 8 : 16;
     int64_t spread = n_panel * p->n_tok_block / (per_thread * be->n_threads);
-    int flight = p->n_row <= WIDE_TOK && spread >= WIDE ? WIDE : IN_FLIGHT;
+    int flight = p->n_row == 1 && spread >= WIDE ? WIDE : IN_FLIGHT;
 
     if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
         g = QN_MAX(flight,
@@ -60,7 +67,7 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     else /* tiles put the tokens in order once for all of them */
         g = p->part[i].kernel->max_tok > FEW_TOK ? MAX_GROUP : IN_FLIGHT;
     g = QN_MIN(g, QN_MIN(room, QN_MIN(spread, MAX_GROUP)));
-    if (g > flight)
+    if (g >= flight)
         g = g / flight * flight;
     else if (n_panel > IN_FLIGHT * be->n_threads)
         g = QN_MIN(IN_FLIGHT, room);
@@ -168,7 +175,7 @@ void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
     int64_t n_left = p->part[at.part].w->n_panel - at.panel;
     int n_panel = (int)QN_MIN(p->group[at.part], n_left);
     int n_tok = QN_MIN(p->tok_block, p->n_row - at.t0);
-    int64_t acc_tok = (int64_t)n_panel * QN_PANEL, col = at.panel * QN_PANEL;
+    int64_t acc_tok = acc_lines(n_panel) * QN_PANEL, col = at.panel * QN_PANEL;
     float *acc1 = glu ? acc + n_tok * acc_tok : acc;
 
     assert(n_tok * acc_tok * (glu ? 2 : 1) <= ACC_FLOATS);
@@ -189,7 +196,8 @@ void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
         .y = p->part[at.part].y + at.t0 * p->part[at.part].ldy + col,
         .ldy = p->part[at.part].ldy,
         .n_tok = n_tok,
-        .n_col = (int)QN_MIN(acc_tok, p->part[at.part].w->n_out - col),
+        .n_col = (int)QN_MIN((int64_t)n_panel * QN_PANEL,
+                             p->part[at.part].w->n_out - col),
         .kind = p->epi,
         .act = p->act,
         .scale = p->scale,

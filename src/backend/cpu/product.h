@@ -33,7 +33,7 @@ typedef struct qn_product {
 } qn_product;
 
 /* Bytes of scratch an item needs. */
-#define QN_PRODUCT_ACC_BYTES (32768 * sizeof(float))
+#define QN_PRODUCT_ACC_BYTES (36864 * sizeof(float))
 
 /* The kernel for a weight, as the backend was opened. */
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,

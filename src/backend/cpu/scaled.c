@@ -5,15 +5,11 @@
 #include <assert.h>
 #include <math.h>
 
-static bool has_zeros(qn_layout l)
-{
-    return l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8;
-}
-
-static bool has_mins(qn_layout l)
-{
-    return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8;
-}
+enum {
+    A6_HEAD = 32 + 256, /* factors, scales                */
+    A6_CODES = 192,     /* of 16 k's                      */
+    A6_ZERO = 32
+};
 
 static int code_bits(qn_layout l)
 {
@@ -50,9 +46,16 @@ void qn_scaled_make(qn_scaled *q, qn_layout l, int group, qn_dtype round,
                     const float *book)
 {
     assert(group == 16 || group == 32 || group == 64 || group == 128);
-    *q = (qn_scaled){.group = group, .round = round};
-    q->head = QN_PANEL * (int)sizeof(float) * (has_mins(l) ? 2 : 1) +
-              (has_zeros(l) ? QN_PANEL : 0);
+    *q =
+        (qn_scaled){.group = group, .block = QN_MIN(group, 64), .round = round};
+    if (l == QN_LAYOUT_A6) {
+        q->group = 256;
+        q->head = A6_HEAD;
+        q->bytes = A6_HEAD + 16 * A6_CODES;
+        return;
+    }
+    q->head = QN_PANEL * (int)sizeof(float) * (qn_layout_mins(l) ? 2 : 1) +
+              (qn_layout_zeros(l) ? QN_PANEL : 0);
     q->bytes = q->head + group * code_bits(l) / 8 * QN_PANEL;
     if (l == QN_LAYOUT_CB4) {
         memcpy(q->book, book, sizeof q->book);
@@ -89,9 +92,9 @@ void qn_scaled_put_head(qn_layout l, float scale, float offset, uint8_t *group,
                         int64_t lane)
 {
     memcpy(group + lane * 4, &scale, 4);
-    if (has_zeros(l))
+    if (qn_layout_zeros(l))
         group[64 + lane] = (uint8_t)offset;
-    else if (has_mins(l))
+    else if (qn_layout_mins(l))
         memcpy(group + 64 + lane * 4, &offset, 4);
 }
 
@@ -120,19 +123,80 @@ void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
 
     for (int64_t g = 0; g < n_group; g++, panel += q->bytes) {
         int64_t n = QN_MIN(q->group, n_in - g * q->group);
-        float zero = has_zeros(l) ? rows->zeros[i * n_group + g] : 0;
+        float zero = qn_layout_zeros(l) ? rows->zeros[i * n_group + g] : 0;
         qn_scaled_put_group(q, l, codes, n, rows->scales[i * n_group + g], zero,
                             panel, lane);
         codes += n;
     }
 }
 
+/* Blocks of a file: [128] low halves, two of them a byte, [64] high ones, four
+ * a byte, [16] scales, the factor (tensor/quant/q6_k.c draws them). */
+void qn_scaled_put_q6_k(const uint8_t *block, uint8_t *group, int64_t lane)
+{
+    const uint32_t low = 0x0f0f0f0f, high = 0x03030303;
+
+    memcpy(group + 2 * lane, block + 208, 2);
+    for (int i = 0; i < 16; i++) {
+        const uint8_t *half = block + i / 8 * 64;
+        const uint8_t *quarter = block + 128 + i / 8 * 32 + i % 2 * 16;
+        int line = i % 8 / 2;
+        uint32_t l[4], h[4];
+        uint8_t *to = group + A6_HEAD + i * A6_CODES + 4 * lane;
+        memcpy(l, half + line % 2 * 32 + i % 2 * 16, sizeof l);
+        memcpy(h, quarter, sizeof h);
+        for (int j = 0; j < 4; j++) {
+            l[j] = l[j] >> line / 2 * 4 & low;
+            h[j] = h[j] >> line * 2 & high;
+        }
+        l[0] |= l[1] << 4;
+        l[2] |= l[3] << 4;
+        h[0] |= h[1] << 2 | h[2] << 4 | h[3] << 6;
+        memcpy(to, &l[0], 4);
+        memcpy(to + 64, &l[2], 4);
+        memcpy(to + 128, &h[0], 4);
+        group[32 + 16 * i + lane] = block[192 + i];
+    }
+}
+
+static int code_a6(const uint8_t *group, int64_t lane, int64_t k)
+{
+    const uint8_t *p = group + A6_HEAD + k / 16 * A6_CODES + 4 * lane + k % 4;
+    int r = (int)(k % 16);
+
+    return (p[r / 8 * 64] >> (r & 4) & 15) | (p[128] >> r / 4 * 2 & 3) << 4;
+}
+
 int qn_scaled_code(const qn_scaled *q, qn_layout l, const uint8_t *group,
                    int64_t lane, int64_t k)
 {
+    if (l == QN_LAYOUT_A6)
+        return code_a6(group, lane, k);
     uint8_t c = group[q->head + code_byte(l, k, lane)];
 
     return code_bits(l) != 4 ? c : k & 4 ? c >> 4 : c & 15;
+}
+
+int qn_scaled_zero(qn_layout l, const uint8_t *group, int64_t lane)
+{
+    return l == QN_LAYOUT_A6    ? A6_ZERO
+           : qn_layout_zeros(l) ? group[64 + lane]
+                                : 0;
+}
+
+float qn_scaled_scale(qn_layout l, const uint8_t *group, int64_t lane,
+                      int64_t k)
+{
+    uint16_t factor;
+    float scale;
+
+    if (l == QN_LAYOUT_A6) {
+        memcpy(&factor, group + 2 * lane, sizeof factor);
+        return qn_f32_of_f16(factor) *
+               (float)(int8_t)group[32 + k / 16 * 16 + lane];
+    }
+    memcpy(&scale, group + lane * 4, sizeof scale);
+    return scale;
 }
 
 float qn_scaled_at(const qn_scaled *q, qn_layout l, const uint8_t *panel,
@@ -140,17 +204,16 @@ float qn_scaled_at(const qn_scaled *q, qn_layout l, const uint8_t *panel,
 {
     const uint8_t *g = panel + k / q->group * q->bytes;
     int c = qn_scaled_code(q, l, g, lane, k % q->group);
-    float scale, min, v;
+    float scale = qn_scaled_scale(l, g, lane, k % q->group), min, v;
 
-    memcpy(&scale, g + lane * 4, 4);
-    if (has_mins(l)) {
+    if (qn_layout_mins(l)) {
         memcpy(&min, g + 64 + lane * 4, 4);
         v = (float)c * scale;
         return v - min;
     }
     v = l == QN_LAYOUT_CB4  ? q->book[c]
         : l == QN_LAYOUT_F8 ? qn_f32_of_e4m3((uint8_t)c)
-                            : (float)(c - g[64 + lane]);
+                            : (float)(c - qn_scaled_zero(l, g, lane));
     v *= scale;
     return l != QN_LAYOUT_CB4    ? v
            : q->round == QN_BF16 ? qn_f32_of_bf16(qn_bf16_of_f32(v))

@@ -11,12 +11,17 @@
 
 /* The layout of a type of files, and what is to be known of it if it is one of
  * codes. */
-static bool layout_of(qn_dtype t, qn_layout *l, qn_scaled *q)
+static bool layout_of(const qn_backend *be, qn_dtype t, qn_layout *l,
+                      qn_scaled *q)
 {
+    const qn_cpu_backend *cpu = (const qn_cpu_backend *)(const void *)be;
     const qn_block_codes *c = qn_block_codes_get(t);
 
     if (c) {
-        *l = c->book        ? QN_LAYOUT_CB4
+        bool tight = t == QN_Q6_K && !cpu->exact &&
+                     cpu->kern.coded[QN_LAYOUT_A6][0].fn;
+        *l = tight          ? QN_LAYOUT_A6
+             : c->book      ? QN_LAYOUT_CB4
              : c->offsets   ? (c->bits == 4 ? QN_LAYOUT_M4 : QN_LAYOUT_M8)
              : c->bits == 4 ? QN_LAYOUT_A4
                             : QN_LAYOUT_A8;
@@ -33,7 +38,7 @@ static bool layout_of(qn_dtype t, qn_layout *l, qn_scaled *q)
     }
 }
 
-static int64_t desc_panel_bytes(const qn_weight_desc *d)
+static int64_t desc_panel_bytes(const qn_backend *be, const qn_weight_desc *d)
 {
     qn_scaled q;
     qn_layout l;
@@ -41,7 +46,7 @@ static int64_t desc_panel_bytes(const qn_weight_desc *d)
     if (d->codes)
         l = qn_scaled_init(&q, d->codes);
     else
-        layout_of(d->dtype, &l, &q);
+        layout_of(be, d->dtype, &l, &q);
     return l >= QN_LAYOUT_CB4 ? qn_scaled_panel_bytes(&q, d->n_in)
                               : qn_panel_bytes(l, d->n_in);
 }
@@ -57,8 +62,7 @@ bool qn_cpu_weight_supports(const qn_backend *be, qn_dtype dtype)
     qn_scaled q;
     qn_layout l;
 
-    (void)be;
-    return layout_of(dtype, &l, &q);
+    return layout_of(be, dtype, &l, &q);
 }
 
 /* Bytes, or UINT64_MAX when they cannot be counted. */
@@ -68,27 +72,26 @@ uint64_t qn_cpu_weight_bytes(const qn_backend *be, const qn_weight_desc *d)
     qn_layout l;
     uint64_t n;
 
-    (void)be;
-    if ((!d->codes && !layout_of(d->dtype, &l, &q)) || d->n_out < 1 ||
+    if ((!d->codes && !layout_of(be, d->dtype, &l, &q)) || d->n_out < 1 ||
         d->n_in < 1 || d->n_out > INT64_MAX / 64 || d->n_in > INT32_MAX)
         return UINT64_MAX;
     if (!qn_mul_u64((uint64_t)(d->n_out + QN_PANEL - 1) / QN_PANEL,
-                    (uint64_t)desc_panel_bytes(d), &n))
+                    (uint64_t)desc_panel_bytes(be, d), &n))
         return UINT64_MAX;
     return n;
 }
 
-static qn_weight *weight_alloc(qn_cpu_backend *cpu, const qn_weight_desc *d,
+static qn_weight *weight_alloc(qn_backend *be, const qn_weight_desc *d,
                                uint64_t n, void *data)
 {
     qn_weight *w = qn_xcalloc(1, sizeof *w);
 
-    w->kern = &cpu->kern;
+    w->kern = &((qn_cpu_backend *)(void *)be)->kern;
     w->dtype = d->dtype;
     w->n_out = d->n_out;
     w->n_in = d->n_in;
     w->n_panel = (d->n_out + QN_PANEL - 1) / QN_PANEL;
-    w->panel_bytes = desc_panel_bytes(d);
+    w->panel_bytes = desc_panel_bytes(be, d);
     w->n_bytes = n;
     w->data = data;
     return w;
@@ -104,7 +107,7 @@ static int coded_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
         return qn_fail(err, QN_EINVAL, "coded weight [%lld, %lld]",
                        (long long)d->n_out, (long long)d->n_in);
     QN_TRY(qn_big_alloc(&data, n, QN_MEM_WEIGHTS, err));
-    *out = weight_alloc((qn_cpu_backend *)(void *)be, d, n, data);
+    *out = weight_alloc(be, d, n, data);
     (*out)->layout = qn_scaled_init(&(*out)->scaled, d->codes);
     return QN_OK;
 }
@@ -112,7 +115,6 @@ static int coded_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
 int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
                       qn_err *err)
 {
-    qn_cpu_backend *cpu = (qn_cpu_backend *)(void *)be;
     uint64_t n = qn_cpu_weight_bytes(be, d);
     qn_scaled q = {0};
     qn_layout layout;
@@ -124,7 +126,7 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
                        (long long)d->n_out, (long long)d->n_in);
     if (d->codes)
         return coded_new(be, d, out, err);
-    if (!layout_of(d->dtype, &layout, &q))
+    if (!layout_of(be, d->dtype, &layout, &q))
         return qn_fail(err, QN_EUNSUP,
                        "weights of type %s: decode them to f32 first",
                        qn_dtype_get(d->dtype)->name);
@@ -140,7 +142,7 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
                        (long long)d->n_out, (long long)d->n_in);
     QN_TRY(qn_big_alloc(&data, n, QN_MEM_WEIGHTS, err));
 
-    w = weight_alloc(cpu, d, n, data);
+    w = weight_alloc(be, d, n, data);
     w->layout = layout;
     w->scaled = q;
     w->file_row_bytes = d->n_in / qn_dtype_get(d->dtype)->block_elems *

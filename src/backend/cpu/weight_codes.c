@@ -38,7 +38,7 @@ static void panel_of_codes(const qn_weight *w, const qn_qrows *rows, int64_t i,
                            uint8_t *panel)
 {
     int64_t size = w->scaled.group, n_group = (w->n_in + size - 1) / size;
-    bool zeros = w->layout == QN_LAYOUT_A4 || w->layout == QN_LAYOUT_A8;
+    bool zeros = qn_layout_zeros(w->layout);
     const uint8_t *codes = rows->codes + i * w->n_in;
 
     for (int64_t g = 0; g < n_group; g++, panel += w->scaled.bytes) {
@@ -94,6 +94,18 @@ static void row_of_blocks(const qn_weight *w, int64_t row, const uint8_t *src)
     }
 }
 
+/* A row of Q6_K into its lane of layout A6. */
+static void row_of_q6_k(const qn_weight *w, int64_t row, const uint8_t *src)
+{
+    uint8_t *group = w->data + row / QN_PANEL * w->panel_bytes;
+
+    for (int64_t k = 0; k < w->n_in; k += w->scaled.group) {
+        qn_scaled_put_q6_k(src, group, row % QN_PANEL);
+        src += qn_dtype_get(w->dtype)->block_bytes;
+        group += w->scaled.bytes;
+    }
+}
+
 void qn_weight_put_codes(qn_weight *w, int64_t row0, int64_t n_row,
                          const void *rows)
 {
@@ -103,9 +115,12 @@ void qn_weight_put_codes(qn_weight *w, int64_t row0, int64_t n_row,
         uint8_t *panel = w->data + row / QN_PANEL * w->panel_bytes;
         const uint8_t *blocks = (const uint8_t *)rows +
                                 (row - row0) * w->file_row_bytes;
-        bool whole = row % QN_PANEL == 0 && end - row >= QN_PANEL;
+        bool tight = w->layout == QN_LAYOUT_A6;
+        bool whole = row % QN_PANEL == 0 && end - row >= QN_PANEL && !tight;
 
-        if (w->file_row_bytes && whole)
+        if (tight)
+            row_of_q6_k(w, row, blocks);
+        else if (w->file_row_bytes && whole)
             panel_of_blocks(w, blocks, panel);
         else if (w->file_row_bytes)
             row_of_blocks(w, row, blocks);

@@ -15,7 +15,7 @@
 static int32_t block_sum(qn_layout l, const qn_scaled *s, const uint8_t *group,
                          int lane, int k, const int8_t *q, int n)
 {
-    int zero = l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8 ? group[64 + lane] : 0;
+    int zero = qn_scaled_zero(l, group, lane);
     int32_t sum = 0;
 
     for (int i = 0; i < n; i++) {
@@ -35,12 +35,11 @@ static void one_block(qn_layout l, const qn_tile *t, const uint8_t *w, int k,
     for (int i = 0; i < QN_PANEL; i++) {
         int32_t sum = block_sum(l, t->q, group, i, k % t->q->group,
                                 (const int8_t *)x, n);
-        float scale, min;
-        memcpy(&scale, group + i * 4, 4);
+        float scale = qn_scaled_scale(l, group, i, k % t->q->group), min;
         if (l == QN_LAYOUT_CB4)
             scale *= t->q->unit;
         acc[i] += (float)sum * (scale * b.d);
-        if (l != QN_LAYOUT_M4 && l != QN_LAYOUT_M8)
+        if (!qn_layout_mins(l))
             continue;
         memcpy(&min, group + 64 + i * 4, 4);
         acc[i] -= min * b.dsum;
@@ -49,7 +48,7 @@ static void one_block(qn_layout l, const qn_tile *t, const uint8_t *w, int k,
 
 static void run(const qn_tile *t, qn_layout l)
 {
-    int n = QN_MIN(t->q->group, 64);
+    int n = t->q->block;
 
     for (int p = 0; p < t->n_panel; p++)
         for (int j = 0; j < t->n_tok; j++) {
@@ -77,6 +76,11 @@ static void coded_a4_ref(const qn_tile *t)
 static void coded_a8_ref(const qn_tile *t)
 {
     run(t, QN_LAYOUT_A8);
+}
+
+static void coded_a6_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_A6);
 }
 
 static void coded_m4_ref(const qn_tile *t)
@@ -162,6 +166,7 @@ void qn_ref_coded(qn_kernels *k)
         {QN_LAYOUT_CB4, "coded_cb4_ref", coded_cb4_ref},
         {QN_LAYOUT_A4, "coded_a4_ref", coded_a4_ref},
         {QN_LAYOUT_A8, "coded_a8_ref", coded_a8_ref},
+        {QN_LAYOUT_A6, "coded_a6_ref", coded_a6_ref},
         {QN_LAYOUT_M4, "coded_m4_ref", coded_m4_ref},
         {QN_LAYOUT_M8, "coded_m8_ref", coded_m8_ref},
     };

@@ -50,7 +50,7 @@ QN_INLINE void add_block(const qn_tile *t, qn_layout l, const uint8_t *group,
                                                        B * x_bytes(l));
         float *to = acc + i * acc_tok + v * VL;
         vf a = v_fma(v_of_int(s[i]), v_mul(scale, v_set1(b[0])), v_load(to));
-        if (l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8)
+        if (qn_layout_mins(l))
             a = v_fnma(v_load(mins), v_set1(b[1]), a);
         v_store(to, a);
     }
@@ -125,7 +125,7 @@ QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
 
 QN_INLINE void any_block(const qn_tile *t, qn_layout l)
 {
-    switch (t->q->group) {
+    switch (t->q->block) {
     case 16: any_tok(t, l, 16); break;
     case 32: any_tok(t, l, 32); break;
     default: any_tok(t, l, 64); break;
@@ -176,4 +176,6 @@ void FN(qn_vec_coded)(qn_kernels *k)
                          x_bytes(rows[i].layout) == 1 ? QN_X_I8_16
                                                       : QN_X_I16_16,
                          TOK);
+    /* Arithmetic is what takes the time here: Q6_K stays in bytes. */
+    qn_kernels_coded(k, QN_LAYOUT_A6, NULL, NULL, QN_X_I8_16, 0);
 }

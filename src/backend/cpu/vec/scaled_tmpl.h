@@ -29,7 +29,7 @@ QN_INLINE vf weight(qn_layout l, v_book book, vi d, vf scale, vf zero,
         return v_mul(v_e4m3(d, 8 * j), scale);
     v = per_dword(l) == 8 ? v_field(d, nibble, 15, 0)
                           : v_field(d, 8 * j, 255, 0);
-    if (l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8)
+    if (qn_layout_mins(l))
         return v_sub(v_mul(v, scale), zero);
     return v_mul(v_sub(v, zero), scale);
 }
@@ -91,9 +91,9 @@ QN_INLINE void groups(vf acc[][4][VP], const qn_tile *t, qn_layout l,
         QN_UNROLL
         for (int p = 0; p < N; p++) {
             v_panel_f32(g + p * t->w_panel, scale[p]);
-            if (l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8)
+            if (qn_layout_zeros(l))
                 v_panel_u8(g + 64 + p * t->w_panel, zero[p]);
-            else if (l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8)
+            else if (qn_layout_mins(l))
                 v_panel_f32(g + 64 + p * t->w_panel, zero[p]);
             else
                 for (int v = 0; v < VP; v++)

@@ -5,6 +5,7 @@
 
 #include "backend/cpu/kernels.h"
 
+#include <immintrin.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -12,11 +13,6 @@
 QN_INLINE bool i8_is_q(qn_layout l)
 {
     return l == QN_LAYOUT_Q8_0 || l == QN_LAYOUT_Q4_0;
-}
-
-QN_INLINE bool i8_has_mins(qn_layout l)
-{
-    return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8;
 }
 
 /* Bytes of a block of x, and where its factor d is. */
@@ -33,13 +29,46 @@ QN_INLINE int i8_x_d(qn_layout l, int B)
 /* Bytes of 16 rows' codes for B k's. */
 QN_INLINE int i8_code_bytes(qn_layout l, int B)
 {
-    return B * (qn_layout_nibbles(l) ? 8 : 16);
+    return B * (qn_layout_nibbles(l) ? 8 : l == QN_LAYOUT_A6 ? 12 : 16);
 }
 
 /* Bytes from a group to the next, before its codes, and k's of it. */
 QN_INLINE int i8_group_bytes(const qn_tile *t, qn_layout l)
 {
     return i8_is_q(l) ? 32 + i8_code_bytes(l, QN_QBLOCK) : t->q->bytes;
+}
+
+/* Scales of 16 rows for the block at k of a group. */
+QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group, int k)
+{
+    const __m128i *scales = (const void *)(group + 32 + k);
+    __m512 factors;
+
+    if (!i8_is_q(l) && l != QN_LAYOUT_A6)
+        return _mm512_loadu_ps(group);
+    factors = _mm512_cvtph_ps(_mm256_loadu_si256((const void *)group));
+    if (i8_is_q(l))
+        return factors;
+    return _mm512_mul_ps(factors, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(
+                                      _mm_loadu_si128(scales))));
+}
+
+/* 16 k's of A6 of 16 rows, 4 a line. */
+QN_INLINE void i8_six(const uint8_t *codes, __m512i *v)
+{
+    const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(48);
+    __m512i a = _mm512_loadu_si512(codes), b = _mm512_loadu_si512(codes + 64);
+    __m512i h = _mm512_loadu_si512(codes + 128);
+
+    v[0] = _mm512_and_si512(_mm512_slli_epi16(h, 4), high);
+    v[1] = _mm512_and_si512(_mm512_slli_epi16(h, 2), high);
+    v[2] = _mm512_and_si512(h, high);
+    v[3] = _mm512_and_si512(_mm512_srli_epi16(h, 2), high);
+    /* (a & b) | c */
+    v[0] = _mm512_ternarylogic_epi32(a, low, v[0], 0xea);
+    v[1] = _mm512_ternarylogic_epi32(_mm512_srli_epi16(a, 4), low, v[1], 0xea);
+    v[2] = _mm512_ternarylogic_epi32(b, low, v[2], 0xea);
+    v[3] = _mm512_ternarylogic_epi32(_mm512_srli_epi16(b, 4), low, v[3], 0xea);
 }
 
 QN_INLINE int i8_head(const qn_tile *t, qn_layout l)

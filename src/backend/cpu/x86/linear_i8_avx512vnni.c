@@ -24,8 +24,6 @@
 #include "backend/cpu/x86/i8_form.h"
 #include "backend/cpu/x86/x86.h"
 
-#include <immintrin.h>
-
 enum {
     MAX_TOK = 12,
     MAX_PANEL = 8,
@@ -74,7 +72,9 @@ QN_INLINE __m512i lack(qn_layout l, const uint8_t *zeros)
 
     if (l == QN_LAYOUT_CB4)
         much = _mm512_set1_epi32(POINT_OFFSET);
-    else if (l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8)
+    else if (l == QN_LAYOUT_A6)
+        much = _mm512_set1_epi32(32);
+    else if (qn_layout_zeros(l))
         much = _mm512_cvtepu8_epi32(
             _mm_loadu_si128((const __m128i *)(const void *)zeros));
     return _mm512_and_si512(_mm512_sub_epi32(_mm512_setzero_si512(), much),
@@ -91,7 +91,7 @@ QN_INLINE void begin(qn_layout l, const uint8_t *group, const uint8_t *x,
     for (int t = 0; t < T; t++) {
         const uint8_t *b = x + t * x_tok;
         s[t] = i8_is_q(l) ? bytes4(b + offsetof(qn_xq8, fix))
-               : i8_has_mins(l)
+               : qn_layout_mins(l)
                    ? _mm512_setzero_si512()
                    : _mm512_madd_epi16(fix,
                                        bytes4(b + B + offsetof(qn_xi8, sum)));
@@ -104,6 +104,18 @@ QN_INLINE void dot(__m512i v, const uint8_t *x, int64_t x_tok, __m512i *s,
     QN_UNROLL
     for (int t = 0; t < T; t++)
         s[t] = _mm512_dpbusd_epi32(s[t], v, bytes4(x + t * x_tok));
+}
+
+/* The sums of 16 k's of A6. */
+QN_INLINE void dots_six(const uint8_t *codes, const uint8_t *x, int64_t x_tok,
+                        __m512i *s, const int T)
+{
+    __m512i v[4];
+
+    i8_six(codes, v);
+    QN_UNROLL
+    for (int i = 0; i < 4; i++)
+        dot(v[i], x + 4 * i, x_tok, s, T);
 }
 
 /* The sums of one block of B k's of a panel. */
@@ -130,26 +142,27 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
     }
 }
 
-/* One block of a panel into acc[t]. */
-QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group,
+/* The block at k of a group of a panel into acc[t]. */
+QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
                      const uint8_t *codes, const uint8_t *x, int64_t x_tok,
                      __m512 *acc, const int B, const int T)
 {
-    __m512 scale = i8_is_q(l) ? _mm512_cvtph_ps(_mm256_loadu_si256(
-                                    (const __m256i *)(const void *)group))
-                              : _mm512_loadu_ps(group);
+    __m512 scale = i8_scales(l, group, k);
     __m512i s[MAX_TOK];
 
     if (l == QN_LAYOUT_CB4)
         scale = _mm512_mul_ps(scale, c->unit);
     begin(l, group, x, x_tok, s, B, T);
-    dots(c, l, codes, x, x_tok, s, B, T);
+    if (l == QN_LAYOUT_A6)
+        dots_six(codes, x, x_tok, s, T);
+    else
+        dots(c, l, codes, x, x_tok, s, B, T);
     QN_UNROLL
     for (int t = 0; t < T; t++) {
         const uint8_t *d = x + t * x_tok + i8_x_d(l, B);
         acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]),
                                  _mm512_mul_ps(scale, float1(d)), acc[t]);
-        if (i8_has_mins(l))
+        if (qn_layout_mins(l))
             acc[t] = _mm512_fnmadd_ps(_mm512_loadu_ps(group + 64),
                                       float1(d + 4), acc[t]);
     }
@@ -173,9 +186,11 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
 {
     const consts c = consts_of(t, l);
     const int step = i8_code_bytes(l, B), in_group = i8_group(t, l);
+    const int head = i8_head(t, l), group_bytes = i8_group_bytes(t, l);
     const uint8_t *x = t->x, *group = t->w;
-    int64_t left = (t->n_k + in_group - 1) / in_group * i8_group_bytes(t, l);
-    const int64_t beyond = qn_tile_beyond(group, left, t->next);
+    const uint8_t *end = group + (int64_t)((t->n_k + in_group - 1) / in_group) *
+                                     group_bytes;
+    const int64_t beyond = qn_tile_beyond(group, end - group, t->next);
     __m512 acc[MAX_PANEL][MAX_TOK];
 
     QN_UNROLL
@@ -186,20 +201,23 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
                         ? _mm512_load_ps(t->acc + i * t->acc_tok + p * QN_PANEL)
                         : _mm512_setzero_ps();
 
-    for (int k = 0; k < t->n_k; group += i8_group_bytes(t, l)) {
-        const uint8_t *codes = group + i8_head(t, l);
-        int end = QN_MIN(t->n_k, k + in_group);
-        for (; k < end; k += B) {
+    for (int k = 0; k < t->n_k; group += group_bytes) {
+        const uint8_t *codes = group + head;
+        int in = 0;
+        QN_UNROLL
+        for (int p = 0; p < N; p++)
+            ahead(group + p * t->w_panel, end - group, beyond, head, N);
+        for (; in < in_group && k < t->n_k; in += B, k += B) {
             QN_UNROLL
             for (int p = 0; p < N; p++) {
                 int64_t at = p * t->w_panel;
-                ahead(codes + at, left, beyond, step, N);
-                block(&c, l, group + at, codes + at, x, t->x_tok, acc[p], B, T);
+                ahead(codes + at, end - codes, beyond, step, N);
+                block(&c, l, group + at, in, codes + at, x, t->x_tok, acc[p], B,
+                      T);
             }
             codes += step;
             x += i8_x_bytes(l, B);
         }
-        left -= i8_group_bytes(t, l);
     }
 
     QN_UNROLL
@@ -223,7 +241,7 @@ QN_INLINE void sets(qn_tile *p, const uint8_t *next, qn_layout l, const int B,
 
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
 {
-    const int N = T <= 2 ? 8 : T <= 4 ? 4 : T <= 8 ? 2 : 1;
+    const int N = T == 1 ? 8 : T <= 4 ? 4 : T <= 8 ? 2 : 1;
     qn_tile p = *t;
 
     sets(&p, t->next, l, B, N, T);
@@ -253,7 +271,7 @@ QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
 
 QN_INLINE void any_block(const qn_tile *t, qn_layout l)
 {
-    any_tok(t, l, QN_MIN(t->q->group, 64));
+    any_tok(t, l, t->q->block);
 }
 
 void linear_q8_0_avx512vnni(const qn_tile *t)
@@ -281,6 +299,11 @@ void coded_a8_avx512vnni(const qn_tile *t)
     any_block(t, QN_LAYOUT_A8);
 }
 
+void coded_a6_avx512vnni(const qn_tile *t)
+{
+    any_tok(t, QN_LAYOUT_A6, 16);
+}
+
 void coded_m4_avx512vnni(const qn_tile *t)
 {
     any_block(t, QN_LAYOUT_M4);
@@ -301,6 +324,7 @@ void qn_kernels_avx512vnni(qn_kernels *k)
         {QN_LAYOUT_CB4, "coded_cb4_avx512vnni", coded_cb4_avx512vnni},
         {QN_LAYOUT_A4, "coded_a4_avx512vnni", coded_a4_avx512vnni},
         {QN_LAYOUT_A8, "coded_a8_avx512vnni", coded_a8_avx512vnni},
+        {QN_LAYOUT_A6, "coded_a6_avx512vnni", coded_a6_avx512vnni},
         {QN_LAYOUT_M4, "coded_m4_avx512vnni", coded_m4_avx512vnni},
         {QN_LAYOUT_M8, "coded_m8_avx512vnni", coded_m8_avx512vnni},
     };

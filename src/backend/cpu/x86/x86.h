@@ -32,6 +32,7 @@ void linear_q4_0_avx512vnni(const qn_tile *t);
 void coded_cb4_avx512vnni(const qn_tile *t);
 void coded_a4_avx512vnni(const qn_tile *t);
 void coded_a8_avx512vnni(const qn_tile *t);
+void coded_a6_avx512vnni(const qn_tile *t);
 void coded_m4_avx512vnni(const qn_tile *t);
 void coded_m8_avx512vnni(const qn_tile *t);
 
