@@ -234,6 +234,20 @@ static void test_first_after_strip(void **state)
     qn_tok_close(t);
 }
 
+/* Both ways have the same sum but for rounding, and that of the reference's
+ * own reading of decimal numbers decides. */
+static void test_scores(void **state)
+{
+    (void)state;
+    qn_tok *t = open_text(
+        "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\","
+        "0],[\"x\",-7.6292412820524245],[\"y\",-9.053518723750859],"
+        "[\"-\",-5.110396437417681],[\"--\",-6.861808931258226]]}}");
+    expect(t, "x---", QN_TOK_DEFAULT, "1(0,1) 3(1,2) 4(2,4)");
+    expect(t, "y---", QN_TOK_DEFAULT, "2(0,1) 4(1,3) 3(3,4)");
+    qn_tok_close(t);
+}
+
 static void test_files(void **state)
 {
     (void)state;
@@ -311,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_not_utf8),
         cmocka_unit_test(test_template),
         cmocka_unit_test(test_first_after_strip),
+        cmocka_unit_test(test_scores),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_ranks_refused),
     };
