@@ -166,17 +166,22 @@ for i in best[:6]:
 #
 # A prompt that does not fit is refused with both numbers. A long one that fits is read in
 # chunks. Models made for long texts look back only so far in some layers (a sliding window),
-# often keeping the first tokens (sinks): the picture is which token may look at which.
+# often keeping the first tokens (sinks): the picture is which token may look at which. Any model
+# can be run like the third one, with `kv_window`: then a text has no end, its memory stays the
+# same, and what has left the window is forgotten.
 # %% [zh]
 # ## 长输入
 #
 # 放不下的提示会被拒绝，并说明两个数字。放得下的长提示分块读取。为长文本设计的模型在某些层只回看有限的距离
-# （滑动窗口），常常保留最前面的几个 token（sinks）：图中是每个 token 可以看到哪些 token。
+# （滑动窗口），常常保留最前面的几个 token（sinks）：图中是每个 token 可以看到哪些 token。任何模型都可以用 `kv_window`
+# 像第三幅图那样运行：文本没有尽头，内存不变，离开窗口的内容则被忘记。
 # %%
 try:
-    model.generate("mill " * 3000, max_new_tokens=8)
+    model.generate("mill " * 1500, max_new_tokens=8)
 except quern.Error as e:
     print(e)
+c = model.generate("mill " * 1500, max_new_tokens=8, ignore_eos=True, kv_window=256, n_keep=4)
+print("with a window of 256:", len(c.ids), "tokens more")
 n, window, sinks = 48, 12, 3
 i, j = np.arange(n)[:, None], np.arange(n)[None, :]
 causal = j <= i

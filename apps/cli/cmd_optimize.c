@@ -71,8 +71,9 @@ static const qn_opt method_opts[] = {
              "small one of many kinds that is built in.",
      .also = "calibration-file dataset"},
     {"calibration-samples", 0, QN_OPT_INT, .arg = "N",
-     .help = "Pieces of the text, at most.", .def = "128",
-     .also = "num-samples nsamples", .lo = 1, .hi = 100000},
+     .help = "Pieces of the text, at most; 0: as many as have two tokens for "
+             "each input of the widest matrix, more of which gain little.",
+     .def = "0", .also = "num-samples nsamples", .lo = 0, .hi = 100000},
     {"calibration-length", 0, QN_OPT_INT, .arg = "N",
      .help = "Tokens of a piece.", .def = "512",
      .also = "calibration-seqlen seqlen", .lo = 16, .hi = 65536},
@@ -109,9 +110,10 @@ static const qn_opt method_opts[] = {
     {"embedding-type", 0, QN_OPT_TEXT, .arg = "TYPE",
      .help = "gguf: format of the embeddings, where the head is apart.",
      .also = "token-embedding-type"},
-    {"rule", 0, QN_OPT_LIST, .arg = "PATTERN=TYPE",
-     .help = "gguf: the format of modules of that name, such as "
-             "down_proj=q6_k; the first that fits counts.",
+    {"rule", 0, QN_OPT_LIST, .arg = "PATTERN=TYPE|BITS",
+     .help = "The format of modules of that name, the first that fits counts. "
+             "gguf: down_proj=q6_k; integers in --format compressed-tensors: "
+             "down_proj=8.",
      .also = "tensor-type"},
     {"report-tokens", 0, QN_OPT_INT, .arg = "N",
      .help =
@@ -274,8 +276,8 @@ static void show_table(const json_t *table)
 {
     const json_t *row;
     size_t i;
-    if (!table)
-        return;
+    if (!json_object_get(json_array_get(table, 0), "kl_expected"))
+        return; /* bits that rules gave */
     if (json_object_get(json_array_get(table, 0), "type")) {
         show_types(table);
         return;

@@ -19,6 +19,7 @@
 enum {
     SAMPLE_ROWS = 256, /* kept of an input */
     SHORTEST = 16,     /* tokens of a sample */
+    FEWEST = 8,        /* samples, where nobody says how many */
     GRAM_STRIP = 1024  /* rows of X^T X at a time, up to its diagonal */
 };
 #define TEXT_MAX ((size_t)64 << 20)
@@ -390,11 +391,24 @@ static int read_text(const qn_optimize_params *p, char **text, size_t *n,
     return QN_OK;
 }
 
+/* Samples of len tokens: twice as many tokens as the widest matrix has inputs.
+ * Measured with GPTQ, 4 bits, on the built-in model, whose widest has 1024: KL
+ * 0.0027 with half as many tokens as inputs, 0.0016 with as many, 0.0010 with
+ * twice, 0.0009 with four and eight times. */
+static size_t usual_samples(const qn_cal *c, size_t len)
+{
+    reader rd = {.input = -1};
+    int64_t widest = 0;
+    for (size_t i = 0; qn_net_matrix_at(c->net, i, &rd.m); i++)
+        if (rd.m.linear)
+            widest = QN_MAX(widest, width_of(c, &rd));
+    return QN_MAX((2 * (size_t)widest + len - 1) / len, (size_t)FEWEST);
+}
+
 static int cut_samples(qn_cal *c, qn_err *err)
 {
     int64_t limit = qn_net_max_positions(c->net);
     size_t len = c->p->n_context > 0 ? (size_t)c->p->n_context : 512;
-    size_t most = c->p->n_samples > 0 ? (size_t)c->p->n_samples : 128;
     if (c->ids.n < SHORTEST)
         return qn_fail(err, QN_EINVAL,
                        "%s: %zu tokens are too few to calibrate with",
@@ -403,6 +417,8 @@ static int cut_samples(qn_cal *c, qn_err *err)
                        c->ids.n);
     len = (int64_t)len > limit ? (size_t)limit : len;
     len = QN_MIN(len, c->ids.n);
+    size_t most = c->p->n_samples > 0 ? (size_t)c->p->n_samples
+                                      : usual_samples(c, len);
     c->len = (int)len;
     c->n_sample = (int)QN_MIN(most, c->ids.n / len);
     c->stride = (int64_t)(c->ids.n / (size_t)c->n_sample);

@@ -1,6 +1,7 @@
 /* gguf_plan.c - which tensors the file has, and what becomes of each. */
 #include "quantize/gguf_out.h"
 
+#include "base/compiler.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "model/names.h"
@@ -175,26 +176,12 @@ static int named_type(const char *option, const char *name, qn_dtype *out,
                    option, name);
 }
 
-/* Rules of the form PATTERN=TYPE; the first that fits counts. */
 static int rule_type(const qn_gq_tensor *t, const qn_optimize_params *p,
                      qn_dtype *out, qn_err *err)
 {
-    for (size_t i = 0; i < p->n_rules; i++) {
-        const char *equals = strrchr(p->rules[i], '=');
-        if (!equals)
-            return qn_fail(err, QN_EINVAL,
-                           "rule \"%s\" is not of the form PATTERN=TYPE",
-                           p->rules[i]);
-        char *pattern = qn_xstrndup(p->rules[i],
-                                    (size_t)(equals - p->rules[i]));
-        const char *one = pattern;
-        bool fits = qn_rule_names(t->source, &one, 1) ||
-                    qn_rule_names(t->name, &one, 1);
-        free(pattern);
-        if (fits)
-            return named_type("--rule", equals + 1, out, err);
-    }
-    return QN_OK;
+    const char *names[] = {t->source, t->name}, *type;
+    QN_TRY(qn_rule_find(p, names, QN_COUNTOF(names), &type, err));
+    return named_type("--rule", type, out, err);
 }
 
 int qn_gq_said(const qn_gq_tensor *t, const qn_optimize_params *p,

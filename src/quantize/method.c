@@ -207,11 +207,21 @@ static int check_gguf(const qn_optimize_params *p, qn_err *err)
     return qn_gguf_kind_pick(p, &kind, err);
 }
 
-static int check_others(const qn_optimize_params *p, qn_err *err)
+static int check_others(const qn_optimize_params *p, const method_row *r,
+                        qn_err *err)
 {
+    if (p->n_rules && qn_method_is_auto(p))
+        return qn_fail(err, QN_EUNSUP,
+                       "--rule: method auto chooses the bits of all; --skip "
+                       "leaves modules out");
+    if (p->n_rules && r->scheme != &qn_ct_pack_scheme)
+        return qn_fail(err, QN_EUNSUP,
+                       "--rule: %s %s has the same bits for all; gguf and "
+                       "--format compressed-tensors of rtn, gptq and awq do "
+                       "not",
+                       r->method, r->variant);
     const char *alien = p->head_type     ? "--head-type"
                         : p->embed_type  ? "--embedding-type"
-                        : p->n_rules     ? "--rule"
                         : p->imatrix     ? "--imatrix"
                         : p->imatrix_out ? "--imatrix-out"
                         : p->weigh       ? "--importance"
@@ -232,7 +242,7 @@ int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err)
     const method_row *r = find_row(p, err);
     if (!r)
         return QN_EUNSUP;
-    QN_TRY(check_others(p, err));
+    QN_TRY(check_others(p, r, err));
     QN_TRY(check_options(p, r, err));
     int64_t group = p->group ? p->group : r->group;
     *like = (qn_qmat){.scheme = r->scheme,

@@ -28,7 +28,9 @@ typedef struct qn_optimize_params {
     const char *type; /* bitsandbytes: "nf4", "fp4", "int8"; gguf: see
                                gguf_types.c; NULL: by the bits */
     const char *head_type, *embed_type; /* gguf; NULL: usual */
-    const char *const *rules; /* gguf: PATTERN=TYPE, the first that fits */
+    /* PATTERN=TYPE (gguf) or PATTERN=BITS (integers in compressed-tensors), the
+     * first that fits. */
+    const char *const *rules;
     size_t n_rules;
     const char *format; /* rtn: "compressed-tensors", "gptq", "awq"     */
     /* Elements that share a scale; 0: usual, or what fits all rows; -1: row. */
@@ -42,12 +44,14 @@ typedef struct qn_optimize_params {
     size_t n_calibration_ids;
     bool weigh; /* gguf: read the text for an importance matrix */
     const char *imatrix, *imatrix_out; /* gguf: its file, read; written */
-    int n_samples, n_context; /* pieces of it, tokens each; 0: 128, 512     */
-    double damping;           /* gptq; 0: 0.01                              */
-    bool desc_act;            /* gptq: columns by what comes to them        */
-    bool static_groups;       /* ... with groups as they stand              */
-    bool head;                /* quantize the output head, too              */
-    const char *const *skip;  /* modules to leave alone: patterns with *    */
+    int n_samples;           /* pieces of it; 0: two tokens for each input of
+                             the widest matrix */
+    int n_context;           /* tokens of a piece; 0: 512                  */
+    double damping;          /* gptq; 0: 0.01                              */
+    bool desc_act;           /* gptq: columns by what comes to them        */
+    bool static_groups;      /* ... with groups as they stand              */
+    bool head;               /* quantize the output head, too              */
+    const char *const *skip; /* modules to leave alone: patterns with *    */
     size_t n_skip;
     const char *const *only; /* if any: no others than these                */
     size_t n_only;

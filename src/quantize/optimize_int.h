@@ -46,7 +46,7 @@ typedef struct qn_opt_plan {
     json_t *left;              /* linear modules that stay   */
     const char *head;          /* module of the output head  */
     int64_t group;             /* chosen, see the report     */
-    json_t *table;             /* auto: what each got, or NULL */
+    json_t *table;             /* bits of each, where they differ; or NULL */
     qn_optimize_report report; /* the counts; the table is above */
 } qn_opt_plan;
 
@@ -60,6 +60,10 @@ void qn_plan_count(qn_opt_plan *plan);
 size_t qn_module_len(const char *tensor);
 /* Whether one of the patterns names the tensor's module (NULL: no). */
 bool qn_rule_names(const char *tensor, const char *const *patterns, size_t n);
+/* What the first of the rules PATTERN=VALUE that fits one of a tensor's names
+ * (each may be NULL) says, or NULL. QN_EINVAL: a rule is of another form. */
+int qn_rule_find(const qn_optimize_params *p, const char *const *names,
+                 size_t n_names, const char **value, qn_err *err);
 
 /* ---- matrix.c ---------------------------------------------------------- */
 

@@ -91,10 +91,51 @@ static bool can_transpose(const qn_qscheme *s)
            strcmp(s->method, "gptq") == 0;
 }
 
-static int lay_item(qn_opt_item *item, const qn_qmat *like, qn_err *err)
+int qn_rule_find(const qn_optimize_params *p, const char *const *names,
+                 size_t n_names, const char **value, qn_err *err)
+{
+    *value = NULL;
+    for (size_t i = 0; i < p->n_rules && !*value; i++) {
+        const char *equals = strrchr(p->rules[i], '=');
+        if (!equals)
+            return qn_fail(err, QN_EINVAL,
+                           "rule \"%s\" is not of the form PATTERN=TYPE",
+                           p->rules[i]);
+        char *pattern = qn_xstrndup(p->rules[i],
+                                    (size_t)(equals - p->rules[i]));
+        const char *one = pattern;
+        for (size_t k = 0; k < n_names; k++)
+            if (qn_rule_names(names[k], &one, 1))
+                *value = equals + 1;
+        qn_free(pattern);
+    }
+    return QN_OK;
+}
+
+/* Bits of a matrix that a rule names. */
+static int rule_bits(const qn_optimize_params *p, const char *name, int *bits,
+                     qn_err *err)
+{
+    const char *value;
+    QN_TRY(qn_rule_find(p, &name, 1, &value, err));
+    if (!value)
+        return QN_OK;
+    if (strlen(value) != 1 || !strchr("234568", value[0]))
+        return qn_fail(err, QN_EINVAL,
+                       "--rule: integers have 2, 3, 4, 5, 6 or 8 bits, not "
+                       "\"%s\"; types with names are a matter of "
+                       "--quantization_method gguf",
+                       value);
+    *bits = value[0] - '0';
+    return QN_OK;
+}
+
+static int lay_item(qn_opt_item *item, const qn_optimize_params *p,
+                    const qn_qmat *like, qn_err *err)
 {
     const qn_tensor *t = item->t;
     item->mat = *like;
+    QN_TRY(rule_bits(p, t->name, &item->mat.bits, err));
     item->mat.name = t->name;
     item->mat.round = t->dtype;
     item->mat.n_out = t->shape[item->transposed];
@@ -205,6 +246,21 @@ static void fit_group(qn_opt_plan *plan, const qn_optimize_params *p,
     plan->group = like->group;
 }
 
+/* What rules made of each, for the configuration. */
+static void tell_bits(qn_opt_plan *plan)
+{
+    plan->table = json_array();
+    for (size_t i = 0; i < plan->items.n; i++) {
+        const qn_opt_item *it = &plan->items.v[i];
+        if (it->quantize)
+            json_array_append_new(
+                plan->table,
+                json_pack("{s:o, s:i}", "module",
+                          json_stringn(it->t->name, qn_module_len(it->t->name)),
+                          "bits", it->mat.bits));
+    }
+}
+
 int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
                  const qn_ckpt *ck, const qn_net *net, qn_err *err)
 {
@@ -223,8 +279,10 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
     fit_group(plan, p, like);
     for (size_t i = 0; i < plan->items.n && rc == QN_OK; i++)
         if (plan->items.v[i].quantize)
-            rc = lay_item(&plan->items.v[i], like, err);
+            rc = lay_item(&plan->items.v[i], p, like, err);
     QN_TRY(rc);
+    if (p->n_rules)
+        tell_bits(plan);
     qn_plan_count(plan);
     if (!plan->report.n_matrices)
         return qn_fail(err, QN_EUNSUP, "%s: no tensor is left to be quantized",

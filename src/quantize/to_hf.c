@@ -449,7 +449,7 @@ static int write_rest(hf_ctx *h)
 static double auto_part(const hf_ctx *h)
 {
     double tokens = (double)h->plan.report.n_matrices * QN_PROBE_TOKENS;
-    double rest = 3.0 * (h->r->p->n_samples > 0 ? h->r->p->n_samples : 128) *
+    double rest = 3.0 * (h->r->p->n_samples > 0 ? h->r->p->n_samples : 32) *
                   (h->r->p->n_context > 0 ? h->r->p->n_context : 512);
     return tokens / (tokens + rest);
 }

@@ -248,22 +248,69 @@ static void unigram_work_free(qn_tok_work *w)
 
 /* ---- reading ------------------------------------------------------------- */
 
-/* A number, whatever the locale's decimal point. */
+/* Digits of a number: as many as 64 bits hold, *exp counts those that are not
+ * taken and, behind the point, those that are. */
+static const char *unigram_digits(const char *p, const char *end, bool behind,
+                                  uint64_t *sum, int *exp)
+{
+    bool full = false;
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+        uint64_t digit = (uint64_t)(*p - '0');
+        full = full || *sum > (UINT64_MAX - digit) / 10;
+        if (!full)
+            *sum = *sum * 10 + digit;
+        *exp += full && !behind ? 1 : !full && behind ? -1 : 0;
+    }
+    return p;
+}
+
+/* 10^n, n in 0..308 */
+static double unigram_power(int n, locale_t c)
+{
+    char buf[8];
+    snprintf(buf, sizeof buf, "1e%d", n);
+    return strtod_l(buf, NULL, c);
+}
+
+/* A number as the library of such files reads it: its digits as one whole
+ * number, rounded, times or through a power of ten, rounded again. That is off
+ * by a last bit for one number of six, and decides between ways of equal sum
+ * ("--" and "-", or "-" and "--"). */
 static int unigram_number(qn_scan *s, locale_t c, double *out)
 {
     qn_view text;
-    char buf[64], *end;
     QN_TRY(qn_scan_slice(s, &text));
     while (text.n > 0 && strchr(" \t\r\n", text.p[text.n - 1]))
         text.n--;
-    size_t n = QN_MIN(text.n, sizeof buf - 1);
-    memcpy(buf, text.p, n);
-    buf[n] = '\0';
-    *out = strtod_l(buf, &end, c);
-    bool starts = n > 0 && (buf[0] == '-' || (buf[0] >= '0' && buf[0] <= '9'));
-    if (text.n >= sizeof buf || !starts || *end || !isfinite(*out))
-        return qn_fail(s->err, QN_EFORMAT, "%s: \"%.20s\" is no score", s->name,
-                       buf);
+    const char *p = text.p, *end = p + text.n;
+    uint64_t sum = 0, power = 0;
+    int exp = 0, none = 0;
+    bool minus = p < end && *p == '-', down = false;
+    p += minus;
+    const char *first = p;
+    p = unigram_digits(p, end, false, &sum, &exp);
+    bool fits = p > first;
+    if (p < end && *p == '.')
+        p = unigram_digits(p + 1, end, true, &sum, &exp);
+    if (p < end && (*p | 32) == 'e') {
+        p++;
+        down = p < end && *p == '-';
+        p += p < end && (*p == '-' || *p == '+');
+        first = p;
+        p = unigram_digits(p, end, false, &power, &none);
+        fits = fits && p > first && power <= 400 && none == 0;
+    }
+    exp += down ? -(int)(power & 511) : (int)(power & 511);
+    fits = fits && p == end && exp <= 308 && exp >= -600;
+    double v = (double)sum;
+    if (fits && exp >= 0)
+        v *= unigram_power(exp, c);
+    for (; fits && exp < 0; exp += 308)
+        v /= unigram_power(QN_MIN(-exp, 308), c);
+    if (!fits || !isfinite(v))
+        return qn_fail(s->err, QN_EFORMAT, "%s: \"%.*s\" is no score", s->name,
+                       (int)QN_MIN(text.n, 20), text.p);
+    *out = minus ? -v : v;
     return QN_OK;
 }
 

@@ -125,6 +125,12 @@ int qn_tok_work_rewrite(qn_tok_work *w, const qn_tok_rewrite *how)
     return QN_OK;
 }
 
+void qn_tok_work_origins(qn_tok_work *w)
+{
+    for (size_t k = 0; w->al && k < w->pieces.n; k++)
+        w->pieces.v[k].origin = w->al[w->pieces.v[k].b].b;
+}
+
 /* ---- dividing ---------------------------------------------------------- */
 
 void qn_tok_divide_begin(qn_tok_work *w)

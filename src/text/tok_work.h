@@ -89,6 +89,10 @@ qn_tok_al qn_tok_work_al(const qn_tok_work *w, size_t i);
 
 /* ---- rewriting ---- */
 
+/* Pieces begin where the first byte that is left of them stood: what was taken
+ * away before it counts. */
+void qn_tok_work_origins(qn_tok_work *w);
+
 /* Rewrites every piece without an id for which `touches` (NULL: always) is
  * true: `apply` appends what shall stand in its place with qn_tok_put and
  * qn_tok_keep. Nothing at all happens when no piece is touched. */

@@ -129,6 +129,7 @@ static int tok_encode_work(const qn_tok *t, qn_tok_work *w)
     qn_tok_added_split(&t->added, &t->added.plain, w);
     QN_TRY(qn_tok_steps_run(&t->norm, w));
     qn_tok_added_split(&t->added, &t->added.normalized, w);
+    qn_tok_work_origins(w);
     QN_TRY(qn_tok_steps_run(&t->pre, w));
     QN_TRY(tok_encode_pieces(t, w));
     return qn_tok_steps_run(&t->post, w);

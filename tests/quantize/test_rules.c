@@ -119,6 +119,64 @@ static void test_group(void **state)
     }
 }
 
+/* Bits by pattern: what has them is read again, and the configuration names
+ * each. */
+static void test_bits(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"rtn", "gptq", "awq"};
+    static const char *const more[] = {"down_proj=8", "*.layers.1.*=6",
+                                       "*.layers.1.mlp.*=2"};
+    static const char *const fewer[] = {"q_proj=2"}, *const odd[] = {
+                                                         "q_proj=7"};
+    const char *model = qn_test_data("models/llama");
+    for (size_t i = 0; i < QN_COUNTOF(methods); i++) {
+        qn_optimize_report plain, r;
+        qn_optimize_params p = {.model = model,
+                                .method = methods[i],
+                                .format = "compressed-tensors"};
+        char *without = made(p, &plain);
+        p.rules = more;
+        p.n_rules = 3;
+        char *to = made(p, &r);
+        assert_true(r.bits_quantized > plain.bits_quantized + 0.8);
+        assert_true(error_of(model, to) < 0.9 * error_of(model, without));
+        json_t *c = config_of(to), *g;
+        const char *key;
+        size_t n = 0, names = 0;
+        json_object_foreach(
+            json_object_get(json_object_get(c, "quantization_config"),
+                            "config_groups"),
+            key, g)
+        {
+            n++;
+            names += json_array_size(json_object_get(g, "targets"));
+        }
+        assert_int_equal(n, 3); /* 4, 6 and 8 bits; the third is never first */
+        assert_int_equal(names, r.n_matrices);
+        json_decref(c);
+        free(to);
+        p.rules = fewer;
+        p.n_rules = 1;
+        to = made(p, &r);
+        assert_true(r.bits_quantized < plain.bits_quantized);
+        assert_true(error_of(model, to) > error_of(model, without));
+        p.format = methods[i][0] == 'r' ? "gptq" : methods[i];
+        refuse(p, "--rule");
+        free(to);
+        free(without);
+    }
+    qn_optimize_params p = {.model = model,
+                            .method = "rtn",
+                            .rules = odd,
+                            .n_rules = 1,
+                            .output_dir = "nowhere"};
+    qn_err err = {0};
+    assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EINVAL);
+    assert_non_null(strstr(err.msg, "not \"7\""));
+    assert_false(qn_path_is_dir("nowhere"));
+}
+
 /* A configuration that says in so many words that nothing is quantized: the
  * output has that member once. */
 static void test_null_config(void **state)
@@ -306,8 +364,11 @@ static void test_divided(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_group),   cmocka_unit_test(test_null_config),
-        cmocka_unit_test(test_stacked), cmocka_unit_test(test_stacked_families),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_group),
+        cmocka_unit_test(test_null_config),
+        cmocka_unit_test(test_stacked),
+        cmocka_unit_test(test_stacked_families),
         cmocka_unit_test(test_divided),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

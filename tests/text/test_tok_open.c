@@ -219,6 +219,35 @@ static void test_template(void **state)
     qn_tok_close(t);
 }
 
+/* "first" is what began the text before anything was taken away. */
+static void test_first_after_strip(void **state)
+{
+    (void)state;
+    qn_tok *t = open_text(
+        "{\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true,"
+        "\"strip_right\":true},\"pre_tokenizer\":{\"type\":\"Metaspace\","
+        "\"replacement\":\"_\",\"prepend_scheme\":\"first\",\"split\":false}"
+        ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"_\":0,\"a\":1},"
+        "\"merges\":[]}}");
+    expect(t, "a a", QN_TOK_DEFAULT, "0(0,1) 1(0,1) 0(1,2) 1(2,3)");
+    expect(t, "  a", QN_TOK_DEFAULT, "1(2,3)");
+    qn_tok_close(t);
+}
+
+/* Both ways have the same sum but for rounding, and that of the reference's
+ * own reading of decimal numbers decides. */
+static void test_scores(void **state)
+{
+    (void)state;
+    qn_tok *t = open_text(
+        "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\","
+        "0],[\"x\",-7.6292412820524245],[\"y\",-9.053518723750859],"
+        "[\"-\",-5.110396437417681],[\"--\",-6.861808931258226]]}}");
+    expect(t, "x---", QN_TOK_DEFAULT, "1(0,1) 3(1,2) 4(2,4)");
+    expect(t, "y---", QN_TOK_DEFAULT, "2(0,1) 4(1,3) 3(3,4)");
+    qn_tok_close(t);
+}
+
 static void test_files(void **state)
 {
     (void)state;
@@ -289,10 +318,16 @@ static void test_ranks_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_added),    cmocka_unit_test(test_added_matching),
-        cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_template),
-        cmocka_unit_test(test_files),    cmocka_unit_test(test_ranks_refused),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_added),
+        cmocka_unit_test(test_added_matching),
+        cmocka_unit_test(test_not_utf8),
+        cmocka_unit_test(test_template),
+        cmocka_unit_test(test_first_after_strip),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_ranks_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
