@@ -19,7 +19,8 @@ void tok_score_add(tok_score *s, bool ok, const char *what, const char *text)
 void tok_score_end(const tok_score *s, const char *notes)
 {
     print_message("%s: %zu of %zu\n", s->name, s->passed, s->total);
-    if (notes)
+    /* what the tests' own data say is a part of that page's group, no more */
+    if (notes && qn_test_shared("goldens/tokenizers"))
         qn_test_result("Tokenizers", s->name, s->passed, s->total, notes);
     assert_int_equal(s->passed, s->total);
 }
