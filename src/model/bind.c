@@ -428,6 +428,8 @@ static int bind_rows(bind_ctx *b, qn_role role, int layer,
         b->net->vector_bytes = begin + (uint64_t)h * size;
         QN_TRY(bind_one(b, role, layer, h, &one, false));
     }
+    uint64_t end = begin + (uint64_t)shape->n_rows * size;
+    b->net->vector_bytes = (end + 63) / 64 * 64; /* as for any other vector */
     return QN_OK;
 }
 
