@@ -194,6 +194,11 @@ QN_INLINE int at_once(int T)
 {
     return T <= 4 ? 4 : 2;
 }
+QN_INLINE int streams(int T)
+{
+    (void)T;
+    return 1;
+}
 
 enum {
     VP = 4

@@ -12,6 +12,8 @@
  *   load_book    the whole numbers of CB4
  *   at_once      vectors of rows to take at once for T tokens
  *   dots         their sums i, [at_once(T)][TOK], which are exact
+ *   streams      panels to read side by side for T tokens: one core reads more
+ *                streams faster than one
  *   ahead        prefetch
  * The sums over blocks wait in t->acc.
  *
@@ -71,22 +73,37 @@ QN_INLINE void block(const qn_tile *t, qn_layout l, vi book,
         add_block(t, l, group, x, s + w * TOK, acc, v + w, B, T);
 }
 
-QN_INLINE void panel(const qn_tile *t, qn_layout l, const int B, const int T)
+/* The block at `codes` of a group, of a panel. */
+QN_INLINE void one_block(const qn_tile *t, qn_layout l, vi book,
+                         const uint8_t *group, const uint8_t *codes,
+                         const uint8_t *x, float *acc, const int B, const int T)
+{
+    ahead(codes, B * (qn_layout_nibbles(l) ? 8 : 16), T);
+    QN_UNROLL
+    for (int v = 0; v < VP; v += at_once(T))
+        block(t, l, book, group, codes, x, acc, v, B, T);
+}
+
+/* N panels. */
+QN_INLINE void panel(const qn_tile *t, qn_layout l, const int B, const int N,
+                     const int T)
 {
     const int step = B * (qn_layout_nibbles(l) ? 8 : 16);
     const vi book = load_book(t->q);
     const uint8_t *x = t->x, *group = t->w;
 
-    for (int i = 0; i < T * VP && !t->load; i++)
-        v_store(t->acc + i / VP * t->acc_tok + i % VP * VL, v_zero());
+    for (int i = 0; i < T && !t->load; i++)
+        for (int l0 = 0; l0 < N * QN_PANEL; l0 += VL)
+            v_store(t->acc + i * t->acc_tok + l0, v_zero());
     for (int k = 0; k < t->n_k; group += t->q->bytes) {
         const uint8_t *codes = group + t->q->head;
         int end = QN_MIN(t->n_k, k + t->q->group);
         for (; k < end; k += B) {
-            ahead(codes, step, T);
             QN_UNROLL
-            for (int v = 0; v < VP; v += at_once(T))
-                block(t, l, book, group, codes, x, t->acc, v, B, T);
+            for (int n = 0; n < N; n++)
+                one_block(t, l, book, group + n * t->w_panel,
+                          codes + n * t->w_panel, x, t->acc + n * QN_PANEL, B,
+                          T);
             codes += step;
             x += B * x_bytes(l) + (int)sizeof(qn_xi8);
         }
@@ -95,10 +112,16 @@ QN_INLINE void panel(const qn_tile *t, qn_layout l, const int B, const int T)
 
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
 {
+    const int N = streams(T);
     qn_tile p = *t;
 
+    for (; p.n_panel >= N; p.n_panel -= N) {
+        panel(&p, l, B, N, T);
+        p.w += N * p.w_panel;
+        p.acc += N * QN_PANEL;
+    }
     for (; p.n_panel > 0; p.n_panel--) {
-        panel(&p, l, B, T);
+        panel(&p, l, B, 1, T);
         p.w += p.w_panel;
         p.acc += QN_PANEL;
     }

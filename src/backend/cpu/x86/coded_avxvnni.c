@@ -30,6 +30,11 @@ QN_INLINE int at_once(int T)
     return VP;
 }
 
+QN_INLINE int streams(int T)
+{
+    return T == 1 ? 4 : T == 2 ? 2 : 1;
+}
+
 QN_INLINE int x_bytes(qn_layout l)
 {
     (void)l;
