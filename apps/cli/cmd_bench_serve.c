@@ -223,18 +223,42 @@ static void take_params(qn_load_params *p, const qn_args *a)
         p->spread = QN_SPREAD_EXPONENTIAL;
 }
 
+/* Of the requests, none of which succeeded: what to do about it. */
 static int judge(const bench *b, const char *url, qn_err *err)
 {
-    int status = 0;
+    const qn_shot_result *r = NULL;
     for (int i = 0; i < b->load.n; i++) {
         if (b->results[i].end <= QN_SHOT_LEFT)
             return 0;
-        status = b->results[i].status;
+        if (!r || b->results[i].why)
+            r = &b->results[i];
     }
-    return qn_fail(err, QN_EIO,
-                   "no request to %s succeeded (HTTP status %d; 0 is no "
-                   "connection)",
-                   url, status);
+    const char *why = r && r->why ? r->why : "";
+    switch (r ? r->end : QN_SHOT_CONNECT) {
+    case QN_SHOT_CONNECT:
+        return qn_fail(err, QN_EIO,
+                       "no connection to %s: %s; start a server there (quern "
+                       "serve), or say with --url where one is",
+                       url, why);
+    case QN_SHOT_TIMEOUT:
+        return qn_fail(err, QN_EIO,
+                       "no request to %s was answered within %g s; raise "
+                       "--timeout or lower --max-concurrency",
+                       url, b->timeout);
+    case QN_SHOT_SHORT:
+        return qn_fail(err, QN_EIO,
+                       "every answer of %s had fewer tokens than were asked "
+                       "for: does it know ignore_eos?",
+                       url);
+    case QN_SHOT_CUT:
+        return qn_fail(err, QN_EIO,
+                       "no answer of %s came to its end%s%s: is that a server "
+                       "of OpenAI's API?",
+                       url, *why ? ": " : "", why);
+    default:
+        return qn_fail(err, QN_EIO, "%s answers with status %d%s%s", url,
+                       r->status, *why ? ": " : "", why);
+    }
 }
 
 static int bench_serve(qn_args *a, qn_err *err)
@@ -275,8 +299,10 @@ static int bench_serve(qn_args *a, qn_err *err)
         rc = judge(&b, url, err);
     if (ran && (rc == 0 || json)) /* no table of nothings */
         qn_load_report(&run, json);
-    for (int i = 0; i < b.load.n; i++)
+    for (int i = 0; i < b.load.n; i++) {
         free(b.results[i].gaps);
+        free(b.results[i].why);
+    }
     free(b.results);
     qn_load_deinit(&b.load);
     return rc;

@@ -1,5 +1,6 @@
 /* cmd_chat.c - quern chat: a conversation in the terminal. A line is a
  * question, or a command when it begins with a slash. */
+#include "base/nearest.h"
 #include "cli/commands.h"
 
 #include "cli/conversation.h"

@@ -6,6 +6,7 @@
  *     130  it was interrupted */
 #include "cli/commands.h"
 
+#include "base/nearest.h"
 #include "cli/completion.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"

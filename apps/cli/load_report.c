@@ -110,6 +110,15 @@ static void figure(bool json, const char *name, const char *text, double v)
         printf("%-39s %10.*f\n", text, v == floor(v) ? 0 : 2, v);
 }
 
+/* Why the first one failed of which that is known; NULL: of none. */
+static const char *first_reason(const qn_load_run *run)
+{
+    for (int i = 0; i < run->load->n; i++)
+        if (run->results[i].end > QN_SHOT_LEFT && run->results[i].why)
+            return run->results[i].why;
+    return NULL;
+}
+
 static void print_counts(const qn_load_run *run, const report *r, bool json)
 {
     static const struct {
@@ -132,6 +141,9 @@ static void print_counts(const qn_load_run *run, const report *r, bool json)
         if (json || r->n[failures[i].end])
             figure(json, failures[i].name, failures[i].text,
                    r->n[failures[i].end]);
+    const char *why = json ? NULL : first_reason(run);
+    if (why)
+        printf("  the first of them: %s\n", why);
     if (json || r->n[QN_SHOT_LEFT])
         figure(json, "aborted", "Left by the client:", r->n[QN_SHOT_LEFT]);
     if (json || run->max_concurrency)

@@ -5,6 +5,7 @@
 #include "cli/option.h"
 
 #include "base/file.h"
+#include "base/nearest.h"
 #include "cli/option_int.h"
 
 #include <assert.h>

@@ -133,9 +133,4 @@ const char *qn_args_operand(const qn_args *a, size_t i);
 /* The settings and where each came from, one line each, to stdout. */
 void qn_args_print(const qn_args *a);
 
-/* The nearest of the names to a mistyped one, or NULL when none is near:
- * offer(user, i) is the i-th name, NULL ends. */
-const char *qn_nearest(const char *typed, const char *(*offer)(void *, size_t),
-                       void *user);
-
 #endif

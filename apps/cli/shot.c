@@ -3,7 +3,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cli/reply.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,45 +13,78 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* ---- the address ------------------------------------------------------- */
+
+/* n bytes at p, where they fit and are no blanks or controls. */
+static bool take_part(char *dst, size_t cap, const char *p, size_t n)
+{
+    if (n == 0 || n >= cap)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)p[i] <= ' ' || p[i] == 127)
+            return false;
+    memcpy(dst, p, n);
+    dst[n] = 0;
+    return true;
+}
+
 int qn_shot_parse_url(qn_shot_target *t, const char *url, qn_err *err)
 {
+    static const char completions[] = "/v1/completions";
     const char *p = url;
-    *t = (qn_shot_target){.key = NULL};
+    *t = (qn_shot_target){.port = "80"};
     if (strncmp(p, "http://", 7) != 0)
         return qn_fail(err, QN_EINVAL, "%s: give an address http://host:port",
                        url);
     p += 7;
-    size_t n = strcspn(p, ":/");
-    if (n == 0 || n >= sizeof t->host)
+    bool v6 = *p == '[';
+    size_t n = strcspn(p + v6, v6 ? "]" : ":/");
+    if (!take_part(t->host, sizeof t->host, p + v6, n) || (v6 && !p[n + 1]))
         return qn_fail(err, QN_EINVAL, "%s: no host in it", url);
-    memcpy(t->host, p, n);
-    p += n;
-    n = *p == ':' ? strcspn(p + 1, "/") : 0;
-    if (n >= sizeof t->port)
-        return qn_fail(err, QN_EINVAL, "%s: no port in it", url);
-    snprintf(t->port, sizeof t->port, "%.*s", n ? (int)n : 2, n ? p + 1 : "80");
-    snprintf(t->path, sizeof t->path, "/v1/completions");
+    p += n + 2 * v6;
+    if (*p == ':') {
+        n = strcspn(++p, "/");
+        if (strspn(p, "0123456789") != n ||
+            !take_part(t->port, sizeof t->port, p, n))
+            return qn_fail(err, QN_EINVAL, "%s: no port in it", url);
+        p += n;
+    }
+    n = strlen(p);
+    while (n > 0 && p[n - 1] == '/')
+        n--;
+    if (n >= 3 && memcmp(p + n - 3, "/v1", 3) == 0)
+        n -= 3;
+    if ((n > 0 &&
+         (*p != '/' ||
+          !take_part(t->path, sizeof t->path - sizeof completions, p, n))))
+        return qn_fail(err, QN_EINVAL, "%s: its path makes no sense", url);
+    strcat(t->path, completions);
     return 0;
 }
 
 /* ---- the connection ---------------------------------------------------- */
 
-static int dial(const qn_shot_target *t)
+/* -1: there is none, and *why says why. */
+static int dial(const qn_shot_target *t, const char **why)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
     int fd = -1, on = 1;
-    if (getaddrinfo(t->host, t->port, &hints, &list) != 0)
+    int rc = getaddrinfo(t->host, t->port, &hints, &list);
+    if (rc != 0) {
+        *why = gai_strerror(rc);
         return -1;
+    }
     for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
         fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0)
+            break;
+        *why = strerrordesc_np(errno);
+        if (fd >= 0)
             close(fd);
-            fd = -1;
-        }
+        fd = -1;
     }
     freeaddrinfo(list);
     if (fd >= 0)
@@ -73,10 +108,11 @@ static bool send_request(int fd, const qn_shot_target *t, const char *body,
                          size_t n)
 {
     qn_str s = {0};
+    bool v6 = strchr(t->host, ':') != NULL;
     qn_str_addf(&s,
-                "POST %s HTTP/1.1\r\nHost: %s:%s\r\n"
+                "POST %s HTTP/1.1\r\nHost: %s%s%s:%s\r\n"
                 "Content-Type: application/json\r\nConnection: close\r\n",
-                t->path, t->host, t->port);
+                t->path, v6 ? "[" : "", t->host, v6 ? "]" : "", t->port);
     if (t->key)
         qn_str_addf(&s, "Authorization: Bearer %s\r\n", t->key);
     qn_str_addf(&s, "Content-Length: %zu\r\n\r\n", n);
@@ -88,118 +124,79 @@ static bool send_request(int fd, const qn_shot_target *t, const char *body,
 
 /* ---- the answer -------------------------------------------------------- */
 
-typedef struct reader {
-    qn_shot_result *r;
-    uint64_t begin, last; /* ns; last: of the last chunk with text, 0: none */
-    int cap;
-    int n_chunks; /* with text */
-    bool done;    /* [DONE] came */
-    bool late;    /* time is over */
-} reader;
-
-static int number_after(const char *line, const char *key)
+/* True when the time is over before the answer is. */
+static bool read_answer(int fd, qn_reply *a, uint64_t end)
 {
-    const char *p = strstr(line, key);
-    return p ? atoi(p + strlen(key)) : 0;
-}
-
-static void take_text(reader *d, uint64_t now)
-{
-    qn_shot_result *r = d->r;
-    if (!d->last) {
-        r->ttft = (double)(now - d->begin) * 1e-9;
-    } else {
-        if (r->n_gaps == d->cap) {
-            d->cap = d->cap ? d->cap * 2 : 64;
-            r->gaps = qn_xreallocarray(r->gaps, (size_t)d->cap,
-                                       sizeof *r->gaps);
-        }
-        r->gaps[r->n_gaps++] = (double)(now - d->last) * 1e-9;
-    }
-    d->last = now;
-}
-
-/* One line of the stream. Chunk sizes of the transfer stand on lines of their
- * own, which are passed over like everything that is not data. */
-static void take_line(reader *d, const char *line, uint64_t now)
-{
-    if (strncmp(line, "data: ", 6) != 0)
-        return;
-    if (strncmp(line + 6, "[DONE]", 6) == 0) {
-        d->done = true;
-        return;
-    }
-    if (strstr(line, "\"choices\":[{") && !strstr(line, "\"text\":\"\"")) {
-        take_text(d, now);
-        d->n_chunks++;
-    }
-    int n = number_after(line, "\"completion_tokens\":");
-    if (n > 0) {
-        d->r->n_out = n;
-        d->r->n_prompt = number_after(line, "\"prompt_tokens\":");
-    }
-}
-
-static void read_answer(int fd, reader *d, double timeout)
-{
-    qn_str in = {0};
-    uint64_t end = d->begin + (uint64_t)(timeout * 1e9);
-    while (!d->done) {
+    char buf[16384];
+    for (bool more = true; more;) {
         uint64_t now = qn_now_ns();
         struct pollfd pf = {.fd = fd, .events = POLLIN};
-        d->late = now >= end;
-        if (d->late || poll(&pf, 1, (int)((end - now) / 1000000) + 1) < 0)
-            break;
+        if (now >= end)
+            return true;
+        if (poll(&pf, 1, (int)QN_MIN((end - now) / 1000000 + 1, 1000000u)) < 0)
+            return false;
         if (!(pf.revents & (POLLIN | POLLHUP | POLLERR)))
             continue;
-        char buf[16384];
-        ssize_t k = recv(fd, buf, sizeof buf, 0);
-        if (k <= 0)
-            break;
-        now = qn_now_ns();
-        qn_str_add(&in, buf, (size_t)k);
-        size_t at = 0;
-        for (char *eol; (eol = memchr(in.p + at, '\n', in.n - at)) != NULL;) {
-            *eol = 0;
-            if (d->r->status == 0)
-                d->r->status = number_after(in.p + at, "HTTP/1.1 ");
-            take_line(d, in.p + at, now);
-            at = (size_t)(eol + 1 - in.p);
-        }
-        in.n -= at;
-        memmove(in.p, in.p + at, in.n + 1);
+        ssize_t n = recv(fd, buf, sizeof buf, 0);
+        more = n > 0 && qn_reply_feed(a, buf, (size_t)n, qn_now_ns());
     }
-    qn_str_deinit(&in);
+    return false;
 }
 
-static qn_shot_end judge(const reader *d, const qn_shot *shot)
+static qn_shot_end judge(const qn_reply *a, const qn_shot *shot, bool late)
 {
-    const qn_shot_result *r = d->r;
-    if (r->status == 429 || r->status == 503)
+    if (a->status == 429 || a->status == 503)
         return QN_SHOT_REFUSED;
-    if (r->status != 200 && r->status != 0)
+    if (a->status != 200 && a->status != 0)
         return QN_SHOT_STATUS;
-    if (d->late)
+    if (late)
         return shot->leave > 0 ? QN_SHOT_LEFT : QN_SHOT_TIMEOUT;
-    if (!d->done)
+    if (!a->done)
         return QN_SHOT_CUT;
-    return r->n_out < shot->n_out ? QN_SHOT_SHORT : QN_SHOT_OK;
+    int n_out = a->n_out ? a->n_out : a->n_texts;
+    return n_out < shot->n_out ? QN_SHOT_SHORT : QN_SHOT_OK;
+}
+
+static void take_answer(qn_shot_result *r, qn_reply *a, uint64_t begin)
+{
+    r->status = a->status;
+    r->n_prompt = a->n_prompt;
+    r->n_out = a->n_out ? a->n_out : a->n_texts; /* it may tell no usage */
+    if (a->first)
+        r->ttft = (double)(a->first - begin) * 1e-9;
+    r->gaps = a->gaps;
+    r->n_gaps = a->n_gaps;
+    a->gaps = NULL;
+    if (a->error.n) {
+        qn_str why = {0};
+        qn_reply_why(a, &why);
+        r->why = why.n ? qn_str_take(&why, NULL) : NULL;
+        qn_str_deinit(&why);
+    } else if (a->broken) {
+        r->why = qn_xstrdup("what it answers is not HTTP/1.1");
+    }
 }
 
 void qn_shot_run(const qn_shot_target *t, const qn_shot *shot, uint64_t t0,
                  qn_shot_result *r)
 {
     *r = (qn_shot_result){.end = QN_SHOT_CONNECT};
-    reader d = {.r = r, .begin = qn_now_ns()};
-    r->start = (double)(d.begin - t0) * 1e-9;
-    int fd = dial(t);
-    if (fd < 0)
+    qn_reply a = {0};
+    uint64_t begin = qn_now_ns();
+    double most = shot->leave > 0 ? shot->leave : shot->timeout;
+    const char *why = NULL;
+    bool late = false;
+    r->start = (double)(begin - t0) * 1e-9;
+    int fd = dial(t, &why);
+    if (fd < 0) {
+        r->why = qn_xstrdup(why ? why : "no address");
         return;
+    }
     if (send_request(fd, t, shot->body, shot->n))
-        read_answer(fd, &d, shot->leave > 0 ? shot->leave : shot->timeout);
+        late = read_answer(fd, &a, begin + (uint64_t)(most * 1e9));
     close(fd);
-    r->e2e = (double)(qn_now_ns() - d.begin) * 1e-9;
-    if (r->n_out == 0) /* a server that tells no usage */
-        r->n_out = d.n_chunks;
-    r->end = judge(&d, shot);
+    r->e2e = (double)(qn_now_ns() - begin) * 1e-9;
+    r->end = judge(&a, shot, late);
+    take_answer(r, &a, begin);
+    qn_reply_deinit(&a);
 }

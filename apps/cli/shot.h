@@ -27,7 +27,9 @@ typedef enum qn_shot_end {
 
 typedef struct qn_shot_result {
     qn_shot_end end;
-    int status;          /* HTTP; 0: the connection failed */
+    int status;          /* HTTP; 0: there was none */
+    char *why;           /* what the system or the server said of its failure,
+                            or NULL; freed by the caller */
     int n_prompt, n_out; /* tokens, from the usage chunk   */
     double start;        /* s since the run began          */
     double ttft, e2e;    /* s                              */
@@ -36,10 +38,6 @@ typedef struct qn_shot_result {
     int n_gaps;
 } qn_shot_result;
 
-/* http://host[:port][/v1]; the path becomes that of the completions. */
-int qn_shot_parse_url(qn_shot_target *t, const char *url, qn_err *err);
-/* Sends the body and reads the answer to its end. `t0`: qn_now_ns() of the
- * run's beginning. Blocks; any number of threads at a time. */
 typedef struct qn_shot {
     const char *body;
     size_t n;
@@ -47,6 +45,12 @@ typedef struct qn_shot {
     double leave;   /* s after which the client leaves; 0: it stays */
     int64_t n_out;  /* tokens that have to come */
 } qn_shot;
+
+/* http://host[:port][/path][/v1], [host] for an IPv6 address; the path of the
+ * completions comes behind it. */
+int qn_shot_parse_url(qn_shot_target *t, const char *url, qn_err *err);
+/* Sends the body and reads the answer to its end. `t0`: qn_now_ns() of the
+ * run's beginning. Blocks; any number of threads at a time. */
 void qn_shot_run(const qn_shot_target *t, const qn_shot *shot, uint64_t t0,
                  qn_shot_result *r);
 

@@ -2,6 +2,7 @@
 #include "server/fields_int.h"
 
 #include "base/map.h"
+#include "server/messages.h"
 
 #include <errno.h>
 #include <math.h>
@@ -10,7 +11,6 @@
 #define MAX_IDS 65536
 #define MAX_STRING 4096 /* of stop strings, bad words, breakers */
 #define MAX_WORDS 256
-#define MAX_MESSAGES 65536
 #define MAX_TOOLS 1024
 
 /* ---- lists ------------------------------------------------------------- */
@@ -146,73 +146,13 @@ int qn_field_prompt(const qn_field_reader *r, const json_t *v)
                             "token ids, or a list of such lists");
 }
 
-/* Text parts become one string, since that is what templates expect. */
-static int flatten(const qn_field_reader *r, json_t *message, size_t index)
-{
-    json_t *parts = json_object_get(message, "content");
-    qn_str text = {0};
-    for (size_t i = 0; i < json_array_size(parts); i++) {
-        const json_t *part = json_array_get(parts, i);
-        const char *type = json_string_value(json_object_get(part, "type"));
-        const json_t *s = json_object_get(part, "text");
-        if (!type || strcmp(type, "text") != 0 || !json_is_string(s)) {
-            qn_str_deinit(&text);
-            return qn_field_fail(r,
-                                 "messages[%zu].content[%zu]: only parts of "
-                                 "type text are supported",
-                                 index, i);
-        }
-        if (i > 0)
-            qn_str_addc(&text, '\n');
-        qn_str_add(&text, json_string_value(s), json_string_length(s));
-    }
-    json_object_set_new(message, "content",
-                        json_stringn(text.p ? text.p : "", text.n));
-    qn_str_deinit(&text);
-    return 0;
-}
-
-/* Templates want the arguments of former calls as objects; the API has them
- * as text. */
-static void unfold_calls(json_t *message)
-{
-    json_t *calls = json_object_get(message, "tool_calls");
-    for (size_t i = 0; i < json_array_size(calls); i++) {
-        json_t *f = json_object_get(json_array_get(calls, i), "function");
-        const json_t *text = json_object_get(f, "arguments");
-        json_t *args = json_is_string(text)
-                           ? json_loadb(json_string_value(text),
-                                        json_string_length(text), 0, NULL)
-                           : NULL;
-        if (json_is_object(args))
-            json_object_set(f, "arguments", args);
-        json_decref(args);
-    }
-}
-
 int qn_field_messages(const qn_field_reader *r, const json_t *v)
 {
-    size_t n = json_array_size(v);
-    if (!json_is_array(v) || n == 0 || n > MAX_MESSAGES)
-        return qn_field_fail(r, "must be a list of 1 to %d messages",
-                             MAX_MESSAGES);
-    for (size_t i = 0; i < n; i++) {
-        json_t *m = json_array_get(v, i);
-        if (!json_is_string(json_object_get(m, "role")))
-            return qn_field_fail(r, "messages[%zu] needs a role", i);
-        const json_t *content = json_object_get(m, "content");
-        bool calls = json_is_array(json_object_get(m, "tool_calls"));
-        unfold_calls(m);
-        if (json_is_array(content))
-            QN_TRY(flatten(r, m, i));
-        else if (!json_is_string(content) && !calls)
-            return qn_field_fail(r,
-                                 "messages[%zu].content must be a string or "
-                                 "a list of text parts",
-                                 i);
-    }
+    qn_err err;
     r->f->messages = (json_t *)(uintptr_t)v;
-    return 0;
+    return qn_messages_prepare(r->f->messages, &err) < 0
+               ? qn_field_fail(r, "%s", err.msg)
+               : 0;
 }
 
 int qn_field_tools(const qn_field_reader *r, const json_t *v)

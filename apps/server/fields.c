@@ -2,6 +2,7 @@
 #include "server/fields_int.h"
 
 #include "base/err.h"
+#include "server/hints.h"
 
 #include <float.h>
 #include <math.h>
@@ -97,6 +98,7 @@ static const qn_field rows[] = {
     ROW("dry_base", ALL, F32, SAMP(dry_base), 1, 1e6),
     ROW("dry_allowed_length", ALL, INT, SAMP(dry_allowed_length), 1, INT_TOP),
     ROW("dry_range", ALL, INT, SAMP(dry_range), -1, INT_TOP),
+    ROW("dry_penalty_last_n", ALL, INT, SAMP(dry_range), -1, INT_TOP),
     FN_ROW("dry_sequence_breakers", ALL, qn_field_dry_breakers),
     ROW("mirostat", ALL, INT, SAMP(mirostat), 0, 2),
     ROW("mirostat_tau", ALL, F32, SAMP(mirostat_tau), 0, 1e6),
@@ -165,6 +167,14 @@ static const qn_field rows[] = {
     ONLY_ROW("documents", CHAT, NULL,
              "pass them to the template: chat_template_kwargs"),
     ONLY_ROW("min_keep", ALL, NULL, "there is no such sampler setting"),
+    ONLY_ROW("dynatemp_range", ALL, NULL, "the temperature is fixed"),
+    ONLY_ROW("mm_processor_kwargs", CHAT, NULL, "text is all it reads"),
+    ONLY_ROW("prompt_embeds", COMP, NULL, "give text or token ids"),
+    ONLY_ROW("guided_whitespace_pattern", CHAT | COMP, NULL,
+             "JSON is written with the white space that the model chooses"),
+    ONLY_ROW("vllm_xargs", CHAT | COMP, NULL, "there are no extensions"),
+    ONLY_ROW("kv_transfer_params", CHAT | COMP, NULL,
+             "one process reads and writes"),
 };
 
 /* ---- errors ------------------------------------------------------------ */
@@ -361,9 +371,12 @@ int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
             f->code = "unknown_field";
             f->param = qn_arena_strndup(&f->mem, name,
                                         QN_MIN(strlen(name), (size_t)100));
-            return qn_fail(err, QN_EINVAL,
-                           "unknown field \"%s\": it would be ignored",
-                           f->param);
+            qn_str hint = {0};
+            qn_hint_field(f->param, c->route, &hint);
+            qn_fail(err, QN_EINVAL, "unknown field \"%s\": %s", f->param,
+                    hint.p);
+            qn_str_deinit(&hint);
+            return QN_EINVAL;
         }
         if (!json_is_null(v))
             QN_TRY(read_field(&r, v));

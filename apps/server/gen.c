@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "server/gen_tools.h"
 #include "server/jsonout.h"
+#include "server/responses.h"
 #include "server/server_int.h"
 
 #include <stdlib.h>
@@ -101,8 +102,7 @@ static int take_completion(prep *p)
                          false);
     }
     if (!v) {
-        p->g->f.param = p->g->style->route == QN_FIELD_KSERVE ? "text_input"
-                                                              : "prompt";
+        p->g->f.param = p->g->style->input;
         return qn_fail(p->err, QN_EINVAL, "field %s is missing", p->g->f.param);
     }
     bool one = json_is_string(v) || json_is_integer(json_array_get(v, 0));
@@ -155,8 +155,8 @@ static int take_chat(prep *p)
 {
     qn_fields *f = &p->g->f;
     if (!f->messages) {
-        f->param = "messages";
-        return qn_fail(p->err, QN_EINVAL, "field messages is missing");
+        f->param = p->g->style->input;
+        return qn_fail(p->err, QN_EINVAL, "field %s is missing", f->param);
     }
     QN_TRY(alloc_prompts(p, 1));
     char *messages = json_dumps(f->messages, JSON_COMPACT);
@@ -173,7 +173,7 @@ static int take_chat(prep *p)
     free(tools);
     free(kwargs);
     if (rc < 0) {
-        f->param = "messages";
+        f->param = p->g->style->input;
         return rc;
     }
     qn_str prompt = {0};
@@ -219,7 +219,7 @@ static int check_room(prep *p)
         ctx = INT32_MAX; /* what is kept of them, the engine checks */
     if (longest + QN_MAX(want, 1) > ctx) {
         f->code = "context_length_exceeded";
-        f->param = p->g->style->route == QN_FIELD_CHAT ? "messages" : "prompt";
+        f->param = p->g->style->input;
         return qn_fail(p->err, QN_ELIMIT,
                        "this model's context is %lld tokens; the request has "
                        "%lld in the prompt and asks for %lld more: shorten the "
@@ -357,16 +357,13 @@ static int prepare(prep *p, bool stream)
                           .route = g->style->route,
                           .on_unknown = log_unknown,
                           .user = g->call};
-    /* KServe puts everything but the text into an object of its own */
-    json_t *more = g->style->route == QN_FIELD_KSERVE
-                       ? json_object_get(doc, "parameters")
-                       : NULL;
-    if (json_is_object(more)) {
-        json_object_update_missing(doc, more);
-        json_object_del(doc, "parameters");
-    }
     g->f.stream = stream;
-    QN_TRY_OUT(qn_fields_parse(&g->f, doc, &c, p->err));
+    if (g->style->ask && json_is_object(doc))
+        QN_TRY_OUT(g->style->ask(g, doc, p->err));
+    rc = qn_fields_parse(&g->f, doc, &c, p->err);
+    if (rc < 0 && g->f.param && strcmp(g->f.param, "messages") == 0)
+        g->f.param = g->style->input;
+    QN_TRY_OUT(rc);
     QN_TRY_OUT(g->style->route == QN_FIELD_CHAT ? take_chat(p)
                                                 : take_completion(p));
     QN_TRY_OUT(check_room(p));
@@ -423,6 +420,8 @@ void qn_gen_free(qn_gen *g)
     free(g->choices);
     free(g->forced);
     free(g->loose);
+    free(g->asked);
+    qn_items_free(g->items);
     json_decref(g->tools);
     qn_fields_deinit(&g->f);
     free(g);
@@ -487,20 +486,26 @@ int qn_gen_number(const qn_gen *g, const qn_choice *c)
     return c->prompt * g->n_shown + c->index;
 }
 
-void qn_gen_usage(const qn_gen *g, qn_str *out)
+qn_gen_counts qn_gen_count(const qn_gen *g)
 {
-    int n_prompt = 0, n_cached = 0, n_completion = 0;
+    qn_gen_counts n = {0};
     for (int i = 0; i < g->n_prompts; i++) {
-        n_prompt += (int)g->prompts[i].n;
-        n_cached += g->prompts[i].stats.n_cached;
+        n.prompt += (int)g->prompts[i].n;
+        n.cached += g->prompts[i].stats.n_cached;
     }
     for (int i = 0; i < g->n_choices; i++)
-        n_completion += g->choices[i].n_tokens;
+        n.completion += g->choices[i].n_tokens;
+    return n;
+}
+
+void qn_gen_usage(const qn_gen *g, qn_str *out)
+{
+    qn_gen_counts n = qn_gen_count(g);
     qn_str_addf(out,
                 "{\"prompt_tokens\":%d,\"completion_tokens\":%d,"
                 "\"total_tokens\":%d,\"prompt_tokens_details\":"
                 "{\"cached_tokens\":%d}}",
-                n_prompt, n_completion, n_prompt + n_completion, n_cached);
+                n.prompt, n.completion, n.prompt + n.completion, n.cached);
 }
 
 char *qn_gen_token_text(const qn_gen *g, int32_t id, size_t *n)

@@ -18,8 +18,12 @@ struct qn_choice;
 
 /* How an answer is spelled. Texts are appended to `out`. */
 typedef struct qn_style {
-    unsigned route;   /* QN_FIELD_* */
-    bool add_special; /* the tokenizer adds BOS etc., unless told otherwise */
+    unsigned route;    /* QN_FIELD_* */
+    const char *input; /* the field that has the prompt */
+    bool add_special;  /* the tokenizer adds BOS etc., unless told otherwise */
+    /* changes the request's document into what the fields of `route` are; NULL:
+     * that is what it is */
+    int (*ask)(struct qn_gen *g, json_t *doc, qn_err *err);
     /* stream: before the first event */
     void (*begin)(struct qn_gen *g, qn_str *out);
     /* stream: what one event adds; whole answer: kept in the choice */
@@ -69,6 +73,8 @@ typedef struct qn_gen {
     json_t *tools;                 /* a reference, or NULL */
     char *forced;                  /* beginning of a call that the prompt ends
                                       with, or NULL */
+    char *asked; /* responses.c: what the answer repeats of the request  */
+    struct qn_items *items; /* responses.c, else NULL */
     char *loose; /* schema instead of rp.schema where the engine does not
                     support that, or NULL */
 
@@ -97,7 +103,12 @@ qn_choice *qn_gen_shown(qn_gen *g, int i);
 int qn_gen_number(const qn_gen *g, const qn_choice *c);
 /* What made it stop: a stop string, or one of stop_token_ids; else null. */
 void qn_gen_stop_reason(const qn_gen *g, const qn_choice *c, qn_str *out);
-/* {"prompt_tokens":..,...}; `live`: from the counts so far. */
+/* Tokens, so far. */
+typedef struct qn_gen_counts {
+    int prompt, cached, completion;
+} qn_gen_counts;
+qn_gen_counts qn_gen_count(const qn_gen *g);
+/* {"prompt_tokens":..,...} */
 void qn_gen_usage(const qn_gen *g, qn_str *out);
 /* The text of one token, as it stands alone; qn_free it. */
 char *qn_gen_token_text(const qn_gen *g, int32_t id, size_t *n);

@@ -1,6 +1,7 @@
 /* gen_tools.c - see gen_tools.h. */
 #include "server/gen_tools.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "server/server_int.h"
 
@@ -218,4 +219,15 @@ void qn_gen_tools_begin(qn_gen *g)
     for (int i = 0; i < g->n_choices; i++)
         g->choices[i].parser = qn_toolcall_new(g->call->srv->call_shape.kind,
                                                g->tools);
+}
+
+void qn_gen_call_id(const qn_gen *g, const qn_choice *c, int index, qn_str *out)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    qn_str name = {0};
+    qn_str_addf(&name, "%s.%d.%d", g->call->id, qn_gen_number(g, c), index);
+    uint64_t h = qn_hash(name.p, name.n);
+    qn_str_deinit(&name);
+    for (int i = 0; i < 9; i++, h /= 36)
+        qn_str_addc(out, digits[h % 36]);
 }

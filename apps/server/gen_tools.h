@@ -24,5 +24,9 @@ void qn_call_shape_deinit(qn_call_shape *s);
 int qn_gen_tools_prepare(qn_gen *g, qn_str *text, qn_err *err);
 /* Its choices get their parsers. */
 void qn_gen_tools_begin(qn_gen *g);
+/* The id of the index-th call of a choice: nine letters and digits, which is
+ * what Mistral's templates insist on. */
+void qn_gen_call_id(const qn_gen *g, const qn_choice *c, int index,
+                    qn_str *out);
 
 #endif

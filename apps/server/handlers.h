@@ -17,6 +17,7 @@ void qn_page_part(qn_call *call);
 
 void qn_openai_completions(qn_call *call);
 void qn_openai_chat(qn_call *call);
+void qn_openai_responses(qn_call *call);
 
 void qn_textapi_tokenize(qn_call *call);
 void qn_textapi_detokenize(qn_call *call);

@@ -6,6 +6,7 @@
  * call and the connection is suspended until there is something to send. */
 #include "base/mem.h"
 #include "server/guard.h"
+#include "server/hints.h"
 #include "server/origin.h"
 #include "server/page.h"
 #include "server/routes.h"
@@ -167,10 +168,8 @@ static void find_route(qn_call *call, const char *path, bool admin)
     if (call->route)
         return;
     if (!other) {
-        qn_call_fail(call, 404, NULL, NULL,
-                     "no such route: %s %s; see the server's README for what "
-                     "there is",
-                     call->method, call->target);
+        qn_call_fail(call, 404, NULL, NULL, "no such route: %s %s; %s",
+                     call->method, call->target, qn_hint_route(path));
         return;
     }
     snprintf(call->arg, sizeof call->arg, "%s", other);

@@ -113,7 +113,21 @@ static void whole(qn_gen *g, qn_str *out)
     add_answer(g, c->text.p ? c->text.p : "", c->text.n, c->finish, out);
 }
 
+/* Everything but the text stands in an object of its own. */
+static int ask(qn_gen *g, json_t *doc, qn_err *err)
+{
+    json_t *more = json_object_get(doc, "parameters");
+    (void)g, (void)err;
+    if (json_is_object(more)) {
+        json_object_update_missing(doc, more);
+        json_object_del(doc, "parameters");
+    }
+    return 0;
+}
+
 static const qn_style style = {.route = QN_FIELD_KSERVE,
+                               .input = "text_input",
+                               .ask = ask,
                                .add_special = true,
                                .begin = begin,
                                .event = event,

@@ -5,7 +5,7 @@
  * with the usage if asked for, `data: [DONE]`. A whole answer is collected in
  * the choices and written at the end. With tools, text goes through a parser
  * first (toolcall.h), whose findings are what is streamed or collected. */
-#include "base/map.h"
+#include "server/gen_tools.h"
 #include "server/handlers.h"
 #include "server/jsonout.h"
 #include "server/logprobs.h"
@@ -129,24 +129,11 @@ static bool is_dropped(const finding *f, int index)
     return index > 0 && !f->g->f.parallel_calls;
 }
 
-/* Nine letters and digits, which is what Mistral's templates insist on. */
-static void add_call_id(const finding *f, int index, qn_str *out)
-{
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    qn_str name = {0};
-    qn_str_addf(&name, "%s.%d.%d", f->g->call->id, qn_gen_number(f->g, f->c),
-                index);
-    uint64_t h = qn_hash(name.p, name.n);
-    qn_str_deinit(&name);
-    for (int i = 0; i < 9; i++, h /= 36)
-        qn_str_addc(out, digits[h % 36]);
-}
-
 static void add_call_head(const finding *f, int index, const char *name,
                           qn_str *out)
 {
     qn_str_adds(out, "\"id\":\"");
-    add_call_id(f, index, out);
+    qn_gen_call_id(f->g, f->c, index, out);
     qn_str_adds(out, "\",\"type\":\"function\",\"function\":{\"name\":");
     qn_jsonout_cstr(out, name);
     qn_str_adds(out, ",\"arguments\":");
@@ -407,12 +394,14 @@ static void whole(qn_gen *g, qn_str *out)
 }
 
 static const qn_style completions = {.route = QN_FIELD_COMPLETION,
+                                     .input = "prompt",
                                      .add_special = true,
                                      .begin = stream_begin,
                                      .event = event,
                                      .end = stream_end,
                                      .whole = whole};
 static const qn_style chats = {.route = QN_FIELD_CHAT,
+                               .input = "messages",
                                .add_special = false,
                                .begin = stream_begin,
                                .event = event,

@@ -23,6 +23,8 @@ const qn_route qn_route_rows[] = {
     /* openai.c */
     {"POST", "/v1/completions", QN_ROUTE_GENERATE, qn_openai_completions},
     {"POST", "/v1/chat/completions", QN_ROUTE_GENERATE, qn_openai_chat},
+    /* responses.c */
+    {"POST", "/v1/responses", QN_ROUTE_GENERATE, qn_openai_responses},
     /* textapi.c */
     {"POST", "/tokenize", 0, qn_textapi_tokenize},
     {"POST", "/detokenize", 0, qn_textapi_detokenize},

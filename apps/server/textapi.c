@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "server/handlers.h"
 #include "server/jsonout.h"
+#include "server/messages.h"
 #include "server/server_int.h"
 
 #include <stdlib.h>
@@ -83,6 +84,10 @@ static char *render(query *q, size_t *n)
         return NULL;
     qn_err err;
     char *text = NULL;
+    if (qn_messages_prepare(messages, &err) < 0) {
+        fail(q, "messages", err.msg);
+        return NULL;
+    }
     char *m = json_dumps(messages, JSON_COMPACT);
     char *t = tools ? json_dumps(tools, JSON_COMPACT) : NULL;
     char *k = kwargs ? json_dumps(kwargs, JSON_COMPACT) : NULL;

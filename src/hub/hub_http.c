@@ -3,11 +3,9 @@
 
 #include "base/mem.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <time.h>
 
 #define MAX_HOPS 6
 #define CONNECT_TIMEOUT_S 20L
@@ -24,14 +22,8 @@ struct qn_http {
     void *user;
     qn_err *err;
     int sink_rc;
-    long status;
-    bool linked; /* etag and size come from the x-linked- headers */
+    qn_hub_head head;
 };
-
-void qn_http_reply_deinit(qn_http_reply *r)
-{
-    qn_str_deinit(&r->error);
-}
 
 /* ---- origins ----------------------------------------------------------- */
 
@@ -92,123 +84,12 @@ bool qn_http_same_origin(const char *a, const char *b)
 
 /* ---- headers ----------------------------------------------------------- */
 
-/* The value of header `name` in the line, without blanks around it. */
-static bool header_is(const char *line, size_t n, const char *name,
-                      qn_view *value)
-{
-    size_t len = strlen(name);
-
-    if (n <= len || strncasecmp(line, name, len) != 0 || line[len] != ':')
-        return false;
-    line += len + 1;
-    n -= len + 1;
-    while (n && (*line == ' ' || *line == '\t'))
-        line++, n--;
-    while (n && (unsigned char)line[n - 1] <= ' ')
-        n--;
-    *value = qn_view_of(line, n);
-    return true;
-}
-
-static void copy_word(char *dst, size_t cap, qn_view v)
-{
-    size_t n = v.n < cap ? v.n : 0; /* too long is as good as absent */
-
-    memcpy(dst, v.p, n);
-    dst[n] = '\0';
-}
-
-static void copy_etag(char *dst, size_t cap, qn_view v)
-{
-    if (v.n >= 2 && memcmp(v.p, "W/", 2) == 0)
-        v = qn_view_of(v.p + 2, v.n - 2);
-    if (v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"')
-        v = qn_view_of(v.p + 1, v.n - 2);
-    copy_word(dst, cap, v);
-}
-
-static bool view_u64(qn_view v, uint64_t *out)
-{
-    char buf[24], *end;
-
-    if (v.n == 0 || v.n >= sizeof buf || *v.p < '0' || *v.p > '9')
-        return false;
-    copy_word(buf, sizeof buf, v);
-    errno = 0;
-    *out = strtoull(buf, &end, 10);
-    return errno == 0 && *end == '\0';
-}
-
-/* "bytes 5-9/10" */
-static void take_range(qn_http_reply *r, qn_view v)
-{
-    uint64_t from, to, size;
-    char buf[80];
-
-    copy_word(buf, sizeof buf, v);
-    if (sscanf(buf, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64, &from, &to,
-               &size) == 3) {
-        r->has_range = true;
-        r->range_at = from;
-        r->has_size = true;
-        r->size = size;
-    }
-}
-
-/* Seconds, or a date. */
-static void take_wait(qn_http_reply *r, qn_view v)
-{
-    struct tm tm = {0};
-    uint64_t s;
-    char buf[64];
-
-    if (view_u64(v, &s)) {
-        r->wait_s = s > 1000000 ? 1000000 : (long)s;
-        r->has_wait = true;
-        return;
-    }
-    copy_word(buf, sizeof buf, v);
-    if (strptime(buf, "%a, %d %b %Y %H:%M:%S GMT", &tm)) {
-        time_t wait = timegm(&tm) - time(NULL);
-        r->wait_s = wait < 0 ? 0 : wait > 1000000 ? 1000000 : (long)wait;
-        r->has_wait = true;
-    }
-}
-
 static size_t on_header(char *line, size_t size, size_t n, void *user)
 {
     qn_http *h = user;
-    qn_http_reply *r = h->reply;
-    qn_view v;
-    uint64_t u;
 
     (void)size;
-    if (n > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
-        const char *blank = memchr(line, ' ', n);
-        h->status = blank ? strtol(blank, NULL, 10) : 0;
-        r->has_range = false;
-    } else if (header_is(line, n, "x-linked-etag", &v)) {
-        copy_etag(r->etag, sizeof r->etag, v);
-        h->linked = true;
-    } else if (header_is(line, n, "x-linked-size", &v) && view_u64(v, &u)) {
-        r->size = u;
-        r->has_size = true;
-        h->linked = true;
-    } else if (header_is(line, n, "etag", &v) && !h->linked) {
-        copy_etag(r->etag, sizeof r->etag, v);
-    } else if (header_is(line, n, "content-length", &v) && h->status == 200 &&
-               !h->linked && view_u64(v, &u)) {
-        r->size = u;
-        r->has_size = true;
-    } else if (header_is(line, n, "content-range", &v)) {
-        take_range(r, v);
-    } else if (header_is(line, n, "x-repo-commit", &v)) {
-        copy_word(r->commit, sizeof r->commit, v);
-    } else if (header_is(line, n, "x-error-code", &v)) {
-        copy_word(r->code, sizeof r->code, v);
-    } else if (header_is(line, n, "retry-after", &v)) {
-        take_wait(r, v);
-    }
+    qn_hub_head_line(&h->head, h->reply, line, n);
     return n;
 }
 
@@ -220,8 +101,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *user)
     qn_http_reply *r = h->reply;
 
     (void)size;
-    if (h->status >= 200 && h->status < 300) {
-        r->status = h->status;
+    if (h->head.status >= 200 && h->head.status < 300) {
+        r->status = h->head.status;
         h->sink_rc = h->sink ? h->sink(h->user, r, p, n, h->err) : 0;
         return h->sink_rc < 0 ? 0 : n;
     }
@@ -323,7 +204,7 @@ static int one_hop(qn_http *h, const char *url, bool head, uint64_t from,
 
     snprintf(range, sizeof range, "%" PRIu64 "-", from);
     h->sink_rc = 0;
-    h->status = 0;
+    h->head.status = 0;
     h->why[0] = '\0';
     set_options(h, url, head, from, headers, range);
     code = h->curl->perform(h->easy);
@@ -373,11 +254,11 @@ int qn_http_get(qn_http *h, const char *url, bool head, uint64_t from,
     h->sink = sink;
     h->user = user;
     h->err = err;
-    h->linked = false;
+    h->head = (qn_hub_head){0};
     for (int hop = 0;; hop++) {
         qn_str_clear(&r->error);
         QN_TRY_OUT(one_hop(h, at, head, from, &next, err));
-        if (!next || (head && h->linked))
+        if (!next || (head && h->head.linked))
             break;
         QN_TRY_OUT(check_hop(at, next, hop, err));
         qn_free(at);

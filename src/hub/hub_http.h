@@ -6,8 +6,8 @@
 #ifndef QN_HUB_HUB_HTTP_H
 #define QN_HUB_HUB_HTTP_H
 
-#include "base/str.h"
 #include "hub/hub_curl.h"
+#include "hub/hub_head.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -21,24 +21,6 @@ typedef struct qn_hub_site {
     const atomic_bool *cancel; /* set by somebody: transfers end */
     int stall_s;               /* give up when no byte comes for so long */
 } qn_hub_site;
-
-/* What came back, redirects followed. Of an earlier hop are kept: the etag and
- * size of a linked file, the commit and the error code. */
-typedef struct qn_http_reply {
-    long status;
-    char etag[130];    /* x-linked-etag, else etag; without quotes; or "" */
-    char commit[48];   /* x-repo-commit */
-    char code[64];     /* x-error-code: "GatedRepo", ... */
-    bool has_size;     /* of the whole file, */
-    uint64_t size;     /* from x-linked-size, content-range or -length */
-    bool has_range;    /* content-range was there, and */
-    uint64_t range_at; /* the body begins at this byte */
-    bool has_wait;     /* retry-after, */
-    long wait_s;       /* in seconds from now */
-    qn_str error;      /* the body when status is not 2xx, cut short */
-} qn_http_reply;
-
-void qn_http_reply_deinit(qn_http_reply *r);
 
 /* Receives the body of a 2xx reply. Negative: stop, and that is the result.
  * `reply` has its headers. */

@@ -1,7 +1,8 @@
-/* The load of `quern bench serve`: what distributions and traces come to, and
- * the figures of its report. */
+/* The load of `quern bench serve`: what distributions and traces come to, where
+ * it goes, what is made of the answers, and the figures of its report. */
 #include "testing.h"
 
+#include "cli/reply.h"
 #include "cli/load_plan.h"
 #include "cli/load_report.h"
 
@@ -165,6 +166,76 @@ static void test_traces(void **state)
             fail_msg("taken: %s", wrong[i]);
 }
 
+static void test_urls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *host, *port, *path; /* host NULL: refused */
+    } rows[] = {
+        {"http://a", "a", "80", "/v1/completions"},
+        {"http://a:8000/", "a", "8000", "/v1/completions"},
+        {"http://a:8000/v1", "a", "8000", "/v1/completions"},
+        {"http://a:8000/v1/", "a", "8000", "/v1/completions"},
+        {"http://a/x/y/v1", "a", "80", "/x/y/v1/completions"},
+        {"http://a/x", "a", "80", "/x/v1/completions"},
+        {"http://[::1]:81/v1", "::1", "81", "/v1/completions"},
+        {"http://[::1]", "::1", "80", "/v1/completions"},
+        {"https://a", NULL, NULL, NULL},
+        {"a:8000", NULL, NULL, NULL},
+        {"http://", NULL, NULL, NULL},
+        {"http://:80", NULL, NULL, NULL},
+        {"http://a:", NULL, NULL, NULL},
+        {"http://a:b", NULL, NULL, NULL},
+        {"http://[::1", NULL, NULL, NULL},
+        {"http://[::1]x", NULL, NULL, NULL},
+        {"http://a/b c", NULL, NULL, NULL},
+        {"http://a\r\nX: y", NULL, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        qn_shot_target t;
+        qn_err err = {0};
+        int rc = qn_shot_parse_url(&t, rows[i].url, &err);
+        if ((rc == 0) != (rows[i].host != NULL))
+            fail_msg("%s: %d %s", rows[i].url, rc, err.msg);
+        if (rc < 0)
+            continue;
+        assert_string_equal(t.host, rows[i].host);
+        assert_string_equal(t.port, rows[i].port);
+        assert_string_equal(t.path, rows[i].path);
+    }
+}
+
+/* The coding of the transfer may cut an event anywhere. */
+static void test_answers(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "data: {\"choices\":[{\"text\":\"a\"}]}\n\n"
+        ": alive\n\n"
+        "data: {\"choices\": [{\"text\": \"b\"}], \"usage\": null}\n\n"
+        "data: {\"choices\":[{\"text\":\"\"}],\"usage\":{\"prompt_tokens\":7,"
+        "\"completion_tokens\":5}}\n\ndata: [DONE]\n\n";
+    for (size_t cut = 1; cut < sizeof body - 1; cut++) {
+        qn_str s = {0};
+        qn_reply a = {0};
+        qn_str_adds(&s,
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        qn_str_addf(&s, "%zx\r\n", cut);
+        qn_str_add(&s, body, cut);
+        qn_str_addf(&s, "\r\n%zx\r\n", sizeof body - 1 - cut);
+        qn_str_adds(&s, body + cut);
+        qn_str_adds(&s, "\r\n0\r\n\r\n");
+        qn_reply_feed(&a, s.p, s.n, 1000);
+        assert_true(a.done && !a.broken);
+        assert_int_equal(a.n_texts, 2);
+        assert_int_equal(a.n_gaps, 1);
+        assert_int_equal(a.n_prompt, 7);
+        assert_int_equal(a.n_out, 5);
+        qn_reply_deinit(&a);
+        qn_str_deinit(&s);
+    }
+}
+
 /* Figures of known results, worked out by hand. */
 static void test_report(void **state)
 {
@@ -253,10 +324,9 @@ static void test_report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_distributions),
-        cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_traces),
-        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_distributions), cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_traces),        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_answers),       cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* fuzz_request.c: the body of a request for text. The first byte chooses the
- * route and whether unknown fields pass. What is refused has a message; what
- * is accepted keeps to the limits of the settings. */
+ * route, whether unknown fields pass, and whether the body is of /v1/responses
+ * and becomes a chat's first. What is refused has a message; what is accepted
+ * keeps to the limits of the settings. */
 #include "base/json.h"
-#include "server/fields.h"
+#include "server/responses.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,18 @@ static void check(const qn_fields *f, const qn_settings *set)
             abort();
 }
 
+static bool is_chat(json_t *doc, qn_err *err)
+{
+    qn_gen g = {0};
+    bool ok = qn_responses_ask(&g, doc, err) == 0;
+    if (!ok && (!err->msg[0] || !g.f.param))
+        abort();
+    if (ok && !json_is_array(json_object_get(doc, "messages")))
+        abort();
+    free(g.asked);
+    return ok;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const unsigned routes[] = {QN_FIELD_COMPLETION, QN_FIELD_CHAT,
@@ -36,16 +49,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qn_settings set;
     qn_settings_init(&set);
     set.lenient_fields = data[0] & 64;
+    bool responses = data[0] & 128;
     qn_field_context c = {.set = &set,
                           .model_name = "m",
-                          .route = routes[data[0] % 3]};
+                          .route = responses ? QN_FIELD_CHAT
+                                             : routes[data[0] % 3]};
     qn_err err = {0};
     json_t *doc = NULL;
     if (qn_json_parse(&doc, (const char *)data + 1, size - 1, "request",
                       &err) == 0) {
         qn_fields f;
         qn_fields_init(&f);
-        if (qn_fields_parse(&f, doc, &c, &err) == 0)
+        bool ok = !responses || !json_is_object(doc) || is_chat(doc, &err);
+        if (ok && qn_fields_parse(&f, doc, &c, &err) == 0)
             check(&f, &set);
         else if (!err.msg[0])
             abort();

@@ -177,6 +177,53 @@ past = dict(chat, messages=chat['messages'] + [
     {'role': 'tool', 'tool_call_id': 'call00001', 'content': 'rain'}])
 answer(*CHATS, past, 'CreateChatCompletionResponse')
 
+
+
+def responses(more):
+    """Whole and streamed: the events, each by the schema of its name, and the
+    response that the last one has."""
+    body = dict({'model': model, 'input': 'Hello!', 'max_output_tokens': 16,
+                 'temperature': 0}, **more)
+    path = '/v1/responses'
+    whole = answer('CreateResponse', path, body, 'Response')
+    status, text_ = ask('POST', path, dict(body, stream=True))
+    assert status == 200, text_
+    names = set()
+    for part in text_.split('\n\n')[:-1]:
+        head, data = part.split('\n')
+        e = json.loads(data.removeprefix('data: '))
+        assert head == 'event: ' + e['type'], part
+        kind = e['type'].removeprefix('response.').replace('output_text',
+                                                           'text')
+        schemas.check('Response' + ''.join(
+            w.capitalize() for w in re.split(r'[._]', kind)) + 'Event', e, path)
+        names.add(e['type'])
+    ends = {'response.completed', 'response.incomplete'}
+    assert len(ends & names) == 1, names
+    say = [[(i['type'], i.get('arguments'), i.get('content'))
+            for i in r['output']] for r in (whole, e['response'])]
+    assert say[0] == say[1], say
+    return whole
+
+
+flat = dict(tool['function'], type='function', strict=None)
+for more in ({}, {'max_output_tokens': 100}, {'instructions': 'Be brief.'},
+             {'text': {'format': {'type': 'json_schema', 'name': 'a',
+                                  'schema': {'const': 'b'}}}},
+             {'tools': [flat], 'tool_choice': 'auto', 'store': False,
+              'metadata': {'a': 'b'}, 'parallel_tool_calls': False}):
+    responses(more)
+said = responses({'tools': [flat], 'max_output_tokens': 60, 'tool_choice': {
+    'type': 'function', 'name': 'weather'}})['output'][0]
+assert said['type'] == 'function_call' and said['name'] == 'weather'
+responses({'input': [
+    {'role': 'user', 'content': 'Rain?'},
+    dict(said, arguments='{"place": "Oslo"}', status='completed'),
+    {'type': 'function_call_output', 'call_id': said['call_id'],
+     'output': 'rain'}]})
+
+error(400, 'POST', '/v1/responses', {'input': 'a',
+                                     'previous_response_id': 'resp_1'})
 error(401, 'GET', '/v1/models', auth='wrong-key')
 error(404, 'GET', '/v1/models/other')
 error(404, 'GET', '/nowhere')

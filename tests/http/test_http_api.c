@@ -196,8 +196,6 @@ static double number_at(const web_reply *r, const char *path)
     return json_number_value(web_at(r, path));
 }
 
-/* What the prompt itself was likely to be: the same numbers echoed, on their
- * own, and as those of a completion that happened to be that text. */
 /* One text may be the end of another behind a quote: "I and I are two. */
 static void test_quotes_in_logprobs(void **state)
 {
@@ -213,6 +211,8 @@ static void test_quotes_in_logprobs(void **state)
     web_free(&r);
 }
 
+/* What the prompt itself was likely to be: the same numbers echoed, on their
+ * own, and as those of a completion that happened to be that text. */
 static void test_prompt_logprobs(void **state)
 {
     (void)state;
@@ -617,6 +617,85 @@ static void test_refusals(void **state)
     }
 }
 
+/* A refusal says what to do instead: of fields that other servers have, of
+ * names mistyped, of addresses. */
+static void test_remedies(void **state)
+{
+    (void)state;
+    need_server();
+    static const struct {
+        const char *path, *more, *remedy;
+        int status;
+    } rows[] = {
+        {"/v1/completions", "\"max_new_tokens\":4", "use max_tokens", 400},
+        {"/v1/completions", "\"tempratur\":1", "did you mean temperature?",
+         400},
+        {"/v1/completions", "\"zzzz\":1", "--lenient-fields", 400},
+        {"/v1/completions", "\"extra_body\":{}", "the request itself", 400},
+        {"/v1/chat/completions", "\"enable_thinking\":false",
+         "chat_template_kwargs", 400},
+        {"/v1/chat/completions", "\"samplers\":[]", "one order", 400},
+        {"/chat/completions", "", "base URL in /v1", 404},
+        {"/v1/v1/chat/completions", "", "leave it out of the base URL", 404},
+        {"/v1/embeddings", "", "writes text", 404},
+        {"/v1/messages", "", "Anthropic", 404},
+        {"/api/chat", "", "Ollama", 404},
+        {"/completion", "", "/v1/completions", 404},
+        {"/v1/responses/resp_1", "", "nothing is kept", 404},
+        {"/nowhere", "", "docs/api.md", 404},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char body[256];
+        snprintf(body, sizeof body, "{%s}", rows[i].more);
+        web_reply r = web_post(rows[i].path, body);
+        if (r.status != rows[i].status ||
+            !strstr(web_str(&r, "error.message"), rows[i].remedy))
+            fail_msg("%s %s: %d %s", rows[i].path, body, r.status, r.body);
+        web_free(&r);
+    }
+    /* no remedy is of a field that the route does not have */
+    web_reply r = web_post("/v1/chat/completions", "{\"promt\":1}");
+    assert_null(strstr(web_str(&r, "error.message"), "mean prompt?"));
+    web_free(&r);
+}
+
+/* Messages are the same wherever they are given: in parts, of a developer. */
+static void test_messages(void **state)
+{
+    (void)state;
+    need_server();
+    static const char *const rows[] = {
+        "[{\"role\":\"developer\",\"content\":[{\"type\":\"text\","
+        "\"text\":\"Be brief.\"}]},{\"role\":\"user\",\"content\":"
+        "\"Hello\"}]",
+        "[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":"
+        "\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Hello\"}]}]",
+    };
+    char *prompt[2];
+    for (int i = 0; i < 2; i++) {
+        char body[512];
+        snprintf(body, sizeof body, "{\"messages\":%s,\"max_tokens\":1}",
+                 rows[i]);
+        web_reply c = web_post("/v1/chat/completions", body);
+        assert_int_equal(c.status, 200);
+        snprintf(body, sizeof body, "{\"messages\":%s}", rows[i]);
+        web_reply t = web_post("/tokenize", body);
+        assert_int_equal(t.status, 200);
+        assert_int_equal(web_int(&t, "count"),
+                         web_int(&c, "usage.prompt_tokens"));
+        web_reply p = web_post("/apply-template", body);
+        prompt[i] = strdup(web_str(&p, "prompt"));
+        web_free(&c);
+        web_free(&t);
+        web_free(&p);
+    }
+    assert_string_equal(prompt[0], prompt[1]);
+    free(prompt[0]);
+    free(prompt[1]);
+    expect_error(web_post("/tokenize", "{\"messages\":[{\"content\":\"\"}]}"),
+                 400, "invalid_request_error", "messages");
+}
+
 /* A prompt that can never fit: both numbers. */
 static void test_too_long(void **state)
 {
@@ -768,6 +847,8 @@ int main(void)
         cmocka_unit_test(test_guided),
         cmocka_unit_test(test_stop_reason),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_remedies),
+        cmocka_unit_test(test_messages),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_chat_stream),
         cmocka_unit_test(test_completion_stream),

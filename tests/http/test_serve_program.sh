@@ -74,7 +74,12 @@ grep -q '"failed": 0,.*"aborted": 20,' "$dir/result" ||
     fail "clients that leave: $(cat "$dir/result")"
 "$quern" bench serve --url http://127.0.0.1:1 --num-prompts 2 \
     >"$dir/result" 2>&1 && fail "no server, and yet no error"
-grep -q '^quern bench serve: no request to http://127.0.0.1:1 succeeded' "$dir/result" || fail "$(cat "$dir/result")"
+grep -q 'no connection to http://127.0.0.1:1: Connection refused; start' \
+    "$dir/result" || fail "$(cat "$dir/result")"
+"$quern" bench serve --url "$url/other/v1/" --num-prompts 2 \
+    >"$dir/result" 2>&1 && fail "no such route, and yet no error"
+grep -q "answers with status 404: .*POST /other/v1/completions" \
+    "$dir/result" || fail "$(cat "$dir/result")"
 
 # SIGHUP reads keys again (there are none) and the server stays
 kill -HUP $server

@@ -379,6 +379,8 @@ web_events web_split_events(const char *body)
         const char *end = strstr(p, "\n\n");
         if (!end)
             fail_msg("an event without its end: %s", p);
+        if (strncmp(p, "event: ", 7) == 0 && strchr(p, '\n') < end)
+            p = strchr(p, '\n') + 1; /* the data says it, too */
         if (strncmp(p, "data: ", 6) == 0) {
             e.v = realloc(e.v, (e.n + 1) * sizeof *e.v);
             e.v[e.n++] = strndup(p + 6, (size_t)(end - p - 6));

@@ -120,6 +120,36 @@ const cases = {
         { role: 'tool', tool_call_id: call.id, content: 'done' }] });
     assert.ok(next.usage.prompt_tokens > r.usage.prompt_tokens);
   },
+  async 'openai: responses, whole and streamed'() {
+    const ask = { model, input: 'Why is the sky blue?', temperature: 0,
+                  max_output_tokens: 16 };
+    const chat = await openai.chat.completions.create(greedy);
+    const r = await openai.responses.create(ask);
+    assert.equal(r.output_text, chat.choices[0].message.content);
+    assert.equal(r.usage.output_tokens, chat.usage.completion_tokens);
+    let text = '', last;
+    for await (const e of await openai.responses.create({ ...ask,
+                                                          stream: true })) {
+      text += e.type === 'response.output_text.delta' ? e.delta : '';
+      last = e;
+    }
+    assert.equal(text, r.output_text);
+    assert.equal(last.response.output_text ?? text, r.output_text);
+    const tools = [{ type: 'function', name: 'build', strict: true,
+                     parameters: schema }];
+    const c = await openai.responses.create({ ...ask, tools,
+      max_output_tokens: 100, tool_choice: 'required' });
+    assert.equal(c.output[0].name, 'build');
+    assert.ok(JSON.parse(c.output[0].arguments).stones >= 1);
+    await openai.responses.create({ ...ask, tools, input: [
+      { role: 'user', content: 'Build.' }, ...c.output,
+      { type: 'function_call_output', call_id: c.output[0].call_id,
+        output: 'done' }] });
+    await assert.rejects(openai.responses.create(
+      { ...ask, previous_response_id: r.id }), (e) =>
+      e instanceof OpenAI.BadRequestError &&
+      e.param === 'previous_response_id');
+  },
   async 'openai: 429 is a RateLimitError with Retry-After'() {
     const many = Array.from({ length: 40 }, () =>
       openai.completions.create({ model, prompt: 'Once', max_tokens: 200,
@@ -150,6 +180,20 @@ const cases = {
     let text = '';
     for await (const t of streamText(ask).textStream) text += t;
     assert.equal(text, r.text);
+  },
+  async 'ai sdk: its default, which is the responses API'() {
+    const provider = createOpenAI({ baseURL, apiKey: key });
+    const ask = { model: provider(model), prompt: 'Why is the sky blue?',
+                  temperature: 0, maxOutputTokens: 16, maxRetries: 0 };
+    const r = await generateText(ask);
+    assert.ok(r.text.length > 0);
+    let text = '';
+    for await (const t of streamText(ask).textStream) text += t;
+    assert.equal(text, r.text);
+    const called = await generateText({ ...ask, maxOutputTokens: 100,
+      toolChoice: 'required',
+      tools: { build: tool({ inputSchema: jsonSchema(schema) }) } });
+    assert.ok(called.toolCalls[0].input.stones >= 1);
   },
   async 'ai sdk: tools'() {
     const provider = createOpenAI({ baseURL, apiKey: key });

@@ -1,7 +1,9 @@
 /* nearest.c - what somebody may have meant: the name at the smallest distance
  * in single insertions, deletions, changes and swaps of neighbours
  * (F. Damerau, 1964), if it is small against the length. */
-#include "cli/option.h"
+#include "base/nearest.h"
+
+#include "base/compiler.h"
 
 #include <string.h>
 

@@ -1,0 +1,87 @@
+/* messages.c - see messages.h. */
+#include "server/messages.h"
+
+#include "base/str.h"
+
+#define MAX_MESSAGES 65536
+
+/* Text parts become one string, since that is what templates expect. */
+static int flatten(json_t *message, size_t index, qn_err *err)
+{
+    json_t *parts = json_object_get(message, "content");
+    qn_str text = {0};
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *part = json_array_get(parts, i);
+        const char *type = json_string_value(json_object_get(part, "type"));
+        const json_t *s = json_object_get(part, "text");
+        if (!type || strcmp(type, "text") != 0 || !json_is_string(s)) {
+            qn_str_deinit(&text);
+            return qn_fail(err, QN_EINVAL,
+                           "messages[%zu].content[%zu]: only parts of type "
+                           "text are supported",
+                           index, i);
+        }
+        if (i > 0)
+            qn_str_addc(&text, '\n');
+        qn_str_add(&text, json_string_value(s), json_string_length(s));
+    }
+    json_object_set_new(message, "content",
+                        json_stringn(text.p ? text.p : "", text.n));
+    qn_str_deinit(&text);
+    return 0;
+}
+
+/* OpenAI's newer name, which few templates know. */
+static void name_role(json_t *message, const char *role)
+{
+    if (strcmp(role, "developer") == 0)
+        json_object_set_new(message, "role", json_string("system"));
+}
+
+/* Templates want the arguments of former calls as objects; the API has them
+ * as text. */
+static void unfold_calls(json_t *message)
+{
+    json_t *calls = json_object_get(message, "tool_calls");
+    for (size_t i = 0; i < json_array_size(calls); i++) {
+        json_t *f = json_object_get(json_array_get(calls, i), "function");
+        const json_t *text = json_object_get(f, "arguments");
+        json_t *args = json_is_string(text)
+                           ? json_loadb(json_string_value(text),
+                                        json_string_length(text), 0, NULL)
+                           : NULL;
+        if (json_is_object(args))
+            json_object_set(f, "arguments", args);
+        json_decref(args);
+    }
+}
+
+static int prepare_one(json_t *m, size_t i, qn_err *err)
+{
+    const char *role = json_string_value(json_object_get(m, "role"));
+    const json_t *content = json_object_get(m, "content");
+    bool calls = json_is_array(json_object_get(m, "tool_calls"));
+    if (!role)
+        return qn_fail(err, QN_EINVAL, "messages[%zu] needs a role", i);
+    name_role(m, role);
+    unfold_calls(m);
+    if (json_is_array(content))
+        return flatten(m, i, err);
+    if (!json_is_string(content) && !calls)
+        return qn_fail(err, QN_EINVAL,
+                       "messages[%zu].content must be a string or a list of "
+                       "text parts",
+                       i);
+    return 0;
+}
+
+int qn_messages_prepare(json_t *list, qn_err *err)
+{
+    size_t n = json_array_size(list);
+    if (!json_is_array(list) || n == 0 || n > MAX_MESSAGES)
+        return qn_fail(err, QN_EINVAL, "must be a list of 1 to %d messages",
+                       MAX_MESSAGES);
+    for (size_t i = 0; i < n; i++)
+        QN_TRY(prepare_one(json_array_get(list, i), i, err));
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* messages.h - the messages of a conversation, as templates want them. */
+#ifndef QN_SERVER_MESSAGES_H
+#define QN_SERVER_MESSAGES_H
+
+#include "base/json.h"
+
+/* Checks a list of messages and changes it in place: text parts become one
+ * text, arguments of former calls objects, the role "developer" "system".
+ * QN_EINVAL names the message. */
+int qn_messages_prepare(json_t *list, qn_err *err);
+
+#endif
