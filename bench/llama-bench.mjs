@@ -1,0 +1,62 @@
+#!/usr/bin/env node
+// llama-bench.mjs -m GGUF -t THREADS -p PROMPT -n TOKENS [-r 1] [-o csv]
+//
+// Current llama.cpp, as npm's node-llama-cpp packs it, behind the interface of
+// its llama-bench, as far as bench/pairs needs that: one prompt of PROMPT ids,
+// then TOKENS greedy ones, one by one. What the binding itself takes for each
+// token is in the figure. The package is found in LLAMA_CPP, a folder with a
+// node_modules (tests/quantize/test_llama_cpp.sh leaves one in the build folder).
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+const options = { m: "", t: 2, p: 512, n: 64, r: 1, o: "csv" };
+for (let i = 2; i + 1 < process.argv.length; i += 2) {
+  const name = process.argv[i].replace(/^-+/, "");
+  if (!(name in options)) throw new Error(`no option ${process.argv[i]}`);
+  options[name] = process.argv[i + 1];
+}
+const dir = process.env.LLAMA_CPP ?? "build/release/npm-llama-cpp";
+const find = createRequire(pathToFileURL(`${dir}/package.json`));
+const { getLlama } = await import(pathToFileURL(find.resolve("node-llama-cpp")));
+
+const llama = await getLlama({
+  gpu: false,
+  build: "never",
+  progressLogs: false,
+  logLevel: "error",
+});
+const model = await llama.loadModel({ modelPath: options.m });
+const n = Number(options.p), more = Number(options.n);
+const context = await model.createContext({
+  contextSize: n + more + 16,
+  batchSize: 512,
+  threads: Number(options.t),
+});
+const ids = (length) => Array.from({ length }, (_, i) => 100 + (i * 37) % 900);
+const sequence = context.getSequence();
+const seconds = async (f) => {
+  const t = process.hrtime.bigint();
+  await f();
+  return Number(process.hrtime.bigint() - t) / 1e9;
+};
+
+await sequence.evaluateWithoutGeneratingNewTokens(ids(8)); // to warm up
+await sequence.clearHistory();
+const read = await seconds(() =>
+  sequence.evaluateWithoutGeneratingNewTokens(ids(n)));
+await sequence.clearHistory();
+let written = 0, begin = 0n;
+for await (const _ of sequence.evaluate(ids(2), {
+  temperature: 0,
+  yieldEogToken: true,
+})) {
+  if (begin === 0n) begin = process.hrtime.bigint(); // the first is the prompt's
+  else written++;
+  if (written === more) break;
+}
+const wrote = Number(process.hrtime.bigint() - begin) / 1e9;
+console.log("n_prompt,n_gen,avg_ts");
+console.log(`"${n}","0","${(n / read).toFixed(3)}"`);
+console.log(`"0","${more}","${(written / wrote).toFixed(3)}"`);
+await context.dispose();
+await model.dispose();
