@@ -7,9 +7,10 @@
 REFERENCES has a folder with a config.json per family (tests/data/models, or
 goldens/models of the shared data). Each is opened N times: once as it is, then
 with one to three of its settings, its rotation, its number of layers or the
-kinds of its layers changed at random. The network gets random weights, and the
-logits of 44 tokens are compared in float32 with those of `quern logits
---exact`: at most 2e-4 of the largest. Needs PyTorch, transformers, safetensors.
+kinds of its layers changed at random; of networks that see, those of the one
+that reads. The network gets random weights, and the logits of 44 tokens are
+compared in float32 with those of `quern logits --exact`: at most 2e-4 of the
+largest. Needs PyTorch, transformers, safetensors.
 
 Prints a line for every network that differs (WRONG, kept under --keep), that
 quern does not open (REFUSED, with its message) or that ends it (CRASH); what
@@ -45,6 +46,7 @@ attention_k_eq_v use_double_wide_mlp mup_enabled scale_attn_weights
 scale_attn_by_inverse_layer_idx attn_temperature_tuning altup_correct_scale
 enable_bias residual_in_fp32 do_layer_norm_before _remove_final_layer_norm
 layer_norm_elementwise_affine alibi projectors_bias use_sliding_window
+apply_residual_connection_post_layernorm
 """.split()
 ACTS = ["silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "relu2"]
 VALUES = {
@@ -199,7 +201,8 @@ def compare(job):
     args, family, i = job
     import torch
     from safetensors.torch import load_file, save_file
-    from transformers import AutoConfig, AutoModelForCausalLM
+    import transformers
+    from transformers import AutoConfig
 
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
@@ -209,7 +212,7 @@ def compare(job):
     with open(f"{args.references}/{family}/config.json") as f:
         c = numbers(json.load(f))
     c.pop("transformers_version", None)
-    done = vary(c, r) if i else {}
+    done = vary(c.get("text_config", c), r) if i else {}
     folder = f"{args.keep}/{family}-{i}"
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
@@ -220,8 +223,9 @@ def compare(job):
         config = AutoConfig.from_pretrained(folder)
         # Falcon's eager attention adds ALiBi twice
         how = "sdpa" if c["model_type"] == "falcon" else "eager"
-        model = AutoModelForCausalLM.from_config(config, attn_implementation=how,
-                                                 dtype=torch.float32).eval()
+        kinds = transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText
+        kind = next(k for k in kinds if type(config) in k._model_mapping)
+        model = kind.from_config(config, attn_implementation=how, dtype=torch.float32).eval()
         with torch.no_grad():
             fill(model, torch)
             want = model(torch.tensor([ids]), use_cache=False).logits[0].float()

@@ -188,6 +188,7 @@ int qn_logits_reader_new(qn_logits_reader **out, const char *path,
     r->n_vocab = (size_t)n_vocab;
     r->n_rows = c->n_scored;
     r->per_step = QN_MAX(READ_BYTES / (r->n_vocab * sizeof(float)), (size_t)1);
+    r->per_step = QN_MIN(r->per_step, r->n_rows + 1);
     r->rows = qn_xreallocarray(NULL, r->per_step, r->n_vocab * sizeof(float));
     *out = r;
     return 0;

@@ -231,16 +231,16 @@ static void prepare(qn_fwd *f, int layer, bool q, bool k)
     const qn_hparams *hp = f->hp;
     const qn_layer_hp *l = &hp->layer[layer];
     int d_q = hp->n_head * l->d_head, d_k = l->n_kv * l->d_head;
+    if (k)
+        values(f, layer);
+    if (!hp->qk_norm_last)
+        norms(f, layer, q, k);
     if (hp->qkv_clip > 0 && q)
         clip(f, f->p->q, d_q);
     if (hp->qkv_clip > 0 && k) {
         clip(f, f->p->k, d_k);
         clip(f, f->p->v, l->n_kv * l->d_v);
     }
-    if (k)
-        values(f, layer);
-    if (!hp->qk_norm_last)
-        norms(f, layer, q, k);
     if (l->rope >= 0) {
         if (q)
             qn_emit_rope(f, layer, f->p->q, d_q, hp->n_head, l->d_head);

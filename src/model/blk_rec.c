@@ -114,6 +114,7 @@ static void inner_norm(const rec_ctx *t, qn_role role, float *x, int dim)
     qn_emit_norm(t->f, &t->w[role], x, x, NULL, dim);
     qn_op_norm *n = &t->f->ops[t->f->n_op - 1].u.norm;
     n->ldx = n->ldy = ld;
+    n->eps = t->r->inner_eps;
 }
 
 static void mamba(const rec_ctx *t)

@@ -25,6 +25,7 @@ static const qn_family dense_rows[] = {
     {.type = "opt",
      .keys = "enable_bias do_layer_norm_before _remove_final_layer_norm "
              "layer_norm_elementwise_affine word_embed_proj_dim",
+     .expects = "learned_embeddings=true",
      .names = &qn_names_opt,
      .hp = {LAYER_NORM, .pos = QN_POS_LEARNED, .pos_offset = 2,
             .act = QN_ACT_RELU, .tied = true}},
@@ -44,15 +45,20 @@ static const qn_family dense_rows[] = {
      .hp = {LAYER_NORM, .pos = QN_POS_ROPE, .act = QN_ACT_GELU,
             .parallel = true}},
 
+    /* Configurations inside of others leave out what is usual. */
     {.type = "llama",
      .keys = "attention_bias mlp_bias",
+     .defaults = {SET(VOCAB, 32000), SET(D_MODEL, 4096), SET(D_FF, 11008),
+                  SET(N_LAYER, 32), SET(N_HEAD, 32), SET(N_CTX, 2048)},
      .gguf_interleaved = true,
      .names = &qn_names_llama,
      .hp = {LLAMA_LIKE}},
 
     {.type = "mistral",
      .keys = "sliding_window",
-     .defaults = {SET(N_KV, 8), SET(WINDOW, 4096)},
+     .defaults = {SET(VOCAB, 32000), SET(D_MODEL, 4096), SET(D_FF, 14336),
+                  SET(N_LAYER, 32), SET(N_HEAD, 32), SET(N_CTX, 131072),
+                  SET(N_KV, 8), SET(WINDOW, 4096)},
      .slide = QN_SLIDE_ALL,
      .gguf_interleaved = true,
      .names = &qn_names_llama,
@@ -69,19 +75,11 @@ static const qn_family dense_rows[] = {
 
     {.type = "qwen2",
      .keys = "sliding_window use_sliding_window max_window_layers layer_types",
+     .expects = "attention_bias=true",
      .defaults = {SET(WINDOW, 4096), SET(WINDOW_FROM, 28)},
      .slide = QN_SLIDE_FROM,
      .names = &qn_names_llama,
      .hp = {LLAMA_LIKE, .qkv_bias = true}},
-
-    /* In text, the three axes of their rotation are at the same position. */
-    WRAPPER("qwen2_vl", "qwen2"),
-    WRAPPER("qwen2_5_vl", "qwen2"),
-    WRAPPER("qwen3_vl", "qwen3"),
-    WRAPPER("mistral3", NULL),
-    WRAPPER("llava", NULL),
-    WRAPPER("llava_next", NULL),
-    WRAPPER("internvl", NULL),
 
     {.type = "qwen3",
      .keys = "attention_bias sliding_window use_sliding_window "
@@ -111,8 +109,6 @@ static const qn_family dense_rows[] = {
      .names = &qn_names_gemma2,
      .hp = {GEMMA_LIKE, .norm_place = QN_NORM_SANDWICH}},
 
-    WRAPPER("gemma3", "gemma3_text"),
-
     {.type = "gemma3_text",
      .keys = "attention_bias query_pre_attn_scalar attn_logit_softcapping "
              "final_logit_softcapping sliding_window layer_types "
@@ -137,6 +133,7 @@ static const qn_family dense_rows[] = {
 
     {.type = "phi3",
      .keys = "sliding_window",
+     .expects = "full_attn_mod=1 interpolate_factor=1",
      .defaults = {SET(NORM_EPS, 1e-5)},
      .slide = QN_SLIDE_ALL,
      .names = &qn_names_phi3,
@@ -174,7 +171,7 @@ static const qn_family dense_rows[] = {
     {.type = "gpt_bigcode",
      .keys = "multi_query scale_attn_weights",
      .ignores = "inference_runner validate_runner_input pre_allocate_kv_cache "
-                "max_batch_size",
+                "max_batch_size pad_key_length",
      .defaults = {SET(MULTI_QUERY, 1)},
      .names = &qn_names_bigcode,
      .hp = {LAYER_NORM, .pos = QN_POS_LEARNED, .act = QN_ACT_GELU_TANH,
@@ -193,6 +190,7 @@ static const qn_family dense_rows[] = {
             .parallel = true, .shared_norm = true, .tied = true}},
 
     {.type = "bloom",
+     .keys = "apply_residual_connection_post_layernorm",
      .ignores = "offset_alibi",
      .defaults = {SET(N_CTX, 2048)},
      .names = &qn_names_falcon,
@@ -227,6 +225,7 @@ static const qn_family dense_rows[] = {
 
     {.type = "starcoder2",
      .keys = "enable_bias sliding_window",
+     .expects = "scale_attn_weights=true",
      .ignores = "mlp_type norm_type",
      .defaults = {SET(ALL_BIAS, 1)},
      .slide = QN_SLIDE_ALL,
@@ -236,6 +235,7 @@ static const qn_family dense_rows[] = {
 
     {.type = "nemotron",
      .keys = "attention_bias mlp_bias",
+     .expects = "norm_type=\"layernorm1p\"",
      .defaults = {SET(ROPE_PARTIAL, 0.5)},
      .names = &qn_names_llama,
      .hp = {.norm_bias = true,
@@ -344,8 +344,8 @@ static const qn_family dense_rows[] = {
             .qk_norm = QN_QK_ROW}},
 
     {.type = "olmoe",
-     .keys = "attention_bias num_local_experts num_experts_per_tok "
-             "norm_topk_prob",
+     .keys = "attention_bias clip_qkv num_local_experts "
+             "num_experts_per_tok norm_topk_prob",
      .defaults = {SET(NORM_EPS, 1e-5), SET(N_EXP, 64), SET(N_EXP_USED, 8)},
      .names = &qn_names_qwen_moe,
      .hp = {LLAMA_LIKE, .qk_norm = QN_QK_ROW}},
@@ -367,6 +367,7 @@ static const qn_family dense_rows[] = {
              "max_window_layers num_local_experts num_experts_per_tok "
              "moe_intermediate_size norm_topk_prob decoder_sparse_step "
              "mlp_only_layers",
+     .expects = "shared_expert_intermediate_size=0 use_qk_norm=true",
      .defaults = {SET(WINDOW, 4096), SET(WINDOW_FROM, 28), SET(N_EXP, 128),
                   SET(N_EXP_USED, 8), SET(D_FF_EXP, 768)},
      .slide = QN_SLIDE_FROM,
@@ -384,7 +385,8 @@ static const qn_family dense_rows[] = {
 
     {.type = "hunyuan_v1_dense",
      .keys = "attention_bias",
-     .ignores = "eod_token_id",
+     .expects = HUNYUAN_EXPECTS,
+     .ignores = HUNYUAN_IGNORES,
      .defaults = {SET(NORM_EPS, 1e-5)},
      .names = &qn_names_hunyuan,
      .hp = {LLAMA_LIKE, .qk_norm = QN_QK_HEAD, .qk_norm_last = true}},
@@ -409,6 +411,11 @@ static const qn_family dense_rows[] = {
     {.type = "cohere2",
      .keys = "attention_bias logit_scale sliding_window layer_types "
              "sliding_window_pattern",
+     .expects = "layer_switch=4 use_embedding_sharing=true "
+                "order_of_interleaved_layers=\"local_attn_first\" "
+                "position_embedding_type=\"rope_gptj\" "
+                "use_gated_activation=true use_parallel_block=true "
+                "use_parallel_embedding=true",
      .defaults = {SET(LOGIT_SCALE, 0.0625), SET(WINDOW, 4096),
                   SET(WINDOW_EVERY, 4)},
      .slide = QN_SLIDE_EVERY,

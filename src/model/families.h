@@ -74,7 +74,9 @@ typedef struct qn_family {
 
 /* NULL when there is no row. */
 const qn_family *qn_family_find(const char *model_type);
-/* QN_EUNSUP, with the names that are most like it. */
-int qn_family_unknown(const char *model_type, qn_err *err);
+/* QN_EUNSUP: what the network is instead, as far as its name or its
+ * configuration tell, or the names that are most like it. */
+int qn_family_unknown(const char *model_type, const json_t *config,
+                      qn_err *err);
 
 #endif

@@ -20,7 +20,7 @@ typedef struct qn_family_list {
 } qn_family_list;
 
 extern const qn_family_list qn_families_dense, qn_families_rec, qn_families_moe,
-    qn_families_own;
+    qn_families_own, qn_families_kin;
 
 #define SET(k, n)         \
     {                     \
@@ -42,24 +42,19 @@ extern const qn_family_list qn_families_dense, qn_families_rec, qn_families_moe,
     .final_norm = true, .norm_eps = 1e-5f, .pos = QN_POS_ROPE, .gated = true, \
     .act = QN_ACT_SILU
 
+/* Hunyuan's files say much about parts that the networks do not have. */
+#define HUNYUAN_EXPECTS                                       \
+    "norm_type=\"rms\" use_qk_norm=true norm_topk_prob=true " \
+    "use_rotary_pos_emb=true use_mixed_mlp_moe=true moe_layer_num_skipped=0"
+#define HUNYUAN_IGNORES                                                \
+    "eod_token_id cla_share_factor class_num dense_list mask_init_id " \
+    "im_start_id im_end_id im_newline_id text_start_id text_end_id "   \
+    "org_vocab_size pad_id pool_type anyres_* image_token_id "         \
+    "num_media_embeds video_* vit_* moe_drop_tokens "                  \
+    "moe_random_routing_dropped_token moe_intermediate_size"
+
 /* DeepSeek V3's router and those after it */
 #define SIGMOID_ROUTER \
     .route = QN_ROUTE_SIGMOID, .route_bias = true, .route_renorm = true
-
-/* A network that sees or hears around one that reads: the member that holds
- * the configuration of that one, and keys about images and sound. */
-#define WRAPPER(outer, reads)                                               \
-    {                                                                       \
-        .type = outer, .inner = "text_config", .inner_type = reads,         \
-        .ignores = "text_config vision_config audio_config "                \
-                   "mm_tokens_per_image *_soft_tokens_per_image "           \
-                   "image_token_* video_token_* audio_token_* boi_token_* " \
-                   "eoi_token_* boa_token_* eoa_token_* "                   \
-                   "vision_start_token_id vision_end_token_id "             \
-                   "vision_token_* vision_feature_* image_seq_length "      \
-                   "image_grid_pinpoints use_image_newline_parameter "      \
-                   "multimodal_projector_bias projector_hidden_act "        \
-                   "spatial_merge_size downsample_ratio ignore_index"       \
-    }
 
 #endif

@@ -75,17 +75,18 @@ static const qn_family moe_rows[] = {
      .keys = "num_local_experts num_experts_per_tok",
      .expects = "scoring_func=\"sigmoid\" use_routing_bias=true "
                 "qk_norm_type=\"per_layer\" shared_intermediate_size=0",
-     .ignores = "rotary_dim attn_type_list use_mtp num_mtp_modules mtp_* "
-                "layernorm_* use_qk_norm",
+     .ignores = "rotary_dim use_mtp num_mtp_modules mtp_* layernorm_* "
+                "use_qk_norm mlp_intermediate_size",
      .defaults = {SET(N_KV, 8), SET(D_HEAD, 128), SET(ROPE_THETA, 5e6),
                   SET(N_EXP, 256), SET(N_EXP_USED, 8)},
      .names = &qn_names_minimax,
      .hp = {LLAMA_LIKE, SIGMOID_ROUTER, .qk_norm = QN_QK_ROW}},
 
     {.type = "hunyuan_v1_moe",
-     .keys = "attention_bias num_local_experts num_experts_per_tok",
-     .ignores = "eod_token_id moe_drop_tokens moe_random_routing_dropped_token "
-                "moe_intermediate_size",
+     .keys = "attention_bias num_local_experts num_experts_per_tok "
+             "n_shared_experts",
+     .expects = HUNYUAN_EXPECTS,
+     .ignores = HUNYUAN_IGNORES,
      .defaults = {SET(NORM_EPS, 1e-5), SET(N_EXP, 1), SET(N_EXP_USED, 1),
                   SET(N_SHARED, 1)},
      .names = &qn_names_hunyuan_moe,

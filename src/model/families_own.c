@@ -47,8 +47,6 @@ static const qn_family own_rows[] = {
      .names = &qn_names_llama,
      .hp = {LLAMA_LIKE}},
 
-    WRAPPER("llama4", "llama4_text"),
-
     {.type = "llama4_text",
      .keys = "attention_bias attention_chunk_size attn_temperature_tuning "
              "attn_scale floor_scale layer_types no_rope_layers "
@@ -70,6 +68,7 @@ static const qn_family own_rows[] = {
 
     {.type = "apertus",
      .keys = "attention_bias",
+     .expects = "qk_norm=true",
      .defaults = {SET(NORM_EPS, 1e-5)},
      .rope_default = "{\"rope_type\": \"llama3\", "
                      "\"rope_theta\": 12000000.0, \"factor\": 8.0, "
@@ -115,7 +114,7 @@ static const qn_family own_rows[] = {
      .keys = "attention_bias mlp_bias " MLA_KEYS,
      .expects = "scoring_func=\"softmax\" moe_layer_freq=1 "
                 "norm_topk_prob=false",
-     .ignores = "qk_head_dim head_dim",
+     .ignores = "qk_head_dim head_dim ep_size",
      .defaults = {SET(N_EXP, 64), SET(N_EXP_USED, 6), SET(N_SHARED, 2),
                   SET(D_FF_EXP, 1407), SET(KV_RANK, 512), SET(Q_RANK, 1536),
                   SET(D_NOPE, 128), SET(D_ROPE, 64), SET(D_V, 128)},
@@ -167,8 +166,6 @@ static const qn_family own_rows[] = {
 
     /* ---- Gemma 3n and 4 ---- */
 
-    WRAPPER("gemma3n", "gemma3n_text"),
-
     /* altup_coef_clip: the weights never come near it */
     {.type = "gemma3n_text",
      .keys = "attention_bias final_logit_softcapping sliding_window "
@@ -176,7 +173,7 @@ static const qn_family own_rows[] = {
              "vocab_size_per_layer_input altup_num_inputs altup_active_idx "
              "altup_correct_scale laurel_rank num_kv_shared_layers "
              "activation_sparsity_pattern",
-     .ignores = "altup_coef_clip altup_lr_multiplier",
+     .ignores = "altup_coef_clip altup_lr_multiplier query_pre_attn_scalar",
      .defaults =
          {SET(VOCAB, 262400),   SET(PLE_VOCAB, 262144), SET(D_MODEL, 2048),
           SET(D_PLE, 256),      SET(D_FF, 16384),       SET(N_LAYER, 35),
@@ -189,8 +186,6 @@ static const qn_family own_rows[] = {
      .embed_sqrt = true,
      .names = &qn_names_gemma3n,
      .hp = {GEMMA_4_LIKE}},
-
-    WRAPPER("gemma4", "gemma4_text"),
 
     {.type = "gemma4_text",
      .keys = "attention_bias final_logit_softcapping sliding_window "

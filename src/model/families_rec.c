@@ -9,8 +9,9 @@
     "rescale_prenorm_residual residual_in_fp32 use_mambapy "   \
     "use_associative_scan use_mamba_kernels mamba_ssm_cache_dtype "
 
-#define LFM2_IGNORES                                                     \
-    "block_*init* conv_use_xavier_init conv_dim conv_dim_out block_dim " \
+#define LFM2_IGNORES                                                   \
+    "block_mlp_init_scale block_out_init_scale block_use_xavier_init " \
+    "conv_use_xavier_init conv_dim conv_dim_out block_dim "            \
     "block_norm_eps num_heads"
 
 #define LFM2_LIKE \
@@ -37,7 +38,8 @@ static const qn_family rec_rows[] = {
      .keys =
          "mamba_d_state mamba_d_ssm mamba_d_conv mamba_expand mamba_dt_rank use_bias "
          "mamba_conv_bias",
-     .ignores = MAMBA_IGNORES,
+     .expects = "rms_norm=true",
+     .ignores = MAMBA_IGNORES "d_inner fused_add_norm pad_vocab_size_multiple",
      .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 16), SET(REC_TAPS, 4),
                   SET(REC_EXPAND, 2), SET(REC_CONV_BIAS, 1)},
      .kind = QN_LAYER_REC,
@@ -55,7 +57,7 @@ static const qn_family rec_rows[] = {
      .keys =
          "mamba_d_state mamba_d_ssm mamba_d_conv mamba_expand mamba_n_groups use_bias "
          "mamba_conv_bias time_step_limit",
-     .ignores = MAMBA_IGNORES "time_step_rank rms_norm",
+     .ignores = MAMBA_IGNORES "time_step_rank rms_norm norm_before_gate",
      .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 128), SET(REC_TAPS, 4),
                   SET(REC_EXPAND, 2), SET(REC_GROUPS, 8), SET(N_HEAD, 128),
                   SET(D_HEAD, 64), SET(REC_CONV_BIAS, 1)},
@@ -100,7 +102,7 @@ static const qn_family rec_rows[] = {
              "attention_in_multiplier attention_out_multiplier "
              "ssm_in_multiplier ssm_out_multiplier ssm_multipliers "
              "mlp_multipliers embedding_multiplier logit_scale",
-     .ignores = MAMBA_IGNORES "mamba_use_mlp",
+     .ignores = MAMBA_IGNORES "mamba_use_mlp mlp_expansion_factor",
      .defaults = {SET(N_CTX, 8192), SET(N_KV, 8), SET(REC_D_INNER, 1024),
                   SET(REC_HEADS, 128), SET(REC_STATE, 256), SET(REC_TAPS, 4),
                   SET(REC_EXPAND, 2), SET(REC_CONV_BIAS, 1),
@@ -142,7 +144,7 @@ static const qn_family rec_rows[] = {
          "shared_expert_intermediate_size norm_topk_prob n_group "
          "topk_group routed_scaling_factor",
      .ignores = MAMBA_IGNORES "n_shared_experts moe_shared_expert_overlap "
-                              "mtp_* num_nextn_predict_layers",
+                              "mtp_* num_nextn_predict_layers time_step_rank",
      .defaults = {SET(N_CTX, 4096), SET(N_KV, 8), SET(D_HEAD, 128),
                   SET(D_FF, 21504), SET(REC_STATE, 128), SET(REC_TAPS, 4),
                   SET(REC_HEADS, 128), SET(REC_D_HEAD, 64), SET(REC_GROUPS, 8),
@@ -164,7 +166,7 @@ static const qn_family rec_rows[] = {
      .keys = "layer_types full_attn_idxs mamba_d_conv use_bias "
              "block_auto_adjust_ff_dim block_ffn_dim_multiplier "
              "block_multiple_of",
-     .expects = "block_use_swiglu=true",
+     .expects = "block_use_swiglu=true use_pos_enc=true",
      .ignores = LFM2_IGNORES,
      .defaults = {SET(N_CTX, 128000), SET(N_KV, 8), SET(ROPE_THETA, 1e6),
                   SET(REC_TAPS, 3), SET(FF_ADJUST, 1)},
@@ -176,7 +178,7 @@ static const qn_family rec_rows[] = {
              "num_local_experts num_experts_per_tok moe_intermediate_size "
              "first_k_dense_replace norm_topk_prob routed_scaling_factor "
              "use_expert_bias",
-     .expects = "block_use_swiglu=true",
+     .expects = "block_use_swiglu=true use_pos_enc=true",
      .ignores = LFM2_IGNORES,
      .defaults = {SET(N_CTX, 128000), SET(N_KV, 8), SET(ROPE_THETA, 1e6),
                   SET(REC_TAPS, 3), SET(N_EXP, 32), SET(N_EXP_USED, 4),
@@ -199,8 +201,6 @@ static const qn_family rec_rows[] = {
      .gguf = &qn_names_gguf_delta,
      .hp = {QWEN_NEXT_LIKE, .shared_gated = true}},
 
-    WRAPPER("qwen3_5", "qwen3_5_text"),
-
     {.type = "qwen3_5_text",
      .keys = QWEN_NEXT_KEYS,
      .expects = "attn_output_gate=true",
@@ -210,8 +210,6 @@ static const qn_family rec_rows[] = {
      .names = &qn_names_qwen_next,
      .gguf = &qn_names_gguf_delta,
      .hp = {QWEN_NEXT_LIKE}},
-
-    WRAPPER("qwen3_5_moe", "qwen3_5_moe_text"),
 
     {.type = "qwen3_5_moe_text",
      .keys = QWEN_NEXT_KEYS

@@ -63,29 +63,26 @@ static void embed(qn_fwd *f)
 
 /* ---- layers ------------------------------------------------------------ */
 
-/* What the feed-forward reads: h, or a norm of it. */
-static const float *mlp_input(qn_fwd *f, int layer)
+/* What a branch reads: h, or a norm of it in y. */
+static float *branch_input(qn_fwd *f, int layer, qn_role norm, float *y)
 {
-    const qn_hparams *hp = f->hp;
-    if (hp->norm_place == QN_NORM_POST || hp->norm_place == QN_NORM_POST_BRANCH)
+    qn_norm_place place = f->hp->norm_place;
+    if (place == QN_NORM_POST || place == QN_NORM_POST_BRANCH)
         return f->h;
-    if (hp->parallel && hp->shared_norm)
-        return f->x;
-    float *y = hp->parallel ? f->p->x2 : f->x;
-    qn_emit_norm(f, &f->net->layer[layer].p[QN_R_MLP_NORM], f->h, y, NULL,
-                 hp->d_model);
+    if (place == QN_NORM_STREAM)
+        y = f->h;
+    qn_emit_norm(f, &f->net->layer[layer].p[norm], f->h, y, NULL,
+                 f->hp->d_model);
     return y;
 }
 
-/* What attention and recurrence read: h, or a norm of it. */
-static float *mixer_input(qn_fwd *f, int layer)
+static const float *mlp_input(qn_fwd *f, int layer)
 {
     const qn_hparams *hp = f->hp;
-    if (hp->norm_place == QN_NORM_POST || hp->norm_place == QN_NORM_POST_BRANCH)
-        return f->h;
-    qn_emit_norm(f, &f->net->layer[layer].p[QN_R_ATTN_NORM], f->h, f->x, NULL,
-                 hp->d_model);
-    return f->x;
+    if (hp->norm_place == QN_NORM_PRE && hp->parallel && hp->shared_norm)
+        return f->x;
+    return branch_input(f, layer, QN_R_MLP_NORM,
+                        hp->parallel ? f->p->x2 : f->x);
 }
 
 /* Rows that nothing behind this layer looks at are left out from where their
@@ -97,7 +94,7 @@ static void one_layer(qn_fwd *f, int i, bool last_mixer)
     bool only_wanted = last_mixer && !hp->n_alt && f->out->n_row < f->n_row;
     const float *x = NULL;
     if (l->attn || l->rec) {
-        float *y = mixer_input(f, i);
+        float *y = branch_input(f, i, QN_R_ATTN_NORM, f->x);
         if (l->rec)
             qn_blk_rec(f, i, qn_emit_scaled(f, y, hp->rec.in_scale));
         if (l->attn)

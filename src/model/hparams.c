@@ -23,6 +23,10 @@
 
 #define HP_DOC "config.json"
 
+enum {
+    HP_MAX_DEPTH = 3 /* of networks inside of others */
+};
+
 /* ---- features ---------------------------------------------------------- */
 
 static int hp_mla(qn_hparams *hp, const qn_keys *k, qn_err *err)
@@ -188,6 +192,8 @@ static void hp_norms(qn_hparams *hp, const qn_keys *k)
         hp->norm_place = QN_NORM_POST; /* the last layer's norm is the end */
         hp->final_norm = false;
     }
+    if (qn_key_true(k, QN_K_NORM_STREAM, false))
+        hp->norm_place = QN_NORM_STREAM;
     if (qn_key_true(k, QN_K_NO_FINAL_NORM, false))
         hp->final_norm = false;
     if (k->v[QN_K_QK_NORM].set && !qn_key_true(k, QN_K_QK_NORM, false))
@@ -259,12 +265,13 @@ static int hp_experts(qn_hparams *hp, const qn_keys *k, qn_err *err)
         hp->n_exp = 0;
     QN_TRY(hp_even(k, QN_K_N_EXP, err));
     QN_TRY(hp_even(k, QN_K_N_EXP_USED, err));
+    QN_TRY(hp_even(k, QN_K_N_SHARED, err));
     if (hp->n_exp == 0) { /* the shared one is the feed-forward */
         hp->d_ff = qn_key_int(k, QN_K_D_FF_SHARED, hp->d_ff);
         return QN_OK;
     }
     QN_TRY(qn_key_need(k, QN_K_N_EXP_USED, &hp->n_exp_used, err));
-    if (hp->n_exp_used > hp->n_exp)
+    if (hp->n_exp_used < 1 || hp->n_exp_used > hp->n_exp)
         return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is %d of %d experts",
                        qn_key_name(k, QN_K_N_EXP_USED), hp->n_exp_used,
                        hp->n_exp);
@@ -297,9 +304,13 @@ static void hp_ends(qn_hparams *hp, const qn_keys *k, const qn_family *fam)
     bool root = fam->embed_sqrt || qn_key_true(k, QN_K_EMBED_SQRT, false);
     double scale = root ? sqrt(hp->d_model) : 1;
     hp->embed_scale = (float)qn_key_num(k, QN_K_EMBED_SCALE, scale);
-    hp->residual_scale = (float)qn_key_num(k, QN_K_RESIDUAL_SCALE, 1);
+    double depth = qn_key_num(k, QN_K_SCALE_DEPTH, sqrt(hp->n_layer));
+    hp->residual_scale = (float)qn_key_num(k, QN_K_RESIDUAL_SCALE,
+                                           depth / sqrt(hp->n_layer));
+    double base = qn_key_num(k, QN_K_BASE_WIDTH, hp->d_model);
     hp->logit_scale = (float)(qn_key_num(k, QN_K_LOGIT_SCALE, 1) /
-                              qn_key_num(k, QN_K_LOGIT_DIVISOR, 1));
+                              qn_key_num(k, QN_K_LOGIT_DIVISOR,
+                                         hp->d_model / base));
     hp->logit_softcap = (float)qn_key_num(k, QN_K_LOGIT_SOFTCAP, 0);
     hp->attn_softcap = (float)qn_key_num(k, QN_K_ATTN_SOFTCAP, 0);
     hp->parallel = qn_key_true(k, QN_K_PARALLEL, hp->parallel);
@@ -399,6 +410,7 @@ static int hp_fill(qn_hparams *hp, qn_keys *k, const json_t *config,
 /* The family of a wrapper's text model. */
 static int hp_inner(const json_t *text, const qn_family **fam, qn_err *err)
 {
+    const qn_family *outer = *fam;
     const char *type = (*fam)->inner_type;
     if (!type)
         type = json_string_value(json_object_get(text, "model_type"));
@@ -406,7 +418,7 @@ static int hp_inner(const json_t *text, const qn_family **fam, qn_err *err)
         return qn_fail(err, QN_EFORMAT, HP_DOC ": %s.model_type is missing",
                        (*fam)->inner);
     *fam = qn_family_find(type);
-    return *fam && !(*fam)->inner ? QN_OK : qn_family_unknown(type, err);
+    return *fam && *fam != outer ? QN_OK : qn_family_unknown(type, text, err);
 }
 
 /* A wrapper's text model, with what only the outer object says (end tokens,
@@ -421,10 +433,18 @@ static int hp_unwrap(const json_t *config, const qn_family *outer, json_t **out,
     json_t *o = flat ? json_object() : json_copy((json_t *)inner);
     const char *name;
     json_t *v;
+    void *next;
+    json_object_foreach_safe(o, next, name, v)
+    {
+        if (outer->ignores && qn_word_in(outer->ignores, name) &&
+            strcmp(name, "text_config") != 0)
+            json_object_del(o, name);
+    }
     json_object_foreach((json_t *)config, name, v)
     {
         if (strcmp(name, "model_type") != 0 &&
-            !qn_word_in(outer->ignores, name) && !json_object_get(o, name))
+            !(outer->ignores && qn_word_in(outer->ignores, name)) &&
+            !json_object_get(o, name))
             json_object_set(o, name, v);
     }
     *out = o;
@@ -446,16 +466,24 @@ int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err)
         return qn_fail(err, QN_EFORMAT, HP_DOC ": model_type is missing");
     const qn_family *fam = qn_family_find(type);
     if (!fam)
-        return qn_family_unknown(type, err);
+        return qn_family_unknown(type, config, err);
 
     json_t *text = NULL;
-    if (fam->inner) {
-        QN_TRY(hp_unwrap(config, fam, &text, err));
-        int rc = hp_inner(text, &fam, err);
+    for (int depth = 0; fam->inner && depth < HP_MAX_DEPTH; depth++) {
+        json_t *outer = text;
+        int rc = hp_unwrap(outer ? outer : config, fam, &text, err);
+        json_decref(outer);
+        if (rc < 0)
+            return rc;
+        rc = hp_inner(text, &fam, err);
         if (rc < 0) {
             json_decref(text);
             return rc;
         }
+    }
+    if (fam->inner) {
+        json_decref(text);
+        return qn_family_unknown(fam->type, config, err);
     }
     *hp = fam->hp;
     hp_name(hp->family, sizeof hp->family, fam->type);

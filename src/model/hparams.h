@@ -14,10 +14,11 @@
 #include "base/json.h"
 
 typedef enum qn_norm_place {
-    QN_NORM_PRE,        /* x + f(norm(x))                        llama    */
-    QN_NORM_POST,       /* norm(x + f(x))                        opt-350m */
-    QN_NORM_SANDWICH,   /* x + norm_post(f(norm_pre(x)))         gemma 2  */
-    QN_NORM_POST_BRANCH /* x + norm(f(x))                        olmo 2   */
+    QN_NORM_PRE,         /* x + f(norm(x))                        llama    */
+    QN_NORM_POST,        /* norm(x + f(x))                        opt-350m */
+    QN_NORM_SANDWICH,    /* x + norm_post(f(norm_pre(x)))         gemma 2  */
+    QN_NORM_POST_BRANCH, /* x + norm(f(x))                       olmo 2   */
+    QN_NORM_STREAM /* y + f(y), y = norm(x)                bloom, as said */
 } qn_norm_place;
 
 typedef enum qn_qk_norm {
@@ -93,6 +94,8 @@ typedef struct qn_rec_hp {
     qn_act act; /* behind the convolution; that of z is SiLU                  */
     bool in_bias, out_bias, conv_bias;
     bool inner_norms; /* on time steps, B and C (Jamba)                   */
+    bool inner_bare;  /* ... without weights (Falcon Mamba)               */
+    float inner_eps;
     qn_rec_norm norm;
     float in_scale, out_scale; /* on what goes in; on what is added       */
     float scale[5];   /* behind the projections: z, x, B, C, dt          */
@@ -166,7 +169,7 @@ typedef struct qn_hparams {
                        the second is subtracted; d_v is that of a pair */
     bool attn_experts; /* queries and output by chosen experts (JetMoe) */
     float attn_softcap;
-    float qkv_clip; /* q, k, v within +-, 0: free */
+    float qkv_clip; /* q, k, v within +-, behind their norms; 0: free */
     bool sinks;     /* one more logit per head    */
     /* q at position i times 1 + q_beta * log(1 + floor((i + q_shift) /
      * q_floor)); 0: not */

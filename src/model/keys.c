@@ -50,7 +50,8 @@ static const char harmless[] =
     "quantization_config compression_config " /* the checkpoint's matter */
     "_name_or_path _commit_hash name_or_path model_name license tags "
     "unsloth_* axolotl_* base_model* *_version is_llama_config "
-    "transformers.js_config tokenizer_name init_config verbose "
+    "transformers.js_config tokenizer_name init_config verbose is_composition "
+    "custom_pipelines _num_labels "
     /* how transformers runs it */
     "use_cache cache_implementation _attn_* attn_implementation "
     "_flash_attn_2_enabled use_flash_attn use_flash_attention* "
@@ -241,16 +242,19 @@ static bool key_expected(const qn_family *fam, const char *name,
 }
 
 /* What transformers 5 may write for any network: that all layers attend to
- * everything. */
+ * everything; MiniMax says so by numbers. */
 static bool key_all_full(const char *name, const json_t *v)
 {
     size_t i;
     json_t *one;
-    bool full = strcmp(name, "layer_types") == 0 && json_is_array(v);
+    bool types = strcmp(name, "layer_types") == 0;
+    bool full = json_is_array(v) &&
+                (types || strcmp(name, "attn_type_list") == 0);
     json_array_foreach((json_t *)v, i, one)
     {
         const char *s = json_string_value(one);
-        full = full && s && strcmp(s, "full_attention") == 0;
+        full = full && (types ? s && strcmp(s, "full_attention") == 0
+                              : json_integer_value(one) == 1);
     }
     return full;
 }

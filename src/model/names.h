@@ -158,7 +158,8 @@ extern const qn_names qn_names_llama, qn_names_opt, qn_names_stablelm,
     qn_names_hunyuan_moe, qn_names_afmoe, qn_names_bitnet, qn_names_gpt_oss,
     qn_names_llama4, qn_names_apertus, qn_names_gemma3n, qn_names_gemma4,
     qn_names_mla, qn_names_diffllama, qn_names_jetmoe, qn_names_dbrx,
-    qn_names_phimoe, qn_names_xglm;
+    qn_names_phimoe, qn_names_xglm, qn_names_qwen3_vl_moe, qn_names_internlm2,
+    qn_names_exaone;
 
 /* Recurrent layers. */
 extern const qn_names qn_names_mamba, qn_names_jamba, qn_names_granite_hybrid,

@@ -113,6 +113,16 @@ static const qn_name phi3_rows[] = {
     {R(V), "self_attn.qkv_proj", QN_CUT_QKV, 0},
     {R(GATE), "mlp.gate_up_proj", QN_CUT_GATE_UP, 0},
     {R(UP), "mlp.gate_up_proj", QN_CUT_GATE_UP, 0},
+    /* with adapters for images and sound beside */
+    {R(Q), "self_attn.qkv_proj.base_layer", QN_CUT_QKV, 0},
+    {R(K), "self_attn.qkv_proj.base_layer", QN_CUT_QKV, 0},
+    {R(V), "self_attn.qkv_proj.base_layer", QN_CUT_QKV, 0},
+    {R(O), "self_attn.o_proj", 0, 0},
+    {R(O), "self_attn.o_proj.base_layer", 0, 0},
+    {R(GATE), "mlp.gate_up_proj.base_layer", QN_CUT_GATE_UP, 0},
+    {R(UP), "mlp.gate_up_proj.base_layer", QN_CUT_GATE_UP, 0},
+    {R(DOWN), "mlp.down_proj", 0, 0},
+    {R(DOWN), "mlp.down_proj.base_layer", 0, 0},
 };
 const qn_names qn_names_phi3 = {&qn_names_llama, NULL, TABLE(phi3_rows)};
 
@@ -605,3 +615,50 @@ static const qn_name gemma4_rows[] = {
     {R(EXP_POST_NORM), "post_feedforward_layernorm_2", 0, 0},
 };
 const qn_names qn_names_gemma4 = {&qn_names_gemma3n, NULL, TABLE(gemma4_rows)};
+
+/* ---- relatives --------------------------------------------------------- */
+
+static const qn_name qwen3_vl_moe_rows[] = {
+    {R(EXP_GATE), "mlp.experts.%d.gate_proj", 0, 0},
+    {R(EXP_GATE), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+    {R(EXP_UP), "mlp.experts.%d.up_proj", 0, 0},
+    {R(EXP_UP), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+    {R(EXP_DOWN), "mlp.experts.%d.down_proj", 0, 0},
+    {R(EXP_DOWN), "mlp.experts.down_proj", 0,
+     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+};
+const qn_names qn_names_qwen3_vl_moe = {&qn_names_qwen_moe, NULL,
+                                        TABLE(qwen3_vl_moe_rows)};
+
+static const qn_name internlm2_rows[] = {
+    {R(EMBED), "tok_embeddings", 0, 0},
+    {R(HEAD), "output", 0, 0},
+    {R(ATTN_NORM), "attention_norm", 0, 0},
+    {R(Q), "attention.wqkv", QN_CUT_QKV_HEADS, 0},
+    {R(K), "attention.wqkv", QN_CUT_QKV_HEADS, 0},
+    {R(V), "attention.wqkv", QN_CUT_QKV_HEADS, 0},
+    {R(O), "attention.wo", 0, 0},
+    {R(MLP_NORM), "ffn_norm", 0, 0},
+    {R(GATE), "feed_forward.w1", 0, 0},
+    {R(UP), "feed_forward.w3", 0, 0},
+    {R(DOWN), "feed_forward.w2", 0, 0},
+};
+const qn_names qn_names_internlm2 = {&qn_names_llama, NULL,
+                                     TABLE(internlm2_rows)};
+
+static const qn_name exaone_rows[] = {
+    {R(EMBED), "wte", 0, 0},
+    {R(FINAL_NORM), "ln_f", 0, 0},
+    {R(ATTN_NORM), "ln_1", 0, 0},
+    {R(Q), "attn.attention.q_proj", 0, 0},
+    {R(K), "attn.attention.k_proj", 0, 0},
+    {R(V), "attn.attention.v_proj", 0, 0},
+    {R(O), "attn.attention.out_proj", 0, 0},
+    {R(MLP_NORM), "ln_2", 0, 0},
+    {R(GATE), "mlp.c_fc_0", 0, 0},
+    {R(UP), "mlp.c_fc_1", 0, 0},
+    {R(DOWN), "mlp.c_proj", 0, 0},
+};
+const qn_names qn_names_exaone = {&qn_names_llama, "h.%d.", TABLE(exaone_rows)};

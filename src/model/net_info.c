@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const char *const place_names[] = {"pre", "post", "sandwich",
-                                          "post_branch"};
+                                          "post_branch", "stream"};
 static const char *const pos_names[] = {"none", "rope", "learned", "sinusoidal",
                                         "alibi"};
 static const char *const scaling_names[] = {"none",        "linear", "dynamic",

@@ -214,6 +214,8 @@ int qn_rec_read(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
                               "%d are too large",
                        r->d_inner, r->d_state);
     QN_TRY(rec_limits(r, k, err));
+    r->inner_eps = (float)qn_key_num(k, QN_K_REC_INNER_EPS,
+                                     (double)hp->norm_eps);
     r->in_bias = qn_key_true(k, QN_K_REC_BIAS, r->in_bias);
     r->out_bias = qn_key_true(k, QN_K_REC_OUT_BIAS, r->in_bias);
     if (r->kind == QN_REC_CONV)
@@ -365,11 +367,11 @@ bool qn_rec_shape(const qn_hparams *hp, qn_role role, qn_role_shape *out)
     case QN_R_REC_D: *out = vector(r->n_head, 1, false); return !conv && !delta;
     case QN_R_REC_DT_NORM:
         *out = vector(r->dt_rank, 1, false);
-        return r->inner_norms;
+        return r->inner_norms && !r->inner_bare;
     case QN_R_REC_B_NORM:
     case QN_R_REC_C_NORM:
         *out = vector(r->d_state, 1, false);
-        return r->inner_norms;
+        return r->inner_norms && !r->inner_bare;
     case QN_R_REC_NORM:
         *out = vector(r->norm_shared ? r->d_head : r->d_inner, 1, false);
         return r->norm != QN_REC_NORM_NONE;

@@ -122,7 +122,7 @@ static const char rope_known[] =
     "rope_type type rope_theta factor low_freq_factor high_freq_factor "
     "original_max_position_embeddings beta_fast beta_slow attention_factor "
     "mscale mscale_all_dim truncate short_factor long_factor "
-    "partial_rotary_factor llama_4_scaling_beta short_mscale long_mscale "
+    "partial_rotary_factor llama_4_scaling_beta short_mscale long_mscale alpha "
     /* of images and videos; all axes are the same in text */
     "mrope_section mrope_interleaved "
     "finetuned"; /* yarn: how the weights came to be */
@@ -260,6 +260,22 @@ static int rope_scaling(qn_rope_hp *r, const json_t *o, const qn_hparams *hp,
     return rope_table_scale(r, o, err);
 }
 
+/* Hunyuan's "dynamic": the base is stretched once for all lengths. */
+static int rope_alpha(qn_rope_hp *r, const json_t *o, int d_head, qn_err *err)
+{
+    double alpha = 0;
+    QN_TRY(rope_num(o, "alpha", 0, 1e9, &alpha, err));
+    if (alpha == 0)
+        return QN_OK;
+    if (r->scaling != QN_ROPE_DYNAMIC || d_head < 4)
+        return qn_fail(err, QN_EUNSUP,
+                       ROPE_DOC ": alpha %g without rope_type \"dynamic\"",
+                       alpha);
+    r->theta *= pow(alpha, d_head / (d_head - 2.0));
+    r->scaling = QN_ROPE_PLAIN;
+    return QN_OK;
+}
+
 /* One kind. `o` is its object, or NULL; theta and partial are what the
  * top level says. */
 static int rope_kind(qn_rope_hp *r, const json_t *o, double theta,
@@ -288,6 +304,7 @@ static int rope_kind(qn_rope_hp *r, const json_t *o, double theta,
         return qn_fail(err, QN_EFORMAT,
                        ROPE_DOC ": rope_theta should be above 1, is %g",
                        r->theta);
+    QN_TRY(rope_alpha(r, o, d_head, err));
     if (r->scaling == QN_ROPE_PROPORTIONAL) {
         r->n_turn = (int)(partial * d_head / 2);
         partial = 1;

@@ -7,7 +7,6 @@
 #include "text/tok_bpe_int.h"
 #include "text/unicode.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- filling ----------------------------------------------------------- */
@@ -15,11 +14,10 @@
 static void bpe_fill_tables(qn_bpe *b)
 {
     const qn_vocab *v = b->o.vocab;
+    qn_vocab_hex(v, b->hex_id);
     for (int k = 0; k < 256; k++) {
-        char name[8], byte = (char)k;
-        snprintf(name, sizeof name, "<0x%02X>", (unsigned)k);
+        char byte = (char)k;
         b->byte_id[k] = b->o.bytes ? qn_vocab_find(v, &byte, 1) : BPE_NONE;
-        b->hex_id[k] = qn_vocab_find(v, name, 6);
     }
     if (b->o.bytes)
         return;

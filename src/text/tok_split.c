@@ -185,51 +185,71 @@ static void split_parts(qn_tok_work *w, const qn_tok_piece *pc,
     }
 }
 
-static void split_pass(qn_tok_work *w, const qn_tok_piece *pc)
+/* ---- every piece -------------------------------------------------------- */
+
+typedef int split_cut(qn_tok_work *w, const qn_tok_piece *pc, const void *arg);
+
+/* Cuts every piece without an id. */
+static int split_each(qn_tok_work *w, split_cut *cut, const void *arg)
 {
-    qn_vec_push(&w->next, *pc);
+    qn_tok_divide_begin(w);
+    for (size_t k = 0; k < w->pieces.n; k++) {
+        qn_tok_piece pc = w->pieces.v[k];
+        if (pc.id >= 0)
+            qn_vec_push(&w->next, pc);
+        else
+            QN_TRY(cut(w, &pc, arg));
+    }
+    qn_tok_divide_end(w);
+    return QN_OK;
+}
+
+static int split_cut_words(qn_tok_work *w, const qn_tok_piece *pc,
+                           const void *arg)
+{
+    const qn_tok_words *words = arg;
+    const char *p = w->p + pc->b;
+    size_t n = pc->e - pc->b;
+    for (size_t i = 0, e; i < n; i = e) {
+        e = words->next(words, p, n, i);
+        qn_tok_divide_part(w, pc, pc->b + i, pc->b + e, -1);
+    }
+    return QN_OK;
 }
 
 void qn_tok_split_words(qn_tok_work *w, const qn_tok_words *words)
 {
-    qn_tok_divide_begin(w);
-    for (size_t k = 0; k < w->pieces.n; k++) {
-        const qn_tok_piece *pc = &w->pieces.v[k];
-        if (pc->id >= 0) {
-            split_pass(w, pc);
-            continue;
-        }
-        const char *p = w->p + pc->b;
-        size_t n = pc->e - pc->b;
-        for (size_t i = 0, e; i < n; i = e) {
-            e = words->next(words, p, n, i);
-            qn_tok_divide_part(w, pc, pc->b + i, pc->b + e, -1);
-        }
-    }
-    qn_tok_divide_end(w);
+    (void)split_each(w, split_cut_words, words);
+}
+
+typedef struct split_by {
+    const qn_tok_pattern *pat;
+    qn_tok_behavior behavior;
+    bool invert;
+    unsigned flags;  /* of characters that are hits, or 0: */
+    uint32_t wanted; /* the one that is */
+} split_by;
+
+static int split_cut_pattern(qn_tok_work *w, const qn_tok_piece *pc,
+                             const void *arg)
+{
+    const split_by *by = arg;
+    QN_TRY(qn_tok_pattern_find(by->pat, w, w->p + pc->b, pc->e - pc->b, pc->b));
+    split_parts(w, pc, by->behavior, by->invert);
+    return QN_OK;
 }
 
 int qn_tok_split_pattern(qn_tok_work *w, const qn_tok_pattern *pat,
                          qn_tok_behavior behavior, bool invert)
 {
+    split_by by = {.pat = pat, .behavior = behavior, .invert = invert};
     /* Every match is a hit and stays. */
     if (pat->words && (behavior == QN_TOK_ISOLATED ||
                        (behavior == QN_TOK_REMOVED && invert))) {
         qn_tok_split_words(w, pat->words);
         return QN_OK;
     }
-    qn_tok_divide_begin(w);
-    for (size_t k = 0; k < w->pieces.n; k++) {
-        qn_tok_piece pc = w->pieces.v[k];
-        if (pc.id >= 0) {
-            split_pass(w, &pc);
-            continue;
-        }
-        QN_TRY(qn_tok_pattern_find(pat, w, w->p + pc.b, pc.e - pc.b, pc.b));
-        split_parts(w, &pc, behavior, invert);
-    }
-    qn_tok_divide_end(w);
-    return QN_OK;
+    return split_each(w, split_cut_pattern, &by);
 }
 
 /* ---- characters -------------------------------------------------------- */
@@ -243,45 +263,39 @@ static bool split_is_hit(uint32_t cp, unsigned flags)
            strchr("$+<=>^`|~", (int)cp);
 }
 
-/* Hits are characters for which the flags hold, or which are `cp`. */
-static void split_by_char(qn_tok_work *w, unsigned flags, uint32_t wanted,
-                          qn_tok_behavior behavior)
+static int split_cut_chars(qn_tok_work *w, const qn_tok_piece *pc,
+                           const void *arg)
 {
-    qn_tok_divide_begin(w);
-    for (size_t k = 0; k < w->pieces.n; k++) {
-        qn_tok_piece pc = w->pieces.v[k];
-        if (pc.id >= 0) {
-            split_pass(w, &pc);
+    const split_by *by = arg;
+    size_t gap = pc->b;
+    qn_vec_clear(&w->matches);
+    for (size_t i = pc->b; i < pc->e;) {
+        size_t b = i;
+        uint32_t cp = qn_uni_next(w->p, &i);
+        if (by->flags ? !split_is_hit(cp, by->flags) : cp != by->wanted)
             continue;
-        }
-        qn_vec_clear(&w->matches);
-        size_t gap = pc.b;
-        for (size_t i = pc.b; i < pc.e;) {
-            size_t b = i;
-            uint32_t cp = qn_uni_next(w->p, &i);
-            if (flags ? !split_is_hit(cp, flags) : cp != wanted)
-                continue;
-            if (gap < b)
-                split_push(w, gap, b, false);
-            split_push(w, b, i, true);
-            gap = i;
-        }
-        if (gap < pc.e)
-            split_push(w, gap, pc.e, false);
-        split_parts(w, &pc, behavior, false);
+        if (gap < b)
+            split_push(w, gap, b, false);
+        split_push(w, b, i, true);
+        gap = i;
     }
-    qn_tok_divide_end(w);
+    if (gap < pc->e)
+        split_push(w, gap, pc->e, false);
+    split_parts(w, pc, by->behavior, false);
+    return QN_OK;
 }
 
 void qn_tok_split_chars(qn_tok_work *w, unsigned flags,
                         qn_tok_behavior behavior)
 {
-    split_by_char(w, flags, 0, behavior);
+    split_by by = {.behavior = behavior, .flags = flags};
+    (void)split_each(w, split_cut_chars, &by);
 }
 
 void qn_tok_split_char(qn_tok_work *w, uint32_t cp, qn_tok_behavior behavior)
 {
-    split_by_char(w, 0, cp, behavior);
+    split_by by = {.behavior = behavior, .wanted = cp};
+    (void)split_each(w, split_cut_chars, &by);
 }
 
 /* 0 blank, 1 of a word, 2 other. */
@@ -291,26 +305,25 @@ static int split_kind(uint32_t cp)
     return u & QN_UNI_WORD ? 1 : u & QN_UNI_SPACE ? 0 : 2;
 }
 
+static int split_cut_runs(qn_tok_work *w, const qn_tok_piece *pc,
+                          const void *arg)
+{
+    (void)arg;
+    for (size_t i = pc->b, next; i < pc->e; i = next) {
+        next = i;
+        int kind = split_kind(qn_uni_next(w->p, &next));
+        for (size_t j = next; j < pc->e; next = j)
+            if (split_kind(qn_uni_next(w->p, &j)) != kind)
+                break;
+        if (kind != 0)
+            qn_tok_divide_part(w, pc, i, next, -1);
+    }
+    return QN_OK;
+}
+
 void qn_tok_split_word_runs(qn_tok_work *w)
 {
-    qn_tok_divide_begin(w);
-    for (size_t k = 0; k < w->pieces.n; k++) {
-        const qn_tok_piece *pc = &w->pieces.v[k];
-        if (pc->id >= 0) {
-            split_pass(w, pc);
-            continue;
-        }
-        for (size_t i = pc->b, next; i < pc->e; i = next) {
-            next = i;
-            int kind = split_kind(qn_uni_next(w->p, &next));
-            for (size_t j = next; j < pc->e; next = j)
-                if (split_kind(qn_uni_next(w->p, &j)) != kind)
-                    break;
-            if (kind != 0)
-                qn_tok_divide_part(w, pc, i, next, -1);
-        }
-    }
-    qn_tok_divide_end(w);
+    (void)split_each(w, split_cut_runs, NULL);
 }
 
 static unsigned split_script(uint32_t cp)
@@ -326,29 +339,28 @@ static unsigned split_script(uint32_t cp)
     return script_runs[lo] & 0xff;
 }
 
+static int split_cut_scripts(qn_tok_work *w, const qn_tok_piece *pc,
+                             const void *arg)
+{
+    unsigned last = 0;
+    size_t begin = pc->e;
+    (void)arg;
+    for (size_t i = pc->b, at; i < pc->e;) {
+        at = i;
+        unsigned script = split_script(qn_uni_next(w->p, &i));
+        if (script == 0 || script == last)
+            continue;
+        if (last != 0)
+            qn_tok_divide_part(w, pc, begin, at, -1);
+        begin = at;
+        last = script;
+    }
+    if (last != 0)
+        qn_tok_divide_part(w, pc, begin, pc->e, -1);
+    return QN_OK;
+}
+
 void qn_tok_split_scripts(qn_tok_work *w)
 {
-    qn_tok_divide_begin(w);
-    for (size_t k = 0; k < w->pieces.n; k++) {
-        const qn_tok_piece *pc = &w->pieces.v[k];
-        if (pc->id >= 0) {
-            split_pass(w, pc);
-            continue;
-        }
-        unsigned last = 0;
-        size_t begin = pc->e;
-        for (size_t i = pc->b, at; i < pc->e;) {
-            at = i;
-            unsigned script = split_script(qn_uni_next(w->p, &i));
-            if (script == 0 || script == last)
-                continue;
-            if (last != 0)
-                qn_tok_divide_part(w, pc, begin, at, -1);
-            begin = at;
-            last = script;
-        }
-        if (last != 0)
-            qn_tok_divide_part(w, pc, begin, pc->e, -1);
-    }
-    qn_tok_divide_end(w);
+    (void)split_each(w, split_cut_scripts, NULL);
 }

@@ -89,7 +89,6 @@ typedef struct spm_file {
     QN_VEC(float) scores;
     QN_VEC(int32_t) types;
     qn_view name[4]; /* of bos, eos, unk and pad */
-    bool suffix;     /* treat_whitespace_as_suffix */
     qn_view denormalizer;
 } spm_file;
 
@@ -128,7 +127,7 @@ static int spm_trainer(spm_file *s, qn_view bytes)
         if (f.number == 3 && f.wire == 0)
             s->m.kind = (int64_t)f.value;
         else if (f.number == 24 && f.wire == 0)
-            s->suffix = f.value != 0;
+            s->m.suffix = f.value != 0;
         else if (f.number == 35 && f.wire == 0)
             s->m.byte_fallback = f.value != 0;
         else if (f.number == 44 && f.wire == 2)
@@ -196,13 +195,12 @@ static int spm_read(spm_file *s, qn_view model, const char *name, qn_err *err)
                        "%s: not a SentencePiece model (the message is damaged "
                        "at byte %zu, after %zu pieces)",
                        name, r.i, s->pieces.n);
-    if (s->suffix || s->denormalizer.n > 0 || s->m.kind < QN_SPM_UNIGRAM ||
-        s->m.kind > QN_SPM_CHAR || s->m.kind == QN_SPM_WORD)
+    if (s->denormalizer.n > 0 || s->m.kind < QN_SPM_UNIGRAM ||
+        s->m.kind > QN_SPM_CHAR)
         return qn_fail(err, QN_EUNSUP, "%s: %s is not supported", name,
-                       s->suffix ? "treat_whitespace_as_suffix"
-                       : s->denormalizer.n > 0
+                       s->denormalizer.n > 0
                            ? "a denormalizer"
-                           : "a model other than unigram, bpe and char");
+                           : "a model other than unigram, bpe, word and char");
     s->m.n = s->pieces.n;
     s->m.pieces = s->pieces.v;
     s->m.scores = s->scores.v;
@@ -239,15 +237,15 @@ static int spm_vocab(qn_tok_draft *d, const qn_spm *m, qn_err *err)
     return QN_OK;
 }
 
-/* Control tokens, and for BPE user-defined symbols: they are cut out of the
- * normalized text and never merge. */
+/* Control tokens, and for BPE and Char user-defined symbols: they are cut out
+ * of the normalized text and never merge. */
 static int spm_added(qn_tok_draft *d, const qn_spm *m, qn_err *err)
 {
     for (size_t k = 0; k < m->n; k++) {
         bool special = m->types[k] == QN_SPM_CONTROL ||
                        m->types[k] == QN_SPM_UNKNOWN;
         bool symbol = m->types[k] == QN_SPM_USER_DEFINED &&
-                      m->kind != QN_SPM_UNIGRAM;
+                      (m->kind == QN_SPM_BPE || m->kind == QN_SPM_CHAR);
         if ((!special && !symbol) || m->pieces[k].n > QN_TOK_MAX_ADDED_LEN)
             continue;
         qn_tok_added_token tok = {.content = m->pieces[k],
@@ -270,6 +268,7 @@ static int spm_norm(qn_tok_draft *d, const qn_spm *m, qn_err *err)
     s->left = m->dummy_prefix;
     s->right = m->drop_extra;
     s->on = m->escape;
+    s->scheme = m->suffix;
     for (size_t k = 0; k < m->n; k++) {
         if (m->types[k] != QN_SPM_USER_DEFINED)
             continue;
@@ -307,6 +306,14 @@ static int spm_decoder(qn_tok_draft *d, const qn_spm *m, qn_err *err)
     return rc;
 }
 
+/* Words are looked up: none is a control token, whatever it says. */
+static void spm_word_scores(qn_tok_draft *d, const qn_spm *m)
+{
+    for (size_t k = 0; k < m->n; k++)
+        qn_vec_push(&d->scores,
+                    m->types[k] == QN_SPM_CONTROL ? -INFINITY : 0.0);
+}
+
 static void spm_unigram_scores(qn_tok_draft *d, const qn_spm *m)
 {
     for (size_t k = 0; k < m->n; k++) {
@@ -340,6 +347,9 @@ int qn_spm_fill(qn_tok_draft *d, const qn_spm *m, qn_err *err)
     if (m->kind == QN_SPM_UNIGRAM) {
         d->model = &qn_tok_model_unigram;
         spm_unigram_scores(d, m);
+    } else if (m->kind == QN_SPM_WORD) {
+        d->model = &qn_tok_model_spm_word;
+        spm_word_scores(d, m);
     } else {
         spm_bpe_ranks(d, m);
     }

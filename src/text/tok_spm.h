@@ -1,4 +1,4 @@
-/* tok_spm.h - SentencePiece models: BPE, Unigram and Char, with the
+/* tok_spm.h - SentencePiece models: BPE, Unigram, Word and Char, with the
  * normalization that they carry. The same from a tokenizer.model and from the
  * arrays of a GGUF file. Source: sentencepiece_model.proto and the behaviour of
  * the library, version 0.2. */
@@ -32,6 +32,7 @@ typedef struct qn_spm {
     const int32_t *types;  /* [n] enum qn_spm_type */
     qn_view charsmap;
     bool dummy_prefix, drop_extra, escape, byte_fallback;
+    bool suffix;         /* the dummy prefix stands behind the text instead */
     qn_view unk_surface; /* what the unknown token decodes to */
     /* Control tokens in a text become their ids, for callers that ask; without
      * it they are ordinary text for everybody, as in SentencePiece. */
@@ -45,8 +46,11 @@ uint32_t qn_spm_rank(float score);
 
 /* The normalizer, a stage with one row of which no tokenizer.json knows. In its
  * step: text, start, stop as the Precompiled normalizer has them; left: dummy
- * prefix; right: drop extra blanks; on: blanks become U+2581; trie: what is not
- * to be normalized. */
+ * prefix; scheme: it stands behind; right: drop extra blanks; on: blanks become
+ * U+2581; trie: what is not to be normalized. */
 extern const qn_tok_stage qn_spm_normalizers;
+
+/* Words, each from a U+2581 to before the next, are tokens or unknown. */
+extern const qn_tok_model qn_tok_model_spm_word;
 
 #endif

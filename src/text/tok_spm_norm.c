@@ -11,6 +11,7 @@ typedef struct spm_out {
     const qn_tok_step *s;
     qn_tok_work *w;
     bool after_blank; /* further ones are dropped */
+    bool any;         /* there was something beside single blanks */
     size_t pending;   /* blanks that count only if something follows */
     qn_tok_al pending_al;
 } spm_out;
@@ -78,9 +79,9 @@ static size_t spm_plain_run(const qn_tok_step *s, const char *p, size_t i,
 static int spm_apply(const void *arg, qn_tok_work *w, const qn_tok_piece *pc)
 {
     const qn_tok_step *s = arg;
-    spm_out o = {.s = s, .w = w, .after_blank = s->right};
+    spm_out o = {.s = s, .w = w, .after_blank = s->right, .any = !s->right};
     uint32_t token;
-    if (s->left)
+    if (s->left && !s->scheme)
         spm_blank(&o, qn_tok_work_al(w, pc->b));
     for (size_t i = pc->b, e; i < pc->e; i = e) {
         size_t run = spm_plain_run(s, w->p, i, pc->e), used = 0;
@@ -90,6 +91,7 @@ static int spm_apply(const void *arg, qn_tok_work *w, const qn_tok_piece *pc)
             spm_flush(&o);
             qn_tok_keep(w, i, e);
             o.after_blank = false;
+            o.any = true;
             continue;
         }
         if (s->trie)
@@ -100,7 +102,12 @@ static int spm_apply(const void *arg, qn_tok_work *w, const qn_tok_piece *pc)
         }
         if (!to.p)
             to = qn_view_of(w->p + i, e - i);
+        o.any |= to.n != 1 || *to.p != ' ';
         spm_unit(&o, to.p, to.n, qn_tok_work_al(w, i));
+    }
+    if (s->left && s->scheme && o.any) {
+        uint32_t end = qn_tok_work_al(w, pc->e - 1).e;
+        spm_put_blank(&o, (qn_tok_al){end, end});
     }
     return QN_OK;
 }

@@ -390,11 +390,7 @@ static void *unigram_build(qn_tok_draft *d)
     m->single = d->float_scores;
     m->unk_score = worst - UNIGRAM_PENALTY;
     memset(&d->scores, 0, sizeof d->scores);
-    for (int k = 0; k < 256; k++) {
-        char name[8];
-        snprintf(name, sizeof name, "<0x%02X>", (unsigned)k);
-        m->hex_id[k] = qn_vocab_find(m->vocab, name, 6);
-    }
+    qn_vocab_hex(m->vocab, m->hex_id);
     unigram_fill_trie(m);
     return m;
 }

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -165,4 +166,13 @@ qn_view qn_vocab_text(const qn_vocab *v, int64_t id)
     if (v->word[id].len == 0)
         return qn_view_of("", 0);
     return qn_view_of(v->text.p + v->word[id].off, v->word[id].len);
+}
+
+void qn_vocab_hex(const qn_vocab *v, int32_t ids[256])
+{
+    for (unsigned k = 0; k < 256; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "<0x%02X>", k);
+        ids[k] = qn_vocab_find(v, name, 6);
+    }
 }

@@ -40,5 +40,7 @@ int qn_vocab_add(qn_vocab *v, qn_view text, int64_t id, const char *name,
 int32_t qn_vocab_find(const qn_vocab *v, const char *p, size_t n);
 /* p is NULL when there is none. */
 qn_view qn_vocab_text(const qn_vocab *v, int64_t id);
+/* Of the tokens that stand for bytes, "<0x00>" to "<0xFF>"; -1: none. */
+void qn_vocab_hex(const qn_vocab *v, int32_t ids[256]);
 
 #endif

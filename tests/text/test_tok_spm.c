@@ -221,11 +221,11 @@ static void test_hostile(void **state)
             "a\x15\x00\x00\xc0\x7f\x18\x02",
             QN_EFORMAT); /* a score that is no number */
     REFUSED("\x0a\x05\x0a\x01"
-            "a\x18\x02\x12\x02\x18\x03",
-            QN_EUNSUP); /* a word model */
+            "a\x18\x02\x12\x02\x18\x05",
+            QN_EUNSUP); /* a fifth kind of model */
     REFUSED("\x0a\x05\x0a\x01"
-            "a\x18\x02\x12\x03\xc0\x01\x01",
-            QN_EUNSUP); /* treat_whitespace_as_suffix */
+            "a\x18\x02\x2a\x03\x12\x01x",
+            QN_EUNSUP); /* a denormalizer */
     REFUSED("\x0a\x05\x0a\x01"
             "a\x18\x02\x1a\x07\x12\x05\xff\x00\x00\x00x",
             QN_EFORMAT); /* a damaged character map */
@@ -244,6 +244,9 @@ int main(void)
         WITH(test_own, "bpe_gemma"),
         WITH(test_own, "bpe_drop"),
         WITH(test_own, "char"),
+        WITH(test_own, "word"),
+        WITH(test_own, "word_suffix"),
+        WITH(test_own, "bpe_suffix"),
         cmocka_unit_test(test_folder),
         cmocka_unit_test(test_rank_folder),
         cmocka_unit_test(test_hostile),

@@ -35,6 +35,20 @@ printf 'Fruit\tapple\t3\t3\tgreen\nFruit\tpear\t4\t4\t\n' \
 "$tool" --check "$dir/build" | grep -q 'became better' || fail "no remark"
 printf 'Fruit\tapple\t3\t3\tgreen\n' >"$dir/build/conformance/a.tsv"
 "$tool" --check "$dir/build" | grep -q 'pear: no test' || fail "missing row"
+# A program that was built since: what it said is not judged, nor written.
+mkdir "$dir/build/tests"
+: >"$dir/build/tests/a"
+chmod +x "$dir/build/tests/a"
+touch -d '1 hour ago' "$dir/build/conformance/a.tsv"
+"$tool" --check "$dir/build" >/dev/null
+[ $? = 77 ] || fail "rows of another build are judged"
+touch "$dir/build/conformance/a.tsv"
+"$tool" --check "$dir/build" | grep -q 'pear: no test' || fail "no rows any more"
+printf 'Fruit\tpear\t1\t4\tno stem\n' >"$dir/build/conformance/c.tsv"
+"$tool" --check "$dir/build" >/dev/null || fail "a program that is gone counts"
+"$tool" "$dir/build" >/dev/null
+grep -q pear "$page" && fail "a stale row is on the page"
+rm -r "$dir/build/tests"
 rm "$dir/build/conformance"/*.tsv
 "$tool" --check "$dir/build" >/dev/null
 [ $? = 77 ] || fail "no rows, and yet a verdict"

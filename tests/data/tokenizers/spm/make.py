@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """make.py: the models and vectors of this folder, by sentencepiece itself
 (Debian: python3-sentencepiece, 0.1.97). Run it here; it takes a text to train
-on and a reference.json of which the texts are taken:
+on and a reference.json of which the texts are taken, and makes all of them or
+those that are named:
 
-    ./make.py CORPUS.txt REFERENCE.json
+    ./make.py CORPUS.txt REFERENCE.json [NAME...]
 """
 import io
 import json
@@ -34,6 +35,16 @@ KINDS = {
         add_dummy_prefix=False),
     "char": dict(model_type="char", vocab_size=90,
                  normalization_rule_name="identity"),
+    "word": dict(model_type="word", vocab_size=400,
+                 normalization_rule_name="identity",
+                 user_defined_symbols=["<mask>", "he"]),
+    "word_suffix": dict(
+        model_type="word", vocab_size=500, byte_fallback=True,
+        normalization_rule_name="identity", treat_whitespace_as_suffix=True,
+        remove_extra_whitespaces=False),
+    "bpe_suffix": dict(
+        model_type="bpe", vocab_size=500, normalization_rule_name="identity",
+        treat_whitespace_as_suffix=True),
 }
 MORE = ["<mask>", " <mask> ", "a<mask>b", "a <mask>  b", "<mask><mask>",
         "<|im_start|>user\nhello<|im_end|>", "  <|im_start|>  x  ", "the he",
@@ -43,7 +54,7 @@ MORE = ["<mask>", " <mask> ", "a<mask>b", "a <mask>  b", "<mask><mask>",
         "\ufb01ne \u2460", "A\u0301\u0328", "\u1e9e STRASSE", "\u0130i"]
 
 
-def main(corpus, reference):
+def main(corpus, reference, *names):
     lines = open(corpus, encoding="utf-8").read().split("\n")[:6000]
     texts = [c["text"] for c in json.load(open(reference))["encode"]]
     texts = MORE + [t for t in texts if len(t) <= 120 and "\0" not in t]
@@ -52,14 +63,18 @@ def main(corpus, reference):
     # between versions of the library.
     texts = [t for t in texts if "---" not in t]
     for name, options in KINDS.items():
+        if names and name not in names:
+            continue
         out = io.BytesIO()
         spm.SentencePieceTrainer.train(
             sentence_iterator=iter(lines), model_writer=out,
             minloglevel=2, **options)
         open(name + ".model", "wb").write(out.getvalue())
         sp = spm.SentencePieceProcessor(model_proto=out.getvalue())
+        # A word that spells a control token is that token there.
+        mine = [t for t in texts if not name.startswith("word") or "s>" not in t]
         cases = [{"text": t, "ids": sp.encode(t),
-                  "decode": sp.decode(sp.encode(t))} for t in texts]
+                  "decode": sp.decode(sp.encode(t))} for t in mine]
         with open(name + ".json", "w", encoding="utf-8") as f:
             f.write('{"sentencepiece": "%s", "encode": [\n' % spm.__version__)
             f.write(",\n".join(json.dumps(c) for c in cases))

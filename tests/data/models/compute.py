@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""compute.py: Bloom and OLMoE in numpy (Debian: python3-numpy), from their
+papers and configuration keys, for settings that the other references lack.
+
+    ./compute.py --check FOLDER...  those of transformers: how far off is this?
+    ./compute.py                    makes bloom_stream and olmoe_clip anew
+"""
+import json
+import os
+import struct
+import sys
+
+import numpy as np
+
+DTYPES = {"F32": np.float32, "I64": np.int64}
+NAMES = {np.dtype(np.float32): "F32", np.dtype(np.int64): "I64"}
+
+
+def load(path):
+    with open(path, "rb") as f:
+        n = struct.unpack("<Q", f.read(8))[0]
+        head = json.loads(f.read(n))
+        data = f.read()
+    head.pop("__metadata__", None)
+    return {k: np.frombuffer(data[v["data_offsets"][0]:v["data_offsets"][1]], DTYPES[v["dtype"]])
+            .reshape(v["shape"]) for k, v in head.items()}
+
+
+def save(path, tensors):
+    head, data = {}, b""
+    for k, v in tensors.items():
+        raw = np.ascontiguousarray(v).tobytes()
+        head[k] = {"dtype": NAMES[v.dtype], "shape": list(v.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def attend(q, k, v, bias):
+    """q, k, v [heads, n, d]; each of q's heads with one of k's."""
+    k, v = (np.repeat(t, len(q) // len(t), 0) for t in (k, v))
+    s = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1]) + bias
+    n = s.shape[-1]
+    s = np.where(np.tri(n, dtype=bool), s, -np.inf)
+    return (softmax(s) @ v).transpose(1, 0, 2).reshape(n, -1)
+
+
+def bloom(c, w, ids):
+    heads, eps = c["n_head"], c["layer_norm_epsilon"]
+    stream = c["apply_residual_connection_post_layernorm"]
+
+    def norm(name, x):
+        d = x - x.mean(-1, keepdims=True)
+        return d / np.sqrt((d * d).mean(-1, keepdims=True) + eps) * w[name + ".weight"] + w[name + ".bias"]
+
+    def linear(name, x):
+        return x @ w[name + ".weight"].T + w[name + ".bias"]
+
+    h = norm("word_embeddings_layernorm", w["word_embeddings.weight"][ids])
+    n = len(ids)
+    slopes = 2.0 ** (-8.0 / heads * np.arange(1, heads + 1))  # heads: a power of two
+    bias = slopes[:, None, None] * (np.arange(n)[None, None, :] - np.arange(n)[None, :, None])
+    for i in range(c["n_layer"]):
+        p = f"h.{i}."
+        x = norm(p + "input_layernorm", h)
+        qkv = linear(p + "self_attention.query_key_value", x).reshape(n, heads, 3, -1).transpose(2, 1, 0, 3)
+        h = (x if stream else h) + linear(p + "self_attention.dense", attend(*qkv, bias))
+        x = norm(p + "post_attention_layernorm", h)
+        y = linear(p + "mlp.dense_h_to_4h", x)
+        y = 0.5 * y * (1 + np.tanh(0.79788456 * y * (1 + 0.044715 * y * y)))
+        h = (x if stream else h) + linear(p + "mlp.dense_4h_to_h", y)
+    return norm("ln_f", h) @ w["word_embeddings.weight"].T
+
+
+def olmoe(c, w, ids):
+    heads, n_kv, eps, clip = (c[k] for k in ("num_attention_heads", "num_key_value_heads", "rms_norm_eps", "clip_qkv"))
+    n, used = len(ids), c["num_experts_per_tok"]
+
+    def norm(name, x):
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w[name + ".weight"]
+
+    def experts(p, x, scores):
+        rows = np.zeros_like(x)
+        for t in range(n):
+            for e in np.argsort(-scores[t], kind="stable")[:used]:
+                if p + "experts.gate_up_proj" in w:
+                    both, down = w[p + "experts.gate_up_proj"][e], w[p + "experts.down_proj"][e]
+                    gate, up = np.split(both @ x[t], 2)
+                else:
+                    gate, up = (w[f"{p}experts.{e}.{k}_proj.weight"] @ x[t] for k in ("gate", "up"))
+                    down = w[f"{p}experts.{e}.down_proj.weight"]
+                rows[t] += scores[t, e] * (down @ (gate / (1 + np.exp(-gate)) * up))
+        return rows
+
+    h = w["model.embed_tokens.weight"][ids]
+    d = h.shape[1] // heads
+    angle = np.arange(n)[:, None] / c["rope_parameters"]["rope_theta"] ** (np.arange(0, d, 2) / d)
+    cos, sin = np.cos(angle), np.sin(angle)
+
+    def rotate(x):
+        a, b = np.split(x, 2, -1)
+        return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
+
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        x = norm(p + "input_layernorm", h)
+        q, k, v = (x @ w[f"{p}self_attn.{m}_proj.weight"].T for m in "qkv")
+        q, k = norm(p + "self_attn.q_norm", q), norm(p + "self_attn.k_norm", k)
+        if clip:
+            q, k, v = (np.clip(t, -clip, clip) for t in (q, k, v))
+        q, k, v = (t.reshape(n, m, d).transpose(1, 0, 2) for t, m in ((q, heads), (k, n_kv), (v, n_kv)))
+        h = h + attend(rotate(q), rotate(k), v, 0) @ w[p + "self_attn.o_proj.weight"].T
+        x = norm(p + "post_attention_layernorm", h)
+        h = h + experts(p + "mlp.", x, softmax(x @ w[p + "mlp.gate.weight"].T))
+    return norm("model.norm", h) @ w["lm_head.weight"].T
+
+
+def network(folder):
+    with open(folder + "/config.json") as f:
+        c = json.load(f)
+    w = {k: v.astype(np.float64) for k, v in load(folder + "/model.safetensors").items()}
+    return lambda ids: {"bloom": bloom, "olmoe": olmoe}[c["model_type"]](c, w, ids)
+
+
+def check(folder):
+    run, ref = network(folder), load(folder + "/reference.safetensors")
+    for i in (0, 1):
+        want = ref[f"logits_{i}"]
+        print(folder, i, np.abs(run(ref[f"prompt_{i}"]) - want).max() / np.abs(want).max())
+
+
+BLOOM = {"architectures": ["BloomForCausalLM"], "model_type": "bloom", "apply_residual_connection_post_layernorm": True,
+         "hidden_size": 32, "n_head": 4, "n_layer": 3, "layer_norm_epsilon": 1e-5, "seq_length": 256,
+         "tie_word_embeddings": True, "vocab_size": 256, "bos_token_id": 1, "eos_token_id": 2}
+OLMOE = {"architectures": ["OlmoeForCausalLM"], "model_type": "olmoe", "attention_bias": False, "clip_qkv": 0.7,
+         "hidden_act": "silu", "hidden_size": 32, "intermediate_size": 16, "max_position_embeddings": 256,
+         "norm_topk_prob": False, "num_attention_heads": 4, "num_experts": 4, "num_experts_per_tok": 2,
+         "num_hidden_layers": 2, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "vocab_size": 256,
+         "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}, "tie_word_embeddings": False,
+         "bos_token_id": 1, "eos_token_id": 2}
+
+
+def weights(c, r):
+    d, v = c["hidden_size"], c["vocab_size"]
+    w = {}
+
+    def matrix(name, n, m, bias=False):
+        w[name + ".weight"] = r.normal(0, 1.3 / np.sqrt(m), (n, m)).astype(np.float32)
+        if bias:
+            w[name + ".bias"] = r.normal(0, 0.15, n).astype(np.float32)
+
+    def norm(name, n, bias=False):
+        w[name + ".weight"] = r.normal(1, 0.15, n).astype(np.float32)
+        if bias:
+            w[name + ".bias"] = r.normal(0, 0.15, n).astype(np.float32)
+
+    if c["model_type"] == "bloom":
+        matrix("word_embeddings", v, d)
+        norm("word_embeddings_layernorm", d, True)
+        for i in range(c["n_layer"]):
+            p = f"h.{i}."
+            norm(p + "input_layernorm", d, True)
+            matrix(p + "self_attention.query_key_value", 3 * d, d, True)
+            matrix(p + "self_attention.dense", d, d, True)
+            norm(p + "post_attention_layernorm", d, True)
+            matrix(p + "mlp.dense_h_to_4h", 4 * d, d, True)
+            matrix(p + "mlp.dense_4h_to_h", d, 4 * d, True)
+        norm("ln_f", d, True)
+        return w
+    kv, ff = d // c["num_attention_heads"] * c["num_key_value_heads"], c["intermediate_size"]
+    matrix("model.embed_tokens", v, d)
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        for name, n in (("input_layernorm", d), ("post_attention_layernorm", d), ("self_attn.q_norm", d),
+                        ("self_attn.k_norm", kv)):
+            norm(p + name, n)
+        for name, n in (("q", d), ("k", kv), ("v", kv), ("o", d)):
+            matrix(f"{p}self_attn.{name}_proj", n, d)
+        matrix(p + "mlp.gate", c["num_experts"], d)
+        for e in range(c["num_experts"]):
+            matrix(f"{p}mlp.experts.{e}.gate_proj", ff, d)
+            matrix(f"{p}mlp.experts.{e}.up_proj", ff, d)
+            matrix(f"{p}mlp.experts.{e}.down_proj", d, ff)
+    norm("model.norm", d)
+    matrix("lm_head", v, d)
+    return w
+
+
+def make(folder, c, seed):
+    r = np.random.default_rng(seed)
+    os.makedirs(folder, exist_ok=True)
+    with open(folder + "/config.json", "w") as f:
+        json.dump(c, f, indent=2)
+        f.write("\n")
+    save(folder + "/model.safetensors", weights(c, r))
+    run, ref, prompts = network(folder), {}, []
+    for i, n in enumerate((7, 40)):
+        ids = r.integers(5, c["vocab_size"], n)
+        ref[f"prompt_{i}"], ref[f"logits_{i}"] = ids, run(ids).astype(np.float32)
+        greedy, margins = [], []
+        for _ in range(24):
+            top = run(np.concatenate([ids, np.array(greedy, np.int64)]))[-1]
+            best = np.sort(top)
+            greedy.append(int(top.argmax()))
+            margins.append(round(float(best[-1] - best[-2]), 6))
+        ref[f"greedy_{i}"] = np.array(greedy, np.int64)
+        prompts.append({"margins": margins})
+    save(folder + "/reference.safetensors", ref)
+    with open(folder + "/reference.json", "w") as f:
+        json.dump({"family": folder, "seed": seed, "numpy": np.__version__, "reference_dtype": "float64",
+                   "prompts": prompts}, f)
+        f.write("\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--check"]:
+        for folder in sys.argv[2:]:
+            check(folder)
+    else:
+        make("bloom_stream", BLOOM, 1)
+        make("olmoe_clip", OLMOE, 2)
