@@ -5,6 +5,7 @@
 # an illegal instruction on somebody's machine.
 
 set(QN_ISA_avx2 -mavx2 -mfma -mf16c -mbmi2)
+set(QN_ISA_avxvnni ${QN_ISA_avx2} -mavxvnni)
 set(QN_ISA_avx512 ${QN_ISA_avx2}
   -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd)
 set(QN_ISA_avx512vnni ${QN_ISA_avx512} -mavx512vnni)

@@ -208,7 +208,8 @@ void qn_prefill_end(qn_prefill *f)
 
 /* ---- results ------------------------------------------------------------- */
 
-const char *qn_finish_name(qn_finish why)
+/* "stop", "length", "cancelled", "error". */
+static const char *finish_name(qn_finish why)
 {
     switch (why) {
     case QN_FINISH_STOP: return "stop";
@@ -284,7 +285,7 @@ static json_t *result(const qn_job *job, int64_t index, int i)
     json_object_set_new(o, "text",
                         json_stringn(c->text.p ? c->text.p : "", c->text.n));
     json_object_set_new(o, "finish_reason",
-                        json_string(qn_finish_name(c->finish)));
+                        json_string(finish_name(c->finish)));
     if (c->logprobs)
         json_object_set(o, "logprobs", c->logprobs);
     if (i == 0 && job->prompt_logprobs)

@@ -69,7 +69,5 @@ void qn_prefill_end(qn_prefill *f);
 /* One line of JSON for each completion, to f. `index`: the job's number in a
  * batch, or -1. */
 void qn_job_print_json(const qn_job *job, int64_t index, FILE *f);
-/* "stop", "length", "cancelled", "error". */
-const char *qn_finish_name(qn_finish why);
 
 #endif

@@ -24,7 +24,7 @@ const qn_opt qn_model_opts[] = {
          "Refuse what would need more memory, such as 8GiB; without it, what is "
          "available."},
     {"isa", 0, QN_OPT_CHOICE,
-     .arg = "ref|avx2|avx512|avx512vnni|avx512bf16|amx",
+     .arg = "ref|avx2|avxvnni|avx512|avx512vnni|avx512bf16|amx",
      .help = "Use no newer instructions than these."},
     {"exact", 0, QN_OPT_FLAG,
      .help =

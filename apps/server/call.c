@@ -179,14 +179,6 @@ void qn_call_end(qn_call *call)
     pthread_mutex_unlock(&call->lock);
 }
 
-void qn_call_break(qn_call *call)
-{
-    pthread_mutex_lock(&call->lock);
-    call->replied = call->done = call->broken = true;
-    resume(call);
-    pthread_mutex_unlock(&call->lock);
-}
-
 void qn_call_left(qn_call *call)
 {
     if (atomic_exchange(&call->gone, true))

@@ -87,8 +87,6 @@ void qn_call_stream(qn_call *call);
 /* Adds to the stream; false when the client has gone. */
 bool qn_call_write(qn_call *call, const char *p, size_t n);
 void qn_call_end(qn_call *call);
-/* Cuts the answer short: the client sees a broken connection. */
-void qn_call_break(qn_call *call);
 /* The client has left: ends the waiting of everybody involved. */
 void qn_call_left(qn_call *call);
 /* Whether out is over the stream buffer's mark. */

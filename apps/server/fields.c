@@ -179,11 +179,6 @@ static const qn_field rows[] = {
 
 /* ---- errors ------------------------------------------------------------ */
 
-const char *qn_field_name(const qn_field_reader *r)
-{
-    return r->row->name;
-}
-
 int qn_field_fail(const qn_field_reader *r, const char *fmt, ...)
 {
     va_list ap;

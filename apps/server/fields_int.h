@@ -18,7 +18,6 @@ typedef int (*qn_field_fn)(const qn_field_reader *r, const json_t *v);
 /* "field temperature: ..." */
 int qn_field_fail(const qn_field_reader *r, const char *fmt, ...)
     QN_PRINTF(2, 3);
-const char *qn_field_name(const qn_field_reader *r);
 
 int qn_field_model(const qn_field_reader *r, const json_t *v);
 int qn_field_prompt(const qn_field_reader *r, const json_t *v);

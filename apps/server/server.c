@@ -31,11 +31,6 @@ void qn_server_wake(qn_server *srv)
     qn_runner_wake(srv->runner);
 }
 
-const char *qn_server_url(const qn_server *srv)
-{
-    return srv->url;
-}
-
 int qn_server_port(const qn_server *srv)
 {
     return srv->port;

@@ -23,8 +23,6 @@ typedef struct qn_server_init {
 
 /* Binds and serves. What is taken is taken also when it fails. */
 int qn_server_start(qn_server **out, const qn_server_init *init, qn_err *err);
-/* "http://127.0.0.1:8000" of the TCP socket, or the path of the other. */
-const char *qn_server_url(const qn_server *srv);
 /* The TCP port, 0 without. */
 int qn_server_port(const qn_server *srv);
 

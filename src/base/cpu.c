@@ -18,6 +18,7 @@
 static const char *const cpu_isa_name[QN_ISA_N] = {
     [QN_ISA_REF] = "ref",
     [QN_ISA_AVX2] = "avx2",
+    [QN_ISA_AVXVNNI] = "avxvnni",
     [QN_ISA_AVX512] = "avx512",
     [QN_ISA_AVX512VNNI] = "avx512vnni",
     [QN_ISA_AVX512BF16] = "avx512bf16",
@@ -132,10 +133,19 @@ static void cpu_caches(qn_cpu *c)
     }
 }
 
+/* The best granted level up to `isa`. */
+static qn_isa cpu_best(const qn_cpu *c, qn_isa isa)
+{
+    while (isa > QN_ISA_REF && !(c->granted >> isa & 1))
+        isa--;
+    return isa;
+}
+
 static void cpu_detect(void)
 {
     qn_cpu *c = &cpu_state;
-    c->isa_detected = qn_cpu_detect(c->name, sizeof c->name);
+    c->granted = qn_cpu_detect(c->name, sizeof c->name) | 1u << QN_ISA_REF;
+    c->isa_detected = cpu_best(c, QN_ISA_N - 1);
     if (!c->name[0])
         snprintf(c->name, sizeof c->name, "unknown processor");
     c->isa = c->isa_detected;
@@ -148,8 +158,8 @@ static void cpu_detect(void)
     if (!qn_isa_parse(cap, &isa))
         qn_log(1, "QUERN_CPU=%s is not known here and ignored; known are %s",
                cap, qn_isa_names());
-    else if (isa < c->isa)
-        c->isa = isa;
+    else
+        c->isa = cpu_best(c, isa);
 }
 
 const qn_cpu *qn_cpu_get(void)
@@ -161,5 +171,10 @@ const qn_cpu *qn_cpu_get(void)
 void qn_cpu_cap(qn_isa isa)
 {
     pthread_once(&cpu_once, cpu_detect);
-    cpu_state.isa = QN_MIN(isa, cpu_state.isa_detected);
+    cpu_state.isa = cpu_best(&cpu_state, isa);
+}
+
+bool qn_isa_granted(qn_isa isa)
+{
+    return qn_cpu_get()->granted >> isa & 1;
 }

@@ -9,11 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Each level includes the ones before it of its architecture. */
+/* Each level includes the ones before it of its architecture, but for
+ * AVXVNNI: many processors with AVX-512 lack it, and do not miss it. */
 typedef enum qn_isa {
     QN_ISA_REF,
     /* x86-64 */
     QN_ISA_AVX2,       /* + fma f16c bmi2          */
+    QN_ISA_AVXVNNI,    /* + avx_vnni               */
     QN_ISA_AVX512,     /* f bw dq vl cd            */
     QN_ISA_AVX512VNNI, /* + vnni                   */
     QN_ISA_AVX512BF16, /* + avx512_bf16            */
@@ -30,15 +32,17 @@ typedef struct qn_cpu {
     char name[64]; /* brand string */
     qn_isa isa;    /* best level, after QUERN_CPU */
     qn_isa isa_detected;
+    uint32_t granted;     /* bit 1 << isa: what was detected */
     int n_cores;          /* threads granted: affinity mask and cgroup quota */
     uint64_t l1d, l2, l3; /* bytes, 0 if unknown */
 } qn_cpu;
 
 /* Valid for ever; thread-safe. */
 const qn_cpu *qn_cpu_get(void);
-/* For tests: isa becomes the lower of `isa` and what was detected. Call it
- * while no other thread reads. */
+/* For tests: isa becomes the best granted level up to `isa`. Call it while no
+ * other thread reads. */
 void qn_cpu_cap(qn_isa isa);
+bool qn_isa_granted(qn_isa isa);
 const char *qn_isa_name(qn_isa isa);
 /* Whether this architecture has such a level: ref is everywhere. */
 bool qn_isa_native(qn_isa isa);

@@ -59,7 +59,7 @@ static void cpu_part_name(char *name, size_t cap)
              designer, part);
 }
 
-qn_isa qn_cpu_detect(char *name, size_t cap)
+static qn_isa cpu_level(char *name, size_t cap)
 {
     unsigned long caps = getauxval(AT_HWCAP), caps2 = getauxval(AT_HWCAP2);
 
@@ -74,6 +74,12 @@ qn_isa qn_cpu_detect(char *name, size_t cap)
     if (!(caps2 & CAP2_BF16))
         return QN_ISA_I8MM;
     return QN_ISA_BF16;
+}
+
+uint32_t qn_cpu_detect(char *name, size_t cap)
+{
+    qn_isa level = cpu_level(name, cap);
+    return level == QN_ISA_REF ? 0 : (2u << level) - (1u << QN_ISA_NEON);
 }
 
 #endif

@@ -13,8 +13,8 @@ typedef struct qn_isa_range {
 } qn_isa_range;
 extern const qn_isa_range qn_cpu_levels;
 
-/* Best level that processor and operating system both grant; fills
- * name[cap] with the brand string, or leaves it empty. */
-qn_isa qn_cpu_detect(char *name, size_t cap);
+/* The levels that processor and operating system both grant, bit 1 << isa;
+ * fills name[cap] with the brand string, or leaves it empty. */
+uint32_t qn_cpu_detect(char *name, size_t cap);
 
 #endif

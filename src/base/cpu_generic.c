@@ -6,11 +6,11 @@
 
 const qn_isa_range qn_cpu_levels = {QN_ISA_N, QN_ISA_REF};
 
-qn_isa qn_cpu_detect(char *name, size_t cap)
+uint32_t qn_cpu_detect(char *name, size_t cap)
 {
     (void)name;
     (void)cap;
-    return QN_ISA_REF;
+    return 0;
 }
 
 #endif

@@ -63,7 +63,7 @@ static bool cpu_may_use_tiles(void)
     return syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
 }
 
-qn_isa qn_cpu_detect(char *name, size_t cap)
+uint32_t qn_cpu_detect(char *name, size_t cap)
 {
     /* XCR0: 1 SSE, 2 AVX, 5..7 AVX-512 masks and upper registers */
     const unsigned xcr0_avx = 0x06, xcr0_avx512 = 0xE6;
@@ -74,29 +74,36 @@ qn_isa qn_cpu_detect(char *name, size_t cap)
     const unsigned avx2 = 1u << 5, bmi2 = 1u << 8, f = 1u << 16, dq = 1u << 17,
                    cd = 1u << 28, bw = 1u << 30, vl = 1u << 31;
     const unsigned vnni = 1u << 11;
-    const unsigned bf16 = 1u << 5;
+    const unsigned avx_vnni = 1u << 4, bf16 = 1u << 5;
+    uint32_t granted = 1u << QN_ISA_AVX2;
 
     cpu_brand(name, cap);
     cpu_regs l1 = cpu_leaf(1, 0), l7 = cpu_leaf(7, 0);
     if (!cpu_has(l1.ecx, osxsave | avx | fma | f16c))
-        return QN_ISA_REF;
+        return 0;
     unsigned xcr0 = cpu_xcr0();
     if (!cpu_has(xcr0, xcr0_avx) || !cpu_has(l7.ebx, avx2 | bmi2))
-        return QN_ISA_REF;
+        return 0;
+    unsigned l71 = l7.eax < 1 ? 0 : cpu_leaf(7, 1).eax;
+    if (cpu_has(l71, avx_vnni))
+        granted |= 1u << QN_ISA_AVXVNNI;
     if (!cpu_has(xcr0, xcr0_avx512) || !cpu_has(l7.ebx, f | dq | cd | bw | vl))
-        return QN_ISA_AVX2;
+        return granted;
+    granted |= 1u << QN_ISA_AVX512;
     if (!cpu_has(l7.ecx, vnni))
-        return QN_ISA_AVX512;
-    if (l7.eax < 1 || !cpu_has(cpu_leaf(7, 1).eax, bf16))
-        return QN_ISA_AVX512VNNI;
+        return granted;
+    granted |= 1u << QN_ISA_AVX512VNNI;
+    if (!cpu_has(l71, bf16))
+        return granted;
+    granted |= 1u << QN_ISA_AVX512BF16;
     /* XCR0: 17 tile configuration, 18 tiles */
     const unsigned xcr0_amx = 0x60000;
     /* leaf 7.0 edx */
     const unsigned amx_bf16 = 1u << 22, tile = 1u << 24, int8 = 1u << 25;
-    if (!cpu_has(xcr0, xcr0_amx) || !cpu_has(l7.edx, amx_bf16 | tile | int8) ||
-        !cpu_may_use_tiles())
-        return QN_ISA_AVX512BF16;
-    return QN_ISA_AMX;
+    if (cpu_has(xcr0, xcr0_amx) && cpu_has(l7.edx, amx_bf16 | tile | int8) &&
+        cpu_may_use_tiles())
+        granted |= 1u << QN_ISA_AMX;
+    return granted;
 }
 
 #endif

@@ -69,7 +69,7 @@ void qn_str_addc(qn_str *s, char c)
     qn_str_add(s, &c, 1);
 }
 
-void qn_str_vaddf(qn_str *s, const char *fmt, va_list ap)
+static void str_vaddf(qn_str *s, const char *fmt, va_list ap)
 {
     va_list again;
     va_copy(again, ap);
@@ -90,7 +90,7 @@ void qn_str_addf(qn_str *s, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    qn_str_vaddf(s, fmt, ap);
+    str_vaddf(s, fmt, ap);
     va_end(ap);
 }
 

@@ -56,7 +56,6 @@ void qn_str_adds(qn_str *s, const char *cstr);
 void qn_str_addv(qn_str *s, qn_view v);
 void qn_str_addc(qn_str *s, char c);
 void qn_str_addf(qn_str *s, const char *fmt, ...) QN_PRINTF(2, 3);
-void qn_str_vaddf(qn_str *s, const char *fmt, va_list ap);
 /* Hands the buffer over (never NULL) and leaves s empty; free with qn_free. */
 char *qn_str_take(qn_str *s, size_t *n);
 

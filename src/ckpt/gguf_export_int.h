@@ -42,8 +42,6 @@ struct qn_gguf_export {
 /* config[a], or [b], or NULL; null counts as absent. */
 const json_t *qn_gguf_config_get(const json_t *config, const char *a,
                                  const char *b);
-/* rope_parameters of transformers 5, rope_scaling of 4, or NULL. */
-const json_t *qn_gguf_config_rope(const json_t *config);
 /* Fills dims; refuses features that GGUF cannot say. */
 int qn_gguf_export_check(qn_gguf_export *e, qn_err *err);
 /* The k-th tensor of checkpoints whose name in GGUF is `gguf` (without layer

@@ -22,7 +22,8 @@ const json_t *qn_gguf_config_get(const json_t *config, const char *a,
     return json_is_null(v) ? NULL : v;
 }
 
-const json_t *qn_gguf_config_rope(const json_t *config)
+/* rope_parameters of transformers 5, rope_scaling of 4, or NULL. */
+static const json_t *config_rope(const json_t *config)
 {
     const json_t *v = qn_gguf_config_get(config, "rope_parameters",
                                          "rope_scaling");
@@ -102,8 +103,8 @@ static double rotary_share(const qn_gguf_export *e)
                                          "rotary_pct");
 
     if (!v)
-        v = qn_gguf_config_get(qn_gguf_config_rope(e->config),
-                               "partial_rotary_factor", NULL);
+        v = qn_gguf_config_get(config_rope(e->config), "partial_rotary_factor",
+                               NULL);
     return v ? json_number_value(v) : 1;
 }
 
@@ -284,7 +285,7 @@ static double rope_theta(const qn_gguf_export *e)
 {
     return real_of(e->config, "rope_theta",
                    real_of(e->config, "rotary_emb_base",
-                           real_of(qn_gguf_config_rope(e->config), "rope_theta",
+                           real_of(config_rope(e->config), "rope_theta",
                                    10000)));
 }
 
@@ -333,7 +334,7 @@ static int put_longrope(put *p, const json_t *rope)
 
 static int put_rope(put *p)
 {
-    const json_t *rope = qn_gguf_config_rope(p->e->config);
+    const json_t *rope = config_rope(p->e->config);
     const json_t *local = json_object_get(json_object_get(p->e->config,
                                                           "rope_parameters"),
                                           "sliding_attention");
@@ -404,7 +405,7 @@ static int add_factors(qn_gguf_export *e, const json_t *list, const char *name,
 
 int qn_gguf_export_rope(qn_gguf_export *e, qn_err *err)
 {
-    const json_t *rope = qn_gguf_config_rope(e->config);
+    const json_t *rope = config_rope(e->config);
     const char *kind = rope_kind(rope);
 
     if (strcmp(kind, "llama3") == 0)

@@ -32,7 +32,7 @@ static void print_repr_cp(qn_jsb *sb, uint32_t cp, char quote)
     }
 }
 
-void qn_jv_repr_str(qn_jsb *sb, qn_view s)
+static void repr_str(qn_jsb *sb, qn_view s)
 {
     bool single = s.n && memchr(s.p, '\'', s.n);
     bool dbl = s.n && memchr(s.p, '"', s.n);
@@ -156,7 +156,7 @@ int qn_jv_repr_to(qn_jrt *rt, qn_jval v, qn_jsb *sb)
         QN_TRY(qn_jrt_pay(rt, v.n));
         if (qn_jv_is_markup(v))
             qn_jsb_adds(sb, "Markup(");
-        qn_jv_repr_str(sb, qn_jv_text(v));
+        repr_str(sb, qn_jv_text(v));
         if (qn_jv_is_markup(v))
             qn_jsb_addc(sb, ')');
         break;
@@ -164,7 +164,7 @@ int qn_jv_repr_to(qn_jrt *rt, qn_jval v, qn_jsb *sb)
     case QN_J_MACRO:
         qn_jsb_adds(sb, "<Macro ");
         if (v.u.macro->name.n)
-            qn_jv_repr_str(sb, v.u.macro->name);
+            repr_str(sb, v.u.macro->name);
         else
             qn_jsb_adds(sb, "anonymous");
         qn_jsb_addc(sb, '>');

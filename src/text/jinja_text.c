@@ -235,7 +235,8 @@ int qn_jtext_splitlines(qn_jrt *rt, qn_view s, bool keep, qn_jlist **out)
 
 /* ---- positions ----------------------------------------------------------- */
 
-size_t qn_jtext_offset(qn_jval s, int64_t i)
+/* Byte offset of code point i (0 <= i; the end when there are fewer). */
+static size_t text_offset(qn_jval s, int64_t i)
 {
     size_t at = 0;
 
@@ -281,7 +282,7 @@ int qn_jtext_range(qn_jrt *rt, qn_jval s, qn_jval start, qn_jval end,
         return 0;
     }
     QN_TRY(qn_jrt_pay(rt, s.n));
-    size_t a = qn_jtext_offset(s, *from), b = qn_jtext_offset(s, to);
+    size_t a = text_offset(s, *from), b = text_offset(s, to);
     *out = qn_view_of(s.u.s + a, b - a);
     return 0;
 }
@@ -319,11 +320,11 @@ int qn_jtext_slice(qn_jrt *rt, qn_jval s, int64_t start, int64_t step,
         return 0;
     }
     QN_TRY(qn_jrt_pay(rt, s.n));
-    size_t at = qn_jtext_offset(s, start);
+    size_t at = text_offset(s, start);
     if (step == 1) {
         qn_jval rest = qn_jv_str(s.u.s + at, s.n - at);
         rest.flags = s.flags;
-        *out = qn_jv_str(rest.u.s, qn_jtext_offset(rest, n));
+        *out = qn_jv_str(rest.u.s, text_offset(rest, n));
         out->flags = s.flags;
         return 0;
     }

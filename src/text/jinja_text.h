@@ -23,8 +23,6 @@ int qn_jtext_rsplit(qn_jrt *rt, qn_view s, const qn_view *sep, int64_t max,
                     qn_jval *out);
 int qn_jtext_splitlines(qn_jrt *rt, qn_view s, bool keep, qn_jlist **out);
 
-/* Byte offset of code point i (0 <= i; the end when there are fewer). */
-size_t qn_jtext_offset(qn_jval s, int64_t i);
 /* The bytes of s[start:end] for methods that take such bounds (none or
  * MISSING: absent). *from: start in code points; false in *valid when start
  * lies behind the end of s. */

@@ -271,7 +271,6 @@ typedef struct qn_jsb qn_jsb;
 /* Appends str(v) or repr(v). */
 int qn_jv_str_to(struct qn_jrt *rt, qn_jval v, qn_jsb *sb);
 int qn_jv_repr_to(struct qn_jrt *rt, qn_jval v, qn_jsb *sb);
-void qn_jv_repr_str(qn_jsb *sb, qn_view s);
 /* str(v) as a plain string; Markup loses its mark. */
 int qn_jv_to_str(struct qn_jrt *rt, qn_jval v, qn_jval *out);
 /* The same, but a string stays as it is (markupsafe's soft_str). */

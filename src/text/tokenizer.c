@@ -231,11 +231,6 @@ int qn_detok_flush(qn_detok *d, qn_str *out, qn_err *err)
     return rc;
 }
 
-void qn_detok_reset(qn_detok *d)
-{
-    qn_tok_flow_reset(&d->flow);
-}
-
 qn_detok *qn_detok_new(const qn_tok *t, bool skip_special)
 {
     qn_detok *d = qn_xcalloc(1, sizeof *d);

@@ -149,8 +149,6 @@ qn_detok *qn_detok_new(const qn_tok *t, bool skip_special);
 void qn_detok_free(qn_detok *d);
 int qn_detok_push(qn_detok *d, int32_t id, qn_str *out, qn_err *err);
 int qn_detok_flush(qn_detok *d, qn_str *out, qn_err *err);
-/* Forgets what is pending and begins a new text. */
-void qn_detok_reset(qn_detok *d);
 
 /* ---- the vocabulary -------------------------------------------------- */
 

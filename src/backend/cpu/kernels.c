@@ -11,6 +11,7 @@ typedef struct kernel_set {
 static const kernel_set sets[] = {
     {QN_ISA_REF, qn_kernels_ref},
     {QN_ISA_AVX2, qn_kernels_avx2},
+    {QN_ISA_AVXVNNI, qn_kernels_avxvnni},
     {QN_ISA_AVX512, qn_kernels_avx512},
     {QN_ISA_AVX512VNNI, qn_kernels_avx512vnni},
     {QN_ISA_AVX512BF16, qn_kernels_avx512bf16},
@@ -32,7 +33,7 @@ void qn_kernels_init(qn_kernels *k, qn_isa cap)
 
     *k = (qn_kernels){0};
     for (size_t i = 0; i < QN_COUNTOF(sets); i++)
-        if (isa >= sets[i].isa)
+        if (isa >= sets[i].isa && qn_isa_granted(sets[i].isa))
             sets[i].fill(k);
 }
 

@@ -343,6 +343,7 @@ void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json);
 /* The steps of qn_kernels_init: each overrides what it does better. */
 void qn_kernels_ref(qn_kernels *k);
 void qn_kernels_avx2(qn_kernels *k);
+void qn_kernels_avxvnni(qn_kernels *k);
 void qn_kernels_avx512(qn_kernels *k);
 void qn_kernels_avx512vnni(qn_kernels *k);
 void qn_kernels_avx512bf16(qn_kernels *k);

@@ -107,6 +107,21 @@ __attribute__((target("avx2"))) static double peak_i8_avx2(void)
     return (double)_mm256_extract_epi32(a[0], 0);
 }
 
+__attribute__((target("avx2,avxvnni"))) static double peak_i8_avxvnni(void)
+{
+    __m256i a[CHAINS], x = _mm256_set1_epi8(3), y = _mm256_set1_epi8(1);
+
+    for (int j = 0; j < CHAINS; j++)
+        a[j] = _mm256_set1_epi32(j);
+    for (int i = 0; i < ROUNDS; i++)
+#pragma GCC unroll 12
+        for (int j = 0; j < CHAINS; j++)
+            a[j] = _mm256_dpbusd_avx_epi32(a[j], x, y);
+    for (int j = 1; j < CHAINS; j++)
+        a[0] = _mm256_add_epi32(a[0], a[j]);
+    return (double)_mm256_extract_epi32(a[0], 0);
+}
+
 __attribute__((target("avx512f"))) static double peak_f32_avx512(void)
 {
     __m512 a[CHAINS], x = _mm512_set1_ps(1e-9f), y = _mm512_set1_ps(0.5f);
@@ -159,6 +174,7 @@ static const peak_row peaks[] = {
     {QN_PROBE_F32, QN_ISA_AVX2, 2 * 8, peak_f32_avx2},
     {QN_PROBE_BF16, QN_ISA_AVX512BF16, 4 * 16, peak_bf16},
     {QN_PROBE_I8, QN_ISA_AVX512VNNI, 8 * 16, peak_i8_vnni},
+    {QN_PROBE_I8, QN_ISA_AVXVNNI, 8 * 8, peak_i8_avxvnni},
     {QN_PROBE_I8, QN_ISA_AVX2, 8 * 8, peak_i8_avx2},
 };
 #else
@@ -207,7 +223,7 @@ double qn_probe_peak(qn_probe *p, qn_probe_kind kind)
 {
     for (size_t i = 0; i < QN_COUNTOF(peaks); i++) {
         const peak_row *r = &peaks[i];
-        if (r->kind != kind || qn_cpu_get()->isa_detected < r->isa)
+        if (r->kind != kind || !qn_isa_granted(r->isa))
             continue;
         probe_job j = {.fn = r->fn};
         double t = qn_probe_now(p);

@@ -12,9 +12,9 @@ void qn_vec_mix_neon(qn_kernels *k);
 void qn_vec_coded_neon(qn_kernels *k);
 void qn_vec_coded_dotprod(qn_kernels *k);
 void qn_vec_coded_i8mm(qn_kernels *k);
-void qn_arm_whole_neon(qn_kernels *k);
-void qn_arm_whole_dotprod(qn_kernels *k);
-void qn_arm_whole_i8mm(qn_kernels *k);
+void qn_vec_whole_neon(qn_kernels *k);
+void qn_vec_whole_dotprod(qn_kernels *k);
+void qn_vec_whole_i8mm(qn_kernels *k);
 void qn_arm_prep_neon(qn_kernels *k);
 void qn_arm_pack_neon(qn_kernels *k);
 

@@ -8,7 +8,7 @@ void qn_kernels_neon(qn_kernels *k)
     qn_vec_linear_neon(k);
     qn_vec_scaled_neon(k);
     qn_vec_mix_neon(k);
-    qn_arm_whole_neon(k);
+    qn_vec_whole_neon(k);
     qn_arm_prep_neon(k);
     qn_arm_pack_neon(k);
 }

@@ -73,9 +73,9 @@ QN_INLINE void dots(const qn_tile *t, qn_layout l, vi book,
     }
 }
 
-#include "backend/cpu/arm/whole_tmpl.h"
+#include "backend/cpu/vec/whole_tmpl.h"
 
 void qn_kernels_dotprod(qn_kernels *k)
 {
-    qn_arm_whole_dotprod(k);
+    qn_vec_whole_dotprod(k);
 }

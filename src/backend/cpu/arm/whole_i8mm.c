@@ -91,9 +91,9 @@ QN_INLINE void dots(const qn_tile *t, qn_layout l, vi book,
     }
 }
 
-#include "backend/cpu/arm/whole_tmpl.h"
+#include "backend/cpu/vec/whole_tmpl.h"
 
 void qn_kernels_i8mm(qn_kernels *k)
 {
-    qn_arm_whole_i8mm(k);
+    qn_vec_whole_i8mm(k);
 }

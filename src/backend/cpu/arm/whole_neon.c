@@ -179,4 +179,4 @@ QN_INLINE void dots(const qn_tile *t, qn_layout l, vi book,
     }
 }
 
-#include "backend/cpu/arm/whole_tmpl.h"
+#include "backend/cpu/vec/whole_tmpl.h"

@@ -170,13 +170,6 @@ QN_INLINE int in_flight(int T)
 {
     return T <= 2 ? 2 : 1;
 }
-/* Vectors of rows for T tokens of coded_tmpl.h. */
-QN_INLINE int at_once(int T)
-{
-    (void)T;
-    return 1;
-}
-
 enum {
     VP = 2
 };

@@ -14,6 +14,8 @@ void qn_x86_linear_q_avx2(qn_kernels *k);
 void qn_vec_linear_avx512(qn_kernels *k);
 void qn_vec_scaled_avx2(qn_kernels *k);
 void qn_vec_coded_avx2(qn_kernels *k);
+void qn_vec_coded_avxvnni(qn_kernels *k);
+void qn_vec_whole_avxvnni(qn_kernels *k);
 void qn_x86_linear_q8_0_avx2(qn_kernels *k);
 void qn_x86_prep_avx2(qn_kernels *k);
 void qn_vec_scaled_avx512(qn_kernels *k);

@@ -1,9 +1,7 @@
 /* whole_tmpl.h - coded_tmpl.h for every layout with whole numbers, q8_0 and
- * q4_0 among them: what the arm levels that have a product of bytes include
- * last. */
+ * q4_0 among them: what levels that have a product of bytes include last. */
 #include "backend/cpu/vec/coded_tmpl.h"
 
-/* The hardware's prefetcher follows the one stream that a panel is. */
 QN_INLINE void blocks_of_32(const qn_tile *t, qn_layout l, const qn_scaled *q)
 {
     qn_tile p = *t;
@@ -26,7 +24,7 @@ static void FN(linear_q4_0)(const qn_tile *t)
     blocks_of_32(t, QN_LAYOUT_Q4_0, &q);
 }
 
-void FN(qn_arm_whole)(qn_kernels *k)
+void FN(qn_vec_whole)(qn_kernels *k)
 {
     FN(qn_vec_coded)(k);
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){
