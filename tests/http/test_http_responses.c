@@ -235,7 +235,7 @@ static void test_refused(void **state)
          "max_output_tokens"},
         {"{\"input\":\"a\",\"messages\":[]}", "messages", "input"},
         {"{\"input\":\"a\",\"n\":2}", "n", "one answer"},
-        {"{\"input\":\"a\",\"temperature\":-1}", "temperature", "0 to 100"},
+        {"{\"input\":\"a\",\"temperature\":-1}", "temperature", "0 to 1000000"},
         {"{\"input\":\"a\",\"instructions\":5}", "instructions", "string"},
         {"{\"input\":\"a\",\"max_output_tokens\":10000000}", "input",
          "context"},
