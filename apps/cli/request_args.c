@@ -1,6 +1,7 @@
 /* request_args.c - see request_args.h. */
 #include "cli/request_args.h"
 
+#include "base/knobs.h"
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
 
@@ -122,13 +123,16 @@ const qn_opt qn_output_opts[] = {
     {0},
 };
 
+#define BOUNDS_OF(low, high) .lo = low, .hi = high
+#define BOUNDS(...) BOUNDS_OF(__VA_ARGS__)
+
 const qn_opt qn_sampling_opts[] = {
     {"temperature", 'T', QN_OPT_REAL, .arg = "X",
      .help =
          "0 takes the likeliest token. Without it what the model's "
          "generation_config.json says, else 0, but 1 when another option here asks "
          "for chance.",
-     .also = "temp", .lo = 0, .hi = 1e6},
+     .also = "temp", BOUNDS(QN_RANGE_TEMPERATURE)},
     {"do-sample", 0, QN_OPT_FLAG,
      .help = "Let chance choose; --no-do-sample is --temperature 0."},
     {"seed", 0, QN_OPT_INT, .arg = "N",
@@ -138,48 +142,48 @@ const qn_opt qn_sampling_opts[] = {
      .help = "Of the N likeliest only; 0: off.", .lo = 0, .hi = INT32_MAX},
     {"top-p", 0, QN_OPT_REAL, .arg = "X",
      .help = "Of the likeliest that together have probability X; 1: off.",
-     .lo = 0, .hi = 1},
+     BOUNDS(QN_RANGE_PART)},
     {"min-p", 0, QN_OPT_REAL, .arg = "X",
      .help = "None below X times the likeliest one's probability; 0: off.",
-     .lo = 0, .hi = 1},
+     BOUNDS(QN_RANGE_PART)},
     {"typical-p", 0, QN_OPT_REAL, .arg = "X",
      .help = "Locally typical tokens of total probability X; 1: off.",
-     .also = "typical", .lo = 0, .hi = 1},
+     .also = "typical", BOUNDS(QN_RANGE_PART)},
     {"top-n-sigma", 0, QN_OPT_REAL, .arg = "X",
      .help =
          "None more than X standard deviations below the best logit; 0: off.",
-     .lo = 0, .hi = 1e6},
+     BOUNDS(QN_RANGE_SIGMA)},
     {"xtc-probability", 0, QN_OPT_REAL, .arg = "X",
-     .help = "How often the likeliest ones are left out; 0: off.", .lo = 0,
-     .hi = 1},
+     .help = "How often the likeliest ones are left out; 0: off.",
+     BOUNDS(QN_RANGE_PART)},
     {"xtc-threshold", 0, QN_OPT_REAL, .arg = "X",
-     .help = "Which ones: those above X, but the last of them.", .lo = 0,
-     .hi = 1},
+     .help = "Which ones: those above X, but the last of them.",
+     BOUNDS(QN_RANGE_PART)},
     {"mirostat", 0, QN_OPT_INT, .arg = "0|2",
      .help = "2: mirostat v2 in place of the above.", .lo = 0, .hi = 2},
     {"mirostat-tau", 0, QN_OPT_REAL, .arg = "X",
-     .help = "Surprise that mirostat aims at.", .also = "mirostat-ent", .lo = 0,
-     .hi = 1e6},
+     .help = "Surprise that mirostat aims at.", .also = "mirostat-ent",
+     BOUNDS(QN_RANGE_MIROSTAT)},
     {"mirostat-eta", 0, QN_OPT_REAL, .arg = "X", .help = "How fast it learns.",
-     .also = "mirostat-lr", .lo = 0, .hi = 1e6},
+     .also = "mirostat-lr", BOUNDS(QN_RANGE_MIROSTAT)},
     {"repetition-penalty", 0, QN_OPT_REAL, .arg = "X",
      .help =
          "Logits of tokens that were there already are divided by X; 1: off.",
-     .also = "repeat-penalty", .lo = 1e-6, .hi = 1e6},
+     .also = "repeat-penalty", BOUNDS(QN_RANGE_REPETITION)},
     {"penalty-last-n", 0, QN_OPT_INT, .arg = "N",
      .help = "Tokens that --repetition-penalty looks back; -1: all.",
      .also = "repeat-last-n", .lo = -1, .hi = INT32_MAX},
     {"presence-penalty", 0, QN_OPT_REAL, .arg = "X",
      .help = "Taken from the logits of tokens that the completion has; 0: off.",
-     .lo = -1e6, .hi = 1e6},
+     BOUNDS(QN_RANGE_PENALTY)},
     {"frequency-penalty", 0, QN_OPT_REAL, .arg = "X",
-     .help = "The same for each time that it has them; 0: off.", .lo = -1e6,
-     .hi = 1e6},
+     .help = "The same for each time that it has them; 0: off.",
+     BOUNDS(QN_RANGE_PENALTY)},
     {"dry-multiplier", 0, QN_OPT_REAL, .arg = "X",
      .help = "Strength of DRY, which hinders repeated passages; 0: off.",
-     .lo = 0, .hi = 1e6},
+     BOUNDS(QN_RANGE_DRY)},
     {"dry-base", 0, QN_OPT_REAL, .arg = "X",
-     .help = "Base of its growth with the length.", .lo = 0, .hi = 1e6},
+     .help = "Base of its growth with the length.", BOUNDS(QN_RANGE_DRY)},
     {"dry-allowed-length", 0, QN_OPT_INT, .arg = "N",
      .help = "Longest repetition that it lets pass.", .lo = 1, .hi = INT32_MAX},
     {"dry-range", 0, QN_OPT_INT, .arg = "N",

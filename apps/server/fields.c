@@ -2,6 +2,7 @@
 #include "server/fields_int.h"
 
 #include "base/err.h"
+#include "base/knobs.h"
 #include "server/hints.h"
 
 #include <float.h>
@@ -49,9 +50,10 @@ typedef struct qn_field {
     {                                                   \
         name, routes, ONLY, 0, 0, 0, NULL, neutral, why \
     }
-#define ROW(name, routes, kind, offset, low, high)              \
-    {                                                           \
-        name, routes, kind, offset, low, high, NULL, NULL, NULL \
+/* The rest: low, high */
+#define ROW(name, routes, kind, offset, ...)                      \
+    {                                                             \
+        name, routes, kind, offset, __VA_ARGS__, NULL, NULL, NULL \
     }
 
 #define INT_TOP 2147483647.0
@@ -86,25 +88,27 @@ static const qn_field rows[] = {
     ROW("include_stop_str_in_output", ALL, BOOL, OFF(rp.include_stop), 0, 0),
     ROW("ignore_eos", ALL, BOOL, OFF(rp.ignore_eos), 0, 0),
     /* how to choose */
-    ROW("temperature", ALL, F32, SAMP(temperature), 0, 100),
-    ROW("top_p", ALL, F32, SAMP(top_p), 0, 1),
+    ROW("temperature", ALL, F32, SAMP(temperature), QN_RANGE_TEMPERATURE),
+    ROW("top_p", ALL, F32, SAMP(top_p), QN_RANGE_PART),
     ROW("top_k", ALL, INT, SAMP(top_k), -1, INT_TOP),
-    ROW("min_p", ALL, F32, SAMP(min_p), 0, 1),
-    ROW("typical_p", ALL, F32, SAMP(typical_p), 0, 1),
-    ROW("top_n_sigma", ALL, F32, SAMP(top_n_sigma), 0, 1e6),
-    ROW("xtc_probability", ALL, F32, SAMP(xtc_probability), 0, 1),
-    ROW("xtc_threshold", ALL, F32, SAMP(xtc_threshold), 0, 1),
-    ROW("dry_multiplier", ALL, F32, SAMP(dry_multiplier), 0, 1e6),
-    ROW("dry_base", ALL, F32, SAMP(dry_base), 1, 1e6),
+    ROW("min_p", ALL, F32, SAMP(min_p), QN_RANGE_PART),
+    ROW("typical_p", ALL, F32, SAMP(typical_p), QN_RANGE_PART),
+    ROW("top_n_sigma", ALL, F32, SAMP(top_n_sigma), QN_RANGE_SIGMA),
+    ROW("xtc_probability", ALL, F32, SAMP(xtc_probability), QN_RANGE_PART),
+    ROW("xtc_threshold", ALL, F32, SAMP(xtc_threshold), QN_RANGE_PART),
+    ROW("dry_multiplier", ALL, F32, SAMP(dry_multiplier), QN_RANGE_DRY),
+    ROW("dry_base", ALL, F32, SAMP(dry_base), QN_RANGE_DRY),
     ROW("dry_allowed_length", ALL, INT, SAMP(dry_allowed_length), 1, INT_TOP),
     ROW("dry_range", ALL, INT, SAMP(dry_range), -1, INT_TOP),
     ROW("dry_penalty_last_n", ALL, INT, SAMP(dry_range), -1, INT_TOP),
     FN_ROW("dry_sequence_breakers", ALL, qn_field_dry_breakers),
     ROW("mirostat", ALL, INT, SAMP(mirostat), 0, 2),
-    ROW("mirostat_tau", ALL, F32, SAMP(mirostat_tau), 0, 1e6),
-    ROW("mirostat_eta", ALL, F32, SAMP(mirostat_eta), 0, 1e6),
-    ROW("repetition_penalty", ALL, F32, SAMP(repetition_penalty), 0.01, 100),
-    ROW("repeat_penalty", ALL, F32, SAMP(repetition_penalty), 0.01, 100),
+    ROW("mirostat_tau", ALL, F32, SAMP(mirostat_tau), QN_RANGE_MIROSTAT),
+    ROW("mirostat_eta", ALL, F32, SAMP(mirostat_eta), QN_RANGE_MIROSTAT),
+    ROW("repetition_penalty", ALL, F32, SAMP(repetition_penalty),
+        QN_RANGE_REPETITION),
+    ROW("repeat_penalty", ALL, F32, SAMP(repetition_penalty),
+        QN_RANGE_REPETITION),
     ROW("repeat_last_n", ALL, INT, SAMP(penalty_last_n), -1, INT_TOP),
     ROW("penalty_last_n", ALL, INT, SAMP(penalty_last_n), -1, INT_TOP),
     ROW("presence_penalty", ALL, F32, SAMP(presence_penalty), -2, 2),

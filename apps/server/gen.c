@@ -151,6 +151,19 @@ static int cut_behind_last(prep *p, const char *text, size_t *n)
     return 0;
 }
 
+/* A text that is begun, or has to be of a format, is all answer. */
+static void set_thinking(prep *p, const qn_str *prompt)
+{
+    qn_gen *g = p->g;
+    qn_reasoning_kind kind = p->srv->reasoning;
+    g->thinks = kind != QN_REASONING_NONE && !g->forced &&
+                !g->f.continue_final && g->f.rp.format == QN_FORMAT_TEXT;
+    g->thinks_first = g->thinks &&
+                      qn_reasoning_begun(kind, prompt->p, prompt->n);
+    if (g->thinks && kind == QN_REASONING_CHANNELS)
+        g->f.rp.skip_special = false; /* its marks are such */
+}
+
 static int take_chat(prep *p)
 {
     qn_fields *f = &p->g->f;
@@ -183,6 +196,7 @@ static int take_chat(prep *p)
     qn_free(text);
     if (rc == 0)
         rc = qn_gen_tools_prepare(p->g, &prompt, p->err);
+    set_thinking(p, &prompt);
     if (rc == 0)
         rc = take_text(p, prompt.p ? prompt.p : "", prompt.n, true);
     qn_str_deinit(&prompt);
@@ -327,6 +341,9 @@ static void add_choices(qn_gen *g)
         g->choices[i].prompt = i / g->n_per;
         g->choices[i].index = i % g->n_per;
         g->choices[i].stop = -1;
+        if (g->thinks)
+            g->choices[i].reasoning = qn_reasoning_new(g->call->srv->reasoning,
+                                                       g->thinks_first);
     }
 }
 
@@ -416,6 +433,8 @@ void qn_gen_free(qn_gen *g)
         qn_str_deinit(&c->calls);
         qn_str_deinit(&c->args);
         qn_toolcall_free(c->parser);
+        qn_reasoning_free(c->reasoning);
+        qn_str_deinit(&c->thought);
     }
     free(g->choices);
     free(g->forced);

@@ -11,6 +11,7 @@
 
 #include "server/fields.h"
 #include "server/call.h"
+#include "server/reasoning.h"
 #include "server/toolcall.h"
 
 struct qn_gen;
@@ -50,9 +51,11 @@ typedef struct qn_choice {
     qn_str tokens, token_lps, tops, offsets; /* parts of logprobs, JSON */
     qn_str ids;                              /* token ids, JSON */
     qn_toolcall *parser;                     /* with tools, else NULL */
-    bool begun;         /* the parser has what the prompt ends with */
-    qn_str calls, args; /* JSON of calls; arguments of the latest */
-    size_t n_chars;     /* of text so far, code points */
+    qn_reasoning *reasoning; /* of a model that thinks aloud, else NULL */
+    qn_str thought;          /* what it thought */
+    bool begun;              /* the parser has what the prompt ends with */
+    qn_str calls, args;      /* JSON of calls; arguments of the latest */
+    size_t n_chars;          /* of text so far, code points */
     int n_tokens;
     double sum_logprob;
     qn_finish finish;
@@ -71,6 +74,7 @@ typedef struct qn_gen {
     int n_choices, n_per, n_shown; /* n_shown of n_per are answered */
     int64_t created;               /* seconds since 1970 */
     json_t *tools;                 /* a reference, or NULL */
+    bool thinks, thinks_first;     /* aloud; the prompt ends in a thought */
     char *forced;                  /* beginning of a call that the prompt ends
                                       with, or NULL */
     char *asked; /* responses.c: what the answer repeats of the request  */

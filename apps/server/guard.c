@@ -67,6 +67,9 @@ void qn_guard_header(qn_guard *g, const char *name, size_t name_len,
         g->flaw = "a header value has control characters";
     else if (strcasecmp(name, "content-length") == 0)
         length_header(g, value, value_len);
+    else if (strcasecmp(name, "content-encoding") == 0 &&
+             strcasecmp(value, "identity") != 0)
+        g->flaw = "the body is compressed (Content-Encoding): send it plain";
     else if (strcasecmp(name, "transfer-encoding") == 0) {
         g->n_codings++;
         if (strcasecmp(value, "chunked") != 0)

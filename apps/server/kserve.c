@@ -113,15 +113,30 @@ static void whole(qn_gen *g, qn_str *out)
     add_answer(g, c->text.p ? c->text.p : "", c->text.n, c->finish, out);
 }
 
-/* Everything but the text stands in an object of its own. */
+static int refuse(qn_gen *g, qn_err *err, const char *field, const char *why)
+{
+    g->f.param = field;
+    return qn_fail(err, QN_EINVAL, "field %s: %s", field, why);
+}
+
+/* Everything but the text stands in an object of its own. Two fields of
+ * Triton's say what the route says, or what is so in any case. */
 static int ask(qn_gen *g, json_t *doc, qn_err *err)
 {
     json_t *more = json_object_get(doc, "parameters");
-    (void)g, (void)err;
     if (json_is_object(more)) {
         json_object_update_missing(doc, more);
         json_object_del(doc, "parameters");
     }
+    if (json_is_true(json_object_get(doc, "stream")) && !g->f.stream)
+        return refuse(g, err, "stream",
+                      "this route gives one answer; generate_stream gives "
+                      "events");
+    if (json_is_false(json_object_get(doc, "exclude_input_in_output")))
+        return refuse(g, err, "exclude_input_in_output",
+                      "the output is what was written, without the input");
+    json_object_del(doc, "stream");
+    json_object_del(doc, "exclude_input_in_output");
     return 0;
 }
 

@@ -96,15 +96,17 @@ static void choice_end(qn_gen *g, qn_choice *c, const qn_event *ev,
     chunk_end(g, out);
 }
 
-/* One chunk. `text` NULL: none of it (the chunk of the finish). */
-static void add_chunk(qn_gen *g, qn_choice *c, const char *text, size_t n,
-                      const qn_event *ev, qn_finish finish, qn_str *out)
+/* One chunk. `text` NULL: none of it (the chunk of the finish); `name`: what
+ * the text is of a chat's message. */
+static void add_piece(qn_gen *g, qn_choice *c, const char *name,
+                      const char *text, size_t n, const qn_event *ev,
+                      qn_finish finish, qn_str *out)
 {
     choice_begin(g, c, out);
     if (is_chat(g)) {
         qn_str_adds(out, ",\"delta\":{");
         if (text) {
-            qn_str_adds(out, "\"content\":");
+            qn_str_addf(out, "\"%s\":", name);
             qn_jsonout_str(out, text, n);
         }
         qn_str_addc(out, '}');
@@ -115,7 +117,13 @@ static void add_chunk(qn_gen *g, qn_choice *c, const char *text, size_t n,
     choice_end(g, c, ev, finish, out);
 }
 
-/* ---- calls of tools ---------------------------------------------------- */
+static void add_chunk(qn_gen *g, qn_choice *c, const char *text, size_t n,
+                      const qn_event *ev, qn_finish finish, qn_str *out)
+{
+    add_piece(g, c, "content", text, n, ev, finish, out);
+}
+
+/* ---- what is found in a text ------------------------------------------- */
 
 typedef struct finding {
     qn_gen *g;
@@ -217,6 +225,43 @@ static void parse(finding *f, const char *p, size_t n, bool last)
     qn_toolcall_feed(f->c->parser, p, n, last, &sink);
 }
 
+static void find_thought(void *user, const char *p, size_t n)
+{
+    finding *f = user;
+    if (!f->g->f.stream) {
+        qn_str_add(&f->c->thought, p, n);
+        return;
+    }
+    add_piece(f->g, f->c, "reasoning_content", p, n, f->ev, QN_FINISH_NONE,
+              f->out);
+    f->ev = NULL;
+}
+
+static void find_answer(void *user, const char *p, size_t n)
+{
+    finding *f = user;
+    if (f->c->parser)
+        parse(f, p, n, false);
+    else if (f->g->f.stream)
+        stream_content(f, p, n);
+    else
+        keep_content(f, p, n);
+}
+
+/* Thoughts first, then calls in what is left. */
+static void look_into(finding *f, const qn_event *ev)
+{
+    bool last = ev->finish != QN_FINISH_NONE;
+    qn_reasoning_sink sink = {f, find_thought, find_answer};
+    if (!f->c->reasoning) {
+        parse(f, ev->text, ev->text_len, last);
+        return;
+    }
+    qn_reasoning_feed(f->c->reasoning, ev->text, ev->text_len, last, &sink);
+    if (last && f->c->parser)
+        parse(f, "", 0, true);
+}
+
 /* The part of a call that stands in the prompt. */
 static void parse_forced(qn_gen *g, qn_choice *c, qn_str *out)
 {
@@ -287,9 +332,9 @@ static void stream_end(qn_gen *g, qn_str *out)
 
 static void keep(qn_gen *g, qn_choice *c, const qn_event *ev)
 {
-    if (c->parser) {
+    if (c->parser || c->reasoning) {
         finding f = {g, c, NULL, NULL};
-        parse(&f, ev->text, ev->text_len, ev->finish != QN_FINISH_NONE);
+        look_into(&f, ev);
     } else {
         qn_str_add(&c->text, ev->text, ev->text_len);
     }
@@ -313,10 +358,11 @@ static void event(qn_gen *g, qn_choice *c, const qn_event *ev, qn_str *out)
     stream_echo(g, c, out);
     bool tells = ev->id >= 0 && (g->f.want_logprobs || g->f.return_ids);
     finding f = {g, c, ev, out};
-    if (c->parser)
-        parse(&f, ev->text, ev->text_len, ev->finish != QN_FINISH_NONE);
-    bool says = c->parser ? tells && f.ev : tells || ev->text_len > 0;
-    if (says && c->parser)
+    bool looks = c->parser || c->reasoning;
+    if (looks)
+        look_into(&f, ev);
+    bool says = looks ? tells && f.ev : tells || ev->text_len > 0;
+    if (says && looks)
         add_chunk(g, c, NULL, 0, ev, QN_FINISH_NONE, out);
     else if (says)
         add_chunk(g, c, ev->text, ev->text_len, ev, QN_FINISH_NONE, out);
@@ -333,6 +379,13 @@ static void add_message(qn_choice *c, qn_str *out)
     else
         qn_jsonout_str(out, c->text.p ? c->text.p : "", c->text.n);
     qn_str_adds(out, ",\"refusal\":null");
+    if (c->reasoning) {
+        qn_str_adds(out, ",\"reasoning_content\":");
+        if (c->thought.n)
+            qn_jsonout_str(out, c->thought.p, c->thought.n);
+        else
+            qn_str_adds(out, "null");
+    }
     if (c->calls.n)
         qn_str_addf(out, ",\"tool_calls\":[%s]", c->calls.p);
     qn_str_addc(out, '}');

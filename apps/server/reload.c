@@ -39,6 +39,11 @@ int qn_reload_install(qn_server *srv, qn_model *model, const char *path,
     srv->model = model;
     QN_TRY(qn_call_shape_find(&srv->call_shape, model,
                               srv->set.tool_call_parser, err));
+    if (!qn_reasoning_kind_of(srv->set.reasoning_parser, &srv->reasoning))
+        return qn_fail(err, QN_EINVAL,
+                       "reasoning-parser: there is no \"%.40s\"; use think, "
+                       "channels or none",
+                       srv->set.reasoning_parser);
     QN_TRY(qn_engine_new(&engine, model, &srv->engine, err));
     qn_engine_get_stats(engine, &es);
     int64_t longest = QN_MIN(qn_model_n_ctx_train(model), es.n_ctx);

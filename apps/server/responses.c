@@ -1,12 +1,12 @@
 /* responses.c - /v1/responses: OpenAI's newer API, of which what needs no
  * memory of former requests is here: one answer of text and calls.
  *
- * An answer is a list of items, a message or calls. A stream tells of each that
+ * An answer is a list of items: thoughts, a message, calls. A stream tells of each that
  * it begins, grows and is whole, and ends with the answer as a whole:
  *
  *   created, in_progress
  *   output_item.added, content_part.added, output_text.delta ..., .done,
- *       content_part.done, output_item.done
+ *       content_part.done, output_item.done (thoughts: reasoning_text)
  *   output_item.added, function_call_arguments.delta ..., .done,
  *       output_item.done
  *   completed, or incomplete when max_output_tokens cut it */
@@ -18,6 +18,7 @@
 #include "server/jsonout.h"
 #include "server/server_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -103,11 +104,19 @@ static void event_of_response(qn_gen *g, const char *name, qn_finish f,
     event_end(out);
 }
 
+/* By what is open. */
+static const struct {
+    const char *id, *type, *text; /* text: what its events say of it */
+} kinds[] = {
+    [QN_ITEM_THOUGHT] = {"rs", "reasoning", "reasoning_text"},
+    [QN_ITEM_MESSAGE] = {"msg", "message", "output_text"},
+    [QN_ITEM_CALL] = {"fc", "function_call", "function_call_arguments"},
+};
+
 static void add_item_id(const qn_gen *g, qn_str *out)
 {
     const qn_items *t = g->items;
-    qn_str_addf(out, "\"%s_%s_%d\"", t->open == QN_ITEM_CALL ? "fc" : "msg",
-                g->call->id, t->n_done);
+    qn_str_addf(out, "\"%s_%s_%d\"", kinds[t->open].id, g->call->id, t->n_done);
 }
 
 /* An event of the open item. */
@@ -117,38 +126,56 @@ static void event_of_item(qn_gen *g, const char *name, qn_str *out)
     qn_str_adds(out, ",\"item_id\":");
     add_item_id(g, out);
     qn_str_addf(out, ",\"output_index\":%d", g->items->n_done);
-    if (g->items->open == QN_ITEM_MESSAGE)
+    if (g->items->open != QN_ITEM_CALL)
         qn_str_adds(out, ",\"content_index\":0");
+}
+
+/* The same, of its text: output_text.delta and its like. */
+static void event_of_text(qn_gen *g, const char *what, qn_str *out)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", kinds[g->items->open].text, what);
+    event_of_item(g, name, out);
+    if (g->items->open == QN_ITEM_MESSAGE)
+        qn_str_adds(out, ",\"logprobs\":[]");
+}
+
+static void add_text(const qn_items *t, qn_str *out)
+{
+    qn_jsonout_str(out, t->text.p ? t->text.p : "", t->text.n);
 }
 
 static void add_part(const qn_items *t, qn_str *out)
 {
-    qn_str_adds(out, "{\"type\":\"output_text\",\"text\":");
-    qn_jsonout_str(out, t->text.p ? t->text.p : "", t->text.n);
-    qn_str_adds(out, ",\"annotations\":[],\"logprobs\":[]}");
+    qn_str_addf(out, "{\"type\":\"%s\",\"text\":", kinds[t->open].text);
+    add_text(t, out);
+    if (t->open == QN_ITEM_MESSAGE)
+        qn_str_adds(out, ",\"annotations\":[],\"logprobs\":[]");
+    qn_str_addc(out, '}');
 }
 
 /* The open item as it is. */
 static void add_item(const qn_gen *g, const char *status, qn_str *out)
 {
     const qn_items *t = g->items;
-    bool begins = strcmp(status, "in_progress") == 0;
     qn_str_adds(out, "{\"id\":");
     add_item_id(g, out);
-    qn_str_addf(out, ",\"status\":\"%s\",", status);
-    if (t->open == QN_ITEM_MESSAGE) {
-        qn_str_adds(out, "\"type\":\"message\",\"role\":\"assistant\","
-                         "\"content\":[");
-        if (!begins)
-            add_part(t, out);
-        qn_str_adds(out, "]}");
+    qn_str_addf(out, ",\"status\":\"%s\",\"type\":\"%s\"", status,
+                kinds[t->open].type);
+    if (t->open == QN_ITEM_CALL) {
+        qn_str_adds(out, ",\"call_id\":\"");
+        qn_gen_call_id(g, &g->choices[0], t->call, out);
+        qn_str_addf(out, "\",\"name\":%s,\"arguments\":", t->name);
+        add_text(t, out);
+        qn_str_addc(out, '}');
         return;
     }
-    qn_str_adds(out, "\"type\":\"function_call\",\"call_id\":\"");
-    qn_gen_call_id(g, &g->choices[0], t->call, out);
-    qn_str_addf(out, "\",\"name\":%s,\"arguments\":", t->name);
-    qn_jsonout_str(out, t->text.p ? t->text.p : "", t->text.n);
-    qn_str_addc(out, '}');
+    qn_str_adds(out, t->open == QN_ITEM_MESSAGE ? ",\"role\":\"assistant\""
+                                                : ",\"summary\":[]");
+    qn_str_adds(out, ",\"content\":[");
+    if (strcmp(status, "in_progress") != 0)
+        add_part(t, out);
+    qn_str_adds(out, "]}");
 }
 
 static void event_with_item(qn_gen *g, const char *name, const char *status,
@@ -165,15 +192,14 @@ static void event_with_item(qn_gen *g, const char *name, const char *status,
 static void tell_end(qn_gen *g, const char *status, qn_str *out)
 {
     const qn_items *t = g->items;
-    bool text = t->open == QN_ITEM_MESSAGE;
-    event_of_item(g, text ? "output_text.done" : "function_call_arguments.done",
-                  out);
-    if (!text)
+    bool call = t->open == QN_ITEM_CALL;
+    event_of_text(g, "done", out);
+    if (call)
         qn_str_addf(out, ",\"name\":%s", t->name);
-    qn_str_adds(out, text ? ",\"logprobs\":[],\"text\":" : ",\"arguments\":");
-    qn_jsonout_str(out, t->text.p ? t->text.p : "", t->text.n);
+    qn_str_adds(out, call ? ",\"arguments\":" : ",\"text\":");
+    add_text(t, out);
     event_end(out);
-    if (text) {
+    if (!call) {
         event_of_item(g, "content_part.done", out);
         qn_str_adds(out, ",\"part\":");
         add_part(t, out);
@@ -204,7 +230,7 @@ static void open_item(qn_gen *g, int kind, qn_str *out)
     if (!out)
         return;
     event_with_item(g, "output_item.added", "in_progress", out);
-    if (kind != QN_ITEM_MESSAGE)
+    if (kind == QN_ITEM_CALL)
         return;
     event_of_item(g, "content_part.added", out);
     qn_str_adds(out, ",\"part\":");
@@ -214,14 +240,11 @@ static void open_item(qn_gen *g, int kind, qn_str *out)
 
 static void grow(qn_gen *g, const char *p, size_t n, qn_str *out)
 {
-    bool text = g->items->open == QN_ITEM_MESSAGE;
     qn_str_add(&g->items->text, p, n);
     if (!out || n == 0)
         return;
-    event_of_item(g,
-                  text ? "output_text.delta" : "function_call_arguments.delta",
-                  out);
-    qn_str_adds(out, text ? ",\"logprobs\":[],\"delta\":" : ",\"delta\":");
+    event_of_text(g, "delta", out);
+    qn_str_adds(out, ",\"delta\":");
     qn_jsonout_str(out, p, n);
     event_end(out);
 }
@@ -231,16 +254,26 @@ static void grow(qn_gen *g, const char *p, size_t n, qn_str *out)
 typedef struct writing {
     qn_gen *g;
     qn_str *out;
+    bool last; /* nothing will follow */
 } writing;
+
+static void write_as(const writing *w, int kind, const char *p, size_t n)
+{
+    if (n == 0)
+        return;
+    if ((int)w->g->items->open != kind)
+        open_item(w->g, kind, w->out);
+    grow(w->g, p, n, w->out);
+}
 
 static void on_content(void *user, const char *p, size_t n)
 {
-    const writing *w = user;
-    if (n == 0)
-        return;
-    if (w->g->items->open != QN_ITEM_MESSAGE)
-        open_item(w->g, QN_ITEM_MESSAGE, w->out);
-    grow(w->g, p, n, w->out);
+    write_as(user, QN_ITEM_MESSAGE, p, n);
+}
+
+static void on_thought(void *user, const char *p, size_t n)
+{
+    write_as(user, QN_ITEM_THOUGHT, p, n);
 }
 
 static bool is_wanted(const qn_gen *g, int index)
@@ -270,15 +303,31 @@ static void on_args(void *user, int index, const char *p, size_t n)
         grow(w->g, p, n, w->out);
 }
 
+static void on_answer(void *user, const char *p, size_t n)
+{
+    writing *w = user;
+    qn_toolcall *parser = w->g->choices[0].parser;
+    qn_toolcall_sink sink = {w, on_content, on_call, on_args};
+    if (parser)
+        qn_toolcall_feed(parser, p, n, w->last, &sink);
+    else
+        on_content(w, p, n);
+}
+
+/* Thoughts first, then calls in what is left. */
 static void write_text(qn_gen *g, const char *p, size_t n, bool last,
                        qn_str *out)
 {
-    writing w = {g, g->f.stream ? out : NULL};
-    qn_toolcall_sink sink = {&w, on_content, on_call, on_args};
-    if (g->choices[0].parser)
-        qn_toolcall_feed(g->choices[0].parser, p, n, last, &sink);
-    else
-        on_content(&w, p, n);
+    writing w = {g, g->f.stream ? out : NULL, false};
+    qn_reasoning_sink sink = {&w, on_thought, on_answer};
+    qn_reasoning *r = g->choices[0].reasoning;
+    if (r)
+        qn_reasoning_feed(r, p, n, last, &sink);
+    w.last = last;
+    if (!r)
+        on_answer(&w, p, n);
+    else if (last)
+        on_answer(&w, "", 0);
 }
 
 /* The part of a call that stands in the prompt. */

@@ -15,6 +15,7 @@ typedef struct qn_items {
     int n_done;
     enum {
         QN_ITEM_NONE,
+        QN_ITEM_THOUGHT,
         QN_ITEM_MESSAGE,
         QN_ITEM_CALL
     } open;

@@ -27,10 +27,41 @@ static void name_parts(json_t *content)
     }
 }
 
+static json_t *last_of_assistant(const json_t *to)
+{
+    json_t *m = json_array_get(to, json_array_size(to) - 1);
+    const char *role = json_string_value(json_object_get(m, "role"));
+    return role && strcmp(role, "assistant") == 0 ? m : NULL;
+}
+
+/* A thought is of the message or the calls that follow it. */
+static int take_thought(json_t *to, const json_t *item)
+{
+    const json_t *parts = json_object_get(item, "content");
+    qn_str s = {0};
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *text = json_object_get(json_array_get(parts, i), "text");
+        if (json_is_string(text))
+            qn_str_add(&s, json_string_value(text), json_string_length(text));
+    }
+    json_t *m = json_pack("{s:s,s:s}", "role", "assistant", "content", "");
+    json_object_set_new(m, "reasoning_content",
+                        json_stringn(s.p ? s.p : "", s.n));
+    qn_str_deinit(&s);
+    return json_array_append_new(to, m);
+}
+
 static int take_message(json_t *to, const json_t *item)
 {
     json_t *content = json_object_get(item, "content");
+    const char *role = json_string_value(json_object_get(item, "role"));
+    json_t *thought = last_of_assistant(to);
     name_parts(content);
+    if (role && strcmp(role, "assistant") == 0 &&
+        json_object_get(thought, "reasoning_content") &&
+        json_string_length(json_object_get(thought, "content")) == 0 &&
+        !json_object_get(thought, "tool_calls"))
+        return content ? json_object_set(thought, "content", content) : 0;
     json_t *m = json_object();
     json_object_set(m, "role", json_object_get(item, "role"));
     json_object_set(m, "content", content);
@@ -40,9 +71,8 @@ static int take_message(json_t *to, const json_t *item)
 /* Calls of one turn are one message in chats. */
 static int take_call(json_t *to, const json_t *item)
 {
-    json_t *last = json_array_get(to, json_array_size(to) - 1);
-    const char *role = json_string_value(json_object_get(last, "role"));
-    if (!role || strcmp(role, "assistant") != 0) {
+    json_t *last = last_of_assistant(to);
+    if (!last) {
         last = json_pack("{s:s,s:s}", "role", "assistant", "content", "");
         json_array_append_new(to, last);
     }
@@ -77,6 +107,8 @@ static int take_item(qn_gen *g, json_t *to, const json_t *item, qn_err *err)
         return refuse(g, err, "input", "its items must be objects with a type");
     if (strcmp(s, "message") == 0)
         return take_message(to, item);
+    if (strcmp(s, "reasoning") == 0)
+        return take_thought(to, item);
     bool call = strcmp(s, "function_call") == 0;
     if ((call || strcmp(s, "function_call_output") == 0) &&
         !json_is_string(json_object_get(item, "call_id")))
@@ -92,10 +124,12 @@ static int take_item(qn_gen *g, json_t *to, const json_t *item, qn_err *err)
                       "nothing is kept here that an item_reference could mean: "
                       "send the item itself");
     g->f.param = "input";
-    return qn_fail(err, QN_EINVAL,
-                   "field input: there are no items of type \"%.40s\" here; "
-                   "message, function_call and function_call_output are known",
-                   s);
+    return qn_fail(
+        err, QN_EINVAL,
+        "field input: there are no items of type \"%.40s\" here; "
+        "message, reasoning, function_call and function_call_output are "
+        "known",
+        s);
 }
 
 static int take_input(qn_gen *g, json_t *doc, qn_err *err)

@@ -41,6 +41,7 @@ struct qn_server {
      * none is loaded. */
     qn_model *model;
     qn_call_shape call_shape;
+    qn_reasoning_kind reasoning;
     _Atomic(char *) name; /* of the model in the API; all are kept */
     QN_VEC(char *) names;
     atomic_int_fast64_t max_model_len;

@@ -30,6 +30,9 @@
       "How the model writes calls of tools: auto (as its chat template"     \
       " shows), hermes, mistral, llama3_json, apriel, deepseek_v31 or"      \
       " none.")                                                             \
+    X(reasoning_parser, "reasoning-parser", TEXT, 0, 0, "none",             \
+      "How the model thinks aloud: think (<think> and </think>), channels"  \
+      " (gpt-oss) or none; chats have it as reasoning_content then.")       \
     X(allowed_host, "allowed-host", TEXT, 0, 0, NULL,                       \
       "Names besides localhost that requests to a loopback address without" \
       " API keys may be addressed to, separated by commas.")                \

@@ -1,6 +1,7 @@
 /* sample.c - the sampler: order of steps, state, the draw. */
 #include "engine/sample_int.h"
 
+#include "base/knobs.h"
 #include "base/rng.h"
 
 #include <assert.h>
@@ -29,7 +30,7 @@ QN_API void qn_sampling_default(qn_sampling *s)
 /* A float knob and the closed range it must lie in. */
 typedef struct knob {
     const char *name;
-    float value, lo, hi;
+    double value, lo, hi;
 } knob;
 
 static int check_ids(const char *what, const int32_t *ids, size_t n,
@@ -46,26 +47,29 @@ static int check_ids(const char *what, const int32_t *ids, size_t n,
 int qn_sampling_check(const qn_sampling *p, int n_vocab, qn_err *err)
 {
     const knob knobs[] = {
-        {"temperature", p->temperature, 0, 1e6f},
-        {"top_p", p->top_p, 0, 1},
-        {"min_p", p->min_p, 0, 1},
-        {"typical_p", p->typical_p, 0, 1},
-        {"top_n_sigma", p->top_n_sigma, 0, 1e6f},
-        {"xtc_probability", p->xtc_probability, 0, 1},
-        {"xtc_threshold", p->xtc_threshold, 0, 1},
-        {"dry_multiplier", p->dry_multiplier, 0, 1e6f},
-        {"dry_base", p->dry_base, 0, 1e6f},
-        {"mirostat_tau", p->mirostat_tau, 0, 1e6f},
-        {"mirostat_eta", p->mirostat_eta, 0, 1e6f},
-        {"repetition_penalty", p->repetition_penalty, 1e-6f, 1e6f},
-        {"presence_penalty", p->presence_penalty, -1e6f, 1e6f},
-        {"frequency_penalty", p->frequency_penalty, -1e6f, 1e6f},
+        {"temperature", (double)p->temperature, QN_RANGE_TEMPERATURE},
+        {"top_p", (double)p->top_p, QN_RANGE_PART},
+        {"min_p", (double)p->min_p, QN_RANGE_PART},
+        {"typical_p", (double)p->typical_p, QN_RANGE_PART},
+        {"top_n_sigma", (double)p->top_n_sigma, QN_RANGE_SIGMA},
+        {"xtc_probability", (double)p->xtc_probability, QN_RANGE_PART},
+        {"xtc_threshold", (double)p->xtc_threshold, QN_RANGE_PART},
+        {"dry_multiplier", (double)p->dry_multiplier, QN_RANGE_DRY},
+        {"dry_base", (double)p->dry_base, QN_RANGE_DRY},
+        {"mirostat_tau", (double)p->mirostat_tau, QN_RANGE_MIROSTAT},
+        {"mirostat_eta", (double)p->mirostat_eta, QN_RANGE_MIROSTAT},
+        {"repetition_penalty", (double)p->repetition_penalty,
+         QN_RANGE_REPETITION},
+        {"presence_penalty", (double)p->presence_penalty, QN_RANGE_PENALTY},
+        {"frequency_penalty", (double)p->frequency_penalty, QN_RANGE_PENALTY},
     };
     for (size_t i = 0; i < QN_COUNTOF(knobs); i++)
-        if (!(knobs[i].value >= knobs[i].lo && knobs[i].value <= knobs[i].hi))
+        /* a bound as a float, too: 1e-6 is not one */
+        if (!(knobs[i].value >= (double)(float)knobs[i].lo &&
+              knobs[i].value <= (double)(float)knobs[i].hi))
             return qn_fail(err, QN_EINVAL, "%s is %g; it must lie in [%g, %g]",
-                           knobs[i].name, (double)knobs[i].value,
-                           (double)knobs[i].lo, (double)knobs[i].hi);
+                           knobs[i].name, knobs[i].value, knobs[i].lo,
+                           knobs[i].hi);
     if (p->top_k < 0)
         return qn_fail(err, QN_EINVAL, "top_k is %d; use 0 for off", p->top_k);
     if (p->mirostat != 0 && p->mirostat != 2)

@@ -1,6 +1,8 @@
 /* ckpt_help.c: see ckpt_help.h. */
 #include "ckpt_help.h"
 
+#include <dirent.h>
+
 static struct kept_path {
     struct kept_path *next;
     char text[];
@@ -183,6 +185,18 @@ void out_tensor(gguf_out *o, const char *name, uint32_t type, int n_dims,
         out_u64(o, dims[i]);
     out_u32(o, type);
     out_u64(o, offset);
+}
+
+int help_n_entries(const char *dir)
+{
+    DIR *d = opendir(dir);
+    int n = 0;
+
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
 }
 
 void out_finish(gguf_out *o, const char *path, size_t align, size_t n)

@@ -13,6 +13,9 @@ void help_write(const char *dir, const char *name, const char *text);
 /* A safetensors file with this header and n_data bytes i % 251. */
 void help_safetensors(const char *path, const char *header, size_t n_data);
 
+/* Files of a folder, whose names do not begin with a dot. */
+int help_n_entries(const char *dir);
+
 /* Opening must fail with `code` and a message that has every one of the words
  * (a NULL-terminated list) in it. */
 void help_refused(const char *path, int code, const char *const *words);

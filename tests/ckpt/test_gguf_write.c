@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "ckpt/gguf_write.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -15,18 +14,6 @@
         if ((call) < 0)              \
             fail_msg("%s", err.msg); \
     } while (0)
-
-static int n_entries(const char *dir)
-{
-    DIR *d = opendir(dir);
-    int n = 0;
-
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));)
-        n += e->d_name[0] != '.';
-    closedir(d);
-    return n;
-}
 
 static void put_everything(qn_gguf_writer *w)
 {
@@ -102,11 +89,11 @@ static void test_round_trip(void **state)
     OK(qn_gguf_data(w, data, 1, &err)); /* pieces that are not tensors */
     OK(qn_gguf_data(w, data + 1, 90, &err));
     OK(qn_gguf_data(w, data + 91, 9, &err));
-    assert_int_equal(n_entries(dir), 1); /* under another name */
+    assert_int_equal(help_n_entries(dir), 1); /* under another name */
     assert_false(qn_path_is_file(path));
     OK(qn_gguf_writer_finish(w, &err));
     qn_gguf_writer_free(w);
-    assert_int_equal(n_entries(dir), 1);
+    assert_int_equal(help_n_entries(dir), 1);
 
     ck = open_ok(path);
     check_everything(ck);
@@ -218,14 +205,14 @@ static void test_misuse(void **state)
     assert_int_equal(qn_gguf_put_u32(w, "m", 1, &e), QN_EINVAL);
     assert_int_equal(qn_gguf_declare(w, "n", QN_F32, 1, one, &e), QN_EINVAL);
     qn_gguf_writer_free(w);
-    assert_int_equal(n_entries(dir), 0);
+    assert_int_equal(help_n_entries(dir), 0);
 
     OK(qn_gguf_writer_new(&w, path, &err));
     OK(qn_gguf_declare(w, "t", QN_F32, 1, one, &err));
     OK(qn_gguf_data(w, "123", 3, &err));
     assert_int_equal(qn_gguf_writer_finish(w, &e), QN_EINVAL);
     qn_gguf_writer_free(w);
-    assert_int_equal(n_entries(dir), 0);
+    assert_int_equal(help_n_entries(dir), 0);
     qn_gguf_writer_free(NULL);
     assert_int_equal(qn_gguf_writer_new(&w, help_path(dir, "no/a.gguf"), &e),
                      QN_EIO);
@@ -257,7 +244,7 @@ static void test_full(void **state)
     assert_int_equal(rc, QN_EIO);
     assert_non_null(strstr(e.msg, "a.gguf: cannot write"));
     qn_gguf_writer_free(w);
-    assert_int_equal(n_entries(dir), 1);
+    assert_int_equal(help_n_entries(dir), 1);
     assert_true(qn_path_is_file(path));
 }
 

@@ -4,21 +4,8 @@
 
 #include "ckpt/safetensors_write.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
-
-static int n_entries(const char *dir)
-{
-    DIR *d = opendir(dir);
-    int n = 0;
-
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));)
-        n += e->d_name[0] != '.';
-    closedir(d);
-    return n;
-}
 
 static void test_round_trip(void **state)
 {
@@ -47,7 +34,7 @@ static void test_round_trip(void **state)
     assert_int_equal(qn_st_writer_data(w, data + 31, 3, &err), 0);
     assert_int_equal(qn_st_writer_finish(w, &err), 0);
     qn_st_writer_free(w);
-    assert_int_equal(n_entries(dir), 1);
+    assert_int_equal(help_n_entries(dir), 1);
 
     assert_int_equal(qn_ckpt_open_tensors(&ck, path, &err), 0);
     assert_int_equal(qn_ckpt_n_tensors(ck), 3);
@@ -139,7 +126,7 @@ static void test_misuse(void **state)
     assert_int_equal(qn_st_writer_declare(w, "i", QN_U8, 1, huge, &err),
                      QN_ELIMIT);
     qn_st_writer_free(w);
-    assert_int_equal(n_entries(dir), 0);
+    assert_int_equal(help_n_entries(dir), 0);
 
     assert_int_equal(qn_st_writer_new(&w, path, &err), 0);
     assert_int_equal(qn_st_writer_declare(w, "a", QN_U8, 1, two, &err), 0);
@@ -150,7 +137,7 @@ static void test_misuse(void **state)
     assert_int_equal(qn_st_writer_finish(w, &err), QN_EINVAL);
     assert_non_null(strstr(err.msg, "1 bytes of data given, 2 declared"));
     qn_st_writer_free(w);
-    assert_int_equal(n_entries(dir), 0); /* given up without a trace */
+    assert_int_equal(help_n_entries(dir), 0); /* given up without a trace */
 
     assert_int_equal(qn_st_writer_new(&w, help_path(dir, "no/such/dir"), &err),
                      QN_EIO);
@@ -183,7 +170,7 @@ static void test_full_disk(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
     assert_int_equal(rc, QN_EIO);
     assert_non_null(strstr(err.msg, "cannot write"));
-    assert_int_equal(n_entries(dir), 0);
+    assert_int_equal(help_n_entries(dir), 0);
     free(zeros);
 }
 

@@ -17,7 +17,7 @@ static void check(const qn_fields *f, const qn_settings *set)
         f->rp.n_stop > (size_t)set->max_stop ||
         f->logprobs > set->max_logprobs || f->top_logprobs > set->max_logprobs)
         abort();
-    if (!(s->temperature >= 0 && s->temperature <= 100) ||
+    if (!(s->temperature >= 0 && s->temperature <= 1e6f) ||
         !(s->top_p >= 0 && s->top_p <= 1))
         abort();
     for (size_t i = 0; i < f->rp.n_stop; i++)

@@ -395,6 +395,17 @@ static void test_kserve(void **state)
     web_free(&s);
     web_free(&plain);
     web_free(&r);
+    /* as Triton's documentation has it */
+    snprintf(path, sizeof path, "/v2/models/%s/generate", name);
+    web_reply triton =
+        web_post(path,
+                 "{\"text_input\":\"Once\",\"parameters\":{\"stream\":false,"
+                 "\"temperature\":0,\"max_tokens\":3},"
+                 "\"exclude_input_in_output\":true}");
+    assert_int_equal(triton.status, 200);
+    web_free(&triton);
+    expect_error(web_post(path, "{\"text_input\":\"a\",\"stream\":true}"), 400,
+                 "invalid_request_error", "stream");
     expect_error(web_post("/v2/models/other/generate", ask), 404,
                  "not_found_error", "model");
     web_free(&list);
@@ -641,6 +652,7 @@ static void test_remedies(void **state)
         {"/v1/messages", "", "Anthropic", 404},
         {"/api/chat", "", "Ollama", 404},
         {"/completion", "", "/v1/completions", 404},
+        {"/v2/models/m/infer", "", "generate_stream", 404},
         {"/v1/responses/resp_1", "", "nothing is kept", 404},
         {"/nowhere", "", "docs/api.md", 404},
     };

@@ -55,6 +55,8 @@ static const struct raw {
     {POST_HEAD "Content-Length: 99999999999999999999999\r\n\r\n", 400, 413},
     {POST_HEAD "Content-Length: 100000000000\r\n\r\n", 413, 413},
     {POST_HEAD "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, 400},
+    {POST_HEAD "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 400,
+     400},
     {POST_HEAD "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"
                "\r\n0\r\n\r\n",
      400, 400},
@@ -435,15 +437,31 @@ static double n_written(void)
     return web_metric("quern_completion_tokens_total");
 }
 
+static void send_ask(int fd, const char *body)
+{
+    char *ask = web_request("/v1/completions", body);
+    web_sends(fd, ask);
+    free(ask);
+}
+
+/* A prompt of some 700 tokens. */
+static char *long_prompt(int max_tokens)
+{
+    char *body = malloc(8000);
+    int n = sprintf(body, "{\"max_tokens\":%d,\"prompt\":\"", max_tokens);
+    for (int i = 0; i < 700; i++)
+        n += sprintf(body + n, "mill ");
+    sprintf(body + n, "\"}");
+    return body;
+}
+
 /* A request of so many tokens that is being answered, of which nobody is left
  * to read. */
 static void leave_while_decoding(const char *body, int n_tok)
 {
     double before = n_written();
     int fd = web_connect();
-    char *ask = web_request("/v1/completions", body);
-    web_sends(fd, ask);
-    free(ask);
+    send_ask(fd, body);
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     close(fd);
     assert_true(web_metric_becomes("quern_requests_running", 0, 60));
@@ -458,19 +476,15 @@ static void test_leaving(void **state)
     leave_while_decoding(LONG_ASK(""), 900);
     leave_while_decoding(LONG_ASK(",\"stream\":true"), 900);
     /* prefilling: a long prompt in chunks of 8 */
-    char body[8000] = "{\"max_tokens\":50,\"prompt\":\"";
-    for (int i = 0; i < 700; i++)
-        strcat(body, "mill ");
-    strcat(body, "\"}");
+    char *body = long_prompt(50);
     leave_while_decoding(body, 50);
+    free(body);
     /* waiting behind another one */
     double before = n_written();
     int first = web_connect(), second = web_connect();
-    char *ask = web_request("/v1/completions", LONG_ASK(""));
-    web_sends(first, ask);
+    send_ask(first, LONG_ASK(""));
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
-    web_sends(second, ask);
-    free(ask);
+    send_ask(second, LONG_ASK(""));
     assert_true(web_metric_becomes("quern_requests_waiting", 1, 10));
     close(second);
     assert_true(web_metric_becomes("quern_requests_waiting", 0, 60));
@@ -486,14 +500,10 @@ static void test_leaving_in_a_pass(void **state)
     (void)state;
     qn_engine_params whole = {.n_ctx = 2048, .max_seqs = 2, .max_batch = 1024};
     web_start_slow(&whole);
-    char body[8000] = "{\"max_tokens\":5,\"prompt\":\"";
-    for (int i = 0; i < 700; i++)
-        strcat(body, "mill ");
-    strcat(body, "\"}");
-    char *ask = web_request("/v1/completions", body);
+    char *body = long_prompt(5);
     int fd = web_connect();
-    web_sends(fd, ask);
-    free(ask);
+    send_ask(fd, body);
+    free(body);
     web_sleep(0.5);
     close(fd);
     assert_true(web_metric_becomes("quern_cancelled_total", 1, 60));
@@ -511,10 +521,7 @@ static void test_not_reading(void **state)
     web_start(options);
     int fd = web_connect(), small = 2048;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    char *ask = web_request("/v1/completions",
-                            LONG_ASK(",\"stream\":true,\"logprobs\":20"));
-    web_sends(fd, ask);
-    free(ask);
+    send_ask(fd, LONG_ASK(",\"stream\":true,\"logprobs\":20"));
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     for (int i = 0; i < 5; i++) {
         web_reply r = web_post("/v1/completions",
@@ -549,15 +556,9 @@ static void test_waiting_for_who_does_not_read(void **state)
     web_start_with(&one, options);
     int fd = web_connect(), next_fd = web_connect(), small = 2048;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    char *ask = web_request("/v1/completions",
-                            LONG_ASK(",\"stream\":true,\"logprobs\":20"));
-    web_sends(fd, ask);
-    free(ask);
+    send_ask(fd, LONG_ASK(",\"stream\":true,\"logprobs\":20"));
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
-    ask = web_request("/v1/completions", "{\"prompt\":\"Once\","
-                                         "\"max_tokens\":4}");
-    web_sends(next_fd, ask);
-    free(ask);
+    send_ask(next_fd, "{\"prompt\":\"Once\",\"max_tokens\":4}");
     assert_true(web_metric_becomes("quern_requests_waiting", 1, 10));
     bool quiet = false;
     for (int i = 0; i < 30 && !quiet; i++) { /* until it is paused */

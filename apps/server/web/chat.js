@@ -95,6 +95,19 @@ function addToken(node, length, entry) {
                       x => [x.token, short(x.logprob)])]);
 }
 
+// What was thought aloud stands in the text as the model would have marked it.
+function written(node, {content, reasoning_content: thought}) {
+  if (thought) {
+    const first = !node.thinks;
+    node.thinks = true;
+    return first ? '<think>\n' + thought : thought;
+  }
+  if (!content || !node.thinks)
+    return content ?? '';
+  node.thinks = false;
+  return '\n</think>\n\n' + content;
+}
+
 function take(job, chunk) {
   const {node} = job, choice = chunk.choices[0];
   if (chunk.usage) {
@@ -104,7 +117,7 @@ function take(job, chunk) {
   }
   if (!choice)
     return;
-  const text = choice.delta?.content ?? '';
+  const text = written(node, choice.delta ?? {});
   const entry = choice.logprobs?.content?.[0];
   if (entry)
     addToken(node, text.length, entry);
