@@ -62,15 +62,16 @@ static const qn_opt base_opts[] = {
 
 static const qn_opt task_opts[] = {
     {"task", 0, QN_OPT_CHOICE,
-     .arg = "hellaswag|arc|piqa|winogrande|lambada|gsm8k",
+     .arg = "hellaswag|arc|piqa|winogrande|lambada|openbookqa|boolq|mmlu|gsm8k",
      .help = "Put the questions of this kind. All but gsm8k by the likelihood "
-             "of the answers; gsm8k's are generated."},
+             "of the answers; gsm8k's are generated.",
+     .also = "tasks"},
     {"data", 0, QN_OPT_FILE, .arg = "FILE",
      .help =
          "The questions: the data set's own file, a JSON object in a line."},
     {"fewshot", 0, QN_OPT_INT, .arg = "N",
-     .help = "Solved questions before each one.", .def = "0",
-     .also = "num-fewshot", .lo = 0, .hi = 1000},
+     .help = "Solved questions before each one; of mmlu of its subject.",
+     .def = "0", .also = "num-fewshot", .lo = 0, .hi = 1000},
     {"fewshot-data", 0, QN_OPT_FILE, .arg = "FILE",
      .help = "Where they come from, its first lines; without it those of "
              "--data, which are then not asked."},
@@ -80,7 +81,8 @@ static const qn_opt task_opts[] = {
      .help = "Answers that are generated together.", .def = "16", .lo = 1,
      .hi = 4096},
     {"chat", 0, QN_OPT_FLAG,
-     .help = "gsm8k: ask through the model's chat template."},
+     .help = "gsm8k: ask through the model's chat template.",
+     .also = "apply-chat-template"},
     {"samples", 0, QN_OPT_FILE, .arg = "FILE",
      .help = "Write what came of each question, a JSON object in a line.",
      .also = "log-samples"},

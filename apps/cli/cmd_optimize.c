@@ -66,6 +66,10 @@ static const qn_opt method_opts[] = {
     {"compute-dtype", 0, QN_OPT_CHOICE, .arg = "float32|float16|bfloat16",
      .help = "What the configuration tells bitsandbytes to compute in.",
      .def = "bfloat16", .also = "bnb-4bit-compute-dtype"},
+    {"int8-threshold", 0, QN_OPT_REAL, .arg = "X",
+     .help = "bitsandbytes of 8 bits: the activations that the configuration "
+             "tells it to keep apart, in 16 bits; 0: none.",
+     .def = "6", .also = "llm-int8-threshold", .lo = 0, .hi = 1e6},
     {"calibration", 0, QN_OPT_FILE, .arg = "FILE",
      .help = "gptq, awq: a text like what the model will read; without it a "
              "small one of many kinds that is built in.",
@@ -94,7 +98,7 @@ static const qn_opt method_opts[] = {
              "are largest. A --calibration FILE means it, too."},
     {"imatrix", 0, QN_OPT_FILE, .arg = "FILE",
      .help = "gguf: take the importance matrix from this file, which llama.cpp "
-             "or --imatrix-out wrote."},
+             "(GGUF or imatrix.dat) or --imatrix-out wrote."},
     {"imatrix-out", 0, QN_OPT_FILE, .arg = "FILE",
      .help = "gguf: write it, to be used again; the name ends with .gguf."},
     {"desc-act", 0, QN_OPT_FLAG,
@@ -118,8 +122,10 @@ static const qn_opt method_opts[] = {
     {"report-tokens", 0, QN_OPT_INT, .arg = "N",
      .help =
          "Tokens of a text that source and output read afterwards; what was "
-         "lost goes into metadata.json. 0: none.",
-     .def = "256", .lo = 0, .hi = 1 << 20},
+         "lost goes into metadata.json. 0: none. -1: 256, but of a large model "
+         "and by a method without a text so few that it takes no longer than "
+         "quantizing.",
+     .def = "-1", .lo = -1, .hi = 1 << 20},
     {"report-text", 0, QN_OPT_FILE, .arg = "FILE",
      .help = "That text; without it a short one that is built in."},
     {"load-in-4bit", 0, QN_OPT_FLAG, .help = "As --quantization-bits 4."},
@@ -238,6 +244,8 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     p->weigh = qn_args_flag(a, "importance");
     p->imatrix = qn_args_text(a, "imatrix");
     p->imatrix_out = qn_args_text(a, "imatrix-out");
+    double threshold = qn_args_real(a, "int8-threshold");
+    p->int8_threshold = threshold > 0 ? threshold : -1;
     p->desc_act = qn_args_flag(a, "desc-act");
     p->static_groups = qn_args_flag(a, "static-groups");
     p->scales = qn_args_text(a, "fp8-scales");

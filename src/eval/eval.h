@@ -71,7 +71,7 @@ typedef struct qn_eval_task_params {
     void *progress_user;
 } qn_eval_task_params;
 
-/* "hellaswag|arc|piqa|winogrande|lambada|gsm8k". */
+/* All tasks: "hellaswag|arc|piqa|...". */
 extern const char qn_eval_task_names[];
 
 /* Errors in the data name its file and line. */

@@ -62,41 +62,97 @@ static void drop_items(qn_items *items, size_t first, size_t end)
     qn_items_deinit(&gone);
 }
 
-static int add_examples(qn_task_run *t, const qn_items *from, const char *path,
-                        qn_err *err)
+/* The solved items of a topic (NULL: of a task without topics). */
+static qn_shots *shots_of(const qn_task_run *t, const char *topic)
 {
-    if (from->v.n < t->p->fewshot)
-        return qn_fail(err, QN_EINVAL,
-                       "%s has %zu items, %zu solved ones are asked for", path,
-                       from->v.n, t->p->fewshot);
-    for (size_t i = 0; i < t->p->fewshot; i++) {
-        qn_item_solved(&from->v.v[i], &t->examples);
-        qn_str_adds(&t->examples, "\n\n");
+    for (size_t i = 0; i < t->shots.n; i++) {
+        const char *its = t->shots.v[i].topic;
+        if (its == topic || (its && topic && strcmp(its, topic) == 0))
+            return &t->shots.v[i];
+    }
+    return NULL;
+}
+
+/* Takes the first items of each topic; `used` (or NULL): which. */
+static void take_shots(qn_task_run *t, const qn_items *from, bool *used)
+{
+    for (size_t i = 0; i < from->v.n; i++) {
+        const qn_item *item = &from->v.v[i];
+        qn_shots *s = shots_of(t, item->topic);
+        if (!s) {
+            qn_shots fresh = {0};
+            fresh.topic = item->topic ? qn_xstrdup(item->topic) : NULL;
+            qn_vec_push(&t->shots, fresh);
+            s = &t->shots.v[t->shots.n - 1];
+        }
+        if (s->n == t->p->fewshot)
+            continue;
+        qn_item_solved(item, &s->text);
+        qn_str_adds(&s->text, "\n\n");
+        s->n++;
+        if (used)
+            used[i] = true;
+    }
+}
+
+static int check_shots(const qn_task_run *t, const char *path, qn_err *err)
+{
+    for (size_t i = 0; i < t->items.v.n; i++) {
+        const qn_item *item = &t->items.v.v[i];
+        const qn_shots *s = shots_of(t, item->topic);
+        size_t n = s ? s->n : 0;
+        if (n < t->p->fewshot)
+            return qn_fail(err, QN_EINVAL,
+                           "%s has %zu items%s, %zu solved ones are asked for",
+                           path, n, item->topic ? " of one subject" : "",
+                           t->p->fewshot);
     }
     return 0;
 }
 
-static int read_examples(qn_task_run *t, qn_err *err)
+static void drop_used(qn_items *items, const bool *used)
+{
+    size_t n = items->v.n;
+    for (size_t i = n; i-- > 0;)
+        if (used[i])
+            drop_items(items, i, i + 1);
+}
+
+static int read_shots(qn_task_run *t, qn_err *err)
 {
     qn_items own = {0};
     if (t->p->fewshot == 0)
         return 0;
     if (!t->p->fewshot_data) {
-        QN_TRY(add_examples(t, &t->items, t->p->data, err));
-        drop_items(&t->items, 0, t->p->fewshot);
-        return 0;
+        bool *used = qn_xcalloc(t->items.v.n, sizeof *used);
+        take_shots(t, &t->items, used);
+        int rc = check_shots(t, t->p->data, err);
+        drop_used(&t->items, used);
+        free(used);
+        return rc;
     }
     int rc = qn_items_read(&own, t->task, t->p->fewshot_data, err);
-    if (rc == 0)
-        rc = add_examples(t, &own, t->p->fewshot_data, err);
+    if (rc == 0) {
+        take_shots(t, &own, NULL);
+        rc = check_shots(t, t->p->fewshot_data, err);
+    }
     qn_items_deinit(&own);
     return rc;
+}
+
+void qn_task_prompt(const qn_task_run *t, const qn_item *item, qn_str *out)
+{
+    const qn_shots *s = shots_of(t, item->topic);
+    if (item->topic)
+        qn_str_adds(out, item->topic);
+    if (s)
+        qn_str_add(out, s->text.p, s->text.n);
 }
 
 static int read_items(qn_task_run *t, qn_err *err)
 {
     QN_TRY(qn_items_read(&t->items, t->task, t->p->data, err));
-    QN_TRY(read_examples(t, err));
+    QN_TRY(read_shots(t, err));
     drop_items(&t->items, 0, t->p->skip);
     if (t->p->limit)
         drop_items(&t->items, t->p->limit, t->items.v.n);
@@ -138,9 +194,12 @@ int qn_eval_task(json_t **report, const qn_eval_task_params *p, qn_err *err)
         return qn_fail(err, QN_EINVAL, "task \"%s\" is not known; there is %s",
                        p->task, qn_eval_task_names);
     QN_TRY(qn_model_tok(p->model, &t.tok, err));
-    qn_str_init(&t.examples);
     int rc = run(&t, report, err);
     qn_items_deinit(&t.items);
-    qn_str_deinit(&t.examples);
+    for (size_t i = 0; i < t.shots.n; i++) {
+        free(t.shots.v[i].topic);
+        qn_str_deinit(&t.shots.v[i].text);
+    }
+    qn_vec_deinit(&t.shots);
     return rc;
 }

@@ -8,12 +8,19 @@
 
 #include <stdio.h>
 
+/* Solved items, before every question of their topic. */
+typedef struct qn_shots {
+    char *topic; /* NULL: the task has none */
+    qn_str text;
+    size_t n;
+} qn_shots;
+
 typedef struct qn_task_run {
     const qn_eval_task_params *p;
     const qn_task *task;
     const qn_tok *tok;
-    qn_items items;  /* those that are asked */
-    qn_str examples; /* the solved ones, before every question; p NULL: none */
+    qn_items items; /* those that are asked */
+    QN_VEC(qn_shots) shots;
     size_t done;
 } qn_task_run;
 
@@ -21,6 +28,8 @@ typedef struct qn_task_run {
 
 /* `done` items are through; -1: as many as before. false: stop. */
 bool qn_task_progress(qn_task_run *t, int64_t done);
+/* What stands before an item's context: its topic, solved items. */
+void qn_task_prompt(const qn_task_run *t, const qn_item *item, qn_str *out);
 /* {"value", "stderr", "ci95", "right"} of `right` among n. */
 json_t *qn_task_rate(double right, double n);
 /* *f NULL: no samples are wanted. */

@@ -11,6 +11,10 @@
  *   piqa        "Question: ...\nAnswer:" and two solutions
  *   winogrande  two beginnings (the blank filled in) of one end
  *   lambada     a passage without its last word, and that word
+ *   openbookqa  a beginning and its ends
+ *   boolq       a passage, "Question: ...?\nAnswer:" and no, yes
+ *   mmlu        a question with its choices A to D, "Answer:" and the letters,
+ *               behind a sentence that names the subject
  *   gsm8k       "Question: ...\nAnswer:"; the answer is generated
  *
  * The reader is the parser of outside bytes here: a line that is not what the
@@ -32,6 +36,8 @@ typedef struct qn_item {
     QN_VEC(qn_choice) choices; /* generated: one, the model answer */
     int gold;
     char *answer; /* generated: the final answer, as it is compared */
+    char *topic;  /* what stands before all questions of its kind, and keeps
+                     solved ones of another kind away; or NULL */
 } qn_item;
 
 typedef struct qn_items {

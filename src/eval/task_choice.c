@@ -97,13 +97,13 @@ static void cut_beginning(choice_run *c, answer *a)
     c->n_cut++;
 }
 
-static int make_answer(choice_run *c, answer *a, const qn_choice *choice,
-                       qn_err *err)
+static int make_answer(choice_run *c, answer *a, const qn_item *item,
+                       const qn_choice *choice, qn_err *err)
 {
     qn_str s;
     qn_tok_ids context = {0};
     qn_str_init(&s);
-    qn_str_addv(&s, qn_view_cstr(c->t->examples.p));
+    qn_task_prompt(c->t, item, &s);
     qn_str_adds(&s, choice->context);
     size_t n = s.n;
     while (n > 0 && strchr(" \t\n\r\f\v", s.p[n - 1]))
@@ -152,7 +152,7 @@ static int make_group(choice_run *c, size_t first, size_t n, qn_err *err)
         const qn_item *item = &c->t->items.v.v[i];
         for (size_t k = 0; k < item->choices.n; k++, at++) {
             answer *a = &c->answers[at];
-            int rc = make_answer(c, a, &item->choices.v[k], err);
+            int rc = make_answer(c, a, item, &item->choices.v[k], err);
             if (rc < 0)
                 return qn_err_prefix(err, rc, "%s:%zu: choice %zu",
                                      c->t->p->data, item->line, k);

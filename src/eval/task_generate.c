@@ -63,7 +63,7 @@ static int make_prompt(const gen_run *g, const qn_item *item, int32_t **ids,
     bool through = g->t->p->chat;
     qn_str_init(&plain);
     qn_str_init(&chat);
-    qn_str_addv(&plain, qn_view_of(g->t->examples.p, g->t->examples.n));
+    qn_task_prompt(g->t, item, &plain);
     qn_str_adds(&plain, item->choices.v[0].context);
     int rc = through ? through_template(g, plain.p, &chat, err) : 0;
     const qn_str *s = through ? &chat : &plain;

@@ -99,8 +99,9 @@ int qn_pass_head(qn_pass *pass, const qn_batch *batch, const float *h,
 
 /* Calls fn before every operation of later forwards, when everything that it
  * reads has been computed: for statistics of activations, on backends with
- * host_memory. NULL: not any more. Slower. */
-typedef void (*qn_pass_observe_fn)(void *user, const qn_op *op);
+ * host_memory. false ends the forward before it: what would come out of it is
+ * not wanted. NULL: not any more. Slower. */
+typedef bool (*qn_pass_observe_fn)(void *user, const qn_op *op);
 void qn_pass_observe(qn_pass *pass, qn_pass_observe_fn fn, void *user);
 
 /* Asks fn between operations of later forwards: true ends the forward there,

@@ -467,8 +467,8 @@ static bool run_list(qn_pass *p, int n)
     for (int i = 0; i < n; i += part) {
         if (p->stop && p->stop(p->stop_user))
             return false;
-        if (p->observe)
-            p->observe(p->observe_user, &p->ops[i]);
+        if (p->observe && !p->observe(p->observe_user, &p->ops[i]))
+            return true;
         be->api->exec(be, &p->ops[i], QN_MIN(part, n - i));
     }
     return true;

@@ -126,7 +126,7 @@ static void error_thread(void *arg, int thread, int n_threads)
             int64_t n = QN_MIN(m->group, m->n_in - k0);
             const float *w = j->w + r * m->n_in + k0;
             float scale, zero, part = 0;
-            qn_affine_fit(m, m->round, w, n, &scale, &zero);
+            qn_affine_fit(m, w, n, &scale, &zero);
             float inv = 1.0f / scale;
             for (int64_t k = 0; k < n; k++) {
                 float v = (qn_affine_round(w[k] * inv, zero, max) - zero) *
@@ -145,18 +145,13 @@ static void error_thread(void *arg, int thread, int n_threads)
 static uint64_t lay(const qn_qmat *like, const qn_opt_item *it, int bits,
                     qn_qmat *m)
 {
-    uint64_t n = 0;
     *m = *like;
     m->bits = bits;
     m->name = it->t->name;
     m->round = it->mat.round;
     m->n_out = it->mat.n_out;
     m->n_in = it->mat.n_in;
-    if (qn_qmat_lay(m, NULL) < 0)
-        return 0;
-    for (int i = 0; i < QN_QPARTS; i++)
-        n += m->part[i].name ? m->part[i].n_bytes : 0;
-    return n;
+    return qn_qmat_lay(m, NULL) < 0 ? 0 : qn_qmat_bytes(m);
 }
 
 static double error_of(const auto_ctx *c, const qn_qmat *m, const float *w,

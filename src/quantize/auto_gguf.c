@@ -16,10 +16,15 @@ enum {
     ERROR_ROWS = 256 /* of a tensor that rounding errors are taken from */
 };
 
-/* By bits; of rows that super-blocks do not fill several are the same. */
-static const qn_dtype choices[] = {QN_Q2_K, QN_Q3_K, QN_IQ4_XS, QN_Q4_K,
-                                   QN_Q5_K, QN_Q6_K, QN_Q8_0};
-_Static_assert(QN_COUNTOF(choices) <= QN_AUTO_CHOICES, "room for all of them");
+/* By bits: of rows of super-blocks, and of those of which blocks of 32 are
+ * made. Of formats with as many bits the best is here: iq4_nl, not q4_0. */
+enum {
+    N_CHOICES = 7
+};
+static const qn_dtype choices[2][N_CHOICES] = {
+    {QN_Q2_K, QN_Q3_K, QN_IQ4_XS, QN_Q4_K, QN_Q5_K, QN_Q6_K, QN_Q8_0},
+    {QN_IQ4_NL, QN_Q4_1, QN_Q5_0, QN_Q5_1, QN_Q8_0, QN_Q8_0, QN_Q8_0}};
+_Static_assert((int)N_CHOICES <= (int)QN_AUTO_CHOICES, "room for all of them");
 #define PROBE QN_Q3_K /* or what takes its place */
 
 typedef struct gq_row {
@@ -184,7 +189,7 @@ static int weigh_choices(const allot_ctx *c, size_t i, const float *x,
     for (int64_t r = 0; r < n && rc == QN_OK; r++)
         memcpy(some + r * t->n_cols, x + r * stride * t->n_cols,
                (size_t)t->n_cols * sizeof *some);
-    for (size_t k = 0; k < QN_COUNTOF(choices) && rc == QN_OK; k++)
+    for (int k = 0; k < N_CHOICES && rc == QN_OK; k++)
         if (c->choice[i].bytes[k])
             rc = round_in(c, t, row->type[k], some, n, stride, NULL, &error[k]);
     qn_free(some);
@@ -215,7 +220,7 @@ static int weigh_tensor(allot_ctx *c, size_t i)
     qn_free(x);
     qn_free(y);
     double unit = error[row->probe];
-    for (size_t k = 0; k < QN_COUNTOF(choices); k++)
+    for (int k = 0; k < N_CHOICES; k++)
         c->choice[i].loss[k] = unit > 0 ? fmax(row->kl, 1e-12) * error[k] / unit
                                         : 0;
     return rc;
@@ -244,13 +249,15 @@ static int add_tensor(allot_ctx *c, size_t at)
     row->at = at;
     row->probe = -1;
     uint64_t before = 0;
-    for (size_t k = 0; k < QN_COUNTOF(choices); k++) {
-        QN_TRY(qn_gq_set(&as, choices[k], c->err));
+    const qn_dtype *of =
+        choices[t->n_cols % qn_dtype_get(PROBE)->block_elems != 0];
+    for (int k = 0; k < N_CHOICES; k++) {
+        QN_TRY(qn_gq_set(&as, of[k], c->err));
         row->type[k] = as.dtype;
         choice->bytes[k] = as.n_bytes > before ? as.n_bytes : 0;
         before = QN_MAX(before, as.n_bytes);
-        if (choice->bytes[k] && (row->probe < 0 || choices[k] == PROBE))
-            row->probe = (int)k;
+        if (choice->bytes[k] && (row->probe < 0 || of[k] == PROBE))
+            row->probe = k;
     }
     c->n++;
     return QN_OK;

@@ -33,11 +33,6 @@ typedef struct awq_ctx {
     qn_err *err;
 } awq_ctx;
 
-static qn_dtype stored_as(const qn_qmat *m)
-{
-    return m->scheme == &qn_ct_pack_scheme ? m->round : QN_F16;
-}
-
 /* ---- before the stages --------------------------------------------------- */
 
 int qn_awq_prepare(const qn_cal *cal, qn_opt_plan *plan, qn_err *err)
@@ -74,7 +69,7 @@ static void delta_row(const delta_job *j, const float *w, float *d)
     for (int64_t k0 = 0; k0 < m->n_in; k0 += m->group) {
         int64_t k1 = QN_MIN(k0 + m->group, m->n_in);
         float scale, zero;
-        qn_affine_fit(m, stored_as(m), d + k0, k1 - k0, &scale, &zero);
+        qn_affine_fit(m, d + k0, k1 - k0, &scale, &zero);
         float inv = 1.0f / scale;
         for (int64_t k = k0; k < k1; k++) {
             float q = qn_affine_round(d[k] * inv, zero, max);
@@ -292,7 +287,7 @@ static float clip_loss(const clip_job *j, const float *w, int64_t n, float most,
     float max = (float)((1 << m->bits) - 1);
     for (int64_t k = 0; k < n; k++)
         v[k] = fminf(fmaxf(w[k], -most), most);
-    qn_affine_fit(m, stored_as(m), v, n, &scale, &zero);
+    qn_affine_fit(m, v, n, &scale, &zero);
     float inv = 1.0f / scale;
     for (int64_t k = 0; k < n; k++) {
         float q = qn_affine_round(v[k] * inv, zero, max);

@@ -20,7 +20,7 @@ enum {
     SAMPLE_ROWS = 256, /* kept of an input */
     SHORTEST = 16,     /* tokens of a sample */
     FEWEST = 8,        /* samples, where nobody says how many */
-    GRAM_STRIP = 1024  /* rows of X^T X at a time, up to its diagonal */
+    GRAM_STRIP = 1024  /* columns of X^T X at a time, from its diagonal */
 };
 #define TEXT_MAX ((size_t)64 << 20)
 
@@ -50,8 +50,11 @@ struct qn_cal {
     float *turned; /* X^T of a sample */
     size_t turned_cap;
 
-    /* while a sample runs */
+    /* while samples run */
     unsigned what;
+    bool keep;
+    int n_ops, last_op; /* of this sample; the last of a stage that a matrix of
+                           it reads, known when a sample was run */
     qn_err *err;
     int rc;
 };
@@ -65,16 +68,26 @@ typedef struct put_job {
     qn_pool *pool;
 } put_job;
 
-static void put_lower(const put_job *j, int64_t begin, int64_t end)
+/* Rows [begin, end) of w; 16 are a panel of the backend. */
+static void put_rows(const put_job *j, int64_t begin, int64_t end)
 {
+    enum {
+        ROWS = 16
+    };
     const qn_product_of *p = j->p;
-    float *row = qn_xcalloc((size_t)p->n_in, sizeof *row);
-    for (int64_t r = begin; r < end; r++) {
-        memcpy(row, p->w + r * p->ldw,
-               (size_t)QN_MIN(r + 1, p->n_in) * sizeof *row);
-        j->be->api->weight_put(j->w, r, 1, row);
+    float *some = qn_xcalloc((size_t)p->n_in, ROWS * sizeof *some);
+    for (int64_t r = begin; r < end; r += ROWS) {
+        int64_t n = QN_MIN((int64_t)ROWS, end - r);
+        for (int64_t i = 0; i < n; i++) {
+            float *row = some + i * p->n_in;
+            int64_t full = p->lower ? QN_MIN(p->lower + r + i, p->n_in)
+                                    : p->n_in;
+            memcpy(row, p->w + (r + i) * p->ldw, (size_t)full * sizeof *row);
+            memset(row + full, 0, (size_t)(p->n_in - full) * sizeof *row);
+        }
+        j->be->api->weight_put(j->w, r, n, some);
     }
-    free(row);
+    free(some);
 }
 
 static void put_thread(void *arg, int thread, int n_threads)
@@ -83,12 +96,10 @@ static void put_thread(void *arg, int thread, int n_threads)
     const qn_product_of *p = j->p;
     int64_t begin, end;
     qn_pool_split(p->n_out, 64, thread, n_threads, &begin, &end);
-    if (p->lower)
-        put_lower(j, begin, end);
-    else if (p->ldw == p->n_in && end > begin)
+    if (p->ldw != p->n_in || p->lower)
+        put_rows(j, begin, end);
+    else if (end > begin)
         j->be->api->weight_put(j->w, begin, end - begin, p->w + begin * p->ldw);
-    for (int64_t r = begin; !p->lower && p->ldw != p->n_in && r < end; r++)
-        j->be->api->weight_put(j->w, r, 1, p->w + r * p->ldw);
 }
 
 int qn_cal_product(qn_backend *be, const qn_product_of *p, qn_err *err)
@@ -126,13 +137,43 @@ static const float *row_of(const rows_ref *r, int64_t i)
     return r->x + (r->pick ? r->pick[i] : i) * r->ldx;
 }
 
-static void add_squares(qn_cal_input *in, const rows_ref *r)
+/* Columns [begin, end) of the rows: their squares into the input's, and (turned
+ * not NULL) their numbers to where a column's lie one behind the other. */
+typedef struct column_sums {
+    qn_cal_input *in;
+    const rows_ref *r;
+    float *turned;  /* [in->n, stride] or NULL */
+    int64_t stride; /* at least r->n_row */
+} column_sums;
+
+static void turn_columns(const column_sums *j, int64_t begin, int64_t end)
 {
-    for (int64_t i = 0; i < r->n_row; i++) {
-        const float *x = row_of(r, i);
-        for (int64_t k = 0; k < in->n; k++)
-            in->squares[k] += x[k] * x[k];
+    enum {
+        SIDE = 16
+    };
+    for (int64_t i0 = 0; i0 < j->r->n_row; i0 += SIDE) {
+        const float *x[SIDE];
+        int n = (int)QN_MIN((int64_t)SIDE, j->r->n_row - i0);
+        for (int i = 0; i < n; i++)
+            x[i] = row_of(j->r, i0 + i);
+        for (int64_t k = begin; k < end; k++)
+            for (int i = 0; i < n; i++)
+                j->turned[k * j->stride + i0 + i] = x[i][k];
     }
+}
+
+static void column_thread(void *arg, int thread, int n_threads)
+{
+    const column_sums *j = arg;
+    int64_t begin, end;
+    qn_pool_split(j->in->n, 16, thread, n_threads, &begin, &end);
+    for (int64_t i = 0; i < j->r->n_row; i++) {
+        const float *x = row_of(j->r, i);
+        for (int64_t k = begin; k < end; k++)
+            j->in->squares[k] += x[k] * x[k];
+    }
+    if (j->turned)
+        turn_columns(j, begin, end);
 }
 
 /* Every sample gives the same share of its rows. */
@@ -149,38 +190,44 @@ static void keep_rows(const qn_cal *c, qn_cal_input *in, const rows_ref *r)
     }
 }
 
+/* Memory for a sample's columns. */
+static int room_for_columns(qn_cal *c, size_t need)
+{
+    if (need <= c->turned_cap)
+        return QN_OK;
+    qn_free(c->turned);
+    c->turned_cap = 0;
+    c->turned = qn_alloc(need, sizeof(float));
+    if (!c->turned)
+        return qn_fail(c->err, QN_ENOMEM,
+                       "calibration: no memory for a sample's inputs; take "
+                       "shorter ones (--calibration-length)");
+    c->turned_cap = need;
+    return QN_OK;
+}
+
+/* Strips of columns, each with what lies at and below its diagonal. The rows
+ * are padded with zeros to what the backend multiplies; their stride is one
+ * that it need not copy them for. */
 static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
 {
-    int64_t n = r->n_row, m = (n + 7) / 8 * 8;
-    size_t need = (size_t)(in->n * m);
-    if (need > c->turned_cap) {
-        qn_free(c->turned);
-        c->turned_cap = 0;
-        c->turned = qn_alloc(need, sizeof(float));
-        if (!c->turned)
-            return qn_fail(c->err, QN_ENOMEM,
-                           "calibration: no memory for a sample of %lld rows; "
-                           "take shorter ones (--calibration-length)",
-                           (long long)n);
-        c->turned_cap = need;
-    }
-    memset(c->turned, 0, need * sizeof(float));
-    for (int64_t i = 0; i < n; i++) {
-        const float *x = row_of(r, i);
-        for (int64_t k = 0; k < in->n; k++)
-            c->turned[k * m + i] = x[k];
-    }
+    int64_t n_in = (r->n_row + 7) / 8 * 8, stride = ((n_in + 15) / 16 | 1) * 16;
+    size_t need = (size_t)(in->n * stride);
+    QN_TRY(room_for_columns(c, need));
+    if (n_in > r->n_row)
+        memset(c->turned, 0, need * sizeof(float));
+    column_sums sums = {in, r, c->turned, stride};
+    qn_pool_run(c->pool, column_thread, &sums);
     for (int64_t a = 0; a < in->n; a += GRAM_STRIP) {
-        int64_t rows = QN_MIN(GRAM_STRIP, in->n - a);
-        qn_product_of p = {.x = c->turned + a * m,
-                           .w = c->turned,
-                           .y = in->gram + a * in->n,
-                           .ldx = m,
-                           .ldw = m,
+        qn_product_of p = {.x = c->turned + a * stride,
+                           .w = c->turned + a * stride,
+                           .y = in->gram + a * in->n + a,
+                           .ldx = stride,
+                           .ldw = stride,
                            .ldy = in->n,
-                           .n_row = rows,
-                           .n_in = m,
-                           .n_out = a + rows,
+                           .n_row = in->n - a,
+                           .n_in = n_in,
+                           .n_out = QN_MIN(GRAM_STRIP, in->n - a),
                            .scale = 1,
                            .add = true};
         QN_TRY(qn_cal_product(c->be, &p, c->err));
@@ -188,12 +235,36 @@ static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
     return QN_OK;
 }
 
-/* The half that add_gram spares. */
-static void mirror(qn_cal_input *in)
+typedef struct mirror_job {
+    qn_cal_input *in;
+    qn_pool *pool;
+} mirror_job;
+
+/* Squares of the upper part, from those that lie across the diagonal. */
+static void mirror_thread(void *arg, int thread, int n_threads)
 {
-    for (int64_t i = 0; in->gram && i < in->n; i++)
-        for (int64_t k = 0; k < i; k++)
-            in->gram[k * in->n + i] = in->gram[i * in->n + k];
+    enum {
+        SIDE = 32
+    };
+    mirror_job *j = arg;
+    float *g = j->in->gram;
+    int64_t n = j->in->n;
+    (void)thread;
+    (void)n_threads;
+    for (int64_t i0; (i0 = qn_pool_next(j->pool) * SIDE) < n;)
+        for (int64_t k0 = i0; k0 < n; k0 += SIDE)
+            for (int64_t i = i0; i < QN_MIN(i0 + SIDE, n); i++)
+                for (int64_t k = QN_MAX(k0, i + 1); k < QN_MIN(k0 + SIDE, n);
+                     k++)
+                    g[i * n + k] = g[k * n + i];
+}
+
+/* The half that add_gram spares. */
+static void mirror(const qn_cal *c, qn_cal_input *in)
+{
+    mirror_job j = {in, c->pool};
+    if (in->gram)
+        qn_pool_run(c->pool, mirror_thread, &j);
 }
 
 static int input_new(qn_cal *c, int64_t n)
@@ -224,10 +295,13 @@ static int gather(qn_cal *c, int input, const rows_ref *r)
     if (r->n_row == 0)
         return QN_OK;
     in->count += r->n_row;
-    add_squares(in, r);
     if (in->rows)
         keep_rows(c, in, r);
-    return in->gram ? add_gram(c, in, r) : QN_OK;
+    if (in->gram)
+        return add_gram(c, in, r);
+    column_sums sums = {in, r, NULL, 0};
+    qn_pool_run(c->pool, column_thread, &sums);
+    return QN_OK;
 }
 
 static reader *reader_of(qn_cal *c, const qn_weight *w)
@@ -359,21 +433,28 @@ static int64_t width_of(const qn_cal *c, const reader *rd)
     return t->shape[t->n_dims - (rd->m.transposed ? 2 : 1)];
 }
 
-static void observe(void *user, const qn_op *op)
+/* Whose output is not kept is run no further than to what its last matrix
+ * reads. */
+static bool observe(void *user, const qn_op *op)
 {
     qn_cal *c = user;
     const reader *rd = NULL;
+    int at = c->n_ops++;
     if (c->rc < 0)
-        return;
+        return false;
     if (op->kind == QN_OP_LINEAR)
         rd = reader_of(c, op->u.linear.part[0].w);
     else if (op->kind == QN_OP_EXPERTS)
         rd = reader_of(c, op->u.experts.up[0]);
     int64_t n = rd ? width_of(c, rd) : 0;
     if (n <= 0)
-        return;
+        return true;
     c->rc = op->kind == QN_OP_LINEAR ? see_linear(c, &op->u.linear, n)
                                      : see_experts(c, &op->u.experts, n);
+    bool more = c->keep || at != c->last_op;
+    if (at > c->last_op)
+        c->last_op = at;
+    return c->rc >= 0 && more;
 }
 
 /* ---- the text ------------------------------------------------------------ */
@@ -683,6 +764,7 @@ static int run_sample(qn_cal *c, int i, bool keep, float *scratch)
     int from, to;
     size_t d = (size_t)qn_net_hparams(c->net)->d_model, n = (size_t)c->len * d;
     float *h = c->h + (size_t)i * n;
+    c->n_ops = 0;
     qn_span span;
     qn_batch b = batch_of(c, i, false, &span);
     qn_cal_stage(c, c->stage, &from, &to);
@@ -705,6 +787,8 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     if (what)
         forget_inputs(c);
     c->what = what;
+    c->keep = keep;
+    c->last_op = -1;
     c->err = err;
     c->rc = QN_OK;
     qn_pass_observe(c->pass, what ? observe : NULL, c);
@@ -716,7 +800,7 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     }
     for (size_t i = 0; what && i < c->inputs.n; i++) {
         qn_cal_input *in = &c->inputs.v[i];
-        mirror(in);
+        mirror(c, in);
         for (int64_t k = 0; k < in->n && in->count; k++)
             in->squares[k] /= (float)in->count;
     }

@@ -90,7 +90,8 @@ typedef struct qn_product_of {
     int64_t n_row, n_in, n_out;
     float scale;
     bool add;
-    bool lower; /* row r of w counts up to element r; zeros follow */
+    int64_t lower; /* 0, or: row r of w has so many elements and r more, zeros
+                      behind them */
 } qn_product_of;
 int qn_cal_product(qn_backend *be, const qn_product_of *p, qn_err *err);
 

@@ -20,7 +20,11 @@
 
 enum {
     BLOCK = 128,
-    STRIP = 1024 /* rows of a product; what is left of its diagonal is spared */
+    PANEL_LINE = BLOCK + 16, /* rows do not fall on few cache sets */
+    TILE = 64, /* columns of a panel, which stay in the first cache */
+    SIDE = 16, /* the same of X */
+    STRIP =
+        1024 /* columns of a product; what lies across the diagonal is spared */
 };
 
 typedef struct factor {
@@ -28,7 +32,7 @@ typedef struct factor {
     qn_pool *pool;
     float *h; /* [n, n] */
     int64_t n, j0, j1;
-    float *panel; /* [n, BLOCK] */
+    float *panel; /* [n, PANEL_LINE], BLOCK of each row */
     float *part;  /* [BLOCK, n] */
     bool bad;
     qn_err *err;
@@ -46,61 +50,67 @@ static void turn_round(float *h, int64_t n)
 
 /* ---- R ------------------------------------------------------------------- */
 
-/* Block row [j0, j1): its rows from the diagonal on. Threads share columns;
- * the diagonal block is done by each for itself. */
-static void panel_thread(void *arg, int thread, int n_threads)
+/* The diagonal block of [j0, j1): R of it. */
+static void factor_diagonal(factor *f)
 {
-    factor *f = arg;
-    int64_t n = f->n, w = f->j1 - f->j0, begin, end;
-    float d[BLOCK][BLOCK];
-    for (int64_t i = 0; i < w; i++)
-        memcpy(d[i], f->h + (f->j0 + i) * n + f->j0, (size_t)w * sizeof(float));
-    qn_pool_barrier(f->pool); /* all have it before it changes */
-    qn_pool_split(n - f->j1, 16, thread, n_threads, &begin, &end);
-    begin += f->j1;
-    end += f->j1;
+    int64_t n = f->n, w = f->j1 - f->j0;
+    float *d = f->h + f->j0 * n + f->j0;
     for (int64_t j = 0; j < w; j++) {
-        if (!(d[j][j] > 0) || !isfinite(d[j][j])) {
-            if (thread == 0)
-                f->bad = true;
-            return;
-        }
-        float inv = 1.0f / sqrtf(d[j][j]);
-        float *row = f->h + (f->j0 + j) * n;
+        float *row = d + j * n, v = row[j];
+        f->bad = f->bad || !(v > 0) || !isfinite(v);
+        float inv = 1.0f / sqrtf(v);
         for (int64_t k = j; k < w; k++)
-            d[j][k] *= inv;
-        for (int64_t k = begin; k < end; k++)
+            row[k] *= inv;
+        for (int64_t i = j + 1; i < w; i++)
+            for (int64_t k = i; k < w; k++)
+                d[i * n + k] -= row[i] * row[k];
+    }
+}
+
+/* A tile of the rows right of it, and turned into the panel. */
+static void solve_columns(const factor *f, int64_t begin, int64_t end)
+{
+    int64_t n = f->n, w = f->j1 - f->j0, width = end - begin;
+    const float *d = f->h + f->j0 * n + f->j0;
+    float *at = f->h + f->j0 * n + begin;
+    for (int64_t j = 0; j < w; j++) {
+        float *row = at + j * n, inv = 1.0f / d[j * n + j];
+        for (int64_t k = 0; k < width; k++)
             row[k] *= inv;
         for (int64_t i = j + 1; i < w; i++) {
-            float *to = f->h + (f->j0 + i) * n, s = d[j][i];
-            for (int64_t k = i; k < w; k++)
-                d[i][k] -= s * d[j][k];
-            for (int64_t k = begin; k < end; k++)
+            float *to = at + i * n, s = d[j * n + i];
+            for (int64_t k = 0; k < width; k++)
                 to[k] -= s * row[k];
         }
     }
-    for (int64_t i = 0; thread == 0 && i < w; i++)
-        memcpy(f->h + (f->j0 + i) * n + f->j0 + i, d[i] + i,
-               (size_t)(w - i) * sizeof(float));
+    for (int64_t k = 0; k < width; k++)
+        for (int64_t j = 0; j < w; j++)
+            f->panel[(begin - f->j1 + k) * PANEL_LINE + j] = at[j * n + k];
+}
+
+static void panel_thread(void *arg, int thread, int n_threads)
+{
+    const factor *f = arg;
+    (void)thread;
+    (void)n_threads;
+    for (int64_t k; (k = f->j1 + qn_pool_next(f->pool) * TILE) < f->n;)
+        solve_columns(f, k, QN_MIN(k + TILE, f->n));
 }
 
 /* What is below and right: -= panel^T panel, its upper part. */
 static int take_panel(factor *f)
 {
     int64_t n = f->n, left = n - f->j1, w = f->j1 - f->j0;
-    for (int64_t j = 0; j < w; j++)
-        for (int64_t k = 0; k < left; k++)
-            f->panel[k * BLOCK + j] = f->h[(f->j0 + j) * n + f->j1 + k];
     for (int64_t a = 0; a < left; a += STRIP) {
-        qn_product_of p = {.x = f->panel + a * BLOCK,
-                           .w = f->panel + a * BLOCK,
-                           .y = f->h + (f->j1 + a) * n + f->j1 + a,
-                           .ldx = BLOCK,
-                           .ldw = BLOCK,
+        qn_product_of p = {.x = f->panel,
+                           .w = f->panel + a * PANEL_LINE,
+                           .y = f->h + f->j1 * n + f->j1 + a,
+                           .ldx = PANEL_LINE,
+                           .ldw = PANEL_LINE,
                            .ldy = n,
-                           .n_row = QN_MIN(STRIP, left - a),
+                           .n_row = QN_MIN(a + STRIP, left),
                            .n_in = w,
-                           .n_out = left - a,
+                           .n_out = QN_MIN(STRIP, left - a),
                            .scale = -1,
                            .add = true};
         QN_TRY(qn_cal_product(f->be, &p, f->err));
@@ -112,11 +122,12 @@ static int factor_rows(factor *f)
 {
     for (f->j0 = 0; f->j0 < f->n; f->j0 = f->j1) {
         f->j1 = QN_MIN(f->j0 + BLOCK, f->n);
-        qn_pool_run(f->pool, panel_thread, f);
+        factor_diagonal(f);
         if (f->bad)
             return qn_fail(f->err, QN_EINVAL,
                            "the inputs' products are not positive definite; "
                            "raise --damping");
+        qn_pool_run(f->pool, panel_thread, f);
         QN_TRY(take_panel(f));
     }
     return QN_OK;
@@ -146,22 +157,54 @@ typedef struct column_job {
     float (*x)[BLOCK];
 } column_job;
 
-/* Columns J of X[I][J] = -x * part, into the lower part, transposed. */
+/* Columns [k, k + n) of X[I][J] = -x * part, into the lower part, transposed. */
+static void columns_of_x(const column_job *c, int64_t k, int64_t n)
+{
+    const factor *f = c->f;
+    int64_t left = f->n - f->j1, w = f->j1 - f->j0;
+    for (int64_t i = 0; i < w; i++) {
+        float sum[SIDE] = {0};
+        for (int64_t j = i; j < w; j++)
+            for (int64_t l = 0; l < n; l++)
+                sum[l] += c->x[i][j] * f->part[j * left + k + l];
+        for (int64_t l = 0; l < n; l++)
+            f->h[(f->j1 + k + l) * f->n + f->j0 + i] = -sum[l];
+    }
+}
+
 static void column_thread(void *arg, int thread, int n_threads)
 {
-    column_job *c = arg;
-    const factor *f = c->f;
-    int64_t left = f->n - f->j1, w = f->j1 - f->j0, begin, end;
-    qn_pool_split(left, 16, thread, n_threads, &begin, &end);
-    for (int64_t k = begin; k < end; k++) {
-        float *to = f->h + (f->j1 + k) * f->n + f->j0;
-        for (int64_t i = 0; i < w; i++) {
-            float sum = 0;
-            for (int64_t j = i; j < w; j++)
-                sum += c->x[i][j] * f->part[j * left + k];
-            to[i] = -sum;
-        }
+    const column_job *c = arg;
+    int64_t left = c->f->n - c->f->j1;
+    (void)thread;
+    (void)n_threads;
+    for (int64_t k; (k = qn_pool_next(c->f->pool) * SIDE) < left;) {
+        if (left - k >= SIDE)
+            columns_of_x(c, k, SIDE);
+        else
+            columns_of_x(c, k, left - k);
     }
+}
+
+/* part = R[I][>I] X[>I][J] in strips of J, whose columns of X end there. */
+static int multiply_right(factor *f)
+{
+    int64_t n = f->n, left = n - f->j1;
+    for (int64_t a = 0; a < left; a += STRIP) {
+        qn_product_of p = {.x = f->h + f->j0 * n + f->j1,
+                           .w = f->h + (f->j1 + a) * n + f->j1,
+                           .y = f->part + a,
+                           .ldx = n,
+                           .ldw = n,
+                           .ldy = left,
+                           .n_row = f->j1 - f->j0,
+                           .n_in = QN_MIN(a + STRIP, left),
+                           .n_out = QN_MIN(STRIP, left - a),
+                           .scale = 1,
+                           .lower = a + 1};
+        QN_TRY(qn_cal_product(f->be, &p, f->err));
+    }
+    return QN_OK;
 }
 
 /* Block row [j0, j1) of X, those below being there. */
@@ -172,19 +215,8 @@ static int invert_block(factor *f)
     float *diagonal = f->h + f->j0 * n + f->j0;
     invert_small(diagonal, n, w, x);
     if (left > 0) {
-        qn_product_of p = {.x = f->h + f->j0 * n + f->j1,
-                           .w = f->h + f->j1 * n + f->j1,
-                           .y = f->part,
-                           .ldx = n,
-                           .ldw = n,
-                           .ldy = left,
-                           .n_row = w,
-                           .n_in = left,
-                           .n_out = left,
-                           .scale = 1,
-                           .lower = true};
         column_job c = {f, x};
-        QN_TRY(qn_cal_product(f->be, &p, f->err));
+        QN_TRY(multiply_right(f));
         qn_pool_run(f->pool, column_thread, &c);
     }
     for (int64_t i = 0; i < w; i++)
@@ -207,7 +239,7 @@ int qn_inverse_factor(qn_backend *be, float *h, int64_t n, qn_err *err)
 {
     factor f = {
         .be = be, .pool = be->api->pool(be), .h = h, .n = n, .err = err};
-    f.panel = qn_alloc((size_t)n, BLOCK * sizeof(float));
+    f.panel = qn_alloc((size_t)n, PANEL_LINE * sizeof(float));
     f.part = qn_alloc((size_t)n, BLOCK * sizeof(float));
     int rc = f.panel && f.part
                  ? QN_OK

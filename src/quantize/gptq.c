@@ -104,11 +104,6 @@ static int64_t place(const qn_gptq *g, int64_t k)
     return g->order ? g->order[k] : k;
 }
 
-static qn_dtype stored_as(const qn_qmat *m)
-{
-    return m->scheme == &qn_ct_pack_scheme ? m->round : QN_F16;
-}
-
 /* ---- some rows at a time ------------------------------------------------- */
 
 /* LANES rows go together, column by column: [column][LANES], so that what is
@@ -170,7 +165,7 @@ static void fit(const round_job *j, const strip *s, const float *w,
         float part = 1 - RANGE_STEP * (float)i, scale[LANES], zero[LANES];
         for (int l = 0; l < LANES; l++) {
             float to[2] = {ends[0][l] * part, ends[1][l] * part};
-            qn_affine_fit(m, stored_as(m), to, 2, &scale[l], &zero[l]);
+            qn_affine_fit(m, to, 2, &scale[l], &zero[l]);
         }
         fit_loss(m, w, share, n, scale, zero, loss);
         for (int l = 0; l < s->n; l++) {

@@ -2,6 +2,7 @@
 #include "quantize/imatrix.h"
 
 #include "base/compiler.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "quantize/calibrate.h"
 
@@ -11,9 +12,10 @@
 
 #define SUMS ".in_sum2"
 #define COUNTS ".counts"
+#define OLD_MAX ((size_t)1 << 30)
 
-static qn_imatrix_row *add_row(qn_imatrix *im, const char *name, size_t len,
-                               int64_t n_mat, int64_t n_col)
+int qn_imatrix_add(qn_imatrix *im, const char *name, size_t len, int64_t n_mat,
+                   int64_t n_col, qn_imatrix_row **out, qn_err *err)
 {
     qn_imatrix_row r = {.name = qn_xstrndup(name, len),
                         .n_mat = n_mat,
@@ -23,13 +25,12 @@ static qn_imatrix_row *add_row(qn_imatrix *im, const char *name, size_t len,
         r.mean = qn_alloc(n, sizeof *r.mean);
     r.count = qn_alloc((size_t)n_mat, sizeof *r.count);
     qn_vec_push(&im->rows, r);
-    return r.mean && r.count ? &im->rows.v[im->rows.n - 1] : NULL;
-}
-
-static int no_memory(const char *name, qn_err *err)
-{
-    return qn_fail(err, QN_ENOMEM, "tensor %s: no memory for its importance",
-                   name);
+    *out = &im->rows.v[im->rows.n - 1];
+    return r.mean && r.count
+               ? QN_OK
+               : qn_fail(err, QN_ENOMEM,
+                         "tensor %.*s: no memory for its importance", (int)len,
+                         name);
 }
 
 void qn_imatrix_deinit(qn_imatrix *im)
@@ -76,9 +77,8 @@ static int take_tensor(qn_imatrix *im, const qn_cal *cal, const qn_gq *g,
         if (!in || in->n != t->n_cols || in->count == 0)
             continue;
         if (!r)
-            r = add_row(im, t->name, strlen(t->name), n_mat, t->n_cols);
-        if (!r)
-            return no_memory(t->name, err);
+            QN_TRY(qn_imatrix_add(im, t->name, strlen(t->name), n_mat,
+                                  t->n_cols, &r, err));
         memcpy(r->mean + e * r->n_col, in->squares,
                (size_t)r->n_col * sizeof *r->mean);
         r->count[e] = (float)in->count;
@@ -144,9 +144,8 @@ static int load_one(qn_imatrix *im, const qn_ckpt *ck, const char *path,
     if (t->dtype != QN_F32 || t->n_dims > 2 || n_mat < 1 || n_col < 1 || !c ||
         c->dtype != QN_F32 || c->n_elems != (uint64_t)n_mat)
         return bad(path, t, err);
-    qn_imatrix_row *r = add_row(im, t->name, len, n_mat, n_col);
-    if (!r)
-        return no_memory(t->name, err);
+    qn_imatrix_row *r;
+    QN_TRY(qn_imatrix_add(im, t->name, len, n_mat, n_col, &r, err));
     QN_TRY(qn_ckpt_read(ck, t, 0, r->mean, (size_t)t->n_bytes, err));
     QN_TRY(qn_ckpt_read(ck, c, 0, r->count, (size_t)c->n_bytes, err));
     for (int64_t m = 0; m < n_mat; m++) {
@@ -162,10 +161,37 @@ static int load_one(qn_imatrix *im, const qn_ckpt *ck, const char *path,
     return QN_OK;
 }
 
+static int load_old(qn_imatrix *im, const char *path, qn_err *err)
+{
+    char *bytes = NULL;
+    size_t n;
+    QN_TRY(qn_file_slurp(&bytes, &n, path, OLD_MAX, err));
+    int rc = qn_imatrix_parse_old(im, path, bytes, n, err);
+    qn_free(bytes);
+    return rc;
+}
+
+static int is_gguf(const char *path, bool *yes, qn_err *err)
+{
+    char magic[4] = {0};
+    qn_file f;
+    QN_TRY(qn_file_open(&f, path, err));
+    int rc = f.size < sizeof magic
+                 ? QN_OK
+                 : qn_file_pread(&f, magic, 0, sizeof magic, err);
+    qn_file_close(&f);
+    *yes = memcmp(magic, "GGUF", sizeof magic) == 0;
+    return rc;
+}
+
 int qn_imatrix_load(qn_imatrix *im, const char *path, qn_err *err)
 {
     qn_ckpt *ck = NULL;
+    bool gguf;
     *im = (qn_imatrix){0};
+    QN_TRY(is_gguf(path, &gguf, err));
+    if (!gguf)
+        return load_old(im, path, err);
     int rc = qn_ckpt_open_tensors(&ck, path, err);
     for (size_t i = 0; rc == QN_OK && i < qn_ckpt_n_tensors(ck); i++) {
         const qn_tensor *t = qn_ckpt_tensor(ck, i);
@@ -245,14 +271,33 @@ int qn_imatrix_save(const qn_imatrix *im, const char *path, const char *text,
 
 /* ---- use ----------------------------------------------------------------- */
 
-int qn_imatrix_find(const qn_imatrix *im, const qn_gq_tensor *t,
+/* An old file has the columns of a stack in one. */
+static int divide(qn_imatrix_row *r, int64_t n_mat, qn_err *err)
+{
+    float *count = qn_alloc((size_t)n_mat, sizeof *count);
+    if (!count)
+        return qn_fail(err, QN_ENOMEM,
+                       "tensor %s: no memory for its importance", r->name);
+    qn_free(r->count);
+    r->count = count;
+    r->n_mat = n_mat;
+    r->n_col /= n_mat;
+    for (int64_t i = 0; i < n_mat * r->n_col; i++)
+        if (r->mean[i] > 0)
+            count[i / r->n_col] = 1;
+    return QN_OK;
+}
+
+int qn_imatrix_find(qn_imatrix *im, const qn_gq_tensor *t,
                     const qn_imatrix_row **out, qn_err *err)
 {
     *out = NULL;
     for (size_t i = 0; i < im->rows.n; i++) {
-        const qn_imatrix_row *r = &im->rows.v[i];
+        qn_imatrix_row *r = &im->rows.v[i];
         if (strcmp(r->name, t->name) != 0)
             continue;
+        if (im->old && r->n_mat == 1 && r->n_col == stack_size(t) * t->n_cols)
+            QN_TRY(divide(r, stack_size(t), err));
         if (r->n_col != t->n_cols || r->n_mat != stack_size(t))
             return qn_fail(err, QN_EFORMAT,
                            "the importance matrix has %lld x %lld columns for "

@@ -46,12 +46,12 @@ static int read_tokens(loss_ctx *c, const qn_ckpt *ck, qn_err *err)
     qn_free(text);
     qn_tok_close(tok);
     QN_TRY(rc);
-    size_t most = (size_t)QN_MAX(c->p.report_tokens, CONTEXT);
+    int most = c->p.report_tokens;
     c->p.calibration = NULL;
     c->p.calibration_ids = c->ids.v;
-    c->p.n_calibration_ids = QN_MIN(c->ids.n, most);
-    c->p.n_samples = (int)(most / CONTEXT);
-    c->p.n_context = CONTEXT;
+    c->p.n_calibration_ids = QN_MIN(c->ids.n, (size_t)most);
+    c->p.n_samples = QN_MAX(most / CONTEXT, 1);
+    c->p.n_context = QN_MIN(most, CONTEXT);
     return QN_OK;
 }
 

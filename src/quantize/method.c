@@ -281,6 +281,7 @@ static json_t *bnb_config(const qn_optimize_params *p, const qn_qmat *like,
     bool four = like->bits == 4;
     json_t *skip = json_array_size(left) || !head ? with_head(head, left)
                                                   : json_null();
+    double threshold = p->int8_threshold == 0 ? 6 : p->int8_threshold;
     return json_pack(
         "{s:s, s:b, s:b, s:b, s:b, s:s, s:s, s:s, s:b, s:b, s:b, s:f, s:o}",
         "quant_method", "bitsandbytes", "load_in_4bit", four, "load_in_8bit",
@@ -291,7 +292,8 @@ static json_t *bnb_config(const qn_optimize_params *p, const qn_qmat *like,
         like->scheme == &qn_bnb_fp4_scheme ? "fp4" : "nf4",
         "bnb_4bit_use_double_quant", like->block[1] != 0,
         "llm_int8_enable_fp32_cpu_offload", 0, "llm_int8_has_fp16_weight", 0,
-        "llm_int8_threshold", 6.0, "llm_int8_skip_modules", skip);
+        "llm_int8_threshold", threshold > 0 ? threshold : 0.0,
+        "llm_int8_skip_modules", skip);
 }
 
 static json_t *gptq_config(const qn_optimize_params *p, const qn_qmat *like,

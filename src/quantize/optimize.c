@@ -18,7 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTS 1000000 /* that progress is told in */
+#define PARTS 1000000    /* that progress is told in */
+#define REPORT_WORK 64e9 /* weights times tokens */
+enum {
+    REPORT_LEAST = 32, /* tokens */
+    REPORT_MOST = 256
+};
 
 /* ---- progress ------------------------------------------------------------ */
 
@@ -102,9 +107,22 @@ static int open_all(qn_run *r)
  * hardly longer. */
 static double loss_part(const qn_run *r)
 {
-    if (r->p->report_tokens <= 0)
+    if (r->p->report_tokens == 0)
         return 0;
     return qn_method_reads_text(r->p) ? 0.03 : 0.4;
+}
+
+/* How much text is read where nobody said it: what takes about as long as a
+ * method takes that reads none, by the size of the model. */
+static int report_tokens(const qn_run *r)
+{
+    int said = r->p->report_tokens;
+    double fit = REPORT_WORK / (double)QN_MAX(r->report.n_params, 1);
+    if (said >= 0)
+        return said;
+    if (qn_method_reads_text(r->p) || fit >= REPORT_MOST)
+        return REPORT_MOST;
+    return QN_MAX((int)fit / REPORT_LEAST, 1) * REPORT_LEAST;
 }
 
 static int write_metadata(qn_run *r)
@@ -127,9 +145,11 @@ static int run(qn_run *r)
     QN_TRY(qn_method_is_gguf(r->p) ? qn_run_gguf(r) : qn_run_hf(r));
     r->report.seconds = qn_ms_since(t0) * 1e-3;
     all = qn_watch_part(&all, part, 1);
-    if (r->p->report_tokens > 0)
-        QN_TRY(qn_loss_measure(&r->report.loss, r->p, r->ck, r->out.partial,
-                               &all, r->err));
+    qn_optimize_params p = *r->p;
+    p.report_tokens = report_tokens(r);
+    if (p.report_tokens > 0)
+        QN_TRY(qn_loss_measure(&r->report.loss, &p, r->ck, r->out.partial, &all,
+                               r->err));
     QN_TRY(write_metadata(r));
     return qn_outdir_close(&r->out, r->err);
 }

@@ -39,6 +39,7 @@ typedef struct qn_optimize_params {
     bool asymmetric;          /* with zero points                           */
     const char *scales;       /* fp8: "channel", "tensor", "block"          */
     const char *compute_type; /* bnb_4bit_compute_dtype, or NULL            */
+    double int8_threshold;    /* llm_int8_threshold; 0: 6, < 0: 0           */
     const char *calibration;  /* a text file; NULL: the built-in text       */
     const int32_t *calibration_ids; /* or its tokens [n_calibration_ids]    */
     size_t n_calibration_ids;
@@ -64,7 +65,8 @@ typedef struct qn_optimize_params {
     /* Seconds after which a stopped run could go on; 0: 20, < 0: always. */
     double save_every;
     const char *report_text; /* measured before and after; NULL: built in */
-    int report_tokens;       /* of it; 0: nothing is measured */
+    int report_tokens;       /* of it; 0: nothing is measured; < 0: 256, or
+                             less of a large model, by a method without a text */
     qn_optimize_progress_fn progress;
     void *progress_user;
 } qn_optimize_params;

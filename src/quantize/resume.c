@@ -61,11 +61,12 @@ static void add_numbers(json_t *o, const qn_optimize_params *p)
 {
     json_object_set_new(
         o, "numbers",
-        json_pack("[i, I, b, b, b, i, i, f, b, b, b, f, f, I, I]", p->bits,
+        json_pack("[i, I, b, b, b, i, i, f, f, b, b, b, f, f, I, I]", p->bits,
                   (json_int_t)p->group, p->double_quant, p->asymmetric,
-                  p->weigh, p->n_samples, p->n_context, p->damping, p->desc_act,
-                  p->static_groups, p->head, p->target_bits, p->max_kl,
-                  (json_int_t)p->target_size, (json_int_t)p->max_shard));
+                  p->weigh, p->n_samples, p->n_context, p->damping,
+                  p->int8_threshold, p->desc_act, p->static_groups, p->head,
+                  p->target_bits, p->max_kl, (json_int_t)p->target_size,
+                  (json_int_t)p->max_shard));
 }
 
 static int make_key(char key[QN_HASH_HEX], const qn_optimize_params *p,

@@ -162,9 +162,7 @@ static void count(qn_opt_plan *plan, const qn_opt_item *item)
         r->output_bytes += item->t->n_bytes;
         return;
     }
-    uint64_t n = 0;
-    for (int i = 0; i < QN_QPARTS; i++)
-        n += item->mat.part[i].name ? item->mat.part[i].n_bytes : 0;
+    uint64_t n = qn_qmat_bytes(&item->mat);
     r->output_bytes += n;
     r->n_quantized += item->t->n_elems;
     r->bits_quantized += 8.0 * (double)n;

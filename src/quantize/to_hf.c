@@ -34,12 +34,7 @@ typedef struct hf_ctx {
 
 static uint64_t item_bytes(const qn_opt_item *item)
 {
-    uint64_t n = 0;
-    if (!item->quantize)
-        return item->t->n_bytes;
-    for (int i = 0; i < QN_QPARTS; i++)
-        n += item->mat.part[i].name ? item->mat.part[i].n_bytes : 0;
-    return n;
+    return item->quantize ? qn_qmat_bytes(&item->mat) : item->t->n_bytes;
 }
 
 /* Items [from, result) go into one file. */

@@ -312,6 +312,14 @@ void qn_qpart_put(const qn_qmat *m, int part, int64_t i, float v)
     d->encode(&v, (uint8_t *)p->out + i * d->block_bytes, 1);
 }
 
+uint64_t qn_qmat_bytes(const qn_qmat *m)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < QN_QPARTS; i++)
+        n += m->part[i].name ? m->part[i].n_bytes : 0;
+    return n;
+}
+
 int qn_qmat_lay(qn_qmat *m, qn_err *err)
 {
     memset(m->part, 0, sizeof m->part);
@@ -343,8 +351,8 @@ int64_t qn_qmat_row_unit(const qn_qmat *m)
     return m->block[0] / a;
 }
 
-void qn_affine_fit(const qn_qmat *m, qn_dtype stored, const float *w, int64_t n,
-                   float *scale, float *zero)
+void qn_affine_fit(const qn_qmat *m, const float *w, int64_t n, float *scale,
+                   float *zero)
 {
     float lo = 0, hi = 0, max = (float)((1 << m->bits) - 1);
     for (int64_t i = 0; i < n; i++) {
@@ -352,15 +360,15 @@ void qn_affine_fit(const qn_qmat *m, qn_dtype stored, const float *w, int64_t n,
         hi = w[i] > hi ? w[i] : hi;
     }
     float range = m->zeros ? hi - lo : 2 * fmaxf(hi, -lo);
-    float s = qn_rounded(range / max, stored);
+    float s = qn_rounded(range / max, m->stored);
     if (!(s > 0) || !isfinite(s))
         s = 1;
     *scale = s;
     *zero = m->zeros ? fminf(fmaxf(rintf(-lo / s), 0), max) : m->zero;
 }
 
-void qn_affine_quantize(const qn_qmat *m, qn_dtype stored, const float *w,
-                        int64_t n_row, qn_qrows *out)
+void qn_affine_quantize(const qn_qmat *m, const float *w, int64_t n_row,
+                        qn_qrows *out)
 {
     int64_t n_group = qn_qmat_n_group(m);
     float max = (float)((1 << m->bits) - 1);
@@ -369,7 +377,7 @@ void qn_affine_quantize(const qn_qmat *m, qn_dtype stored, const float *w,
             int64_t k0 = g * m->group, n = QN_MIN(m->group, m->n_in - k0);
             uint8_t *c = out->codes + r * m->n_in + k0;
             float *s = &out->scales[r * n_group + g], zero;
-            qn_affine_fit(m, stored, w + k0, n, s, &zero);
+            qn_affine_fit(m, w + k0, n, s, &zero);
             if (m->zeros)
                 out->zeros[r * n_group + g] = zero;
             float inv = 1.0f / *s;

@@ -59,8 +59,9 @@ typedef struct qn_qmat {
     int64_t block[2];        /* the scheme's own: rows and columns of a scale */
     double extra;            /* the scheme's own */
 
-    /* To be written: work_bytes of memory, zeroed, that pack and finish
-     * share. */
+    /* To be written. stored: what scales of integers are rounded to;
+     * work_bytes of memory, zeroed, that pack and finish share. */
+    qn_dtype stored;
     size_t work_bytes;
     void *work;
 } qn_qmat;
@@ -122,6 +123,7 @@ int qn_qmat_check(const qn_qmat *m, qn_err *err);
 size_t qn_qmat_scratch(const qn_qmat *m, int64_t n_row);
 /* scheme->lay, with sizes counted. */
 int qn_qmat_lay(qn_qmat *m, qn_err *err);
+uint64_t qn_qmat_bytes(const qn_qmat *m); /* of all parts */
 int64_t qn_qmat_row_unit(const qn_qmat *m);
 /* Rows [row, row + n_row) as f32 [n_row, n_in]. */
 void qn_qmat_decode(const qn_qmat *m, int64_t row, int64_t n_row, void *scratch,

@@ -42,13 +42,13 @@ void qn_qpart_lay(qn_qmat *m, int part, qn_dtype t, int n_dims, int64_t d0,
 /* v as element i of a part to be written. */
 void qn_qpart_put(const qn_qmat *m, int part, int64_t i, float v);
 /* Integers to nearest, group by group: symmetric (scale = absmax / (2^bits - 1)
- * * 2), or with zero points when m->zeros; scales are rounded to `stored`
- * before they are used. */
-void qn_affine_quantize(const qn_qmat *m, qn_dtype stored, const float *w,
-                        int64_t n_row, qn_qrows *out);
+ * * 2), or with zero points when m->zeros; scales are rounded to what
+ * m->stored says before they are used. */
+void qn_affine_quantize(const qn_qmat *m, const float *w, int64_t n_row,
+                        qn_qrows *out);
 /* Scale and zero point of n weights of one group, as above. */
-void qn_affine_fit(const qn_qmat *m, qn_dtype stored, const float *w, int64_t n,
-                   float *scale, float *zero);
+void qn_affine_fit(const qn_qmat *m, const float *w, int64_t n, float *scale,
+                   float *zero);
 /* The code nearest to v + zero in [0, max], ties to even; 0 for a NaN. Adding
  * and taking 1.5 * 2^23 rounds to whole numbers where the result counts. */
 static inline float qn_affine_round(float v, float zero, float max)

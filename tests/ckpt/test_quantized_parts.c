@@ -164,6 +164,66 @@ static void test_g_idx(void **state)
     qn_ckpt_close(ck);
 }
 
+/* compressed-tensors: 2 rows of 32 in 4 words, which are 3 bits (10 to a word)
+ * as well as 4 (8 to a word). */
+#define PACKED_HEADER                                                   \
+    "{\"a.b.weight_packed\":{\"dtype\":\"I32\",\"shape\":[2,4],"        \
+    "\"data_offsets\":[0,32]},\"a.b.weight_scale\":{\"dtype\":\"F16\"," \
+    "\"shape\":[2,1],\"data_offsets\":[32,36]},\"a.b.weight_shape\":{"  \
+    "\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[36,52]}}"
+#define PACKED_GROUP(name, target, bits, size) \
+    "\"" name "\": {\"targets\": [\"" target   \
+    "\"], \"weights\": {\"num_bits\": " bits ", \"group_size\": " size "}}"
+#define PACKED_CONFIG(groups)                                              \
+    "{\"quantization_config\": {\"quant_method\": \"compressed-tensors\"," \
+    "\"format\": \"pack-quantized\", \"config_groups\": {" groups "}}}"
+
+static const char *packed_dir(const char *config)
+{
+    const char *dir = new_dir(config);
+    uint8_t file[8 + sizeof PACKED_HEADER - 1 + 52] = {0};
+    size_t n = sizeof PACKED_HEADER - 1;
+    const int64_t shape[2] = {2, 32};
+    memcpy(file, &(uint64_t){n}, 8);
+    memcpy(file + 8, PACKED_HEADER, n);
+    memcpy(file + 8 + n + 36, shape, sizeof shape);
+    qn_test_write_file(help_path(dir, "model.safetensors"), file, sizeof file);
+    return dir;
+}
+
+static void has_bits(const char *config, int bits)
+{
+    qn_ckpt *ck;
+    qn_err err = {0};
+    if (qn_ckpt_open(&ck, packed_dir(config), &err) < 0)
+        fail_msg("%s", err.msg);
+    const qn_tensor *t = qn_ckpt_find(ck, "a.b.weight");
+    assert_non_null(t);
+    assert_int_equal(qn_ckpt_quant(t)->bits, bits);
+    qn_ckpt_close(ck);
+}
+
+static void test_packed_bits(void **state)
+{
+    (void)state;
+    has_bits(PACKED_CONFIG(PACKED_GROUP("g0", "Linear", "4", "32")), 4);
+    /* a group names the module, wherever it stands */
+    has_bits(PACKED_CONFIG(PACKED_GROUP("g0", "a.c", "3", "null") "," //
+                           PACKED_GROUP("g1", "a.b", "4", "null")),
+             4);
+    has_bits(PACKED_CONFIG(PACKED_GROUP("g0", "a.b", "3", "null") "," //
+                           PACKED_GROUP("g1", "Linear", "4", "null")),
+             3);
+    /* only one has groups of a size that the scales agree with */
+    has_bits(PACKED_CONFIG(PACKED_GROUP("g0", "re:.*c", "3", "16") "," //
+                           PACKED_GROUP("g1", "re:.*b", "4", "32")),
+             4);
+    help_refused(packed_dir(PACKED_CONFIG(
+                     PACKED_GROUP("g0", "re:.*c", "3", "null") "," //
+                     PACKED_GROUP("g1", "re:.*b", "4", "32"))),
+                 QN_EFORMAT, WORDS("a.b.weight_packed", "targets"));
+}
+
 static void test_configs(void **state)
 {
     (void)state;
@@ -211,7 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bnb_units), cmocka_unit_test(test_gptq),
         cmocka_unit_test(test_g_idx),     cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_packed_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

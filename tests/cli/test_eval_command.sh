@@ -52,7 +52,7 @@ grep -q '^  acc_norm ' "$dir/out" || fail "no acc_norm"
 usage
 usage --text "$dir/t" --task arc --data x
 usage --task arc
-usage --task mmlu --data x
+usage --task none --data x
 usage --compare builtin builtin
 usage --compare builtin --text "$dir/t"
 usage builtin builtin --text "$dir/t"

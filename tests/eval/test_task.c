@@ -84,6 +84,31 @@ static void test_lines(void **state)
                 3);
     qn_items_deinit(&t);
 
+    t = items_of("openbookqa", data("openbookqa"));
+    same_choice(&t, 0, 1, "The sun is", " a star", 6);
+    same_choice(&t, 1, 0, "Ice melts when it is", " warm", 4);
+    assert_int_equal(t.v.v[0].gold, 1);
+    assert_int_equal(t.v.v[1].gold, 0);
+    qn_items_deinit(&t);
+
+    t = items_of("boolq", data("boolq"));
+    same_choice(&t, 0, 1,
+                "Cats -- Cats are animals.\nQuestion: are cats animals?\n"
+                "Answer:",
+                " yes", 3);
+    assert_int_equal(t.v.v[0].gold, 1);
+    assert_int_equal(t.v.v[1].gold, 0);
+    qn_items_deinit(&t);
+
+    t = items_of("mmlu", data("mmlu"));
+    same_choice(&t, 0, 3,
+                "What is 2 + 2?\nA. 3\nB. 4\nC. 5\nD. 6\nAnswer:", " D", 1);
+    assert_int_equal(t.v.v[0].gold, 1);
+    assert_string_equal(t.v.v[0].topic,
+                        "The following are multiple choice questions (with "
+                        "answers) about elementary mathematics.\n\n");
+    qn_items_deinit(&t);
+
     t = items_of("gsm8k", data("gsm8k"));
     assert_string_equal(t.v.v[1].answer, "2000");
     qn_str s = {0};
@@ -158,6 +183,20 @@ static void test_bad_lines(void **state)
         {"hellaswag", "{", "f:2"},
         {"lambada", "{\"text\": \"word\"}", "single word"},
         {"gsm8k", "{\"question\": \"q\", \"answer\": \"5\"}", "####"},
+        {"boolq", "{\"passage\": \"p\", \"question\": \"q\"}", "\"label\""},
+        {"openbookqa", "{\"question_stem\": \"q\"}",
+         "\"answerKey\" is missing"},
+        {"mmlu",
+         "{\"question\": \"q\", \"choices\": [\"a\", \"b\"], \"answer\": 0}",
+         "\"subject\" is missing"},
+        {"mmlu",
+         "{\"question\": \"q\", \"subject\": \"s\", \"choices\": [\"a\", "
+         "\"b\"], \"answer\": 2}",
+         "\"answer\""},
+        {"mmlu",
+         "{\"question\": \"q\", \"subject\": \"s\", \"choices\": [\"a\", 1], "
+         "\"answer\": 0}",
+         "choice 1 is no text"},
     };
     (void)state;
     for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
@@ -178,7 +217,7 @@ static void test_bad_lines(void **state)
                                    asked_file("none.jsonl", "\n\n"), &err),
                      QN_EINVAL);
     assert_non_null(strstr(err.msg, "none.jsonl"));
-    assert_null(qn_task_find("mmlu"));
+    assert_null(qn_task_find("none"));
 }
 
 /* ---- scores ----------------------------------------------------------------------- */
@@ -242,12 +281,72 @@ static json_t *samples_of(const char *path)
     return all;
 }
 
+/* Items before this one that are of its kind. */
+static int nth_of_kind(const qn_items *items, size_t i)
+{
+    int n = 0;
+    const char *topic = items->v.v[i].topic;
+    for (size_t k = 0; k < i; k++) {
+        const char *other = items->v.v[k].topic;
+        n += !topic || strcmp(other, topic) == 0;
+    }
+    return n;
+}
+
+/* What stands before item i: its topic, and the solved ones of its kind. */
+static char *shown_before(const qn_items *items, size_t i, int fewshot)
+{
+    const char *topic = items->v.v[i].topic;
+    qn_str s = {0};
+    qn_str_adds(&s, topic ? topic : "");
+    for (size_t k = 0; k < items->v.n; k++) {
+        const char *other = items->v.v[k].topic;
+        if ((topic && strcmp(other, topic) != 0) ||
+            nth_of_kind(items, k) >= fewshot)
+            continue;
+        qn_item_solved(&items->v.v[k], &s);
+        qn_str_adds(&s, "\n\n");
+    }
+    return s.p ? s.p : calloc(1, 1);
+}
+
+typedef struct counts {
+    double n, right, right_norm, sum;
+} counts;
+
+/* One item's answers, each as a request, against what was written of it. */
+static void check_item(qn_model *m, const qn_item *item, const char *before,
+                       const json_t *sample, counts *c)
+{
+    const json_t *scores = json_object_get(sample, "log_likelihoods");
+    int best = 0, best_norm = 0;
+    double most = -1e9, most_norm = -1e9;
+    plain s = {0};
+    for (size_t k = 0; k < item->choices.n; k++) {
+        const qn_choice *choice = &item->choices.v[k];
+        s = plain_score(m, before, choice);
+        double score = json_number_value(json_array_get(scores, k));
+        assert_true(fabs(score - s.score) <= 1e-9 * fabs(s.score));
+        if (s.score > most) {
+            most = s.score;
+            best = (int)k;
+        }
+        if (s.score / (double)choice->norm > most_norm) {
+            most_norm = s.score / (double)choice->norm;
+            best_norm = (int)k;
+        }
+    }
+    c->n++;
+    c->right += item->choices.n == 1 ? s.greedy : best == item->gold;
+    c->right_norm += best_norm == item->gold;
+    c->sum += s.score;
+}
+
 static void check_file(qn_model *m, const char *task, const char *path,
                        int fewshot)
 {
     char samples[4096];
-    qn_str before = {0};
-    double right = 0, right_norm = 0, sum = 0;
+    counts c = {0};
     snprintf(samples, sizeof samples, "%s/samples.jsonl", qn_test_tmpdir());
     qn_eval_task_params p = {.model = m,
                              .task = task,
@@ -257,45 +356,20 @@ static void check_file(qn_model *m, const char *task, const char *path,
                              .n_threads = 1};
     json_t *o = measured(&p), *got = samples_of(samples);
     qn_items items = items_of(task, path);
-    for (int i = 0; i < fewshot; i++) {
-        qn_item_solved(&items.v.v[i], &before);
-        qn_str_adds(&before, "\n\n");
+    for (size_t i = 0, at = 0; i < items.v.n; i++) {
+        if (nth_of_kind(&items, i) < fewshot)
+            continue;
+        char *before = shown_before(&items, i, fewshot);
+        check_item(m, &items.v.v[i], before, json_array_get(got, at++), &c);
+        free(before);
     }
-    assert_int_equal(json_array_size(got), items.v.n - (size_t)fewshot);
-    for (size_t i = (size_t)fewshot; i < items.v.n; i++) {
-        const qn_item *item = &items.v.v[i];
-        const json_t *scores = json_object_get(
-            json_array_get(got, i - (size_t)fewshot), "log_likelihoods");
-        int best = 0, best_norm = 0;
-        double most = -1e9, most_norm = -1e9;
-        plain s = {0};
-        for (size_t k = 0; k < item->choices.n; k++) {
-            const qn_choice *c = &item->choices.v[k];
-            s = plain_score(m, before.p ? before.p : "", c);
-            double score = json_number_value(json_array_get(scores, k));
-            assert_true(fabs(score - s.score) <= 1e-9 * fabs(s.score));
-            if (s.score > most) {
-                most = s.score;
-                best = (int)k;
-            }
-            if (s.score / (double)c->norm > most_norm) {
-                most_norm = s.score / (double)c->norm;
-                best_norm = (int)k;
-            }
-        }
-        bool one = item->choices.n == 1;
-        right += one ? s.greedy : best == item->gold;
-        right_norm += best_norm == item->gold;
-        sum += s.score;
-    }
-    double n = (double)items.v.n - fewshot;
-    assert_true(asked_number(o, "acc", "value") == right / n);
+    assert_true(c.n == (double)json_array_size(got) && c.n > 0);
+    assert_true(asked_number(o, "acc", "value") == c.right / c.n);
     if (json_object_get(o, "acc_norm"))
-        assert_true(asked_number(o, "acc_norm", "value") == right_norm / n);
+        assert_true(asked_number(o, "acc_norm", "value") == c.right_norm / c.n);
     if (json_object_get(o, "perplexity"))
-        assert_true(fabs(log(asked_number(o, "perplexity", NULL)) + sum / n) <=
-                    1e-9);
-    qn_str_deinit(&before);
+        assert_true(fabs(log(asked_number(o, "perplexity", NULL)) +
+                         c.sum / c.n) <= 1e-9);
     qn_items_deinit(&items);
     json_decref(got);
     json_decref(o);
@@ -332,12 +406,14 @@ static void test_shared_beginnings(void **state)
 
 static void test_scores(void **state)
 {
-    static const char *const tasks[] = {"hellaswag", "arc", "piqa",
-                                        "winogrande", "lambada"};
+    static const char *const tasks[] = {"hellaswag",  "arc",     "piqa",
+                                        "winogrande", "lambada", "openbookqa",
+                                        "boolq",      "mmlu"};
     (void)state;
     qn_model *m = asked_open(NULL, false);
     for (size_t i = 0; i < QN_COUNTOF(tasks); i++)
-        check_task(m, tasks[i], i == 1);
+        check_task(m, tasks[i], i == 1 || i == 7);
+    check_task(m, "mmlu", 0);
     qn_model_close(m);
 }
 
@@ -448,7 +524,7 @@ static void test_refused(void **state)
     qn_err err = {0};
     (void)state;
     qn_model *m = asked_open(NULL, false);
-    qn_eval_task_params p = {.model = m, .task = "mmlu", .data = data("arc")};
+    qn_eval_task_params p = {.model = m, .task = "none", .data = data("arc")};
     assert_int_equal(qn_eval_task(&o, &p, &err), QN_EINVAL);
     assert_non_null(strstr(err.msg, "hellaswag"));
     p.task = "arc";

@@ -11,12 +11,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = {"hellaswag",  "arc",     "piqa",
-                                        "winogrande", "lambada", "gsm8k"};
+                                        "winogrande", "lambada", "gsm8k",
+                                        "openbookqa", "boolq",   "mmlu"};
     qn_items items = {0};
     qn_err err = {0};
     if (size < 1)
         return 0;
-    const qn_task *task = qn_task_find(names[data[0] % 6]);
+    const qn_task *task = qn_task_find(names[data[0] % 9]);
     int rc = qn_items_parse(&items, task, "file", (const char *)data + 1,
                             size - 1, &err);
     if (rc < 0 && !strstr(err.msg, "file"))

@@ -208,8 +208,78 @@ static void test_again(void **state)
     free(three);
 }
 
-/* An importance matrix is written, read again to the same file, and refused
- * where it is of another model. */
+static void add_i32(qn_str *s, size_t v)
+{
+    int32_t i = (int32_t)v;
+    qn_str_add(s, (const char *)&i, sizeof i);
+}
+
+static float *floats_of(const qn_ckpt *ck, const qn_tensor *t)
+{
+    float *v = malloc(t->n_bytes);
+    assert_int_equal(qn_ckpt_read(ck, t, 0, v, t->n_bytes, NULL), 0);
+    return v;
+}
+
+/* The same matrix as llama.cpp wrote it before: means times a number of calls
+ * (two: no rounding), stacks in one. */
+static void write_old(const char *gguf, const char *path)
+{
+    static const char sums[] = ".in_sum2";
+    qn_ckpt *ck;
+    qn_str s = {0}, rows = {0};
+    size_t n = 0;
+    assert_int_equal(qn_ckpt_open_tensors(&ck, gguf, NULL), 0);
+    for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++) {
+        char name[128];
+        const qn_tensor *t = qn_ckpt_tensor(ck, i);
+        int len = (int)(strlen(t->name) - strlen(sums));
+        if (!qn_ends(t->name, sums))
+            continue;
+        snprintf(name, sizeof name, "%.*s.counts", len, t->name);
+        float *v = floats_of(ck, t), *c = floats_of(ck, tensor(ck, name));
+        size_t row = t->n_elems / (size_t)t->shape[0];
+        add_i32(&rows, (size_t)len);
+        qn_str_add(&rows, t->name, (size_t)len);
+        add_i32(&rows, 2);
+        add_i32(&rows, t->n_elems);
+        for (size_t k = 0; k < t->n_elems; k++) {
+            float count = c[k / row], x = count > 0 ? v[k] / count * 2 : 0;
+            qn_str_add(&rows, (const char *)&x, sizeof x);
+        }
+        free(v);
+        free(c);
+        n++;
+    }
+    add_i32(&s, n);
+    qn_str_add(&s, rows.p, rows.n);
+    add_i32(&s, 4);
+    add_i32(&s, 4);
+    qn_str_adds(&s, "text");
+    qn_test_write_file(path, s.p, s.n);
+    qn_str_deinit(&rows);
+    qn_str_deinit(&s);
+    qn_ckpt_close(ck);
+}
+
+/* The file that importance matrix `path` makes of mixtral is `want`. */
+static void same_by(const char *path, const char *want, size_t n)
+{
+    char *to = judge_fresh("gguf");
+    qn_err err = {0};
+    size_t m;
+    qn_optimize_params p = {.type = "iq4_nl", .imatrix = path};
+    if (make(qn_test_data("models/mixtral"), p, to, &err) < 0)
+        fail_msg("%s", err.msg);
+    char *got = judge_slurp(to, "model.gguf", &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(want, got, n);
+    free(got);
+    free(to);
+}
+
+/* An importance matrix is written, read again to the same file (in its older
+ * form, too), and refused where it is of another model. */
 static void test_importance(void **state)
 {
     (void)state;
@@ -217,7 +287,7 @@ static void test_importance(void **state)
     char *im = judge_fresh("im"), path[4200];
     char *one = judge_fresh("gguf"), *two = judge_fresh("gguf");
     qn_err err = {0};
-    size_t n, m;
+    size_t n;
     for (int i = 0; i < 64; i++)
         ids[i] = 1 + i * 29 % 97;
     snprintf(path, sizeof path, "%s.gguf", im);
@@ -242,17 +312,13 @@ static void test_importance(void **state)
         sum += counts[i];
     assert_true(sum == 64 * 2); /* each token goes to two */
     qn_ckpt_close(ck);
-    p = (qn_optimize_params){.type = "iq4_nl", .imatrix = path};
-    if (make(mixtral, p, two, &err) < 0)
-        fail_msg("%s", err.msg);
-    char *a = judge_slurp(one, "model.gguf", &n);
-    char *b = judge_slurp(two, "model.gguf", &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(a, b, n);
+    char *a = judge_slurp(one, "model.gguf", &n), old[4300];
+    same_by(path, a, n);
+    snprintf(old, sizeof old, "%s.dat", im);
+    write_old(path, old);
+    same_by(old, a, n);
     free(a);
-    free(b);
-    free(two);
-    two = judge_fresh("gguf");
+    p = (qn_optimize_params){.type = "iq4_nl", .imatrix = old};
     assert_int_equal(make(qn_test_data("models/gemma2"), p, two, &err),
                      QN_EFORMAT);
     assert_non_null(strstr(err.msg, "another model"));

@@ -132,16 +132,11 @@ static int awq_lay(qn_qmat *m, qn_err *err)
                        (long long)g);
     m->group = g;
     m->zeros = true;
+    m->stored = QN_F16;
     qn_qpart_lay(m, P_QWEIGHT, QN_I32, 2, m->n_in, m->n_out / 8);
     qn_qpart_lay(m, P_QZEROS, QN_I32, 2, m->n_in / g, m->n_out / 8);
     qn_qpart_lay(m, P_SCALES, QN_F16, 2, m->n_in / g, m->n_out);
     return QN_OK;
-}
-
-static void awq_quantize(const qn_qmat *m, const float *w, int64_t n_row,
-                         qn_qrows *out)
-{
-    qn_affine_quantize(m, QN_F16, w, n_row, out);
 }
 
 static void awq_put(const qn_qpart *p, int64_t i, int64_t c, uint32_t code)
@@ -179,7 +174,7 @@ const qn_qscheme qn_awq_scheme = {
     .plan = awq_plan,
     .unpack = awq_unpack,
     .lay = awq_lay,
-    .quantize = awq_quantize,
+    .quantize = qn_affine_quantize,
     .pack = awq_pack,
     .row_unit = 8,
 };

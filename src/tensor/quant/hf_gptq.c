@@ -145,17 +145,12 @@ static int gptq_lay(qn_qmat *m, qn_err *err)
     m->group = g;
     m->zero = (float)(1 << (m->bits - 1));
     m->extra = 1;
+    m->stored = QN_F16;
     qn_qpart_lay(m, P_QWEIGHT, QN_I32, 2, m->n_in * m->bits / 32, m->n_out);
     qn_qpart_lay(m, P_QZEROS, QN_I32, 2, m->n_in / g, m->n_out * m->bits / 32);
     qn_qpart_lay(m, P_SCALES, QN_F16, 2, m->n_in / g, m->n_out);
     qn_qpart_lay(m, P_G_IDX, QN_I32, 1, m->n_in, 0);
     return QN_OK;
-}
-
-static void gptq_quantize(const qn_qmat *m, const float *w, int64_t n_row,
-                          qn_qrows *out)
-{
-    qn_affine_quantize(m, QN_F16, w, n_row, out);
 }
 
 /* Code i of a stream, which was zero. */
@@ -212,7 +207,7 @@ const qn_qscheme qn_gptq_scheme = {
     .plan = gptq_plan,
     .unpack = gptq_unpack,
     .lay = gptq_lay,
-    .quantize = gptq_quantize,
+    .quantize = qn_affine_quantize,
     .pack = gptq_pack,
     .finish = gptq_finish,
     .row_unit = 32,

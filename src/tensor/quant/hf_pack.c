@@ -23,27 +23,54 @@ enum {
     P_G_IDX
 };
 
+/* Whether a group of the configuration names the module. */
+static bool names_module(const json_t *group, const char *module)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(group, "targets"), i, v)
+    {
+        const char *target = json_string_value(v);
+        if (target && module && strcmp(target, module) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Bits that the shapes agree with and that some group of the configuration
- * names; 0: none. */
-static int pack_bits(const json_t *q, int64_t n_in, int64_t n_words,
-                     int64_t *group)
+ * says: one that names the module if there is such a group, else (targets are
+ * patterns, or kinds of modules) the one whose size of a group the scales agree
+ * with, too. 0: none; -1: several, of rows that are short. */
+static int pack_bits(const qn_qmat *m, const json_t *q, int64_t n_words,
+                     int64_t n_group, int64_t *size)
 {
     const json_t *groups = json_object_get(q, "config_groups");
     const char *key;
     json_t *g;
+    int bits = 0;
+    bool fit = false;
     json_object_foreach((json_t *)groups, key, g)
     {
         const json_t *w = json_object_get(g, "weights");
-        int64_t b = json_integer_value(json_object_get(w, "num_bits"));
+        json_int_t b = json_integer_value(json_object_get(w, "num_bits"));
+        json_int_t n = json_integer_value(json_object_get(w, "group_size"));
         if (b < 1 || b > 8)
             continue;
         int64_t f = 32 / b;
-        if ((n_in + f - 1) / f != n_words)
+        if ((m->n_in + f - 1) / f != n_words)
             continue;
-        *group = json_integer_value(json_object_get(w, "group_size"));
-        return (int)b;
+        bool named = names_module(g, m->name);
+        bool fits = n > 0 && n <= m->n_in ? (m->n_in + n - 1) / n == n_group
+                                          : n_group == 1;
+        if (!named && bits && !fits)
+            continue;
+        bits = !bits || bits == (int)b || named || !fit ? (int)b : -1;
+        fit = fits;
+        *size = n;
+        if (named)
+            break;
     }
-    return 0;
+    return bits;
 }
 
 static bool pack_is_main(const qn_qpart *p)
@@ -64,13 +91,18 @@ static int pack_plan(qn_qmat *m, const json_t *q, qn_err *err)
         dims[1] > INT32_MAX)
         return qn_qpart_bad(m, P_PACKED, "[n_out, n_in / (32 / bits)]", err);
     qn_qmat_shape2(m, dims[0], dims[1]);
-    m->bits = pack_bits(q, m->n_in, w->shape[1], &said);
+    int64_t n_group = s->n_dims == 2 ? s->shape[1] : 1;
+    m->bits = pack_bits(m, q, w->shape[1], n_group, &said);
+    if (m->bits < 0)
+        return qn_qpart_bad(m, P_PACKED,
+                            "packed to bits that its rows leave no doubt "
+                            "about, or named in the targets of a group",
+                            err);
     if (!m->bits)
         return qn_qpart_bad(m, P_PACKED,
                             "packed to a num_bits of the "
                             "quantization_config",
                             err);
-    int64_t n_group = s->n_dims == 2 ? s->shape[1] : 1;
     m->block[0] = s->n_elems == 1 ? m->n_out : 1; /* rows of a scale */
     if (s->n_elems != (uint64_t)(n_group * (m->n_out / m->block[0])))
         return qn_qpart_bad(m, P_SCALE, "[n_out, n_group]", err);
@@ -135,6 +167,7 @@ static int pack_lay(qn_qmat *m, qn_err *err)
                        (long long)m->n_in, (long long)g);
     int64_t f = 32 / m->bits, n_group = m->n_in / g;
     m->group = g;
+    m->stored = m->round;
     m->zero = (float)(1 << (m->bits - 1));
     m->block[0] = 1;
     qn_qpart_lay(m, P_PACKED, QN_I32, 2, m->n_out, (m->n_in + f - 1) / f);
@@ -143,12 +176,6 @@ static int pack_lay(qn_qmat *m, qn_err *err)
     if (m->zeros)
         qn_qpart_lay(m, P_ZERO, QN_I32, 2, (m->n_out + f - 1) / f, n_group);
     return QN_OK;
-}
-
-static void pack_quantize(const qn_qmat *m, const float *w, int64_t n_row,
-                          qn_qrows *out)
-{
-    qn_affine_quantize(m, m->round, w, n_row, out);
 }
 
 static void field_put(const qn_qpart *p, int64_t word, int64_t i, int bits,
@@ -199,7 +226,7 @@ const qn_qscheme qn_ct_pack_scheme = {
     .plan = pack_plan,
     .unpack = pack_unpack,
     .lay = pack_lay,
-    .quantize = pack_quantize,
+    .quantize = qn_affine_quantize,
     .pack = pack_pack,
     .finish = pack_finish,
     .row_unit = 240, /* whole words of zero points, whatever the bits */
