@@ -49,6 +49,11 @@ static void model_part(const json_t *o)
     qn_table_row("architecture", "%s (family %s)",
                  qn_report_text(o, "architecture"),
                  qn_report_text(o, "family"));
+    if (json_object_get(o, "text_of"))
+        qn_table_row("reads",
+                     "text alone; what %s has for images and sound "
+                     "is left out",
+                     qn_report_text(o, "text_of"));
     qn_table_row("parameters", "%s",
                  qn_fmt_count(count, sizeof count,
                               qn_report_number(o, "parameters")));
@@ -205,18 +210,50 @@ static void memory_part(const json_t *o)
                                    : "");
 }
 
+enum {
+    MAX_UNUSED = 12 /* lines */
+};
+
+/* Up to the second dot: parts of a network have hundreds of tensors. */
+static size_t unused_stem(const char *name)
+{
+    const char *dot = strchr(name, '.');
+    dot = dot ? strchr(dot + 1, '.') : NULL;
+    return dot ? (size_t)(dot - name) + 1 : strlen(name);
+}
+
+/* Those that begin alike and follow each other, a line each. */
+static void unused(const json_t *names)
+{
+    size_t n = json_array_size(names), lines = 0, alike;
+    for (size_t i = 0; i < n && lines < MAX_UNUSED; i += alike, lines++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        size_t stem = unused_stem(name);
+        for (alike = 1; i + alike < n; alike++) {
+            const char *next = json_string_value(
+                json_array_get(names, i + alike));
+            if (unused_stem(next) != stem || memcmp(next, name, stem) != 0)
+                break;
+        }
+        if (alike == 1)
+            qn_table_row(lines ? "" : "not used", "%s", name);
+        else
+            qn_table_row(lines ? "" : "not used", "%.*s* (%zu tensors)",
+                         (int)stem, name, alike);
+    }
+    if (lines == MAX_UNUSED)
+        qn_table_row("", "... (--json lists all %zu)", n);
+}
+
 static void report(json_t *o, const qn_args *a)
 {
-    const json_t *ignored = json_object_get(o, "ignored_tensors");
     model_part(o);
     shape_part(o);
     text_part(o);
     weights(o, "types", "Formats");
     if (qn_args_flag(a, "weights"))
         weights(o, "roles", "Weights");
-    for (size_t i = 0; i < json_array_size(ignored); i++)
-        qn_table_row(i ? "" : "not used", "%s",
-                     json_string_value(json_array_get(ignored, i)));
+    unused(json_object_get(o, "ignored_tensors"));
     memory_part(o);
     if (!qn_args_flag(a, "kernels"))
         return;

@@ -29,6 +29,7 @@ static const char *const wanted[] = {
     "merges.txt",
     "tokenizer.model",
     "spiece.model",
+    "tiktoken.model",
     "sentencepiece.bpe.model",
     "chat_template.jinja",
     "chat_template.json",
@@ -181,6 +182,8 @@ int qn_hub_choose(qn_hub_repo *r, const char *want, const char *name,
     *index = NULL;
     for (size_t i = 0; i < r->files.n; i++)
         r->files.v[i].chosen = is_side_file(r->files.v[i].name);
+    if (!find(r, "tokenizer.json"))
+        (void)take(r, "tekken.json");
     if (want) {
         rc = take_only(r, ".gguf", want, name, err);
         if (rc == 0)

@@ -194,6 +194,7 @@ static const qn_family rec_rows[] = {
      "shared_expert_intermediate_size norm_topk_prob decoder_sparse_step "
      "mlp_only_layers",
      .expects = "attn_output_gate=true",
+     .ignores = "max_window_layers",
      .defaults = {QWEN_NEXT_SET, SET(N_KV, 2), SET(N_EXP, 512),
                   SET(N_EXP_USED, 10), SET(D_FF_EXP, 512),
                   SET(D_FF_SHARED, 512), SET(ROUTE_RENORM, 1)},

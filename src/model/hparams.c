@@ -469,6 +469,7 @@ int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err)
         return qn_family_unknown(type, config, err);
 
     json_t *text = NULL;
+    bool senses = fam->inner && fam->ignores; /* else another name */
     for (int depth = 0; fam->inner && depth < HP_MAX_DEPTH; depth++) {
         json_t *outer = text;
         int rc = hp_unwrap(outer ? outer : config, fam, &text, err);
@@ -487,6 +488,8 @@ int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err)
     }
     *hp = fam->hp;
     hp_name(hp->family, sizeof hp->family, fam->type);
+    if (senses)
+        hp_name(hp->outer, sizeof hp->outer, type);
     hp_name(hp->arch, sizeof hp->arch,
             json_string_value(
                 json_array_get(json_object_get(config, "architectures"), 0)));

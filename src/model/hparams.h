@@ -136,6 +136,7 @@ typedef struct qn_layer_hp {
 typedef struct qn_hparams {
     char family[48]; /* model_type */
     char arch[64];   /* architectures[0], "" if not said */
+    char outer[48];  /* model_type of what sees or hears around it, or "" */
 
     int n_layer, d_model, n_vocab, d_embed; /* d_embed != d_model: projected */
     int n_head, n_kv, d_head, d_v, d_ff;

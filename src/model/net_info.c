@@ -147,6 +147,8 @@ int qn_net_info(const qn_net *net, json_t *into, qn_err *err)
         return qn_fail(err, QN_EINVAL, "qn_net_info wants a JSON object");
     put_str(into, "family", net->hp.family);
     put_str(into, "architecture", net->hp.arch);
+    if (net->hp.outer[0])
+        put_str(into, "text_of", net->hp.outer);
     put_int(into, "parameters", (int64_t)net->n_params);
     put_int(into, "weight_bytes", (int64_t)net->weight_bytes);
     json_object_set_new(into, "hparams", info_hparams(&net->hp));

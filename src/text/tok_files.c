@@ -20,6 +20,7 @@ enum {
 };
 
 #define FILES_MAX_BYTES ((size_t)256 << 20)
+#define TEKKEN "tekken.json"
 
 typedef struct files_class {
     const char *names;   /* tokenizer classes and model types, blanks around */
@@ -370,7 +371,10 @@ static int files_open_spm(qn_tok **out, const char *dir, const char *file,
     size_t n = 0;
     int rc = qn_file_slurp(&text, &n, path, FILES_MAX_BYTES, err);
     if (rc == 0)
-        rc = qn_tok_is_tiktoken(qn_view_of(text, n))
+        rc = strcmp(file, TEKKEN) == 0
+                 ? qn_tok_open_tekken(out, qn_view_of(text, n), config, path,
+                                      err)
+             : qn_tok_is_tiktoken(qn_view_of(text, n))
                  ? qn_tok_open_ranks(out, qn_view_of(text, n), path, config,
                                      err)
                  : qn_tok_open_spm(out, qn_view_of(text, n), config, path, err);
@@ -403,7 +407,7 @@ static int files_open_other(qn_tok **out, const char *dir, const json_t *config,
                             qn_err *err)
 {
     static const char *const models[] = {"tokenizer.model", "spiece.model",
-                                         "tiktoken.model"};
+                                         "tiktoken.model", TEKKEN};
     for (size_t k = 0; k < QN_COUNTOF(models); k++)
         if (files_has(dir, models[k]))
             return files_open_spm(out, dir, models[k], config, err);
@@ -412,7 +416,7 @@ static int files_open_other(qn_tok **out, const char *dir, const json_t *config,
                    : qn_fail(err, QN_ENOENT,
                              "%s: no tokenizer here: neither tokenizer.json "
                              "nor vocab.json with merges.txt nor "
-                             "tokenizer.model nor a .tiktoken file",
+                             "tokenizer.model nor a .tiktoken file nor " TEKKEN,
                              dir);
     free(ranks);
     return rc;
@@ -427,7 +431,7 @@ int qn_tok_open_file(qn_tok **out, const char *path, qn_err *err)
     json_t *config = NULL;
     int rc = files_json(&config, dir, "tokenizer_config.json", err);
     if (rc == 0)
-        rc = qn_ends(name, ".json")
+        rc = qn_ends(name, ".json") && strcmp(name, TEKKEN) != 0
                  ? files_open_json(out, path, config, err)
                  : files_open_spm(out, dir, name, config, err);
     json_decref(config);

@@ -11,9 +11,35 @@ enum {
     TIKTOKEN_MAX_BYTES = 1024 /* of one token */
 };
 
+int qn_tok_draft_bytes(qn_tok_draft *d, qn_view base64, int64_t id, qn_err *err)
+{
+    qn_str bytes, spelled;
+    qn_str_init(&bytes);
+    qn_str_init(&spelled);
+    bool good = qn_tok_base64(base64, &bytes) && bytes.n > 0 &&
+                bytes.n <= TIKTOKEN_MAX_BYTES;
+    for (size_t k = 0; k < bytes.n && good; k++) {
+        char buf[4];
+        uint32_t cp = qn_tok_byte_char((uint8_t)bytes.p[k]);
+        qn_str_add(&spelled, buf, (size_t)qn_utf8_encode(cp, buf));
+    }
+    int rc = good ? qn_vocab_add(&d->t->vocab, qn_view_of(spelled.p, spelled.n),
+                                 id, d->name, err)
+                  : qn_fail(err, QN_EFORMAT,
+                            "%s: \"%.*s\" is not a token's bytes in base64",
+                            d->name, (int)QN_MIN(base64.n, 64), base64.p);
+    if (rc > 0)
+        rc = qn_fail(err, QN_EFORMAT,
+                     "%s: the bytes of token %lld are there "
+                     "twice",
+                     d->name, (long long)id);
+    qn_str_deinit(&bytes);
+    qn_str_deinit(&spelled);
+    return rc;
+}
+
 /* One line "base64 rank". */
-static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_str *bytes,
-                         qn_str *spelled, qn_err *err)
+static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_err *err)
 {
     if (line.n > 0 && line.p[line.n - 1] == '\r')
         line.n--;
@@ -21,8 +47,6 @@ static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_str *bytes,
         return QN_OK;
     const char *blank = memchr(line.p, ' ', line.n);
     size_t n = blank ? (size_t)(blank - line.p) : 0;
-    qn_str_clear(bytes);
-    qn_str_clear(spelled);
     int64_t rank = blank && blank + 1 < line.p + line.n ? 0 : -1;
     for (size_t k = n + 1; k < line.n && rank >= 0; k++) {
         int digit = line.p[k] - '0';
@@ -30,40 +54,23 @@ static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_str *bytes,
                    ? rank * 10 + digit
                    : -1;
     }
-    if (rank < 0 || !qn_tok_base64(qn_view_of(line.p, n), bytes) ||
-        bytes->n == 0 || bytes->n > TIKTOKEN_MAX_BYTES)
+    if (rank < 0)
         return qn_fail(err, QN_EFORMAT,
                        "%s: \"%.*s\" is no line of a rank file", d->name,
                        (int)QN_MIN(line.n, 64), line.p);
-    for (size_t k = 0; k < bytes->n; k++) {
-        char buf[4];
-        uint32_t cp = qn_tok_byte_char((uint8_t)bytes->p[k]);
-        qn_str_add(spelled, buf, (size_t)qn_utf8_encode(cp, buf));
-    }
-    int rc = qn_vocab_add(&d->t->vocab, qn_view_of(spelled->p, spelled->n),
-                          rank, d->name, err);
-    return rc > 0 ? qn_fail(err, QN_EFORMAT,
-                            "%s: the token of rank %lld is there twice",
-                            d->name, (long long)rank)
-                  : rc;
+    return qn_tok_draft_bytes(d, qn_view_of(line.p, n), rank, err);
 }
 
 static int tiktoken_vocab(qn_tok_draft *d, qn_view text, qn_err *err)
 {
-    qn_str bytes, spelled;
-    qn_str_init(&bytes);
-    qn_str_init(&spelled);
     qn_vocab_init(&d->t->vocab, text.n / 16);
     int rc = QN_OK;
     for (size_t i = 0; i < text.n && rc == 0;) {
         const char *end = memchr(text.p + i, '\n', text.n - i);
         size_t e = end ? (size_t)(end - text.p) : text.n;
-        rc = tiktoken_line(d, qn_view_of(text.p + i, e - i), &bytes, &spelled,
-                           err);
+        rc = tiktoken_line(d, qn_view_of(text.p + i, e - i), err);
         i = e + 1;
     }
-    qn_str_deinit(&bytes);
-    qn_str_deinit(&spelled);
     return rc;
 }
 
@@ -82,32 +89,37 @@ static int tiktoken_pipeline(qn_tok_draft *d, const char *pattern, qn_err *err)
     return QN_OK;
 }
 
+int qn_tok_build_ranks(qn_tok_draft *d, const char *pattern,
+                       const qn_tok_special *special, size_t n_special,
+                       qn_tok **out, qn_err *err)
+{
+    int rc = tiktoken_pipeline(d, pattern, err);
+    for (size_t k = 0; k < n_special && rc == 0; k++) {
+        qn_tok_added_token tok = {.content = qn_view_cstr(special[k].text),
+                                  .id = special[k].id,
+                                  .special = true};
+        rc = qn_tok_draft_add(d, &tok, err);
+    }
+    QN_TRY(rc);
+    uint32_t n = d->t->vocab.n_ids;
+    d->own_ranks = qn_xreallocarray(NULL, n + 1, sizeof *d->own_ranks);
+    for (uint32_t k = 0; k < n; k++)
+        d->own_ranks[k] = k;
+    d->ranks = d->own_ranks;
+    d->o.by_text = true;
+    d->o.ignore_merges = true;
+    return qn_tok_build(d, out, err);
+}
+
 int qn_tok_open_tiktoken(qn_tok **out, qn_view ranks, const char *pattern,
                          const qn_tok_special *special, size_t n_special,
                          const char *name, qn_err *err)
 {
     qn_tok_draft d;
-    uint32_t *rank = NULL;
     qn_tok_draft_init(&d, name);
     int rc = tiktoken_vocab(&d, ranks, err);
     if (rc == 0)
-        rc = tiktoken_pipeline(&d, pattern, err);
-    for (size_t k = 0; k < n_special && rc == 0; k++) {
-        qn_tok_added_token tok = {.content = qn_view_cstr(special[k].text),
-                                  .id = special[k].id,
-                                  .special = true};
-        rc = qn_tok_draft_add(&d, &tok, err);
-    }
-    if (rc == 0) {
-        rank = qn_xreallocarray(NULL, d.t->vocab.n_ids + 1, sizeof *rank);
-        for (uint32_t k = 0; k < d.t->vocab.n_ids; k++)
-            rank[k] = k;
-        d.ranks = rank;
-        d.o.by_text = true;
-        d.o.ignore_merges = true;
-        rc = qn_tok_build(&d, out, err);
-    }
+        rc = qn_tok_build_ranks(&d, pattern, special, n_special, out, err);
     qn_tok_draft_deinit(&d);
-    free(rank);
     return rc;
 }

@@ -30,7 +30,7 @@ typedef struct qn_tok qn_tok;
 
 /* From a model folder: tokenizer.json if it is there, else vocab.json +
  * merges.txt, else tokenizer.model (SentencePiece, or ranks as Llama 3's are),
- * else its one .tiktoken file; with tokenizer_config.json,
+ * else tekken.json, else its one .tiktoken file; with tokenizer_config.json,
  * special_tokens_map.json and added_tokens.json when present. QN_ENOENT when
  * the folder has none. */
 int qn_tok_open_dir(qn_tok **out, const char *dir, qn_err *err);
@@ -93,6 +93,10 @@ typedef struct qn_tok_special {
 int qn_tok_open_tiktoken(qn_tok **out, qn_view ranks, const char *pattern,
                          const qn_tok_special *special, size_t n_special,
                          const char *name, qn_err *err);
+
+/* Mistral's tekken.json; `config` as above, or NULL. */
+int qn_tok_open_tekken(qn_tok **out, qn_view text, const json_t *config,
+                       const char *name, qn_err *err);
 
 /* A SentencePiece model (tokenizer.model). `config` is tokenizer_config.json:
  * what surrounds the text is then that of its tokenizer_class and flags, and

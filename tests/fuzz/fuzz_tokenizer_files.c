@@ -1,6 +1,6 @@
 /* fuzz_tokenizer_files.c - the other files that vocabularies come in. The
  * first byte chooses: vocab.json and merges.txt (divided by a NUL), a rank
- * file, the arrays of a GGUF file (tokens on lines, each with a letter for its
+ * file, tekken.json, the arrays of a GGUF file (tokens on lines, each with a letter for its
  * type in front, then a NUL, then merges on lines). */
 #include "text/tokenizer.h"
 
@@ -98,7 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qn_err err = {0};
     qn_tok *t = NULL;
     int rc;
-    if (data[0] % 3 == 0) {
+    if (data[0] == 'T') {
+        rc = qn_tok_open_tekken(&t, qn_view_of(p, n), NULL, "fuzz", &err);
+        use(t, rc, &err);
+    } else if (data[0] % 3 == 0) {
         qn_tok_bpe_files f = {.vocab = a, .merges = b, .name = "fuzz"};
         rc = qn_tok_open_bpe(&t, &f, &err);
         use(t, rc, &err);

@@ -104,6 +104,10 @@ static void test_choice(void **state)
                  NULL, NULL,
                  NAMES("additional_chat_templates/rag.jinja",
                        "chat_template.jinja", "qwen.tiktoken", "m.gguf"));
+    check_choice(NAMES("tekken.json", "tiktoken.model", "m.gguf"), NULL, NULL,
+                 NAMES("tekken.json", "tiktoken.model", "m.gguf"));
+    check_choice(NAMES("tekken.json", "tokenizer.json", "m.gguf"), NULL, NULL,
+                 NAMES("tokenizer.json", "m.gguf"));
 }
 
 static void test_gguf_choice(void **state)

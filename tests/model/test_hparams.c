@@ -5,6 +5,8 @@
 #include "model/families.h"
 #include "model/rope.h"
 
+#include <math.h>
+
 /* A small Llama; `with` replaces or adds members. */
 static json_t *config(const char *type, const char *with)
 {
@@ -662,6 +664,114 @@ static void test_rows(void **state)
     }
 }
 
+/* Members that published files have, each for a family whose files have it. */
+static void test_published(void **state)
+{
+    static const struct {
+        const char *type, *with;
+    } files[] = {
+        {"starcoder2", "{\"scale_attn_weights\": true}"},
+        {"gpt_bigcode", "{\"pad_key_length\": true}"},
+        {"bloom", "{\"hidden_size\": null, \"n_embed\": 64}"},
+        {"gemma2", "{\"sliding_window_size\": 4096}"},
+        {"cohere2", "{\"layer_switch\": 4, \"use_parallel_block\": true, "
+                    "\"order_of_interleaved_layers\": \"local_attn_first\", "
+                    "\"position_embedding_type\": \"rope_gptj\"}"},
+        {"lfm2",
+         "{\"block_mlp_init_scale\": 1.0, \"block_use_xavier_init\": true, "
+         "\"use_pos_enc\": true, \"full_attn_idxs\": [2]}"},
+        {"phi3", "{\"full_attn_mod\": 1, \"interpolate_factor\": 1}"},
+        {"nemotron", "{\"rope_percent\": 0.5, \"norm_type\": \"layernorm1p\"}"},
+        {"stablelm", "{\"rope_pct\": 0.25}"},
+        {"qwen3_moe",
+         "{\"num_experts\": 4, \"num_experts_per_tok\": 2, "
+         "\"shared_expert_intermediate_size\": 0, \"use_qk_norm\": true}"},
+        {"mamba", "{\"d_inner\": 96, \"rms_norm\": true, \"ssm_cfg\": {}, "
+                  "\"fused_add_norm\": true, \"pad_vocab_size_multiple\": 8}"},
+        {"opt", "{\"ffn_dim\": 96, \"learned_embeddings\": true}"},
+        {"apertus", "{\"qk_norm\": true, \"post_norm\": false}"},
+        {"granitemoehybrid",
+         "{\"num_local_experts\": 0, \"num_experts_per_tok\": 0, "
+         "\"mamba_n_heads\": 8, \"mamba_d_state\": 16}"},
+        {"hunyuan_v1_moe",
+         "{\"num_experts\": 4, \"moe_topk\": [2, 2, 2, 2], "
+         "\"num_shared_expert\": [1, 1, 1, 1], \"norm_type\": \"rms\", "
+         "\"cla_share_factor\": 2, \"use_cla\": false, \"pool_type\": \"last\", "
+         "\"attention_head_dim\": 16, \"vit_path\": null}"},
+        {"minimax", "{\"num_local_experts\": 4, \"num_experts_per_tok\": 2, "
+                    "\"attn_type_list\": [1, 1, 1, 1]}"},
+        {"dots_ocr",
+         "{\"attention_bias\": true, \"vision_config\": {\"a\": 1}}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(files); i++) {
+        qn_hparams hp;
+        read_ok(&hp, files[i].type, files[i].with);
+        assert_int_equal(hp.d_model, 64);
+        qn_hparams_deinit(&hp);
+    }
+    read_fails("minimax",
+               "{\"num_local_experts\": 4, \"num_experts_per_tok\": 2, "
+               "\"attn_type_list\": [1, 0, 1, 1]}",
+               QN_EUNSUP, "attn_type_list");
+    read_fails("cohere2", "{\"layer_switch\": 2}", QN_EUNSUP, "layer_switch");
+    read_fails("llama",
+               "{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.0, "
+               "\"alpha\": 2.0}}",
+               QN_EUNSUP, "alpha");
+    read_fails("t5", NULL, QN_EUNSUP, "an encoder and a decoder");
+    read_fails("of_tomorrow", "{\"is_encoder_decoder\": true}", QN_EUNSUP,
+               "an encoder and a decoder");
+    read_fails("bert", NULL, QN_EUNSUP, "is an encoder");
+}
+
+/* Hunyuan stretches the base; a text network inside leaves out what is usual;
+ * one inside of one inside. */
+static void test_inside(void **state)
+{
+    static const char usual[] =
+        "{\"model_type\": \"llava\", \"vision_config\": {}, \"text_config\": "
+        "{\"model_type\": \"llama\", \"vocab_size\": 32064, "
+        "\"image_token_id\": 3}}";
+    static const char *const twice =
+        "{\"thinker_config\": {\"model_type\": \"qwen2_5_omni_thinker\", "
+        "\"audio_config\": {\"x\": 1}, \"text_config\": {\"vocab_size\": 100, "
+        "\"hidden_size\": 32, \"num_hidden_layers\": 1, "
+        "\"num_attention_heads\": 2, \"intermediate_size\": 48, "
+        "\"max_position_embeddings\": 64, \"rope_scaling\": {\"type\": "
+        "\"default\", \"mrope_section\": [2, 3, 3]}}}, \"talker_config\": "
+        "{\"y\": 2}, \"enable_talker\": true}";
+    qn_hparams hp;
+    (void)state;
+    read_ok(&hp, "hunyuan_v1_dense",
+            "{\"head_dim\": 16, \"rope_scaling\": {\"type\": \"dynamic\", "
+            "\"alpha\": 1000.0, \"factor\": 1.0}}");
+    assert_int_equal(hp.rope[0].scaling, QN_ROPE_PLAIN);
+    assert_true(fabs(hp.rope[0].theta / (1e4 * pow(1000, 16.0 / 14)) - 1) <
+                1e-12);
+    qn_hparams_deinit(&hp);
+    json_t *o = json_loads(usual, 0, NULL);
+    assert_int_equal(qn_hparams_read(&hp, o, NULL), 0);
+    json_decref(o);
+    assert_int_equal(hp.n_layer, 32);
+    assert_string_equal(hp.family, "llama");
+    assert_string_equal(hp.outer, "llava");
+    assert_int_equal(hp.n_vocab, 32064);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "qwen2_5_omni", twice);
+    assert_string_equal(hp.family, "qwen2");
+    assert_string_equal(hp.outer, "qwen2_5_omni");
+    assert_int_equal(hp.d_model, 32);
+    qn_hparams_deinit(&hp);
+    read_ok(&hp, "kimi_k2",
+            "{\"kv_lora_rank\": 16, \"q_lora_rank\": 16, \"qk_nope_head_dim\": "
+            "8, \"qk_rope_head_dim\": 8, \"v_head_dim\": 8, "
+            "\"n_routed_experts\": 8, \"num_experts_per_tok\": 2, \"n_group\": "
+            "1, \"topk_group\": 1}");
+    assert_string_equal(hp.outer, ""); /* a name, nothing around it */
+    qn_hparams_deinit(&hp);
+}
+
 /* The first table of docs/models.md names every family once, and no other. */
 static void test_documented(void **state)
 {
@@ -765,6 +875,8 @@ int main(void)
         cmocka_unit_test(test_dynamic),
         cmocka_unit_test(test_yarn_scale),
         cmocka_unit_test(test_documented),
+        cmocka_unit_test(test_published),
+        cmocka_unit_test(test_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -315,6 +315,130 @@ static void test_ranks_refused(void **state)
     }
 }
 
+/* ---- tekken.json --------------------------------------------------------- */
+
+static void base64(qn_str *s, const char *p, size_t n)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t v = 0;
+        for (size_t k = 0; k < 3; k++)
+            v = v << 8 | (i + k < n ? (uint8_t)p[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            qn_str_addc(s, i + k > n ? '=' : digits[v >> (18 - 6 * k) & 63]);
+    }
+}
+
+/* The same ranks as a rank file and as a tekken.json; `more` are members of
+ * the latter. */
+static void make_ranks(qn_str *ranks, qn_str *tekken, const char *more)
+{
+    static const char *const merged[] = {"he",  "ll", "hell",     "lo", " w",
+                                         " wo", "or", "\xC3\xA9", "12"};
+    qn_str_init(ranks);
+    qn_str_init(tekken);
+    qn_str_addf(tekken,
+                "{\"config\": {\"pattern\": \" ?\\\\p{L}+|.\", "
+                "\"default_vocab_size\": 275, "
+                "\"default_num_special_tokens\": 10, \"version\": \"v3\"}%s, "
+                "\"vocab\": [",
+                more);
+    for (int k = 0; k < 256 + (int)(sizeof merged / sizeof *merged) + 2; k++) {
+        char byte = (char)k;
+        int at = k - 256, n_merged = (int)(sizeof merged / sizeof *merged);
+        const char *p = k < 256 ? &byte : at < n_merged ? merged[at] : "zz";
+        size_t n = k < 256 ? 1 : strlen(p);
+        qn_str b;
+        qn_str_init(&b);
+        base64(&b, p, n);
+        if (at < n_merged) /* those behind are beyond the vocabulary */
+            qn_str_addf(ranks, "%s %d\n", b.p, k);
+        qn_str_addf(tekken,
+                    "%s{\"rank\": %d, \"token_bytes\": \"%s\", "
+                    "\"token_str\": null}",
+                    k ? ", " : "", k, b.p);
+        qn_str_deinit(&b);
+    }
+    qn_str_adds(tekken, "]}");
+}
+
+static void check_tekken(const char *more, const char *special, int32_t id)
+{
+    static const char *const texts[] = {"hello world", "h\xC3\xA9llo 123zz", "",
+                                        " \n<s>"};
+    qn_str ranks, json;
+    qn_tok *a = NULL, *b = NULL;
+    qn_err err = {0};
+    make_ranks(&ranks, &json, more);
+    if (qn_tok_open_tiktoken(&a, qn_view_of(ranks.p, ranks.n), " ?\\p{L}+|.",
+                             NULL, 0, "ranks", &err) < 0 ||
+        qn_tok_open_tekken(&b, qn_view_of(json.p, json.n), NULL, "tekken",
+                           &err) < 0)
+        fail_msg("%s", err.msg);
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        qn_tok_ids x = {0}, y = {0};
+        qn_str back;
+        size_t n = strlen(texts[k]);
+        qn_str_init(&back);
+        assert_int_equal(qn_tok_encode(a, texts[k], n, 0, &x, NULL, &err), 0);
+        assert_int_equal(qn_tok_encode(b, texts[k], n, QN_TOK_SPECIAL, &y, NULL,
+                                       &err),
+                         0);
+        assert_int_equal(y.n, x.n + 1);
+        assert_int_equal(y.v[0], qn_tok_role_id(b, QN_TOK_BOS));
+        for (size_t i = 0; i < x.n; i++)
+            assert_int_equal(y.v[i + 1], x.v[i] + 10);
+        assert_int_equal(qn_tok_decode(b, y.v, y.n, true, &back, &err), 0);
+        assert_string_equal(back.n ? back.p : "", texts[k]);
+        qn_str_deinit(&back);
+        qn_vec_deinit(&x);
+        qn_vec_deinit(&y);
+    }
+    assert_int_equal(qn_tok_id(b, special, strlen(special)), id);
+    assert_true(qn_tok_is_special(b, id));
+    assert_int_equal(qn_tok_n_vocab(b), 275);
+    qn_tok_close(a);
+    qn_tok_close(b);
+    qn_str_deinit(&ranks);
+    qn_str_deinit(&json);
+}
+
+static void test_tekken(void **state)
+{
+    (void)state;
+    check_tekken("", "[INST]", 3);
+    check_tekken(", \"special_tokens\": [{\"rank\": 1, \"token_str\": \"<s>\", "
+                 "\"is_control\": true}, {\"rank\": 4, \"token_str\": "
+                 "\"[THINK]\", \"is_control\": true}], \"image\": {}",
+                 "[THINK]", 4);
+    check_tekken(
+        ", \"special_tokens\": [{\"rank\": 1, \"token_str\": \"<s>\"}]",
+        "<SPECIAL_9>", 9);
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"vocab\": []}",
+        "{\"config\": {\"pattern\": \"a\"}, \"vocab\": [{\"rank\": -1}]}",
+        "{\"config\": {\"pattern\": \"a\"}, \"vocab\": [{\"rank\": 1}]}",
+        "{\"config\": {\"pattern\": \"a\", \"default_vocab_size\": 5}, "
+        "\"vocab\": []}",
+        "{\"config\": {\"pattern\": \"a\"}, \"special_tokens\": [{\"rank\": "
+        "1000, \"token_str\": \"x\"}], \"vocab\": []}"};
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+        qn_err err = {0};
+        qn_tok *t = NULL;
+        int rc = qn_tok_open_tekken(&t, qn_view_cstr(bad[k]), NULL, "t.json",
+                                    &err);
+        if (rc >= 0)
+            fail_msg("\"%s\" opens", bad[k]);
+        if (rc < 0 && !strstr(err.msg, "t.json"))
+            fail_msg("\"%s\": %d %s", bad[k], rc, err.msg);
+        qn_tok_close(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_ranks_refused),
+        cmocka_unit_test(test_tekken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
