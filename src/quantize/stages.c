@@ -147,8 +147,10 @@ static int gptq_input(qn_stages *s, qn_cal_input *in, const char *first,
     int rc = qn_gptq_factor(&g, qn_cal_backend(s->cal), in->gram, in->n,
                             damping, wants_order(s), &why);
     if (rc == QN_EINVAL) {
-        qn_log(1, "%s, and what reads the same: rounded to nearest, because %s",
-               first, why.msg);
+        qn_note_add(s->plan->notes,
+                    "%s, and what reads the same: rounded to nearest, because "
+                    "%s",
+                    first, why.msg);
         qn_gptq_deinit(&g);
         return QN_OK;
     }
