@@ -78,7 +78,7 @@ int qn_stages_open(qn_stages **out, const qn_optimize_params *p,
     s->pool = qn_cal_backend(s->cal)->api->pool(qn_cal_backend(s->cal));
     assign(s);
     if (strcmp(p->method, "awq") == 0)
-        QN_TRY(qn_awq_prepare(s->cal, plan, err));
+        qn_awq_prepare(s->cal, plan);
     qsort(plan->items.v, plan->items.n, sizeof *plan->items.v, by_stage);
     return QN_OK;
 }
