@@ -136,7 +136,7 @@ static const qn_opt method_opts[] = {
 static const qn_opt which_opts[] = {
     {"skip", 0, QN_OPT_LIST, .arg = "PATTERN",
      .help = "Leave modules of this name alone: k_proj, or model.layers.0.*.",
-     .also = "llm-int8-skip-modules modules-to-not-convert"},
+     .also = "skip-modules llm-int8-skip-modules modules-to-not-convert"},
     {"only", 0, QN_OPT_LIST, .arg = "PATTERN",
      .help = "Quantize no others than these."},
     {"quantize-head", 0, QN_OPT_FLAG,
@@ -219,8 +219,7 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
         qn_args_source(a, "quant-type") == QN_FROM_FILE)
         p->type = NULL; /* a configuration names the type of 4 bits always */
     if (!qn_optimize_has_type(p->method, p->type) &&
-        qn_args_source(a, "quant-type") <
-            qn_args_source(a, "quantization-method"))
+        qn_args_source(a, "quant-type") == QN_FROM_FILE)
         p->type = NULL; /* of a configuration for another method */
     p->head_type = qn_args_text(a, "head-type");
     p->embed_type = qn_args_text(a, "embedding-type");
@@ -303,6 +302,13 @@ static void show_table(const json_t *table)
     }
 }
 
+static void show_notes(json_t *notes)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(notes, i, v) qn_note("%s", json_string_value(v));
+}
+
 static void show_group(int64_t group)
 {
     if (group > 0)
@@ -353,6 +359,9 @@ static int optimize(qn_args *a, qn_err *err)
     if (rc == QN_OK && !qn_args_flag(a, "quiet"))
         show_loss(r.loss);
     json_decref(r.loss);
+    if (rc == QN_OK && !qn_args_flag(a, "quiet"))
+        show_notes(r.notes);
+    json_decref(r.notes);
     QN_TRY(rc);
     if (r.group && !qn_args_flag(a, "quiet"))
         show_group(r.group);

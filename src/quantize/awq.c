@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "model/names.h"
 #include "quantize/awq_fold.h"
+#include "quantize/matmul.h"
 #include "tensor/qscheme.h"
 
 #include <math.h>
@@ -35,11 +36,10 @@ typedef struct awq_ctx {
 
 /* ---- before the stages --------------------------------------------------- */
 
-int qn_awq_prepare(const qn_cal *cal, qn_opt_plan *plan, qn_err *err)
+void qn_awq_prepare(const qn_cal *cal, qn_opt_plan *plan)
 {
     const qn_net *net = qn_cal_net(cal);
     qn_folds folds = {0};
-    (void)err;
     for (int l = 0; l < qn_net_hparams(net)->n_layer; l++)
         qn_folds_find(&folds, net, plan, l);
     for (size_t i = 0; i < folds.n; i++) {
@@ -48,7 +48,6 @@ int qn_awq_prepare(const qn_cal *cal, qn_opt_plan *plan, qn_err *err)
             folds.v[i].bias->stage = folds.v[i].layer;
     }
     qn_vec_deinit(&folds);
-    return QN_OK;
 }
 
 /* ---- scales -------------------------------------------------------------- */
@@ -116,17 +115,17 @@ static int loss_of(scale_search *q, const float *s, double *loss)
         const qn_qmat *m = &q->r[i].item->mat;
         delta_job j = {m, q->r[i].w, s, q->d};
         qn_pool_run(q->c->pool, delta_thread, &j);
-        qn_product_of p = {.x = q->in->rows,
-                           .w = q->d,
-                           .y = q->y,
-                           .ldx = m->n_in,
-                           .ldw = m->n_in,
-                           .ldy = m->n_out,
-                           .n_row = q->in->n_rows,
-                           .n_in = m->n_in,
-                           .n_out = m->n_out,
-                           .scale = 1};
-        QN_TRY(qn_cal_product(q->c->be, &p, q->c->err));
+        qn_matmul p = {.x = q->in->rows,
+                       .w = q->d,
+                       .y = q->y,
+                       .ldx = m->n_in,
+                       .ldw = m->n_in,
+                       .ldy = m->n_out,
+                       .n_row = q->in->n_rows,
+                       .n_in = m->n_in,
+                       .n_out = m->n_out,
+                       .scale = 1};
+        QN_TRY(qn_matmul_run(q->c->be, &p, q->c->err));
         *loss += sum_squares(q->y, (size_t)(q->in->n_rows * m->n_out));
     }
     return QN_OK;

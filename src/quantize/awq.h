@@ -13,7 +13,7 @@
 
 /* Finds what can be scaled, and gives the items that will be divided their
  * stage. */
-int qn_awq_prepare(const qn_cal *cal, qn_opt_plan *plan, qn_err *err);
+void qn_awq_prepare(const qn_cal *cal, qn_opt_plan *plan);
 
 /* Makes all items of a stage that is loaded. */
 int qn_awq_stage(qn_cal *cal, const qn_ckpt *ck, qn_opt_plan *plan, int stage,

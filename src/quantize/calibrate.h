@@ -81,18 +81,4 @@ const qn_cal_input *qn_cal_find(const qn_cal *c, const char *tensor,
 /* The i-th input of this stage, NULL behind the last; its first tensor. */
 qn_cal_input *qn_cal_input_at(qn_cal *c, size_t i, const char **tensor);
 
-/* y [n_row, n_out] (+)= scale * x [n_row, n_in] w^T, w [n_out, n_in], with the
- * kernels of the backend. */
-typedef struct qn_product_of {
-    const float *x, *w;
-    float *y;
-    int64_t ldx, ldw, ldy;
-    int64_t n_row, n_in, n_out;
-    float scale;
-    bool add;
-    int64_t lower; /* 0, or: row r of w has so many elements and r more, zeros
-                      behind them */
-} qn_product_of;
-int qn_cal_product(qn_backend *be, const qn_product_of *p, qn_err *err);
-
 #endif

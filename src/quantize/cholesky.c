@@ -13,7 +13,7 @@
 
 #include "base/compiler.h"
 #include "base/mem.h"
-#include "quantize/calibrate.h"
+#include "quantize/matmul.h"
 
 #include <math.h>
 #include <string.h>
@@ -102,18 +102,18 @@ static int take_panel(factor *f)
 {
     int64_t n = f->n, left = n - f->j1, w = f->j1 - f->j0;
     for (int64_t a = 0; a < left; a += STRIP) {
-        qn_product_of p = {.x = f->panel,
-                           .w = f->panel + a * PANEL_LINE,
-                           .y = f->h + f->j1 * n + f->j1 + a,
-                           .ldx = PANEL_LINE,
-                           .ldw = PANEL_LINE,
-                           .ldy = n,
-                           .n_row = QN_MIN(a + STRIP, left),
-                           .n_in = w,
-                           .n_out = QN_MIN(STRIP, left - a),
-                           .scale = -1,
-                           .add = true};
-        QN_TRY(qn_cal_product(f->be, &p, f->err));
+        qn_matmul p = {.x = f->panel,
+                       .w = f->panel + a * PANEL_LINE,
+                       .y = f->h + f->j1 * n + f->j1 + a,
+                       .ldx = PANEL_LINE,
+                       .ldw = PANEL_LINE,
+                       .ldy = n,
+                       .n_row = QN_MIN(a + STRIP, left),
+                       .n_in = w,
+                       .n_out = QN_MIN(STRIP, left - a),
+                       .scale = -1,
+                       .add = true};
+        QN_TRY(qn_matmul_run(f->be, &p, f->err));
     }
     return QN_OK;
 }
@@ -191,18 +191,18 @@ static int multiply_right(factor *f)
 {
     int64_t n = f->n, left = n - f->j1;
     for (int64_t a = 0; a < left; a += STRIP) {
-        qn_product_of p = {.x = f->h + f->j0 * n + f->j1,
-                           .w = f->h + (f->j1 + a) * n + f->j1,
-                           .y = f->part + a,
-                           .ldx = n,
-                           .ldw = n,
-                           .ldy = left,
-                           .n_row = f->j1 - f->j0,
-                           .n_in = QN_MIN(a + STRIP, left),
-                           .n_out = QN_MIN(STRIP, left - a),
-                           .scale = 1,
-                           .lower = a + 1};
-        QN_TRY(qn_cal_product(f->be, &p, f->err));
+        qn_matmul p = {.x = f->h + f->j0 * n + f->j1,
+                       .w = f->h + (f->j1 + a) * n + f->j1,
+                       .y = f->part + a,
+                       .ldx = n,
+                       .ldw = n,
+                       .ldy = left,
+                       .n_row = f->j1 - f->j0,
+                       .n_in = QN_MIN(a + STRIP, left),
+                       .n_out = QN_MIN(STRIP, left - a),
+                       .scale = 1,
+                       .lower = a + 1};
+        QN_TRY(qn_matmul_run(f->be, &p, f->err));
     }
     return QN_OK;
 }

@@ -25,6 +25,7 @@ typedef struct qn_gguf_kind {
 
 /* NULL behind the last. */
 const qn_gguf_kind *qn_gguf_kind_at(size_t i);
+void qn_gguf_kind_names(qn_str *out); /* "f32, f16, ..." */
 /* What the parameters ask for. QN_EUNSUP with the names that there are. */
 int qn_gguf_kind_pick(const qn_optimize_params *p, const qn_gguf_kind **out,
                       qn_err *err);
@@ -49,8 +50,9 @@ typedef struct qn_gq_tensor {
     qn_dtype stored, dtype; /* before, and in the file */
     uint64_t n_bytes;       /* in the file */
     qn_gq_what what;
-    bool whole; /* all rows cost as much to read as one */
-    bool kept;  /* by a rule of the caller */
+    bool whole;  /* all rows cost as much to read as one */
+    bool kept;   /* by a rule of the caller */
+    bool fitted; /* in another type than was asked for, which fills rows */
     const struct qn_imatrix_row *importance; /* imatrix.h; or NULL */
 } qn_gq_tensor;
 

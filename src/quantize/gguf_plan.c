@@ -150,6 +150,7 @@ int qn_gq_set(qn_gq_tensor *t, qn_dtype dtype, qn_err *err)
 {
     uint64_t row;
     t->dtype = qn_gguf_type_fitting(dtype, t->n_cols);
+    t->fitted = t->dtype != dtype;
     int rc = qn_dtype_bytes(t->dtype, (uint64_t)t->n_cols, &row, err);
     if (rc == QN_OK && !qn_mul_u64(row, (uint64_t)t->n_rows, &t->n_bytes))
         rc = qn_fail(err, QN_EFORMAT, "more than 2^64 bytes");
@@ -172,8 +173,15 @@ static int named_type(const char *option, const char *name, qn_dtype *out,
 {
     if (!name || qn_gguf_type_named(name, out))
         return QN_OK;
-    return qn_fail(err, QN_EUNSUP, "%s: there is no type \"%s\" in GGUF",
-                   option, name);
+    qn_str s;
+    qn_str_init(&s);
+    qn_gguf_kind_names(&s);
+    int rc = qn_fail(err, QN_EUNSUP,
+                     "%s: there is no type \"%s\" in GGUF; there are %s "
+                     "(those with _m are no types of one tensor)",
+                     option, name, s.p);
+    qn_str_deinit(&s);
+    return rc;
 }
 
 static int rule_type(const qn_gq_tensor *t, const qn_optimize_params *p,

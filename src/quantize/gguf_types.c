@@ -21,6 +21,12 @@ const qn_gguf_kind *qn_gguf_kind_at(size_t i)
     return i < QN_COUNTOF(gguf_kinds) ? &gguf_kinds[i] : NULL;
 }
 
+void qn_gguf_kind_names(qn_str *out)
+{
+    for (size_t i = 0; i < QN_COUNTOF(gguf_kinds); i++)
+        qn_str_addf(out, "%s%s", i ? ", " : "", gguf_kinds[i].name);
+}
+
 int qn_gguf_kind_pick(const qn_optimize_params *p, const qn_gguf_kind **out,
                       qn_err *err)
 {
@@ -33,8 +39,7 @@ int qn_gguf_kind_pick(const qn_optimize_params *p, const qn_gguf_kind **out,
             return QN_OK;
     }
     qn_str_init(&s);
-    for (size_t i = 0; i < QN_COUNTOF(gguf_kinds); i++)
-        qn_str_addf(&s, "%s%s", i ? ", " : "", gguf_kinds[i].name);
+    qn_gguf_kind_names(&s);
     int rc = p->type
                  ? qn_fail(err, QN_EUNSUP,
                            "method gguf has no \"%s\"; it has %s", p->type, s.p)

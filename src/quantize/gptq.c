@@ -5,8 +5,8 @@
 
 #include "base/compiler.h"
 #include "base/mem.h"
-#include "quantize/calibrate.h"
 #include "quantize/cholesky.h"
+#include "quantize/matmul.h"
 #include "tensor/qscheme.h"
 
 #include <math.h>
@@ -38,10 +38,9 @@ static int by_weight(const void *a, const void *b)
 static int put_in_order(qn_gptq *g, float *h, int64_t n, qn_err *err)
 {
     rank *r = qn_alloc((size_t)n, sizeof *r);
-    float *row = qn_alloc((size_t)n, sizeof *row);
     float *copy = qn_alloc((size_t)n, (size_t)n * sizeof *copy);
     g->order = qn_alloc((size_t)n, sizeof *g->order);
-    int rc = r && row && copy && g->order
+    int rc = r && copy && g->order
                  ? QN_OK
                  : qn_fail(err, QN_ENOMEM,
                            "activation order: no memory for a matrix of %lld "
@@ -59,7 +58,6 @@ static int put_in_order(qn_gptq *g, float *h, int64_t n, qn_err *err)
         }
     }
     qn_free(r);
-    qn_free(row);
     qn_free(copy);
     return rc;
 }
@@ -300,18 +298,18 @@ static int spread(round_job *j, float *turned, qn_err *err)
     for (int64_t k = j->k0; k < j->k1; k++)
         for (int64_t i = 0; i < left; i++)
             turned[i * width + k - j->k0] = j->g->u[k * n + j->k1 + i];
-    qn_product_of p = {.x = j->error,
-                       .w = turned,
-                       .y = j->w + j->k1,
-                       .ldx = QN_GPTQ_BLOCK,
-                       .ldw = width,
-                       .ldy = n,
-                       .n_row = j->m->n_out,
-                       .n_in = width,
-                       .n_out = left,
-                       .scale = -1,
-                       .add = true};
-    return qn_cal_product(j->g->be, &p, err);
+    qn_matmul p = {.x = j->error,
+                   .w = turned,
+                   .y = j->w + j->k1,
+                   .ldx = QN_GPTQ_BLOCK,
+                   .ldw = width,
+                   .ldy = n,
+                   .n_row = j->m->n_out,
+                   .n_in = width,
+                   .n_out = left,
+                   .scale = -1,
+                   .add = true};
+    return qn_matmul_run(j->g->be, &p, err);
 }
 
 /* Groups as they stand, before anything is rounded. */

@@ -47,6 +47,8 @@ json_t *qn_metadata(const qn_optimize_params *p, const qn_ckpt *ck,
                                r->bits_quantized, "seconds", r->seconds);
     if (r->resumed > 0)
         json_object_set_new(result, "resumed", json_real(r->resumed));
+    if (json_array_size(r->notes))
+        json_object_set(result, "notes", r->notes);
     if (r->loss)
         json_object_set(result, "loss", r->loss);
     add_options(p, options);

@@ -151,6 +151,27 @@ static const method_row *find_row(const qn_optimize_params *p, qn_err *err)
     return NULL;
 }
 
+/* Bits that the layout has. */
+static int check_bits(const qn_optimize_params *p, const method_row *r,
+                      qn_err *err)
+{
+    bool gptq = r->scheme == &qn_gptq_scheme;
+    bool integers = gptq || r->scheme == &qn_awq_scheme;
+    bool has = gptq ? p->bits <= 4 || p->bits == 8
+                    : !r->bits || p->bits == r->bits;
+    if (p->bits == 0 || has)
+        return QN_OK;
+    return qn_fail(err, QN_EUNSUP, "%s %s has %s bits, not %d; %s", r->method,
+                   r->variant,
+                   gptq           ? "2, 3, 4 or 8"
+                   : r->bits == 8 ? "8"
+                                  : "4",
+                   p->bits,
+                   integers ? "--format compressed-tensors has 2 to 8"
+                            : "rtn, gptq and awq write integers of 2 to 8 "
+                              "bits (--format compressed-tensors)");
+}
+
 /* What an option asks of a method that does not have it. */
 static int check_options(const qn_optimize_params *p, const method_row *r,
                          qn_err *err)
@@ -158,9 +179,12 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
     bool bnb4 = is_method(p, "bitsandbytes") && r->bits == 4;
     bool reads = qn_method_reads_text(p);
     bool affine = reads || (is_method(p, "rtn") && r->bits != 8);
-    if (p->bits && r->bits && p->bits != r->bits)
-        return qn_fail(err, QN_EUNSUP, "%s %s has %d bits, not %d", r->method,
-                       r->variant, r->bits, p->bits);
+    QN_TRY(check_bits(p, r, err));
+    if (!qn_optimize_has_type(p->method, p->type))
+        return qn_fail(err, QN_EUNSUP,
+                       "--quant-type %s: bitsandbytes and gguf have types; %s "
+                       "has --quantization-bits",
+                       p->type, r->method);
     if (p->double_quant && !bnb4)
         return qn_fail(err, QN_EUNSUP,
                        "double quantization is a matter of bitsandbytes nf4 "

@@ -144,6 +144,7 @@ static int run(qn_run *r)
     r->watch = qn_watch_part(&all, 0, part);
     QN_TRY(qn_method_is_gguf(r->p) ? qn_run_gguf(r) : qn_run_hf(r));
     r->report.seconds = qn_ms_since(t0) * 1e-3;
+    r->report.notes = r->notes;
     all = qn_watch_part(&all, part, 1);
     qn_optimize_params p = *r->p;
     p.report_tokens = report_tokens(r);
@@ -157,12 +158,13 @@ static int run(qn_run *r)
 int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
                     qn_err *err)
 {
-    qn_run r = {.p = p, .err = err, .out.lock = -1};
+    qn_run r = {.p = p, .err = err, .out.lock = -1, .notes = json_array()};
     int rc = run(&r);
     if (report) {
         *report = r.report;
         report->table = json_incref(r.table);
         report->loss = json_incref(r.report.loss);
+        report->notes = json_array_size(r.notes) ? json_incref(r.notes) : NULL;
     }
     if (rc == QN_ECANCEL && r.resume.saved)
         qn_outdir_leave(&r.out);
@@ -171,6 +173,7 @@ int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
     json_decref(r.files);
     json_decref(r.options);
     json_decref(r.left);
+    json_decref(r.notes);
     json_decref(r.table);
     json_decref(r.report.loss);
     if (r.pool)

@@ -82,6 +82,8 @@ typedef struct qn_optimize_report {
     double
         resumed;   /* part of the tensors' bytes that an earlier run had done */
     json_t *loss;  /* before and after, see loss.h; the caller's, else NULL */
+    json_t *notes; /* sentences: what was not done as it was asked for; the
+                      caller's, NULL: none */
     json_t *table; /* auto: [{module, bits, bits_per_weight, kl_of_3_bits,
                       kl_expected}]; the caller's, else NULL */
 } qn_optimize_report;

@@ -2,6 +2,7 @@
 #ifndef QN_QUANTIZE_OPTIMIZE_INT_H
 #define QN_QUANTIZE_OPTIMIZE_INT_H
 
+#include "base/compiler.h"
 #include "base/pool.h"
 #include "base/vec.h"
 #include "ckpt/ckpt.h"
@@ -47,6 +48,7 @@ typedef struct qn_opt_plan {
     const char *head;          /* module of the output head  */
     int64_t group;             /* chosen, see the report     */
     json_t *table;             /* bits of each, where they differ; or NULL */
+    json_t *notes;             /* of the report, borrowed    */
     qn_optimize_report report; /* the counts; the table is above */
 } qn_opt_plan;
 
@@ -60,6 +62,12 @@ void qn_plan_count(qn_opt_plan *plan);
 size_t qn_module_len(const char *tensor);
 /* Whether one of the patterns names the tensor's module (NULL: no). */
 bool qn_rule_names(const char *tensor, const char *const *patterns, size_t n);
+/* A sentence more. */
+void qn_note_add(json_t *notes, const char *fmt, ...) QN_PRINTF(2, 3);
+/* ... for each pattern of --skip, --only and --rule that fits no tensor; names
+ * (each may be NULL) are those that the tensors have. */
+void qn_note_unused(json_t *notes, const qn_optimize_params *p,
+                    const char *const *names, size_t n_names);
 /* What the first of the rules PATTERN=VALUE that fits one of a tensor's names
  * (each may be NULL) says, or NULL. QN_EINVAL: a rule is of another form. */
 int qn_rule_find(const qn_optimize_params *p, const char *const *names,

@@ -8,6 +8,8 @@
 #include "tensor/qscheme.h"
 
 #include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +43,45 @@ bool qn_rule_names(const char *tensor, const char *const *patterns, size_t n)
     qn_free(module);
     return yes;
 }
+
+/* ---- notes --------------------------------------------------------------- */
+
+void qn_note_add(json_t *notes, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    json_array_append_new(notes, json_string(text));
+}
+
+static void note_pattern(json_t *notes, const char *option, const char *pattern,
+                         const char *const *names, size_t n_names)
+{
+    for (size_t i = 0; i < n_names; i++)
+        if (qn_rule_names(names[i], &pattern, 1))
+            return;
+    qn_note_add(notes, "%s %s: no module has such a name", option, pattern);
+}
+
+void qn_note_unused(json_t *notes, const qn_optimize_params *p,
+                    const char *const *names, size_t n_names)
+{
+    for (size_t i = 0; i < p->n_skip; i++)
+        note_pattern(notes, "--skip", p->skip[i], names, n_names);
+    for (size_t i = 0; i < p->n_only; i++)
+        note_pattern(notes, "--only", p->only[i], names, n_names);
+    for (size_t i = 0; i < p->n_rules; i++) {
+        char *pattern = qn_xstrdup(p->rules[i]), *equals;
+        if ((equals = strrchr(pattern, '=')))
+            *equals = 0;
+        note_pattern(notes, "--rule", pattern, names, n_names);
+        qn_free(pattern);
+    }
+}
+
+/* ---- what becomes of each tensor ----------------------------------------- */
 
 enum {
     STAYS,
@@ -259,6 +300,16 @@ static void tell_bits(qn_opt_plan *plan)
     }
 }
 
+static void note_unused(const qn_opt_plan *plan, const qn_optimize_params *p)
+{
+    size_t n = plan->items.n;
+    const char **names = qn_xcalloc(n + 1, sizeof *names);
+    for (size_t i = 0; i < n; i++)
+        names[i] = plan->items.v[i].t->name;
+    qn_note_unused(plan->notes, p, names, n);
+    free(names);
+}
+
 int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
                  const qn_ckpt *ck, const qn_net *net, qn_err *err)
 {
@@ -274,6 +325,7 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
         rc = plan_tensor(plan, p, like, t, what, err);
     }
     qn_map_deinit(&map);
+    note_unused(plan, p);
     fit_group(plan, p, like);
     for (size_t i = 0; i < plan->items.n && rc == QN_OK; i++)
         if (plan->items.v[i].quantize)
@@ -283,7 +335,10 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
         tell_bits(plan);
     qn_plan_count(plan);
     if (!plan->report.n_matrices)
-        return qn_fail(err, QN_EUNSUP, "%s: no tensor is left to be quantized",
+        return qn_fail(err, QN_EUNSUP,
+                       "%s: no tensor is left to be quantized; --skip and "
+                       "--only take names of modules such as k_proj or "
+                       "'model.layers.0.*'",
                        qn_ckpt_path(ck));
     return QN_OK;
 }

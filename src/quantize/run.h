@@ -21,6 +21,7 @@ typedef struct qn_run {
     json_t *files; /* of the source */
     /* What the makers leave: */
     json_t *options, *left; /* for metadata.json */
+    json_t *notes;          /* see the report */
     json_t *table;          /* auto: what each tensor got, or NULL */
     qn_optimize_report report;
     qn_watch watch; /* of the part that makes the tensors */

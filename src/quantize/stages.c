@@ -78,7 +78,7 @@ int qn_stages_open(qn_stages **out, const qn_optimize_params *p,
     s->pool = qn_cal_backend(s->cal)->api->pool(qn_cal_backend(s->cal));
     assign(s);
     if (strcmp(p->method, "awq") == 0)
-        QN_TRY(qn_awq_prepare(s->cal, plan, err));
+        qn_awq_prepare(s->cal, plan);
     qsort(plan->items.v, plan->items.n, sizeof *plan->items.v, by_stage);
     return QN_OK;
 }
@@ -147,8 +147,10 @@ static int gptq_input(qn_stages *s, qn_cal_input *in, const char *first,
     int rc = qn_gptq_factor(&g, qn_cal_backend(s->cal), in->gram, in->n,
                             damping, wants_order(s), &why);
     if (rc == QN_EINVAL) {
-        qn_log(1, "%s, and what reads the same: rounded to nearest, because %s",
-               first, why.msg);
+        qn_note_add(s->plan->notes,
+                    "%s, and what reads the same: rounded to nearest, because "
+                    "%s",
+                    first, why.msg);
         qn_gptq_deinit(&g);
         return QN_OK;
     }

@@ -10,6 +10,7 @@
 #include "quantize/run.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -433,6 +434,28 @@ static int choose(gguf_ctx *c)
     return QN_OK;
 }
 
+/* What is not as it was asked for. */
+static void note(const gguf_ctx *c)
+{
+    const qn_gq *g = &c->g;
+    size_t fitted = 0, n = g->t.n;
+    const char **names = qn_xcalloc(2 * n + 1, sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        const qn_gq_tensor *t = &g->t.v[i];
+        names[2 * i] = t->source;
+        names[2 * i + 1] = t->name;
+        fitted += t->fitted && t->what != QN_GQ_STAYS && !t->kept;
+    }
+    qn_note_unused(c->r->notes, c->r->p, names, 2 * n);
+    if (fitted)
+        qn_note_add(c->r->notes,
+                    "%zu matrices have rows that blocks of their type do not "
+                    "fill, and so a type of smaller blocks, or f16 "
+                    "(metadata.json counts the formats)",
+                    fitted);
+    free(names);
+}
+
 static int gguf_run(gguf_ctx *c)
 {
     qn_run *r = c->r;
@@ -442,9 +465,11 @@ static int gguf_run(gguf_ctx *c)
     QN_TRY(weigh(c));
     QN_TRY(choose(c));
     qn_gq_report(&c->g, &r->report);
+    note(c);
     if (!r->report.n_matrices)
         return qn_fail(c->err, QN_EUNSUP,
-                       "%s: no tensor is left to be quantized",
+                       "%s: no tensor is left to be quantized; --skip and "
+                       "--only take names such as ffn_down or k_proj",
                        qn_ckpt_path(r->ck));
     c->begun = begun > 0 ? (size_t)begun : 0;
     r->report.resumed = (double)c->begun / (double)c->g.t.n;

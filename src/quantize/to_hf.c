@@ -486,6 +486,7 @@ static int resume(hf_ctx *h)
 static int run(hf_ctx *h)
 {
     qn_run *r = h->r;
+    h->plan.notes = r->notes;
     QN_TRY(qn_plan_make(&h->plan, r->p, &r->like, r->ck, r->net, h->err));
     if (qn_method_is_auto(r->p))
         QN_TRY(allot(h));

@@ -47,12 +47,30 @@ refused 1 'chooses the bits' --model "$model" --method auto --target-bits 4 \
 refused 1 'activation order' --model "$model" --method awq --desc-act
 refused 1 'has no "nf4"' --model "$model" --method gguf --quant-type nf4
 refused 1 'gguf' --model "$model" --method rtn --rule v_proj=q8_0
+refused 1 'have types' --model "$model" --method rtn --quant-type q4_k
+refused 1 'compressed-tensors has 2 to 8' --model "$model" --method gptq --bits 5
+refused 1 'there are f32, f16' --model "$model" --method gguf --rule v_proj=8
+refused 1 'names of modules' --model "$model" --skip-modules '*'
 refused 1 'does not calibrate' --model "$model" --method rtn \
     --calibration "$model/config.json"
 refused 1 'vocabulary\|tokenizer' --model "$model" --method gptq --group-size 32
 refused 1 'nothing-here' --model "$dir/nothing-here"
 refused 1 'quantized already' \
     --model "$root/tests/data/models_quant/opt_bnb_fp4_dq" --method rtn
+
+# what was not done as it was asked for is told
+"$quern" optimize --model "$model" --output-dir "$dir/told" --threads 1 \
+    --skip k_prj --report-tokens 0 >/dev/null 2>"$dir/err" ||
+    fail "--skip k_prj: $(cat "$dir/err")"
+grep -q -- '--skip k_prj: no module' "$dir/err" ||
+    fail "a pattern that fits nothing: $(cat "$dir/err")"
+grep -q 'no module has such a name' "$dir/told/metadata.json" ||
+    fail "metadata.json does not say it"
+"$quern" optimize --model "$model" --output-dir "$dir/fitted" --threads 1 \
+    --method gguf --quant-type q4_k --report-tokens 0 >/dev/null 2>"$dir/err" ||
+    fail "q4_k: $(cat "$dir/err")"
+grep -q 'blocks of their type do not fill' "$dir/err" ||
+    fail "rows of 64 in q4_k: $(cat "$dir/err")"
 
 # a source that is cut short
 mkdir "$dir/cut"

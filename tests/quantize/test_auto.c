@@ -85,6 +85,7 @@ static int make(made *m, qn_optimize_params p, qn_err *err)
 static void made_free(made *m)
 {
     json_decref(m->r.table);
+    json_decref(m->r.notes);
     free(m->dir);
 }
 

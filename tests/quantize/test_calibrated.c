@@ -84,6 +84,7 @@ static double kl_of(const judged *j, qn_optimize_params p)
     assert_true(p.target_bits == 0 || report.bits_quantized <= p.target_bits);
     bits = report.bits_quantized;
     json_decref(report.table);
+    json_decref(report.notes);
     free(other);
     free(to);
     return kl;

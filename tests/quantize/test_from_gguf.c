@@ -287,6 +287,7 @@ static void test_loss(void **state)
     assert_non_null(strstr(meta, "\"kl_divergence\""));
     free(meta);
     json_decref(r.loss);
+    json_decref(r.notes);
     free(a);
     free(b);
     free(ids);

@@ -92,6 +92,7 @@ static double run(qn_optimize_params p)
         fail_msg("%s: %s", p.method, err.msg);
     json_decref(r.table);
     json_decref(r.loss);
+    json_decref(r.notes);
     return r.resumed;
 }
 

@@ -31,6 +31,7 @@ static int optimize(qn_optimize_params p, char **to, qn_optimize_report *r,
     }
     int rc = qn_optimize_run(&p, r, err);
     json_decref(r->table);
+    json_decref(r->notes);
     return rc;
 }
 

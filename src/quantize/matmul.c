@@ -1,0 +1,71 @@
+/* matmul.c - see matmul.h. w becomes a weight of the backend, as the layers have
+ * them, and the product is one of its linear operations. */
+#include "quantize/matmul.h"
+
+#include "base/compiler.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct put_job {
+    const qn_matmul *p;
+    qn_backend *be;
+    qn_weight *w;
+    qn_pool *pool;
+} put_job;
+
+/* Rows [begin, end) of w; 16 are a panel of the backend. */
+static void put_rows(const put_job *j, int64_t begin, int64_t end)
+{
+    enum {
+        ROWS = 16
+    };
+    const qn_matmul *p = j->p;
+    float *some = qn_xcalloc((size_t)p->n_in, ROWS * sizeof *some);
+    for (int64_t r = begin; r < end; r += ROWS) {
+        int64_t n = QN_MIN((int64_t)ROWS, end - r);
+        for (int64_t i = 0; i < n; i++) {
+            float *row = some + i * p->n_in;
+            int64_t full = p->lower ? QN_MIN(p->lower + r + i, p->n_in)
+                                    : p->n_in;
+            memcpy(row, p->w + (r + i) * p->ldw, (size_t)full * sizeof *row);
+            memset(row + full, 0, (size_t)(p->n_in - full) * sizeof *row);
+        }
+        j->be->api->weight_put(j->w, r, n, some);
+    }
+    free(some);
+}
+
+static void put_thread(void *arg, int thread, int n_threads)
+{
+    const put_job *j = arg;
+    const qn_matmul *p = j->p;
+    int64_t begin, end;
+    qn_pool_split(p->n_out, 64, thread, n_threads, &begin, &end);
+    if (p->ldw != p->n_in || p->lower)
+        put_rows(j, begin, end);
+    else if (end > begin)
+        j->be->api->weight_put(j->w, begin, end - begin, p->w + begin * p->ldw);
+}
+
+int qn_matmul_run(qn_backend *be, const qn_matmul *p, qn_err *err)
+{
+    qn_weight_desc d = {.n_out = p->n_out, .n_in = p->n_in, .dtype = QN_F32};
+    put_job j = {.p = p, .be = be, .pool = be->api->pool(be)};
+    QN_TRY(be->api->weight_new(be, &d, &j.w, err));
+    qn_pool_run(j.pool, put_thread, &j);
+    qn_op op = {.kind = QN_OP_LINEAR};
+    op.u.linear = (qn_op_linear){
+        .x = p->x,
+        .ldx = p->ldx,
+        .n_row = (int)p->n_row,
+        .n_part = 1,
+        .part = {{j.w, NULL, p->y, p->ldy}},
+        .epi = p->add ? QN_EPI_ADD : QN_EPI_STORE,
+        .scale = p->scale,
+    };
+    be->api->exec(be, &op, 1);
+    be->api->weight_free(be, j.w);
+    return QN_OK;
+}
