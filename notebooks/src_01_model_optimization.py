@@ -150,7 +150,8 @@ for label, (method, *options) in list(made.items()):
                     "--calibration-length", 64]
     out = path(label.replace(" ", "-"))
     try:
-        quern("optimize", "-q", "-m", folder, "-o", out, "--method", method, *options)
+        quern("optimize", "-q", "-m", folder, "-o", out, "--report-tokens", 0, "--method", method,
+              *options)
     except RuntimeError as e:
         print(label, "is left out:", e)
         continue
