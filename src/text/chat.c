@@ -403,6 +403,17 @@ static bool chat_lost(qn_view text, const qn_str *out, size_t from)
             !memmem(out->p + from, out->n - from, text.p, text.n));
 }
 
+/* A list that was printed, as Python or as JSON, is no prompt. */
+static bool chat_printed(const qn_str *out)
+{
+    static const char *const marks[] = {"'type': 'text'", "\"type\": \"text\"",
+                                        "\"type\":\"text\""};
+    for (size_t i = 0; i < QN_COUNTOF(marks); i++)
+        if (out->n > 0 && memmem(out->p, out->n, marks[i], strlen(marks[i])))
+            return true;
+    return false;
+}
+
 static json_t *chat_parts(const json_t *messages)
 {
     json_t *all = json_array();
@@ -428,7 +439,7 @@ static void chat_retry(const qn_jinja *tpl, json_t *vars,
     json_object_set_new(vars, "messages",
                         chat_parts(json_object_get(vars, "messages")));
     if (qn_jinja_render(tpl, vars, opts, &again, NULL) == 0 &&
-        !chat_lost(text, &again, 0)) {
+        !chat_lost(text, &again, 0) && !chat_printed(&again)) {
         out->n = from;
         qn_str_add(out, again.p, again.n);
     }

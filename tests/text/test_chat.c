@@ -225,10 +225,12 @@ static void test_parts(void **state)
         const char *text, *want;
     } cases[] = {
         {parts, ">system: Be brief.;user:  Why? ;assistant: So.;"},
-        {whole, ">BE BRIEF.; WHY? ;SO.;"}, /* nothing is lost as parts either */
+        {whole, ">BE BRIEF.; WHY? ;SO.;"}, /* as parts it is lost as well */
+        {"{{ messages[1].content[:2] }}", "> W"},
+        {"{{ messages[1].content | tojson | upper }}", ">\" WHY? \""},
     };
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
         qn_chattpl *t;
         qn_chattpl_input in = {.messages = messages};
         qn_str out;
