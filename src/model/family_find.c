@@ -145,9 +145,31 @@ static const char *known_other(const char *model_type, const json_t *config)
     return said(config);
 }
 
+/* The known family of a network inside of an unknown one, or NULL. */
+static const char *known_inside(const json_t *config)
+{
+    static const char *const members[] = {"text_config", "llm_config",
+                                          "language_config", "thinker_config"};
+    for (size_t i = 0; i < QN_COUNTOF(members); i++) {
+        const char *type = json_string_value(
+            json_object_get(json_object_get(config, members[i]), "model_type"));
+        const qn_family *f = type ? qn_family_find(type) : NULL;
+        if (f)
+            return f->type;
+    }
+    return NULL;
+}
+
 int qn_family_unknown(const char *model_type, const json_t *config, qn_err *err)
 {
     const char *other = known_other(model_type, config);
+    const char *inside = other ? NULL : known_inside(config);
+    if (inside)
+        return qn_fail(err, QN_EUNSUP,
+                       "config.json: model_type \"%.*s\" is not supported; the "
+                       "network in it that reads is %s, which would be by "
+                       "itself (docs/models.md)",
+                       NAME_MAX_LEN, model_type, inside);
     if (other)
         return qn_fail(err, QN_EUNSUP,
                        "config.json: model_type \"%.*s\" is not supported: it "

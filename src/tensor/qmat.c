@@ -112,11 +112,16 @@ int qn_qscheme_check(const json_t *q, qn_err *err)
         qn_str s;
         qn_str_init(&s);
         list_methods(&s);
+        bool mlx = !how && json_object_get(q, "group_size") &&
+                   json_object_get(q, "bits");
         int rc = qn_fail(err, QN_EUNSUP,
                          "quantization_config: weights quantized by \"%s\" "
                          "cannot be read; these can: %s. Take another "
                          "quantized checkpoint, or the unquantized one",
-                         how ? how : "an unnamed method", s.p);
+                         how   ? how
+                         : mlx ? "MLX"
+                               : "an unnamed method",
+                         s.p);
         qn_str_deinit(&s);
         return rc;
     }

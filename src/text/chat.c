@@ -370,9 +370,86 @@ static int chat_variables(const qn_chattpl_input *in, json_t *vars, qn_err *err)
     return 0;
 }
 
+/* ---- texts as lists of parts --------------------------------------------
+ *
+ * Templates of networks that see go through a message's parts, and would write
+ * nothing of a content that is a text. */
+
+/* The last text of a user, without blanks around it. */
+static qn_view chat_last_text(const json_t *messages)
+{
+    for (size_t i = json_array_size(messages); i-- > 0;) {
+        const json_t *m = json_array_get(messages, i);
+        const json_t *text = json_object_get(m, "content");
+        const char *role = json_string_value(json_object_get(m, "role"));
+        if (!role || strcmp(role, "user") != 0 || !json_is_string(text))
+            continue;
+        qn_view v = {json_string_value(text), json_string_length(text)};
+        while (v.n > 0 && strchr(" \t\r\n", v.p[0])) {
+            v.p++;
+            v.n--;
+        }
+        while (v.n > 0 && strchr(" \t\r\n", v.p[v.n - 1]))
+            v.n--;
+        return v;
+    }
+    return (qn_view){NULL, 0};
+}
+
+static bool chat_lost(qn_view text, const qn_str *out, size_t from)
+{
+    return text.n > 0 &&
+           (out->n - from < text.n ||
+            !memmem(out->p + from, out->n - from, text.p, text.n));
+}
+
+/* A list that was printed, as Python or as JSON, is no prompt. */
+static bool chat_printed(const qn_str *out)
+{
+    static const char *const marks[] = {"'type': 'text'", "\"type\": \"text\"",
+                                        "\"type\":\"text\""};
+    for (size_t i = 0; i < QN_COUNTOF(marks); i++)
+        if (out->n > 0 && memmem(out->p, out->n, marks[i], strlen(marks[i])))
+            return true;
+    return false;
+}
+
+static json_t *chat_parts(const json_t *messages)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        json_t *m = json_copy(json_array_get(messages, i));
+        json_t *text = json_object_get(m, "content");
+        if (json_is_string(text))
+            json_object_set_new(m, "content",
+                                json_pack("[{s:s, s:O}]", "type", "text",
+                                          "text", text));
+        json_array_append_new(all, m);
+    }
+    return all;
+}
+
+/* Once more, with texts as parts, if that is where the text is written. */
+static void chat_retry(const qn_jinja *tpl, json_t *vars,
+                       const qn_jinja_opts *opts, qn_view text, size_t from,
+                       qn_str *out)
+{
+    qn_str again;
+    qn_str_init(&again);
+    json_object_set_new(vars, "messages",
+                        chat_parts(json_object_get(vars, "messages")));
+    if (qn_jinja_render(tpl, vars, opts, &again, NULL) == 0 &&
+        !chat_lost(text, &again, 0) && !chat_printed(&again)) {
+        out->n = from;
+        qn_str_add(out, again.p, again.n);
+    }
+    qn_str_deinit(&again);
+}
+
 int qn_chattpl_render(const qn_chattpl *t, const qn_chattpl_input *in,
                       qn_str *out, qn_err *err)
 {
+    size_t from = out->n;
     qn_jinja_opts opts = {.limits = in->limits, .now = in->now};
     const chat_entry *e;
     json_t *vars;
@@ -382,6 +459,9 @@ int qn_chattpl_render(const qn_chattpl *t, const qn_chattpl_input *in,
     int rc = chat_variables(in, vars, err);
     if (rc == 0)
         rc = qn_jinja_render(e->tpl, vars, &opts, out, err);
+    qn_view text = chat_last_text(in->messages);
+    if (rc == 0 && chat_lost(text, out, from))
+        chat_retry(e->tpl, vars, &opts, text, from, out);
     json_decref(vars);
     return rc;
 }

@@ -50,7 +50,9 @@ typedef struct qn_chattpl_input {
     qn_jinja_limits limits;
 } qn_chattpl_input;
 
-/* Appends the prompt to `out`. */
+/* Appends the prompt to `out`. Where nothing of the last user's text would be in
+ * it, contents that are texts are handed over as lists of one part: templates of
+ * networks that see know those alone. */
 int qn_chattpl_render(const qn_chattpl *t, const qn_chattpl_input *in,
                       qn_str *out, qn_err *err);
 

@@ -723,6 +723,8 @@ static void test_published(void **state)
     read_fails("of_tomorrow", "{\"is_encoder_decoder\": true}", QN_EUNSUP,
                "an encoder and a decoder");
     read_fails("bert", NULL, QN_EUNSUP, "is an encoder");
+    read_fails("seer", "{\"text_config\": {\"model_type\": \"qwen3\"}}",
+               QN_EUNSUP, "that reads is qwen3");
 }
 
 /* Hunyuan stretches the base; a text network inside leaves out what is usual;

@@ -207,12 +207,53 @@ static void test_folder(void **state)
     json_decref(config);
 }
 
+/* LLaVA's and Idefics' way: parts of a message, images first. */
+static void test_parts(void **state)
+{
+    static const char parts[] =
+        "{% for m in messages %}{{ m.role }}: {% for p in m.content | "
+        "selectattr('type', 'equalto', 'image') %}<image>{% endfor %}{% for p "
+        "in m.content | selectattr('type', 'equalto', 'text') %}{{ p.text }}{% "
+        "endfor %};{% endfor %}";
+    static const char whole[] = "{% for m in messages %}{{ m.content | upper "
+                                "}};{% endfor %}";
+    json_t *messages = json_pack("[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "role",
+                                 "system", "content", "Be brief.", "role",
+                                 "user", "content", " Why? ", "role",
+                                 "assistant", "content", "So.");
+    const struct {
+        const char *text, *want;
+    } cases[] = {
+        {parts, ">system: Be brief.;user:  Why? ;assistant: So.;"},
+        {whole, ">BE BRIEF.; WHY? ;SO.;"}, /* as parts it is lost as well */
+        {"{{ messages[1].content[:2] }}", "> W"},
+        {"{{ messages[1].content | tojson | upper }}", ">\" WHY? \""},
+    };
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
+        qn_chattpl *t;
+        qn_chattpl_input in = {.messages = messages};
+        qn_str out;
+        qn_str_init(&out);
+        qn_str_adds(&out, ">");
+        assert_int_equal(qn_chattpl_open_text(&t, cases[i].text,
+                                              strlen(cases[i].text), "t", NULL),
+                         0);
+        assert_int_equal(qn_chattpl_render(t, &in, &out, NULL), 0);
+        assert_string_equal(out.p, cases[i].want);
+        qn_chattpl_close(t);
+        qn_str_deinit(&out);
+    }
+    json_decref(messages);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recorded),       cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_variables),      cmocka_unit_test(test_bad_specs),
-        cmocka_unit_test(test_special_tokens), cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_recorded),  cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_variables), cmocka_unit_test(test_bad_specs),
+        cmocka_unit_test(test_parts),     cmocka_unit_test(test_special_tokens),
+        cmocka_unit_test(test_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
