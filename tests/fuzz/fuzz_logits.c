@@ -42,7 +42,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (rc < 0 || total != c.n_scored)
         abort();
-    (void)sum;
     qn_logits_reader_free(r);
     return 0;
 }
