@@ -449,9 +449,8 @@ static void note(const gguf_ctx *c)
     qn_note_unused(c->r->notes, c->r->p, names, 2 * n);
     if (fitted)
         qn_note_add(c->r->notes,
-                    "%zu matrices have rows that blocks of their type do not "
-                    "fill, and so a type of smaller blocks, or f16 "
-                    "(metadata.json counts the formats)",
+                    "%zu matrices: the type's blocks do not fill their rows; "
+                    "they got smaller blocks, or f16",
                     fitted);
     free(names);
 }
