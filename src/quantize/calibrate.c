@@ -143,15 +143,15 @@ static int room_for_columns(qn_cal *c, size_t need)
     return QN_OK;
 }
 
-/* Strips of columns, each with what lies at and below its diagonal. The rows
- * are padded with zeros to what the backend multiplies; their stride is one
- * that it need not copy them for. */
+/* Strips of columns, each with what lies at and below its diagonal. Inputs are
+ * rounded to bf16, as they are wherever a network runs in bf16; sums are not.
+ * The rows are padded with zeros to what the backend multiplies. */
 static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
 {
-    int64_t n_in = (r->n_row + 7) / 8 * 8, stride = ((n_in + 15) / 16 | 1) * 16;
+    int64_t stride = (r->n_row + 7) / 8 * 8;
     size_t need = (size_t)(in->n * stride);
     QN_TRY(room_for_columns(c, need));
-    if (n_in > r->n_row)
+    if (stride > r->n_row)
         memset(c->turned, 0, need * sizeof(float));
     column_sums sums = {in, r, c->turned, stride};
     qn_pool_run(c->pool, column_thread, &sums);
@@ -163,10 +163,11 @@ static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
                        .ldw = stride,
                        .ldy = in->n,
                        .n_row = in->n - a,
-                       .n_in = n_in,
+                       .n_in = stride,
                        .n_out = QN_MIN(GRAM_STRIP, in->n - a),
                        .scale = 1,
-                       .add = true};
+                       .add = true,
+                       .rounded = true};
         QN_TRY(qn_matmul_run(c->be, &p, c->err));
     }
     return QN_OK;

@@ -15,43 +15,45 @@ typedef struct put_job {
     qn_pool *pool;
 } put_job;
 
-/* Rows [begin, end) of w; 16 are a panel of the backend. */
-static void put_rows(const put_job *j, int64_t begin, int64_t end)
+enum {
+    ROWS = 16 /* a panel of the backend */
+};
+
+/* Row r of w, with the zeros that follow. */
+static void take_row(const qn_matmul *p, int64_t r, float *row)
 {
-    enum {
-        ROWS = 16
-    };
-    const qn_matmul *p = j->p;
-    float *some = qn_xcalloc((size_t)p->n_in, ROWS * sizeof *some);
-    for (int64_t r = begin; r < end; r += ROWS) {
-        int64_t n = QN_MIN((int64_t)ROWS, end - r);
-        for (int64_t i = 0; i < n; i++) {
-            float *row = some + i * p->n_in;
-            int64_t full = p->lower ? QN_MIN(p->lower + r + i, p->n_in)
-                                    : p->n_in;
-            memcpy(row, p->w + (r + i) * p->ldw, (size_t)full * sizeof *row);
-            memset(row + full, 0, (size_t)(p->n_in - full) * sizeof *row);
-        }
-        j->be->api->weight_put(j->w, r, n, some);
-    }
-    free(some);
+    int64_t full = p->lower ? QN_MIN(p->lower + r, p->n_in) : p->n_in;
+    memcpy(row, p->w + r * p->ldw, (size_t)full * sizeof *row);
+    memset(row + full, 0, (size_t)(p->n_in - full) * sizeof *row);
 }
 
 static void put_thread(void *arg, int thread, int n_threads)
 {
     const put_job *j = arg;
     const qn_matmul *p = j->p;
+    size_t n_in = (size_t)p->n_in, size = p->rounded ? 2 : sizeof(float);
+    float *row = qn_xcalloc(n_in, sizeof *row);
+    uint8_t *some = qn_xcalloc(n_in, ROWS * size);
     int64_t begin, end;
     qn_pool_split(p->n_out, 64, thread, n_threads, &begin, &end);
-    if (p->ldw != p->n_in || p->lower)
-        put_rows(j, begin, end);
-    else if (end > begin)
-        j->be->api->weight_put(j->w, begin, end - begin, p->w + begin * p->ldw);
+    for (int64_t r = begin; r < end; r += ROWS) {
+        int64_t n = QN_MIN((int64_t)ROWS, end - r);
+        for (int64_t i = 0; i < n; i++) {
+            take_row(p, r + i, row);
+            qn_dtype_get(p->rounded ? QN_BF16 : QN_F32)
+                ->encode(row, some + (size_t)i * n_in * size, n_in);
+        }
+        j->be->api->weight_put(j->w, r, n, some);
+    }
+    free(row);
+    free(some);
 }
 
 int qn_matmul_run(qn_backend *be, const qn_matmul *p, qn_err *err)
 {
-    qn_weight_desc d = {.n_out = p->n_out, .n_in = p->n_in, .dtype = QN_F32};
+    qn_weight_desc d = {.n_out = p->n_out,
+                        .n_in = p->n_in,
+                        .dtype = p->rounded ? QN_BF16 : QN_F32};
     put_job j = {.p = p, .be = be, .pool = be->api->pool(be)};
     QN_TRY(be->api->weight_new(be, &d, &j.w, err));
     qn_pool_run(j.pool, put_thread, &j);

@@ -14,6 +14,7 @@ typedef struct qn_matmul {
     int64_t n_row, n_in, n_out;
     float scale;
     bool add;
+    bool rounded;  /* x and w to bf16, which some processors multiply faster */
     int64_t lower; /* 0, or: row r of w has so many elements and r more, zeros
                       behind them */
 } qn_matmul;
