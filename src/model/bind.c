@@ -328,6 +328,29 @@ static const qn_tensor *find_tensor(const bind_ctx *b, const qn_name *row,
     return t;
 }
 
+/* Whether experts that may lie either way are transposed: the last of them,
+ * [n_exp, d_ff_exp, d_model] or [n_exp, d_model, d_ff_exp], tells. */
+static int experts_turned(const bind_ctx *b, int layer, bool *out)
+{
+    const qn_hparams *hp = &b->net->hp;
+    const qn_name *row;
+    for (int at = 0; (row = qn_names_row(b->names, QN_R_EXP_DOWN, at)); at++) {
+        const qn_tensor *t = row->flags & QN_NAME_EITHER
+                                 ? find_tensor(b, row, layer, -1, false)
+                                 : NULL;
+        if (!t || t->n_dims != 3)
+            continue;
+        if (hp->d_model == hp->d_ff_exp)
+            return qn_fail(b->err, QN_EUNSUP,
+                           "tensor %s: square experts may lie either way",
+                           t->name);
+        *out = t->shape[2] == hp->d_model;
+        return QN_OK;
+    }
+    *out = true;
+    return QN_OK;
+}
+
 /* A slot with its tensor, whose shape is right. */
 static int make_slot(bind_ctx *b, qn_role role, int layer, int expert,
                      const qn_role_shape *shape, bool bias, qn_slot *out)
@@ -340,6 +363,9 @@ static int make_slot(bind_ctx *b, qn_role role, int layer, int expert,
             return role_missing(b, role, layer, expert, bias);
         t = find_tensor(b, row, layer, expert, bias);
     }
+    bool turned = row->flags & QN_NAME_TRANSPOSED;
+    if (row->flags & QN_NAME_EITHER)
+        QN_TRY(experts_turned(b, layer, &turned));
     int n_out = bias && shape->n_bias ? shape->n_bias : shape->n_out;
     bool stacked = expert >= 0 && !strstr(row->name, "%d");
     qn_slot s = {
@@ -353,7 +379,7 @@ static int make_slot(bind_ctx *b, qn_role role, int layer, int expert,
         .n_in = bias ? 1 : shape->n_in,
         .rows = qn_role_rows(&b->net->hp, role, row->cut, n_out),
         /* Quantizers turn the matrices of such modules round. */
-        .transposed = !bias && !t->quant && (row->flags & QN_NAME_TRANSPOSED),
+        .transposed = !bias && !t->quant && turned,
         .n_part = row->flags & QN_NAME_BY_HEAD ? b->net->hp.n_kv : 1,
     };
     if (bias && shape->kind == QN_EXPERTS) {
@@ -523,9 +549,24 @@ static int plan_positions(bind_ctx *b)
     return QN_OK;
 }
 
+/* A network and what is around it may say otherwise whether the head is the
+ * embedding. What counted has changed in transformers; the files tell. */
+static void settle_head(bind_ctx *b)
+{
+    qn_hparams *hp = &b->net->hp;
+    const qn_name *row;
+    bool found = false;
+    if (!hp->tied_unsure)
+        return;
+    for (int at = 0; (row = qn_names_row(b->names, QN_R_HEAD, at)); at++)
+        found |= find_tensor(b, row, -1, -1, false) != NULL;
+    hp->tied = !found;
+}
+
 static int bind_all(bind_ctx *b)
 {
     QN_TRY(find_prefix(b));
+    settle_head(b);
     for (int r = 0; r < QN_R_GLOBAL_N; r++)
         QN_TRY(bind_role(b, (qn_role)r, -1));
     for (int l = 0; l < b->net->hp.n_layer; l++)

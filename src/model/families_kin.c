@@ -49,7 +49,7 @@ static const qn_family kin_rows[] = {
     WITHIN("qwen3_omni_moe", "thinker_config", NULL),
     WRAPPER("qwen3_omni_moe_thinker", "qwen3_moe"),
     WRAPPER("dots_ocr", "qwen2"),
-    WRAPPER("glm4v", "glm4"),
+    WRAPPER("glm4v", "glm4v_text"),
     WRAPPER("glm4v_moe", "glm4_moe"),
     WRAPPER("gemma3", "gemma3_text"),
     WRAPPER("gemma3n", "gemma3n_text"),
@@ -67,8 +67,6 @@ static const qn_family kin_rows[] = {
     WITHIN("internvl_chat", "llm_config", NULL),
     WRAPPER("smolvlm", NULL),
     WRAPPER("idefics3", NULL),
-    WRAPPER("aya_vision", NULL),
-    WRAPPER("cohere2_vision", NULL),
     WRAPPER("lfm2_vl", NULL),
     WRAPPER("kimi_vl", NULL),
     WITHIN("multi_modality", "language_config", NULL), /* Janus */
@@ -81,7 +79,16 @@ static const qn_family kin_rows[] = {
 
     /* ---- relatives ---- */
 
-    /* Published with experts whose rows are columns. */
+    /* GLM-4 with heads of the usual width and q, k, v biased, said or not */
+    {.type = "glm4v_text",
+     .expects = "attention_bias=true",
+     .o_unbiased = true,
+     .names = &qn_names_glm4,
+     .hp = {LLAMA_LIKE, .norm_place = QN_NORM_SANDWICH, .qkv_bias = true,
+            .rope = {{.interleaved = true}}}},
+
+    /* Published with experts whose rows are columns; transformers 5 writes
+     * rows. */
     {.type = "qwen3_vl_moe_text",
      .keys = "attention_bias num_local_experts num_experts_per_tok "
              "moe_intermediate_size norm_topk_prob decoder_sparse_step "

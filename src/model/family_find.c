@@ -42,6 +42,8 @@ static const struct {
      "no network that reads and writes text"},
     {"mllama", "a network whose text layers attend to images; without them "
                "other layers are left"},
+    {"aya_vision cohere2_vision",
+     "a network of which references disagree about the scale of its logits"},
     {"paligemma", "a network that reads the prompt in both directions"},
     {"rwkv* recurrent_gemma zamba zamba2 xlstm mega retnet bamba kimi_linear "
      "minimax_m1 minimax_text_01 hgrn* plamo2 falcon_slim olmo_hybrid "

@@ -424,13 +424,17 @@ static int hp_inner(const json_t *text, const qn_family **fam, qn_err *err)
 /* A wrapper's text model, with what only the outer object says (end tokens,
  * tied embeddings): a new reference. Some had no inner object once. */
 static int hp_unwrap(const json_t *config, const qn_family *outer, json_t **out,
-                     qn_err *err)
+                     bool *unsure, qn_err *err)
 {
+    static const char tie[] = "tie_word_embeddings";
     const json_t *inner = json_object_get(config, outer->inner);
     bool flat = !inner && json_object_get(config, "hidden_size");
     if (!json_is_object(inner) && !flat)
         return qn_fail(err, QN_EFORMAT, HP_DOC ": %s is missing", outer->inner);
     json_t *o = flat ? json_object() : json_copy((json_t *)inner);
+    const json_t *a = json_object_get(o, tie),
+                 *b = json_object_get(config, tie);
+    *unsure |= json_is_boolean(a) && json_is_boolean(b) && !json_equal(a, b);
     const char *name;
     json_t *v;
     void *next;
@@ -469,10 +473,11 @@ int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err)
         return qn_family_unknown(type, config, err);
 
     json_t *text = NULL;
+    bool unsure = false;
     bool senses = fam->inner && fam->ignores; /* else another name */
     for (int depth = 0; fam->inner && depth < HP_MAX_DEPTH; depth++) {
         json_t *outer = text;
-        int rc = hp_unwrap(outer ? outer : config, fam, &text, err);
+        int rc = hp_unwrap(outer ? outer : config, fam, &text, &unsure, err);
         json_decref(outer);
         if (rc < 0)
             return rc;
@@ -495,6 +500,7 @@ int qn_hparams_read(qn_hparams *hp, const json_t *config, qn_err *err)
                 json_array_get(json_object_get(config, "architectures"), 0)));
     qn_keys keys;
     int rc = hp_fill(hp, &keys, text ? text : config, fam, err);
+    hp->tied_unsure = unsure;
     qn_keys_deinit(&keys);
     json_decref(text);
     if (rc < 0)

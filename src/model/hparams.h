@@ -227,6 +227,7 @@ typedef struct qn_hparams {
     float residual_scale; /* on what attention and feed-forward add */
     float logit_softcap, logit_scale;
     bool tied;
+    bool tied_unsure; /* said both ways: a tensor of the head decides */
     bool head_bias;
 
     qn_layer_hp *layer; /* [n_layer] */

@@ -129,6 +129,7 @@ enum {
     QN_NAME_TRANSPOSED = 1, /* stored [n_in, n_out]                      */
     QN_NAME_BARE = 2,       /* without ".weight" behind                  */
     QN_NAME_FLAT = 4,       /* experts stacked in the rows: [n_exp * n, m] */
+    QN_NAME_EITHER = 16,    /* ... or not: as the experts' output lies   */
     QN_NAME_BY_HEAD = 8     /* stored [n_head, n, n_in]; transposed
                                [n_head, n_in, n]                        */
 };

@@ -621,13 +621,13 @@ const qn_names qn_names_gemma4 = {&qn_names_gemma3n, NULL, TABLE(gemma4_rows)};
 static const qn_name qwen3_vl_moe_rows[] = {
     {R(EXP_GATE), "mlp.experts.%d.gate_proj", 0, 0},
     {R(EXP_GATE), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP,
-     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+     QN_NAME_BARE | QN_NAME_TRANSPOSED | QN_NAME_EITHER},
     {R(EXP_UP), "mlp.experts.%d.up_proj", 0, 0},
     {R(EXP_UP), "mlp.experts.gate_up_proj", QN_CUT_GATE_UP,
-     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+     QN_NAME_BARE | QN_NAME_TRANSPOSED | QN_NAME_EITHER},
     {R(EXP_DOWN), "mlp.experts.%d.down_proj", 0, 0},
     {R(EXP_DOWN), "mlp.experts.down_proj", 0,
-     QN_NAME_BARE | QN_NAME_TRANSPOSED},
+     QN_NAME_BARE | QN_NAME_TRANSPOSED | QN_NAME_EITHER},
 };
 const qn_names qn_names_qwen3_vl_moe = {&qn_names_qwen_moe, NULL,
                                         TABLE(qwen3_vl_moe_rows)};

@@ -170,7 +170,7 @@ static void minicpm(remake *r)
 /* Experts as Qwen3-VL has them: all in one, gate and up side by side, rows as
  * columns. */
 static void stack(remake *r, int layer, const char *to, int n_part,
-                  const char *const *part)
+                  const char *const *part, bool turned)
 {
     int n_exp = (int)number(r, "num_experts");
     const int64_t *one =
@@ -178,21 +178,25 @@ static void stack(remake *r, int layer, const char *to, int n_part,
                    part[0])
             ->shape;
     int64_t rows = one[0], cols = one[1], at = 0;
-    int64_t shape[] = {n_exp, cols, n_part * rows};
+    int64_t shape[] = {n_exp, turned ? cols : n_part * rows,
+                       turned ? n_part * rows : cols};
     char name[160];
     snprintf(name, sizeof name, "model.layers.%d.mlp.experts.%s", layer, to);
     float *v = remake_add(r, name, 3, shape)->v;
     for (int e = 0; e < n_exp; e++)
-        for (int64_t c = 0; c < cols; c++)
-            for (int p = 0; p < n_part; p++) {
-                const float *from =
-                    remake_get(r,
-                               "model.layers.%d.mlp.experts.%d.%s_proj.weight",
-                               layer, e, part[p])
-                        ->v;
-                for (int64_t i = 0; i < rows; i++)
-                    v[at++] = from[i * cols + c];
+        for (int p = 0; p < n_part; p++) {
+            const float *from =
+                remake_get(r, "model.layers.%d.mlp.experts.%d.%s_proj.weight",
+                           layer, e, part[p])
+                    ->v;
+            for (int64_t i = 0; i < rows * cols; i++) {
+                int64_t row = p * rows + i / cols, col = i % cols;
+                v[at + (turned ? col * n_part * rows + row
+                               : row * cols + col)] = from[i];
             }
+            if (p + 1 == n_part)
+                at += n_part * rows * cols;
+        }
     for (int e = 0; e < n_exp; e++)
         for (int p = 0; p < n_part; p++) {
             snprintf(name, sizeof name,
@@ -202,15 +206,50 @@ static void stack(remake *r, int layer, const char *to, int n_part,
         }
 }
 
-static void qwen3_vl_moe(remake *r)
+static void stack_all(remake *r, bool turned)
 {
     static const char *const both[] = {"gate", "up"}, *const down[] = {"down"};
     for (int i = 0; i < (int)number(r, "num_hidden_layers"); i++) {
-        stack(r, i, "gate_up_proj", 2, both);
-        stack(r, i, "down_proj", 1, down);
+        stack(r, i, "gate_up_proj", 2, both, turned);
+        stack(r, i, "down_proj", 1, down, turned);
     }
     inside(r);
     nest(r, "qwen3_vl_moe", "text_config");
+}
+
+static void qwen3_vl_moe(remake *r)
+{
+    stack_all(r, true);
+}
+
+/* Heads of the usual width, which no member says. */
+static void glm4v(remake *r)
+{
+    json_object_del(r->config, "head_dim");
+    inside(r);
+    nest(r, "glm4v", "text_config");
+}
+
+/* As transformers 5 writes them. */
+static void qwen3_vl_moe_rows(remake *r)
+{
+    stack_all(r, false);
+}
+
+/* Said both ways, with a head and without. */
+static void untied(remake *r)
+{
+    json_object_set_new(r->config, "tie_word_embeddings", json_true());
+    llava(r);
+    json_object_set_new(r->config, "tie_word_embeddings", json_false());
+}
+
+static void tied(remake *r)
+{
+    json_object_set_new(r->config, "tie_word_embeddings", json_false());
+    inside(r);
+    nest(r, "gemma3", "text_config");
+    json_object_set_new(r->config, "tie_word_embeddings", json_true());
 }
 
 static void run(void **state)
@@ -260,6 +299,10 @@ static const kin kins[] = {
      nothing},
     {"granite", true, "{\"model_type\": \"minicpm\"}", minicpm},
     {"qwen3_moe", true, "{}", qwen3_vl_moe},
+    {"qwen3_moe", true, "{}", qwen3_vl_moe_rows},
+    {"glm4", true, "{}", glm4v},
+    {"llama", false, "{}", untied},
+    {"gemma3_text", true, "{}", tied},
     {"deepseek_v3", true, "{\"model_type\": \"kimi_k2\"}", nothing},
     {"minimax_m2", true,
      "{\"model_type\": \"minimax\", \"attn_type_list\": [1, 1]}", nothing},
