@@ -118,6 +118,54 @@ static void mix_case(const qn_mix_kernel *k, const qn_mix_kernel *r,
         mat_free(all[i]);
 }
 
+/* The sums from the k at `from` on are those of all k's whose first x are 0. */
+static void cut_case(const qn_mix_kernel *k, qn_kv_dtype t, int from, int n_k,
+                     int n_tok, bool load)
+{
+    int step = qn_cell_step(t), rows = (n_k + step - 1) / step, n_col = 80;
+    int64_t w_row = (int64_t)n_col * qn_cell_bytes(t), x_tok, c_tok;
+    uint8_t *w = malloc((size_t)(rows * w_row));
+    mat raw = mat_new(n_tok, n_k, 0, 0, 1), rest;
+    mat all = mat_new(n_tok, n_col, 16, 0, 1), cut = mat_copy(&all);
+    char what[96];
+
+    for (int i = 0; i < n_tok; i++)
+        memset(mat_row(&raw, i), 0, (size_t)from * sizeof(float));
+    rest = mat_new(n_tok, n_k - from, 0, 0, 0);
+    for (int i = 0; i < n_tok; i++)
+        memcpy(mat_row(&rest, i), mat_row(&raw, i) + from,
+               (size_t)(n_k - from) * sizeof(float));
+    uint8_t *x = prepare(k, t, &raw, &x_tok), *c = prepare(k, t, &rest, &c_tok);
+    fill(t, w, rows * w_row);
+    qn_mix m = {.w = w,
+                .w_row = w_row,
+                .x = x,
+                .x_tok = x_tok,
+                .acc = all.p,
+                .acc_tok = all.ld,
+                .n_k = n_k,
+                .n_tok = n_tok,
+                .n_col = n_col,
+                .load = load};
+    k->fn(&m);
+    m.w += from / step * w_row;
+    m.x = c;
+    m.x_tok = c_tok;
+    m.acc = cut.p;
+    m.n_k = n_k - from;
+    m.k0 = from;
+    k->fn(&m);
+    snprintf(what, sizeof what, "%s k %d from %d tokens %d", k->name, n_k, from,
+             n_tok);
+    mat_same(&all, &cut, what);
+    free(w);
+    free(x);
+    free(c);
+    mat *mats[] = {&raw, &rest, &all, &cut};
+    for (size_t i = 0; i < QN_COUNTOF(mats); i++)
+        mat_free(mats[i]);
+}
+
 static void mixes(qn_isa isa)
 {
     static const int ks[] = {1, 2, 3, 7, 32, 64, 80, 129};
@@ -130,6 +178,9 @@ static void mixes(qn_isa isa)
                 for (int c = 16; c <= 112; c += 16)
                     mix_case(k, &ref.mix[t], (qn_kv_dtype)t,
                              ks[rnd_int(QN_COUNTOF(ks))], n_tok, c, rnd_int(2));
+            for (int from = 4; from < 64; from += 4)
+                cut_case(k, (qn_kv_dtype)t, from, from + 1 + rnd_int(64 - from),
+                         1 + rnd_int(k->max_tok), rnd_int(2));
         }
 }
 

@@ -2,6 +2,8 @@
  * for bit, what the operations give one by one on one thread. */
 #include "backend/ops.h"
 
+#include "backend/cpu/cpu_int.h"
+
 enum {
     DIM = 96,
     ROWS = 3,
@@ -190,11 +192,185 @@ static void test_rope_and_append(void **state)
     each_isa(rope_and_append);
 }
 
+/* From a norm to the outputs of heads: with several threads done head by head,
+ * where the heads are as many as it takes and are not needed otherwise. */
+enum {
+    H = 8, /* query heads */
+    KV = 4,
+    D = 16,
+    SEQS = 3,
+    DEPTH = 70, /* beyond a page */
+    HEAD_OPS = 8
+};
+
+typedef struct heads_list {
+    mat h, x, q, k, v, out, table;
+    wmat wq, wk, wv;
+    float norm[H * D];
+    int32_t pages[SEQS][2];
+    qn_span spans[SEQS];
+    qn_batch batch;
+    qn_op ops[HEAD_OPS];
+} heads_list;
+
+static void heads_make(heads_list *l, qn_backend *be)
+{
+    *l = (heads_list){.h = mat_new(SEQS, DIM, 0, 0, 1),
+                      .x = mat_new(SEQS, DIM, 0, 0, 1),
+                      .q = mat_new(SEQS, H * D, 0, 0, 1),
+                      .k = mat_new(SEQS, KV * D, 0, 0, 1),
+                      .v = mat_new(SEQS, KV * D, 0, 0, 1),
+                      .out = mat_new(SEQS, H * D, 0, 0, 1),
+                      .table = mat_new(SEQS, D, 0, 0, 1),
+                      .wq = wmat_new(be, QN_Q8_0, H * D, DIM),
+                      .wk = wmat_new(be, QN_Q4_0, KV * D, DIM),
+                      .wv = wmat_new(be, QN_F16, KV * D, DIM)};
+    for (int i = 0; i < H * D; i++)
+        l->norm[i] = rnd();
+    for (int i = 0; i < SEQS; i++) {
+        l->pages[i][0] = 2 * i;
+        l->pages[i][1] = 2 * i + 1;
+        l->spans[i] = (qn_span){.row0 = i, .n_row = 1, .pages = {l->pages[i]}};
+    }
+    l->batch = (qn_batch){.n_row = SEQS, .n_span = SEQS, .spans = l->spans};
+    for (int i = 0; i < HEAD_OPS; i++)
+        l->ops[i].no_barrier = i == 2 || i == 4;
+    const qn_op_norm norm = {.rms = true,
+                             .eps = 1e-5f,
+                             .n_row = SEQS,
+                             .n_group = 1,
+                             .dim = DIM,
+                             .x = l->h.p,
+                             .w = l->norm,
+                             .y = l->x.p,
+                             .ldx = DIM,
+                             .ldy = DIM};
+    const qn_op_rope rope = {
+        .table = l->table.p, .n_freq = D / 2, .n_row = SEQS, .d_head = D};
+    l->ops[0].kind = l->ops[2].kind = l->ops[3].kind = QN_OP_NORM;
+    l->ops[0].u.norm = l->ops[2].u.norm = l->ops[3].u.norm = norm;
+    qn_op_norm *n = &l->ops[2].u.norm;
+    n->x = n->y = l->q.p;
+    n->ldx = n->ldy = l->q.ld;
+    n->n_group = H;
+    n->dim = D;
+    n->w_per_group = true;
+    n = &l->ops[3].u.norm;
+    n->x = n->y = l->k.p;
+    n->ldx = n->ldy = l->k.ld;
+    n->n_group = KV;
+    n->dim = D;
+    l->ops[1].kind = QN_OP_LINEAR;
+    l->ops[1].u.linear =
+        (qn_op_linear){.x = l->x.p,
+                       .ldx = DIM,
+                       .n_row = SEQS,
+                       .n_part = 3,
+                       .part = {{l->wq.q, l->norm, l->q.p, l->q.ld},
+                                {l->wk.q, NULL, l->k.p, l->k.ld},
+                                {l->wv.q, l->norm + 5, l->v.p, l->v.ld}},
+                       .scale = 1};
+    l->ops[4].kind = l->ops[5].kind = QN_OP_ROPE;
+    l->ops[4].u.rope = l->ops[5].u.rope = rope;
+    l->ops[4].u.rope.n_head = H;
+    l->ops[4].u.rope.x = l->q.p;
+    l->ops[4].u.rope.ldx = l->q.ld;
+    l->ops[5].u.rope.n_head = KV;
+    l->ops[5].u.rope.x = l->k.p;
+    l->ops[5].u.rope.ldx = l->k.ld;
+}
+
+static void heads_cache(heads_list *l, qn_kv *kv)
+{
+    l->ops[6] = (qn_op){.kind = QN_OP_KV_APPEND};
+    l->ops[6].u.kv_append = (qn_op_kv_append){.kv = kv,
+                                              .batch = &l->batch,
+                                              .k = l->k.p,
+                                              .v = l->v.p,
+                                              .ldk = l->k.ld,
+                                              .ldv = l->v.ld};
+    l->ops[7] = (qn_op){.kind = QN_OP_ATTN};
+    l->ops[7].u.attn = (qn_op_attn){.kv = kv,
+                                    .batch = &l->batch,
+                                    .q = l->q.p,
+                                    .out = l->out.p,
+                                    .ldq = l->q.ld,
+                                    .ldo = l->out.ld,
+                                    .n_head = H,
+                                    .scale = 0.3f};
+}
+
+/* All positions, one after the other; what comes out at each. */
+static void heads_walk(heads_list *l, qn_backend *be, bool joined, mat *outs)
+{
+    for (int pos = 0; pos < DEPTH; pos++) {
+        for (int i = 0; i < SEQS; i++)
+            l->spans[i].pos0 = pos;
+        if (joined)
+            be->api->exec(be, l->ops, HEAD_OPS);
+        else
+            for (int i = 0; i < HEAD_OPS; i++)
+                be->api->exec(be, &l->ops[i], 1);
+        for (int i = 0; i < SEQS; i++)
+            memcpy(mat_row(outs, pos * SEQS + i), mat_row(&l->out, i),
+                   H * D * sizeof(float));
+        l->h.p[pos] += 0.5f; /* another input */
+    }
+}
+
+static void head_by_head(qn_isa isa)
+{
+    static const int threads[] = {1, 2, 3, 4};
+
+    for (int t = 0; t < QN_KV_CELLS; t++) {
+        qn_kv_desc d = {KV, D, D, (qn_kv_dtype)t, 2 * SEQS};
+        qn_backend *one = open_cpu(isa, 1, false);
+        mat want = mat_new(DEPTH * SEQS, H * D, 0, 0, 1), got = mat_copy(&want);
+        heads_list l;
+        heads_make(&l, one);
+        mat h = mat_copy(&l.h);
+        for (size_t i = 0; i < QN_COUNTOF(threads); i++) {
+            qn_backend *be = open_cpu(isa, threads[i], false);
+            qn_err err;
+            qn_kv *kv;
+            if (be->api->kv_new(be, &d, &kv, &err) < 0)
+                fail_msg("%s", err.msg);
+            heads_cache(&l, kv);
+            for (int j = 0; j < SEQS; j++)
+                l.spans[j].pos0 = 0;
+            int n = qn_by_head_count((qn_cpu_backend *)(void *)be, &l.ops[1],
+                                     HEAD_OPS - 1, &l.ops[0].u.norm);
+            assert_int_equal(n, KV % threads[i] || i == 0 ? 0 : HEAD_OPS - 1);
+            mat_put(&l.h, &h);
+            heads_walk(&l, be, i > 0, i ? &got : &want);
+            if (i)
+                mat_same(&want, &got, "head by head");
+            be->api->kv_free(be, kv);
+            qn_backend_close(be);
+        }
+        mat *all[] = {&want, &got, &h,     &l.h, &l.x,
+                      &l.q,  &l.k, &l.out, &l.v, &l.table};
+        for (size_t i = 0; i < QN_COUNTOF(all); i++)
+            mat_free(all[i]);
+        wmat_free(one, &l.wq);
+        wmat_free(one, &l.wk);
+        wmat_free(one, &l.wv);
+        qn_backend_close(one);
+    }
+}
+
+static void test_head_by_head(void **state)
+{
+    (void)state;
+    each_isa(head_by_head);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norm_and_product),
         cmocka_unit_test(test_rope_and_append),
+        cmocka_unit_test(test_head_by_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

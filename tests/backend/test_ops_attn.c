@@ -170,8 +170,7 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
  * are alike. */
 static double x_rounding(qn_isa isa, const attn_case *c)
 {
-    /* the level of tiles takes x as it is again */
-    return isa == QN_ISA_AVX512BF16 && c->cell == QN_KV_CELL_BF16 ? 0x1p-9 : 0;
+    return isa >= QN_ISA_AVX512BF16 && c->cell == QN_KV_CELL_BF16 ? 0x1p-9 : 0;
 }
 
 /* out[0..d_v) of one query head, and the bound on its error. */

@@ -96,6 +96,13 @@ QN_INLINE uint64_t qn_round64(uint64_t n)
     return (n + 63) / 64 * 64;
 }
 
+QN_INLINE bool qn_overlap(const float *a, int64_t n_a, const float *b,
+                          int64_t n_b)
+{
+    return (uintptr_t)a < (uintptr_t)(b + n_b) &&
+           (uintptr_t)b < (uintptr_t)(a + n_a);
+}
+
 /* weight.c */
 bool qn_cpu_weight_supports(const qn_backend *be, qn_dtype dtype);
 uint64_t qn_cpu_weight_bytes(const qn_backend *be, const qn_weight_desc *d);
@@ -154,6 +161,17 @@ void qn_cpu_kv_read_page(qn_backend *be, const qn_kv *kv, int32_t page,
 void qn_cpu_kv_write_page(qn_backend *be, qn_kv *kv, int32_t page,
                           const void *host);
 void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w);
+/* One head of all rows, by the calling thread. */
+void qn_op_kv_append_head(const qn_op_kv_append *op, int head);
+
+/* by_head.c: ops from the product at ops[0] up to an attention that are done
+ * together, head by head; 0: none. norm: joined with the product, or NULL. */
+int qn_by_head_count(const qn_cpu_backend *be, const qn_op *ops, int n_op,
+                     const qn_op_norm *norm);
+/* l: the product as it is to be done. The attention's scratch is own_used bytes
+ * behind the worker's own. */
+void qn_by_head_run(const qn_op_linear *l, const qn_op *ops, int n,
+                    qn_worker *w, uint64_t own_used);
 
 /* exec.c */
 void qn_cpu_exec(qn_backend *be, const qn_op *ops, int n_op);
@@ -173,6 +191,9 @@ bool qn_op_linear_by_itself(const qn_op_linear *op);
 void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
                      qn_need *need);
 void qn_op_attn_run(const qn_op_attn *op, qn_worker *w);
+/* Can kv heads be done one by one? One of them, by the calling thread. */
+bool qn_op_attn_by_head(const qn_cpu_backend *be, const qn_op_attn *op);
+void qn_op_attn_head(const qn_op_attn *op, qn_worker *w, int head);
 void qn_op_route_need(const qn_cpu_backend *be, const qn_op_route *op,
                       qn_need *need);
 void qn_op_route_run(const qn_op_route *op, qn_worker *w);

@@ -11,6 +11,8 @@
  *     Two pairs of neighbours need no meeting: a rotation of keys and the
  *     writing of them, whose shares are the same rows and heads; and a norm of
  *     few rows and a product of it, where each thread does the norm by itself.
+ *     Nor do they meet between the product of q, k and v and the attention,
+ *     where both are small and done head by head (by_head.c).
  *  2. An op's counter is used by that op alone, so a thread that runs ahead
  *     cannot take another op's items.
  */
@@ -23,7 +25,9 @@ typedef struct exec_step {
     bool joined;      /* with the next op                    */
     bool meet_before; /* shared memory may still be read     */
     bool meet_after;
+    int by_head;       /* ops done head by head, or 0         */
     uint64_t own_used; /* joined: the norm's output is behind */
+    uint64_t attn_at;  /* by_head: the attention's scratch    */
 } exec_step;
 
 typedef struct exec_run {
@@ -81,12 +85,6 @@ static void run_op(const qn_op *op, qn_worker *w)
     }
 }
 
-static bool overlap(const float *a, int64_t n_a, const float *b, int64_t n_b)
-{
-    return (uintptr_t)a < (uintptr_t)(b + n_b) &&
-           (uintptr_t)b < (uintptr_t)(a + n_a);
-}
-
 /* Is op i a norm of rows that op i + 1 reads, and every thread prepares all of
  * them? What threads still read must not be what others write already. */
 static bool joins(const qn_cpu_backend *be, const qn_op *ops, int n_op, int i)
@@ -105,12 +103,12 @@ static bool joins(const qn_cpu_backend *be, const qn_op *ops, int n_op, int i)
         return false;
     n_x = (n->n_row - 1) * n->ldx + n->dim;
     n_y = (int64_t)n->n_row * n->dim;
-    if (overlap(n->x, n_x, n->y, n_y))
+    if (qn_overlap(n->x, n_x, n->y, n_y))
         return false;
     for (int j = 0; j < l->n_part; j++) {
         const float *y = l->part[j].y;
         int64_t m = (l->n_row - 1) * l->part[j].ldy + l->part[j].w->n_out;
-        if (overlap(y, m, n->x, n_x) || overlap(y, m, n->y, n_y))
+        if (qn_overlap(y, m, n->x, n_x) || qn_overlap(y, m, n->y, n_y))
             return false;
     }
     return true;
@@ -118,21 +116,24 @@ static bool joins(const qn_cpu_backend *be, const qn_op *ops, int n_op, int i)
 
 /* A norm and the product of it, by all threads at once; y is what others may
  * read afterwards. */
-static void run_joined(const qn_op_norm *norm, const qn_op_linear *linear,
-                       qn_worker *w, uint64_t own_used)
+static void run_joined(const qn_op_norm *norm, const qn_op *product,
+                       qn_worker *w, const exec_step *s)
 {
     qn_op_norm n = *norm;
-    qn_op_linear l = *linear;
+    qn_op_linear l = product->u.linear;
     qn_worker alone = *w;
 
     alone.thread = 0;
     alone.n_threads = 1;
-    n.y = (float *)(void *)(w->own + own_used);
+    n.y = (float *)(void *)(w->own + s->own_used);
     qn_op_norm_run(&n, &alone);
     if (w->thread == 0)
         memcpy(norm->y, n.y, (size_t)n.n_row * (size_t)n.dim * sizeof(float));
     l.x = n.y;
-    qn_op_linear_run(&l, w);
+    if (s->by_head)
+        qn_by_head_run(&l, product, s->by_head, w, s->attn_at);
+    else
+        qn_op_linear_run(&l, w);
 }
 
 /* Does each thread write the keys that it has rotated? */
@@ -163,12 +164,15 @@ static void walk(void *arg, int thread, int n_threads)
         w.base = 0;
         w.next = &r->tickets[i].next;
         if (s->joined) {
-            run_joined(&r->ops[i].u.norm, &r->ops[i + 1].u.linear, &w,
-                       s->own_used);
+            run_joined(&r->ops[i].u.norm, &r->ops[i + 1], &w, s);
             i++;
+        } else if (s->by_head) {
+            qn_by_head_run(&r->ops[i].u.linear, &r->ops[i], s->by_head, &w,
+                           s->attn_at);
         } else {
             run_op(&r->ops[i], &w);
         }
+        i += QN_MAX(s->by_head - 1, 0);
         if (s->meet_after)
             qn_worker_barrier(&w);
     }
@@ -187,12 +191,21 @@ static qn_need plan(const qn_cpu_backend *be, const qn_op *ops, int n_op,
         *s = (exec_step){.joined = joins(be, ops, n_op, i)};
         if (s->joined)
             i++;
+        s->by_head = qn_by_head_count(be, &ops[i], n_op - i,
+                                      s->joined ? &ops[i - 1].u.norm : NULL);
         need_of(be, &ops[i], &need);
         s->own_used = qn_round64(need.own);
         if (s->joined)
             need.own = s->own_used +
                        (uint64_t)(ops[i].u.linear.n_row * ops[i].u.linear.ldx) *
                            sizeof(float);
+        if (s->by_head) {
+            qn_need attn;
+            i += s->by_head - 1;
+            need_of(be, &ops[i], &attn);
+            s->attn_at = qn_round64(need.own);
+            need.own = s->attn_at + attn.own;
+        }
         max.shared = QN_MAX(max.shared, qn_round64(need.shared));
         max.own = QN_MAX(max.own, qn_round64(need.own));
         s->meet_before = need.shared && shared_busy;

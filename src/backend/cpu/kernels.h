@@ -148,6 +148,8 @@ typedef struct qn_mix {
     const float *col;     /* int8 alone; NULL: 1                              */
     const uint8_t *ahead; /* cells that are read next, to be fetched, or NULL */
     int n_k;              /* x and w go on with zeros up to a whole step      */
+    int k0;               /* the first k's place in its page: kernels that add
+                             several at a time cut there (multiple of step)  */
     int n_tok, n_col;     /* n_tok <= max_tok; n_col a multiple of 16         */
     bool load;            /* add to acc                                       */
 } qn_mix;

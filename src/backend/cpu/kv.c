@@ -183,33 +183,48 @@ static void put_codes(const qn_kv *kv, uint8_t *head, int pos, const float *k,
         at[4 * i] = f > 0 ? code_of(v[i] * f) : 128;
 }
 
+/* A row's keys and values of a head; s: its span. */
+static void append(const qn_op_kv_append *op, const qn_span *s, int row,
+                   int head)
+{
+    const qn_kv *kv = op->kv;
+    int64_t pos = s->pos0 + row - s->row0;
+    int32_t page = s->pages[op->group][pos / QN_PAGE];
+    int at = (int)(pos % QN_PAGE);
+    uint8_t *cells = kv->data + page * kv->page_bytes + head * kv->head_bytes;
+    const float *k = op->k + row * op->ldk + (int64_t)head * kv->desc.d_k;
+    const float *v = op->v + row * op->ldv + (int64_t)head * kv->desc.d_v;
+
+    if (kv->desc.dtype == QN_KV_CELL_I8) {
+        put_codes(kv, cells, at, k, v);
+    } else {
+        put_key(kv, cells, at, k);
+        put_value(kv, cells, at, v, row + 1 == s->row0 + s->n_row);
+    }
+}
+
 /* Threads share out (row, head) pairs: each cell has one writer. */
 void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w)
 {
-    const qn_kv *kv = op->kv;
     const qn_batch *b = op->batch;
     int64_t begin, end;
-    int n_kv = kv->desc.n_kv, s = 0;
+    int n_kv = op->kv->desc.n_kv, s = 0;
 
     qn_pool_split((int64_t)b->n_row * n_kv, 1, w->thread, w->n_threads, &begin,
                   &end);
     for (int64_t i = begin; i < end; i++) {
-        int row = (int)(i / n_kv), head = (int)(i % n_kv);
+        int row = (int)(i / n_kv);
         while (row >= b->spans[s].row0 + b->spans[s].n_row)
             s++;
-        int64_t pos = b->spans[s].pos0 + row - b->spans[s].row0;
-        int32_t page = b->spans[s].pages[op->group][pos / QN_PAGE];
-        int at = (int)(pos % QN_PAGE);
-        uint8_t *cells = kv->data + page * kv->page_bytes +
-                         head * kv->head_bytes;
-        const float *k = op->k + row * op->ldk + (int64_t)head * kv->desc.d_k;
-        const float *v = op->v + row * op->ldv + (int64_t)head * kv->desc.d_v;
-        bool last = row + 1 == b->spans[s].row0 + b->spans[s].n_row;
-        if (kv->desc.dtype == QN_KV_CELL_I8) {
-            put_codes(kv, cells, at, k, v);
-        } else {
-            put_key(kv, cells, at, k);
-            put_value(kv, cells, at, v, last);
-        }
+        append(op, &b->spans[s], row, (int)(i % n_kv));
+    }
+}
+
+void qn_op_kv_append_head(const qn_op_kv_append *op, int head)
+{
+    for (int s = 0; s < op->batch->n_span; s++) {
+        const qn_span *span = &op->batch->spans[s];
+        for (int r = 0; r < span->n_row; r++)
+            append(op, span, span->row0 + r, head);
     }
 }

@@ -263,6 +263,7 @@ static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page,
         .acc_tok = t->plan->o_tok,
         .ahead = ahead,
         .n_k = to - from,
+        .k0 = from,
         .n_tok = t->n_q,
         .n_col = kv->v_col,
         .load = true,
@@ -443,25 +444,34 @@ static void add_waiting(const attn_plan *p, qn_worker *w, attn_tile *t)
         }
 }
 
-void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
+/* A tile's places in the thread's scratch. */
+static attn_tile tile_in(const qn_op_attn *op, const attn_plan *p,
+                         const qn_worker *w)
 {
     qn_kv_dtype cell = op->kv->desc.dtype;
-    attn_cursor c = {0};
-    attn_plan p;
-    int64_t item, n_q;
+    int64_t n_q = (int64_t)p->rows * p->heads;
     attn_tile t = {.op = op,
-                   .plan = &p,
+                   .plan = p,
                    .mix = w->be->exact ? &w->kern->mix_exact[cell]
                                        : &w->kern->mix[cell]};
 
-    plan_of(w->be, op, &p);
-    n_q = (int64_t)p.rows * p.heads;
     t.one = (float *)(void *)w->own;
-    t.q = (uint8_t *)(t.one + p.q_tok);
-    t.s = t.one + p.q_tok * (n_q + 1);
-    t.p = (uint8_t *)(t.s + p.s_tok * n_q);
-    t.o = t.s + 2 * p.s_tok * n_q;
-    t.sum_o = t.o + p.o_tok * n_q;
+    t.q = (uint8_t *)(t.one + p->q_tok);
+    t.s = t.one + p->q_tok * (n_q + 1);
+    t.p = (uint8_t *)(t.s + p->s_tok * n_q);
+    t.o = t.s + 2 * p->s_tok * n_q;
+    t.sum_o = t.o + p->o_tok * n_q;
+    return t;
+}
+
+void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
+{
+    attn_cursor c = {0};
+    attn_plan p;
+    int64_t item;
+
+    plan_of(w->be, op, &p);
+    attn_tile t = tile_in(op, &p, w);
     while (qn_worker_take(w, p.n_item, &item))
         run_item(&p, w, &c, item, &t);
     if (!p.split)
@@ -469,4 +479,24 @@ void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
     qn_worker_barrier(w);
     qn_worker_phase(w, p.n_item);
     add_waiting(&p, w, &t);
+}
+
+bool qn_op_attn_by_head(const qn_cpu_backend *be, const qn_op_attn *op)
+{
+    attn_plan p;
+
+    plan_of(be, op, &p);
+    return !p.split && p.n_part == 1;
+}
+
+/* An item is a tile, the kv heads of a tile of rows one after the other. */
+void qn_op_attn_head(const qn_op_attn *op, qn_worker *w, int head)
+{
+    attn_cursor c = {0};
+    attn_plan p;
+
+    plan_of(w->be, op, &p);
+    attn_tile t = tile_in(op, &p, w);
+    for (int64_t item = head; item < p.n_item; item += op->kv->desc.n_kv)
+        run_item(&p, w, &c, item, &t);
 }

@@ -87,38 +87,52 @@ static void prepare(const qn_op_linear *op, qn_worker *w, int row0, int n_row,
     }
 }
 
-void qn_op_linear_run(const qn_op_linear *op, qn_worker *w)
+/* Rows [row0, row0 + n_row) of an op as a product, without its plan. */
+static void product_of(const qn_op_linear *op, qn_worker *w, int row0,
+                       int n_row, qn_product *p)
 {
     qn_xform forms[QN_LINEAR_PARTS];
     int form_of_part[QN_LINEAR_PARTS];
     int n_form = forms_of(w->be, op, forms, form_of_part);
+    const uint8_t *x[QN_LINEAR_PARTS];
+    int64_t x_tok[QN_LINEAR_PARTS];
+
+    prepare(op, w, row0, n_row, forms, n_form, x, x_tok);
+    *p = (qn_product){.n_row = n_row,
+                      .n_part = op->n_part,
+                      .epi = op->epi,
+                      .act = op->act,
+                      .scale = op->scale};
+    for (int i = 0; i < op->n_part; i++) {
+        p->part[i].w = op->part[i].w;
+        p->part[i].kernel = qn_product_kernel(w->be, op->part[i].w);
+        p->part[i].bias = op->part[i].bias;
+        if (op->part[i].y) /* one that only gates another has none */
+            p->part[i].y = op->part[i].y + row0 * op->part[i].ldy;
+        p->part[i].ldy = op->part[i].ldy;
+        p->part[i].x = x[form_of_part[i]];
+        p->part[i].x_tok = x_tok[form_of_part[i]];
+    }
+}
+
+void qn_op_linear_begin(const qn_op_linear *op, qn_worker *w, qn_product *p)
+{
+    product_of(op, w, 0, op->n_row, p);
+}
+
+void qn_op_linear_run(const qn_op_linear *op, qn_worker *w)
+{
     qn_need need;
 
     qn_op_linear_need(w->be, op, &need);
     for (int row0 = 0; row0 < op->n_row; row0 += STRETCH) {
-        const uint8_t *x[QN_LINEAR_PARTS];
-        int64_t x_tok[QN_LINEAR_PARTS];
-        qn_product p = {.n_row = QN_MIN(STRETCH, op->n_row - row0),
-                        .n_part = op->n_part,
-                        .epi = op->epi,
-                        .act = op->act,
-                        .scale = op->scale};
+        qn_product p;
 
         if (row0 > 0)
             qn_worker_barrier(w); /* the last stretch has ended */
-        prepare(op, w, row0, p.n_row, forms, n_form, x, x_tok);
+        product_of(op, w, row0, QN_MIN(STRETCH, op->n_row - row0), &p);
         if (need.shared)
             qn_worker_barrier(w);
-        for (int i = 0; i < op->n_part; i++) {
-            p.part[i].w = op->part[i].w;
-            p.part[i].kernel = qn_product_kernel(w->be, op->part[i].w);
-            p.part[i].bias = op->part[i].bias;
-            if (op->part[i].y) /* one that only gates another has none */
-                p.part[i].y = op->part[i].y + row0 * op->part[i].ldy;
-            p.part[i].ldy = op->part[i].ldy;
-            p.part[i].x = x[form_of_part[i]];
-            p.part[i].x_tok = x_tok[form_of_part[i]];
-        }
         qn_product_plan(w->be, &p);
         qn_product_run(&p, w);
     }

@@ -58,7 +58,9 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     /* One row: memory streams through. More: what an item does first for its
      * tokens should pay. */
     int per_thread = p->tok_block > 4 ? 8 : 16;
-    int64_t spread = n_panel * p->n_tok_block / (per_thread * be->n_threads);
+    int64_t spread = p->alone ? n_panel
+                              : n_panel * p->n_tok_block /
+                                    (per_thread * be->n_threads);
     int flight = p->n_row == 1 && spread >= WIDE ? WIDE : IN_FLIGHT;
 
     if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
@@ -220,4 +222,28 @@ void qn_product_run(const qn_product *p, qn_worker *w)
         item = next;
     }
     qn_worker_phase(w, p->n_item);
+}
+
+void qn_product_share(const qn_product *p, const qn_worker *w, int i, int n)
+{
+    float *acc = (float *)(void *)w->own;
+    qn_weight views[QN_LINEAR_PARTS];
+    qn_product mine = *p;
+
+    mine.alone = true;
+    for (int j = 0; j < p->n_part; j++) {
+        int64_t n_panel = p->part[j].w->n_panel / n, at = i * n_panel;
+        qn_weight *view = &views[j];
+        *view = *p->part[j].w;
+        view->data += at * view->panel_bytes;
+        view->n_panel = n_panel;
+        view->n_out = n_panel * QN_PANEL;
+        mine.part[j].w = view;
+        mine.part[j].y += at * QN_PANEL;
+        if (mine.part[j].bias)
+            mine.part[j].bias += at * QN_PANEL;
+    }
+    qn_product_plan(w->be, &mine);
+    for (int64_t k = 0; k < mine.n_item; k++)
+        qn_product_item(w->be, &mine, k, k + 1 < mine.n_item ? k + 1 : -1, acc);
 }

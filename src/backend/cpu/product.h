@@ -24,6 +24,7 @@ typedef struct qn_product {
     qn_epilogue epi;
     qn_act act;
     float scale;
+    bool alone; /* one thread does all of it */
 
     /* set by qn_product_plan */
     int tok_block, k_block, n_tok_block;
@@ -53,5 +54,11 @@ void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
                      int64_t next, float *acc);
 /* All items of the queue of an op, of which each thread takes some. */
 void qn_product_run(const qn_product *p, qn_worker *w);
+/* Share i of n of every part's columns, whole panels, by this thread alone. */
+void qn_product_share(const qn_product *p, const qn_worker *w, int i, int n);
+
+/* op_linear.c: all rows of an op that threads prepare by themselves, in the
+ * worker's own memory; p lacks its plan. */
+void qn_op_linear_begin(const qn_op_linear *op, qn_worker *w, qn_product *p);
 
 #endif
