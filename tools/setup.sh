@@ -9,13 +9,14 @@
 # 24.04). `libjansson-dev` brings JSON, `libpcre2-dev` and `libutf8proc-dev`
 # the tokenizers' regular expressions and Unicode, `libedit-dev` the chat line,
 # libcurl (of whichever build) and `nettle-dev` downloads and their checksums.
-# `libmicrohttpd-dev` and `libgnutls28-dev` the server.
+# `libmicrohttpd-dev` and `libgnutls28-dev` the server. Tests that run what the
+# pages say want `curl` and `python3`.
 # a|b: one of them; the first is installed if none is there.
 packages_build='gcc libc6-dev cmake ninja-build pkg-config
     libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev
     libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev nettle-dev
     libmicrohttpd-dev libgnutls28-dev'
-packages_test='libcmocka-dev python3'
+packages_test='libcmocka-dev python3 curl'
 
 log_dir=build/log
 mkdir -p "$log_dir"

@@ -101,9 +101,10 @@ static int length(uint32_t *x, int n, double spread)
 
 static void ask(client *c, qn_engine *e, const load *l, uint32_t *x)
 {
-    qn_request_params rp = play_params(ids,
-                                       (size_t)length(x, l->prompt, l->spread),
-                                       length(x, l->new, l->spread));
+    /* One after the other: compilers draw arguments in orders of their own. */
+    int n_new = length(x, l->new, l->spread);
+    int n_prompt = length(x, l->prompt, l->spread);
+    qn_request_params rp = play_params(ids, (size_t)n_prompt, n_new);
     ids[0] = (int32_t)play_random(x, 500);
     *c = (client){.p = play_submit(e, &rp), .t_ask = (double)now * 1e-6};
 }

@@ -9,6 +9,7 @@ python=/usr/bin/python3
     exit 0
 }
 [ -x "$build/bin/quern" ] || { echo "skipped: no program was built"; exit 0; }
+command -v curl >/dev/null || { echo "skipped: no curl"; exit 0; }
 if nm -D "$build/lib/libquern.so" | grep -q -E '__(asan|tsan|ubsan)_'; then
     echo "skipped: the library is built for a sanitizer"
     exit 0
