@@ -5,8 +5,8 @@
 # already takes no time.
 # shellcheck shell=sh disable=SC2034
 
-# What each set of packages is for (names are those of Debian 12 and Ubuntu
-# 24.04). `libjansson-dev` brings JSON, `libpcre2-dev` and `libutf8proc-dev`
+# What each set of packages is for (names are those of Debian 12 and 13 and of
+# Ubuntu 24.04). `libjansson-dev` brings JSON, `libpcre2-dev` and `libutf8proc-dev`
 # the tokenizers' regular expressions and Unicode, `libedit-dev` the chat line,
 # libcurl (of whichever build) and `nettle-dev` downloads and their checksums.
 # `libmicrohttpd-dev` and `libgnutls28-dev` the server. Tests that run what the
