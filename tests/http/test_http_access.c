@@ -262,7 +262,7 @@ static void test_per_key(void **state)
     assert_int_equal(status("POST", "/v1/completions", KEY("bobskey4567"),
                             SHORT_ASK),
                      200);
-    web_reply r = web_read(fd, 60);
+    web_reply r = web_read(fd, 200);
     assert_int_equal(r.status, 200);
     web_free(&r);
     close(fd);
@@ -348,7 +348,7 @@ static void test_sockets(void **state)
     assert_int_equal(r.status, 503);
     assert_non_null(strstr(r.head, "Retry-After: "));
     web_free(&r);
-    r = web_read(fd, 60);
+    r = web_read(fd, 200);
     assert_int_equal(r.status, 200);
     assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
     web_free(&r);
