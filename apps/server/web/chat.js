@@ -176,6 +176,8 @@ async function mended(job, e) {
 }
 
 async function receive(job) {
+  if (!modelName) // said faster than the server could tell its model
+    await events.model();
   for await (const chunk of api.chat(request(job), job.abort.signal)) {
     take(job, chunk);
     drawSoon(job);

@@ -199,6 +199,23 @@ export const cases = [
     t.problems.length = 0; // the browser reports the 400
   }],
 
+  ['a question before the server has said its model', {}, async t => {
+    const {page, assert} = t;
+    let go;
+    const held = new Promise(resolve => { go = resolve; });
+    await page.route('**/v1/models', async route => {
+      await held;
+      await route.continue();
+    });
+    await page.reload();
+    await page.fill('#prompt', 'What is 2 + 3?');
+    await page.press('#prompt', 'Enter');
+    await page.waitForSelector('.msg.running');
+    go();
+    await t.ended(page, 1);
+    assert.match((await t.answers(page))[0], /\w/);
+  }],
+
   ['conversations are listed, renamed, deleted and brought back', {},
    async t => {
     const {page, assert} = t;

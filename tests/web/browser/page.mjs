@@ -41,7 +41,7 @@ async function fresh(options = {}) {
   const page = await context.newPage();
   page.on('console', m => {
     if (m.type() === 'error' || m.type() === 'warning')
-      problems.push(m.text());
+      problems.push(`${m.text()} (${m.location().url})`);
   });
   page.on('pageerror', e => problems.push(e.stack));
   page.on('dialog', d => {
