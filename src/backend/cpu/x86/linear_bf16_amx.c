@@ -67,22 +67,6 @@ static void configure(int m0, int m1)
 
 /* ---- up to 16 tokens ----------------------------------------------------- */
 
-QN_INLINE void few_step(const uint8_t *w, int64_t w_panel, const uint8_t *x,
-                        int64_t x_tok, const int N)
-{
-    _tile_loadd(4, x, x_tok);
-    _tile_loadd(6, w, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    if (N == 1)
-        return;
-    _tile_loadd(7, w + w_panel, 64);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(6, w + 2 * w_panel, 64);
-    _tile_dpbf16ps(2, 4, 6);
-    _tile_loadd(7, w + 3 * w_panel, 64);
-    _tile_dpbf16ps(3, 4, 7);
-}
-
 /* `beyond` leads from a panel's end to what follows in its stream. */
 QN_INLINE void ahead(const uint8_t *w, int64_t w_panel, int64_t left,
                      int64_t beyond, const int N)
@@ -103,32 +87,17 @@ QN_INLINE void few(const qn_tile *t, const int N)
     int64_t beyond = qn_tile_beyond(w, t->n_k * (int64_t)32, t->next);
     int k = 0;
 
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    if (t->load)
-        _tile_loadd(0, t->acc, acc_tok);
-    if (t->load && N > 1) {
-        _tile_loadd(1, t->acc + 16, acc_tok);
-        _tile_loadd(2, t->acc + 32, acc_tok);
-        _tile_loadd(3, t->acc + 48, acc_tok);
-    }
+    amx_sums_begin(t->acc, acc_tok, t->load, N);
     for (; k + STEP <= t->n_k; k += STEP, w += LINES * 64, x += STEP * 2) {
         ahead(w, t->w_panel, (t->n_k - k) * (int64_t)32, beyond, N);
-        few_step(w, t->w_panel, x, t->x_tok, N);
+        amx_bf16_step(w, 64, t->w_panel, x, t->x_tok, N);
     }
     if (k < t->n_k) {
         tail l;
         tail_make(&l, w, t->w_panel, N, x, t->x_tok, t->n_tok, t->n_k - k);
-        few_step(l.w_at, l.w_panel, l.x_at, l.x_tok, N);
+        amx_bf16_step(l.w_at, 64, l.w_panel, l.x_at, l.x_tok, N);
     }
-    _tile_stored(0, t->acc, acc_tok);
-    if (N == 1)
-        return;
-    _tile_stored(1, t->acc + 16, acc_tok);
-    _tile_stored(2, t->acc + 32, acc_tok);
-    _tile_stored(3, t->acc + 48, acc_tok);
+    amx_sums_end(t->acc, acc_tok, N);
 }
 
 static void few_tokens(const qn_tile *t)

@@ -43,22 +43,6 @@ static void configure(int n_tok)
     amx_begin(&c);
 }
 
-QN_INLINE void step(const uint8_t *w, int64_t w_row, const uint8_t *x,
-                    int64_t x_tok, const int N)
-{
-    _tile_loadd(4, x, x_tok);
-    _tile_loadd(6, w, w_row);
-    _tile_dpbf16ps(0, 4, 6);
-    if (N == 1)
-        return;
-    _tile_loadd(7, w + 64, w_row);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(6, w + 128, w_row);
-    _tile_dpbf16ps(2, 4, 6);
-    _tile_loadd(7, w + 192, w_row);
-    _tile_dpbf16ps(3, 4, 7);
-}
-
 /* The pairs [from, from + n) of a product; w and x are at the first of them. */
 QN_INLINE void step_part(const qn_mix *m, const uint8_t *w, const uint8_t *x,
                          int from, int n, const int N)
@@ -71,7 +55,7 @@ QN_INLINE void step_part(const qn_mix *m, const uint8_t *w, const uint8_t *x,
     for (int i = 0; i < m->n_tok; i++)
         memcpy(p.x[i] + from * 4, x + i * m->x_tok, (size_t)n * 4);
     amx_fence();
-    step(p.w[0], sizeof p.w[0], p.x[0], sizeof p.x[0], N);
+    amx_bf16_step(p.w[0], sizeof p.w[0], 64, p.x[0], sizeof p.x[0], N);
 }
 
 QN_INLINE void ask(const uint8_t *ahead, int64_t w_row, int n, const int N)
@@ -89,17 +73,7 @@ QN_INLINE void panels(const qn_mix *m, const uint8_t *w, float *to,
     const uint8_t *x = m->x;
     int left = (m->n_k + 1) / 2, at = m->k0 / 2 % PAIRS;
 
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    if (m->load)
-        _tile_loadd(0, to, acc_tok);
-    if (m->load && N > 1) {
-        _tile_loadd(1, to + 16, acc_tok);
-        _tile_loadd(2, to + 32, acc_tok);
-        _tile_loadd(3, to + 48, acc_tok);
-    }
+    amx_sums_begin(to, acc_tok, m->load, N);
     for (int n; left > 0; left -= n, at = 0) {
         n = QN_MIN(PAIRS - at, left);
         if (ahead) {
@@ -107,18 +81,13 @@ QN_INLINE void panels(const qn_mix *m, const uint8_t *w, float *to,
             ahead += n * m->w_row;
         }
         if (n == PAIRS)
-            step(w, m->w_row, x, m->x_tok, N);
+            amx_bf16_step(w, m->w_row, 64, x, m->x_tok, N);
         else
             step_part(m, w, x, at, n, N);
         w += n * m->w_row;
         x += n * 4;
     }
-    _tile_stored(0, to, acc_tok);
-    if (N == 1)
-        return;
-    _tile_stored(1, to + 16, acc_tok);
-    _tile_stored(2, to + 32, acc_tok);
-    _tile_stored(3, to + 48, acc_tok);
+    amx_sums_end(to, acc_tok, N);
 }
 
 static void mix_bf16_amx(const qn_mix *m)
