@@ -1,6 +1,6 @@
-/* coded_tmpl.h - products of coded weights (layouts CB4 to M8, and q8_0, q4_0 if
- * the including file wants them) with whole numbers for activations: the body that
- * the instruction sets compile in their own words.
+/* coded_tmpl.h - products of coded weights (layouts CB4 to M8, q8_0, and q4_0 if
+ * the including file wants it: whole_tmpl.h) with whole numbers for activations:
+ * the body that the instruction sets compile in their own words.
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
  *                    acc[t][l] += i * (scale[l] * d_x)
@@ -155,6 +155,21 @@ QN_INLINE void any_block(const qn_tile *t, qn_layout l)
     }
 }
 
+QN_INLINE void blocks_of_32(const qn_tile *t, qn_layout l, const qn_scaled *q)
+{
+    qn_tile p = *t;
+
+    p.q = q;
+    any_tok(&p, l, QN_QBLOCK);
+}
+
+static void FN(linear_q8_0)(const qn_tile *t)
+{
+    static const qn_scaled q = {.group = 32, .head = 32, .bytes = 32 + 512};
+
+    blocks_of_32(t, QN_LAYOUT_Q8_0, &q);
+}
+
 static void FN(coded_cb4)(const qn_tile *t)
 {
     any_block(t, QN_LAYOUT_CB4);
@@ -199,6 +214,9 @@ void FN(qn_vec_coded)(qn_kernels *k)
                          x_bytes(rows[i].layout) == 1 ? QN_X_I8_16
                                                       : QN_X_I16_16,
                          TOK);
+    k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){
+        FN_NAME("linear_q8_0"), FN(linear_q8_0),
+        x_bytes(QN_LAYOUT_Q8_0) == 1 ? QN_X_I8_32 : QN_X_I16_32, TOK};
     /* Arithmetic is what takes the time here: Q6_K stays in bytes. */
     qn_kernels_coded(k, QN_LAYOUT_A6, NULL, NULL, QN_X_I8_16, 0);
 }

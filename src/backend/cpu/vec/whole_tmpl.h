@@ -1,21 +1,6 @@
-/* whole_tmpl.h - coded_tmpl.h for every layout with whole numbers, q8_0 and
- * q4_0 among them: what levels that have a product of bytes include last. */
+/* whole_tmpl.h - coded_tmpl.h for every layout with whole numbers, q4_0 among
+ * them: what levels that have a product of bytes include last. */
 #include "backend/cpu/vec/coded_tmpl.h"
-
-QN_INLINE void blocks_of_32(const qn_tile *t, qn_layout l, const qn_scaled *q)
-{
-    qn_tile p = *t;
-
-    p.q = q;
-    any_tok(&p, l, QN_QBLOCK);
-}
-
-static void FN(linear_q8_0)(const qn_tile *t)
-{
-    static const qn_scaled q = {.group = 32, .head = 32, .bytes = 32 + 512};
-
-    blocks_of_32(t, QN_LAYOUT_Q8_0, &q);
-}
 
 static void FN(linear_q4_0)(const qn_tile *t)
 {
@@ -27,9 +12,6 @@ static void FN(linear_q4_0)(const qn_tile *t)
 void FN(qn_vec_whole)(qn_kernels *k)
 {
     FN(qn_vec_coded)(k);
-    k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){
-        FN_NAME("linear_q8_0"), FN(linear_q8_0),
-        x_bytes(QN_LAYOUT_Q8_0) == 1 ? QN_X_I8_32 : QN_X_I16_32, TOK};
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){FN_NAME("linear_q4_0"),
                                                  FN(linear_q4_0), QN_X_I8_32,
                                                  TOK};

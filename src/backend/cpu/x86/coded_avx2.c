@@ -218,19 +218,3 @@ QN_INLINE void dots(const qn_tile *t, qn_layout l, vi book,
 }
 
 #include "backend/cpu/vec/coded_tmpl.h"
-
-static void linear_q8_0_avx2(const qn_tile *t)
-{
-    static const qn_scaled q = {.group = 32, .head = 32, .bytes = 32 + 512};
-    qn_tile p = *t;
-
-    p.q = &q;
-    any_tok(&p, QN_LAYOUT_Q8_0, 32);
-}
-
-void qn_x86_linear_q8_0_avx2(qn_kernels *k)
-{
-    k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_avx2",
-                                                 linear_q8_0_avx2, QN_X_I16_32,
-                                                 TOK};
-}

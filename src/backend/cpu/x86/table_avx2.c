@@ -8,7 +8,6 @@ void qn_kernels_avx2(qn_kernels *k)
     qn_vec_linear_avx2(k);
     qn_vec_scaled_avx2(k);
     qn_vec_coded_avx2(k);
-    qn_x86_linear_q8_0_avx2(k);
     qn_x86_prep_avx2(k);
     qn_x86_linear_q_avx2(k);
     qn_x86_pack_avx2(k);

@@ -16,7 +16,6 @@ void qn_vec_scaled_avx2(qn_kernels *k);
 void qn_vec_coded_avx2(qn_kernels *k);
 void qn_vec_coded_avxvnni(qn_kernels *k);
 void qn_vec_whole_avxvnni(qn_kernels *k);
-void qn_x86_linear_q8_0_avx2(qn_kernels *k);
 void qn_x86_prep_avx2(qn_kernels *k);
 void qn_vec_scaled_avx512(qn_kernels *k);
 void qn_vec_mix_avx2(qn_kernels *k);
