@@ -221,6 +221,41 @@ void qn_gen_tools_begin(qn_gen *g)
                                                g->tools);
 }
 
+typedef struct telling {
+    qn_choice *c;
+    const qn_gen_sink *sink;
+    bool last; /* of the answer */
+} telling;
+
+static void tell_thought(void *user, const char *p, size_t n)
+{
+    const telling *t = user;
+    t->sink->thought(t->sink->answer.user, p, n);
+}
+
+static void tell_answer(void *user, const char *p, size_t n)
+{
+    const telling *t = user;
+    if (t->c->parser)
+        qn_toolcall_feed(t->c->parser, p, n, t->last, &t->sink->answer);
+    else if (n > 0)
+        t->sink->answer.content(t->sink->answer.user, p, n);
+}
+
+void qn_gen_tell(qn_choice *c, const char *p, size_t n, bool last,
+                 const qn_gen_sink *sink)
+{
+    telling t = {c, sink, false};
+    qn_reasoning_sink split = {&t, tell_thought, tell_answer};
+    if (c->reasoning)
+        qn_reasoning_feed(c->reasoning, p, n, last, &split);
+    t.last = last;
+    if (!c->reasoning)
+        tell_answer(&t, p, n);
+    else if (last)
+        tell_answer(&t, "", 0);
+}
+
 void qn_gen_call_id(const qn_gen *g, const qn_choice *c, int index, qn_str *out)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";

@@ -24,6 +24,16 @@ void qn_call_shape_deinit(qn_call_shape *s);
 int qn_gen_tools_prepare(qn_gen *g, qn_str *text, qn_err *err);
 /* Its choices get their parsers. */
 void qn_gen_tools_begin(qn_gen *g);
+/* What a choice writes, told apart: thoughts first, then calls in what is left.
+ * Texts are borrowed. */
+typedef struct qn_gen_sink {
+    qn_toolcall_sink answer; /* its user is the user of both */
+    void (*thought)(void *user, const char *p, size_t n);
+} qn_gen_sink;
+
+/* More of it; `last`: nothing will follow. */
+void qn_gen_tell(qn_choice *c, const char *p, size_t n, bool last,
+                 const qn_gen_sink *sink);
 /* The id of the index-th call of a choice: nine letters and digits, which is
  * what Mistral's templates insist on. */
 void qn_gen_call_id(const qn_gen *g, const qn_choice *c, int index,

@@ -214,17 +214,6 @@ static void keep_args(void *user, int index, const char *p, size_t n)
         qn_str_add(&f->c->args, p, n);
 }
 
-static void parse(finding *f, const char *p, size_t n, bool last)
-{
-    static const qn_toolcall_sink streamed = {NULL, stream_content, stream_call,
-                                              stream_args},
-                                  kept = {NULL, keep_content, keep_call,
-                                          keep_args};
-    qn_toolcall_sink sink = f->g->f.stream ? streamed : kept;
-    sink.user = f;
-    qn_toolcall_feed(f->c->parser, p, n, last, &sink);
-}
-
 static void find_thought(void *user, const char *p, size_t n)
 {
     finding *f = user;
@@ -237,29 +226,13 @@ static void find_thought(void *user, const char *p, size_t n)
     f->ev = NULL;
 }
 
-static void find_answer(void *user, const char *p, size_t n)
+static void look_into(finding *f, const char *p, size_t n, bool last)
 {
-    finding *f = user;
-    if (f->c->parser)
-        parse(f, p, n, false);
-    else if (f->g->f.stream)
-        stream_content(f, p, n);
-    else
-        keep_content(f, p, n);
-}
-
-/* Thoughts first, then calls in what is left. */
-static void look_into(finding *f, const qn_event *ev)
-{
-    bool last = ev->finish != QN_FINISH_NONE;
-    qn_reasoning_sink sink = {f, find_thought, find_answer};
-    if (!f->c->reasoning) {
-        parse(f, ev->text, ev->text_len, last);
-        return;
-    }
-    qn_reasoning_feed(f->c->reasoning, ev->text, ev->text_len, last, &sink);
-    if (last && f->c->parser)
-        parse(f, "", 0, true);
+    const qn_toolcall_sink streamed = {f, stream_content, stream_call,
+                                       stream_args},
+                           kept = {f, keep_content, keep_call, keep_args};
+    qn_gen_sink sink = {f->g->f.stream ? streamed : kept, find_thought};
+    qn_gen_tell(f->c, p, n, last, &sink);
 }
 
 /* The part of a call that stands in the prompt. */
@@ -267,7 +240,7 @@ static void parse_forced(qn_gen *g, qn_choice *c, qn_str *out)
 {
     finding f = {g, c, NULL, out};
     if (c->parser && g->forced && !c->begun)
-        parse(&f, g->forced, strlen(g->forced), false);
+        look_into(&f, g->forced, strlen(g->forced), false);
     c->begun = true;
 }
 
@@ -334,7 +307,7 @@ static void keep(qn_gen *g, qn_choice *c, const qn_event *ev)
 {
     if (c->parser || c->reasoning) {
         finding f = {g, c, NULL, NULL};
-        look_into(&f, ev);
+        look_into(&f, ev->text, ev->text_len, ev->finish != QN_FINISH_NONE);
     } else {
         qn_str_add(&c->text, ev->text, ev->text_len);
     }
@@ -360,7 +333,7 @@ static void event(qn_gen *g, qn_choice *c, const qn_event *ev, qn_str *out)
     finding f = {g, c, ev, out};
     bool looks = c->parser || c->reasoning;
     if (looks)
-        look_into(&f, ev);
+        look_into(&f, ev->text, ev->text_len, ev->finish != QN_FINISH_NONE);
     bool says = looks ? tells && f.ev : tells || ev->text_len > 0;
     if (says && looks)
         add_chunk(g, c, NULL, 0, ev, QN_FINISH_NONE, out);

@@ -254,7 +254,6 @@ static void grow(qn_gen *g, const char *p, size_t n, qn_str *out)
 typedef struct writing {
     qn_gen *g;
     qn_str *out;
-    bool last; /* nothing will follow */
 } writing;
 
 static void write_as(const writing *w, int kind, const char *p, size_t n)
@@ -303,31 +302,12 @@ static void on_args(void *user, int index, const char *p, size_t n)
         grow(w->g, p, n, w->out);
 }
 
-static void on_answer(void *user, const char *p, size_t n)
-{
-    writing *w = user;
-    qn_toolcall *parser = w->g->choices[0].parser;
-    qn_toolcall_sink sink = {w, on_content, on_call, on_args};
-    if (parser)
-        qn_toolcall_feed(parser, p, n, w->last, &sink);
-    else
-        on_content(w, p, n);
-}
-
-/* Thoughts first, then calls in what is left. */
 static void write_text(qn_gen *g, const char *p, size_t n, bool last,
                        qn_str *out)
 {
-    writing w = {g, g->f.stream ? out : NULL, false};
-    qn_reasoning_sink sink = {&w, on_thought, on_answer};
-    qn_reasoning *r = g->choices[0].reasoning;
-    if (r)
-        qn_reasoning_feed(r, p, n, last, &sink);
-    w.last = last;
-    if (!r)
-        on_answer(&w, p, n);
-    else if (last)
-        on_answer(&w, "", 0);
+    writing w = {g, g->f.stream ? out : NULL};
+    qn_gen_sink sink = {{&w, on_content, on_call, on_args}, on_thought};
+    qn_gen_tell(&g->choices[0], p, n, last, &sink);
 }
 
 /* The part of a call that stands in the prompt. */
