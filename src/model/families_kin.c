@@ -144,25 +144,6 @@ static const qn_family kin_rows[] = {
      .defaults = {SET(ATTN_SCALE, 1), SET(N_EXP, 8), SET(N_EXP_USED, 2)},
      .names = &qn_names_granite_hybrid,
      .hp = {LLAMA_LIKE, .route = QN_ROUTE_TOPK_SOFTMAX}},
-
-    /* Zuo et al. 2024: time steps, B and C are normalized, without weights */
-    {.type = "falcon_mamba",
-     .keys = "mamba_d_state mamba_d_ssm mamba_d_conv mamba_expand "
-             "mamba_dt_rank use_bias mamba_conv_bias mixer_rms_eps",
-     .ignores = "rescale_prenorm_residual residual_in_fp32 time_step_* "
-                "use_*mambapy use_associative_scan",
-     .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 16), SET(REC_TAPS, 4),
-                  SET(REC_EXPAND, 2), SET(REC_CONV_BIAS, 1),
-                  SET(REC_INNER_EPS, 1e-6)},
-     .kind = QN_LAYER_REC,
-     .no_attn = true,
-     .no_ff = true,
-     .names = &qn_names_mamba,
-     .hp = {.rms = true,
-            .final_norm = true,
-            .norm_eps = 1e-5f,
-            .tied = true,
-            .rec = {QN_REC_MAMBA, .inner_norms = true, .inner_bare = true}}},
 };
 
 const qn_family_list qn_families_kin = {kin_rows, QN_COUNTOF(kin_rows)};

@@ -9,6 +9,22 @@
     "rescale_prenorm_residual residual_in_fp32 use_mambapy "   \
     "use_associative_scan use_mamba_kernels mamba_ssm_cache_dtype "
 
+#define MAMBA_KEYS                                                       \
+    "mamba_d_state mamba_d_ssm mamba_d_conv mamba_expand mamba_dt_rank " \
+    "use_bias mamba_conv_bias "
+
+/* Their length has no end; a round number stands for it. */
+#define MAMBA_SET                                              \
+    SET(N_CTX, 1 << 20), SET(REC_STATE, 16), SET(REC_TAPS, 4), \
+        SET(REC_EXPAND, 2), SET(REC_CONV_BIAS, 1)
+
+/* Layers of a state alone. */
+#define MAMBA_LIKE                                        \
+    .kind = QN_LAYER_REC, .no_attn = true, .no_ff = true, \
+    .names = &qn_names_mamba
+
+#define MAMBA_HP .rms = true, .final_norm = true, .norm_eps = 1e-5f
+
 #define LFM2_IGNORES                                                   \
     "block_mlp_init_scale block_out_init_scale block_use_xavier_init " \
     "conv_use_xavier_init conv_dim conv_dim_out block_dim "            \
@@ -33,24 +49,24 @@
                         .norm_shared = true}
 
 static const qn_family rec_rows[] = {
-    /* Gu and Dao 2023. Their length has no end; a round number stands for it */
+    /* Gu and Dao 2023 */
     {.type = "mamba",
-     .keys =
-         "mamba_d_state mamba_d_ssm mamba_d_conv mamba_expand mamba_dt_rank use_bias "
-         "mamba_conv_bias",
+     .keys = MAMBA_KEYS,
      .expects = "rms_norm=true",
      .ignores = MAMBA_IGNORES "d_inner fused_add_norm pad_vocab_size_multiple",
-     .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 16), SET(REC_TAPS, 4),
-                  SET(REC_EXPAND, 2), SET(REC_CONV_BIAS, 1)},
-     .kind = QN_LAYER_REC,
-     .no_attn = true,
-     .no_ff = true,
-     .names = &qn_names_mamba,
-     .hp = {.rms = true,
-            .final_norm = true,
-            .norm_eps = 1e-5f,
-            .tied = true,
-            .rec = {QN_REC_MAMBA}}},
+     .defaults = {MAMBA_SET},
+     MAMBA_LIKE,
+     .hp = {MAMBA_HP, .tied = true, .rec = {QN_REC_MAMBA}}},
+
+    /* Zuo et al. 2024: time steps, B and C are normalized, without weights */
+    {.type = "falcon_mamba",
+     .keys = MAMBA_KEYS "mixer_rms_eps",
+     .ignores = "rescale_prenorm_residual residual_in_fp32 time_step_* "
+                "use_*mambapy use_associative_scan",
+     .defaults = {MAMBA_SET, SET(REC_INNER_EPS, 1e-6)},
+     MAMBA_LIKE,
+     .hp = {MAMBA_HP, .tied = true,
+            .rec = {QN_REC_MAMBA, .inner_norms = true, .inner_bare = true}}},
 
     /* Dao and Gu 2024 */
     {.type = "mamba2",
@@ -61,15 +77,9 @@ static const qn_family rec_rows[] = {
      .defaults = {SET(N_CTX, 1 << 20), SET(REC_STATE, 128), SET(REC_TAPS, 4),
                   SET(REC_EXPAND, 2), SET(REC_GROUPS, 8), SET(N_HEAD, 128),
                   SET(D_HEAD, 64), SET(REC_CONV_BIAS, 1)},
-     .kind = QN_LAYER_REC,
-     .no_attn = true,
-     .no_ff = true,
-     .names = &qn_names_mamba,
-     .hp = {.rms = true,
-            .final_norm = true,
-            .norm_eps = 1e-5f,
-            .rec = {QN_REC_MAMBA2, .norm = QN_REC_NORM_AFTER_GATE,
-                    .norm_groups = 1}}},
+     MAMBA_LIKE,
+     .hp = {MAMBA_HP, .rec = {QN_REC_MAMBA2, .norm = QN_REC_NORM_AFTER_GATE,
+                              .norm_groups = 1}}},
 
     /* Lieber et al. 2024 */
     {.type = "jamba",
