@@ -88,22 +88,30 @@ static void add_choice(qn_item *item, const char *context, qn_view answer)
 
 typedef void (*clean_fn)(qn_str *out, qn_view text);
 
-/* An array of texts, each a choice behind the context. */
-static int add_choices(qn_item *item, const char *context, const json_t *list,
-                       clean_fn clean, const char *where, qn_err *err)
+/* The choices of an item: an array of texts. */
+static int need_choices(const json_t *list, const char *where, qn_err *err)
 {
     size_t n = json_array_size(list);
     if (n < 2 || n > MAX_CHOICES)
         return qn_fail(err, QN_EFORMAT,
                        "%s: the choices are no array of 2 to %d texts", where,
                        MAX_CHOICES);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
+        if (!json_is_string(json_array_get(list, i)))
+            return qn_fail(err, QN_EFORMAT, "%s: choice %zu is no text", where,
+                           i);
+    return 0;
+}
+
+/* Each a choice behind the context. */
+static int add_choices(qn_item *item, const char *context, const json_t *list,
+                       clean_fn clean, const char *where, qn_err *err)
+{
+    QN_TRY(need_choices(list, where, err));
+    for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
         qn_view text = {json_string_value(v), json_string_length(v)};
         qn_str s;
-        if (!json_is_string(v))
-            return qn_fail(err, QN_EFORMAT, "%s: choice %zu is no text", where,
-                           i);
         qn_str_init(&s);
         if (clean)
             clean(&s, text);
@@ -470,28 +478,20 @@ static int read_mmlu(qn_item *item, const json_t *o, const char *where,
     qn_str s;
     QN_TRY(need_text(o, "question", &q, where, err));
     QN_TRY(need_text(o, "subject", &subject, where, err));
-    if (n < 2 || n > MAX_CHOICES)
-        return qn_fail(err, QN_EFORMAT,
-                       "%s: the choices are no array of 2 to %d texts", where,
-                       MAX_CHOICES);
+    QN_TRY(need_choices(list, where, err));
     qn_str_init(&s);
     qn_str_addv(&s, qn_task_strip(q));
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++) {
+    for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(list, i);
         qn_str_addf(&s, "\n%c. ", (char)('A' + i));
         qn_str_add(&s, json_string_value(v), json_string_length(v));
-        if (!json_is_string(v))
-            rc = qn_fail(err, QN_EFORMAT, "%s: choice %zu is no text", where,
-                         i);
     }
     qn_str_adds(&s, "\nAnswer:");
-    for (size_t i = 0; i < n && rc == 0; i++) {
+    for (size_t i = 0; i < n; i++) {
         char letter = (char)('A' + i);
         add_choice(item, s.p, qn_view_of(&letter, 1));
     }
     qn_str_deinit(&s);
-    QN_TRY(rc);
     item->topic = subject_topic(subject);
     return need_gold(o, "answer", 0, (int)n, &item->gold, where, err);
 }

@@ -56,6 +56,14 @@ void qn_note_add(json_t *notes, const char *fmt, ...)
     json_array_append_new(notes, json_string(text));
 }
 
+/* The pattern of PATTERN=TYPE; *value: its type, NULL without an =. */
+static char *rule_pattern(const char *rule, const char **value)
+{
+    const char *equals = strrchr(rule, '=');
+    *value = equals ? equals + 1 : NULL;
+    return qn_xstrndup(rule, equals ? (size_t)(equals - rule) : strlen(rule));
+}
+
 static void note_pattern(json_t *notes, const char *option, const char *pattern,
                          const char *const *names, size_t n_names)
 {
@@ -73,9 +81,8 @@ void qn_note_unused(json_t *notes, const qn_optimize_params *p,
     for (size_t i = 0; i < p->n_only; i++)
         note_pattern(notes, "--only", p->only[i], names, n_names);
     for (size_t i = 0; i < p->n_rules; i++) {
-        char *pattern = qn_xstrdup(p->rules[i]), *equals;
-        if ((equals = strrchr(pattern, '=')))
-            *equals = 0;
+        const char *value;
+        char *pattern = rule_pattern(p->rules[i], &value);
         note_pattern(notes, "--rule", pattern, names, n_names);
         qn_free(pattern);
     }
@@ -137,18 +144,17 @@ int qn_rule_find(const qn_optimize_params *p, const char *const *names,
 {
     *value = NULL;
     for (size_t i = 0; i < p->n_rules && !*value; i++) {
-        const char *equals = strrchr(p->rules[i], '=');
-        if (!equals)
+        const char *its;
+        char *pattern = rule_pattern(p->rules[i], &its);
+        const char *one = pattern;
+        for (size_t k = 0; its && k < n_names; k++)
+            if (qn_rule_names(names[k], &one, 1))
+                *value = its;
+        qn_free(pattern);
+        if (!its)
             return qn_fail(err, QN_EINVAL,
                            "rule \"%s\" is not of the form PATTERN=TYPE",
                            p->rules[i]);
-        char *pattern = qn_xstrndup(p->rules[i],
-                                    (size_t)(equals - p->rules[i]));
-        const char *one = pattern;
-        for (size_t k = 0; k < n_names; k++)
-            if (qn_rule_names(names[k], &one, 1))
-                *value = equals + 1;
-        qn_free(pattern);
     }
     return QN_OK;
 }
