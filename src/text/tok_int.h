@@ -79,9 +79,10 @@ bool qn_tok_is_tiktoken(qn_view text);
 int qn_tok_open_ranks(qn_tok **out, qn_view ranks, const char *path,
                       const json_t *config, qn_err *err);
 
-/* A token by its bytes in base64. */
+/* A token by its bytes in base64. scratch: what one token after the other is
+ * written to. */
 int qn_tok_draft_bytes(qn_tok_draft *d, qn_view base64, int64_t id,
-                       qn_err *err);
+                       qn_str scratch[2], qn_err *err);
 /* Of tokens given so, whose ids say in which order pairs merge. */
 int qn_tok_build_ranks(qn_tok_draft *d, const char *pattern,
                        const qn_tok_special *special, size_t n_special,

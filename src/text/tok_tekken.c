@@ -132,7 +132,7 @@ static int tekken_specials(tekken *k, const char *name, qn_err *err)
 
 /* {"rank": 0, "token_bytes": "AA==", ...} */
 static int tekken_entry(const tekken *k, qn_tok_draft *d, qn_scan *s,
-                        qn_str *word, qn_str *bytes)
+                        qn_str *word, qn_str *bytes, qn_str scratch[2])
 {
     int64_t rank = -1;
     qn_str_clear(bytes);
@@ -158,22 +158,24 @@ static int tekken_entry(const tekken *k, qn_tok_draft *d, qn_scan *s,
     if (rank >= k->n_vocab - k->n_special)
         return QN_OK;
     return qn_tok_draft_bytes(d, qn_view_of(bytes->p ? bytes->p : "", bytes->n),
-                              rank + k->n_special, s->err);
+                              rank + k->n_special, scratch, s->err);
 }
 
 static int tekken_vocab(const tekken *k, qn_tok_draft *d, qn_err *err)
 {
     qn_scan s;
-    qn_str word, bytes;
+    qn_str word, bytes, scratch[2] = {{0}};
     qn_str_init(&word);
     qn_str_init(&bytes);
     qn_scan_init(&s, k->vocab, d->name, err);
     qn_vocab_init(&d->t->vocab, (size_t)k->n_vocab);
     int rc = qn_scan_open(&s, '[');
     while (rc == 0 && (rc = qn_scan_more(&s, ']')) > 0)
-        rc = tekken_entry(k, d, &s, &word, &bytes);
+        rc = tekken_entry(k, d, &s, &word, &bytes, scratch);
     qn_str_deinit(&word);
     qn_str_deinit(&bytes);
+    qn_str_deinit(&scratch[0]);
+    qn_str_deinit(&scratch[1]);
     return rc;
 }
 

@@ -11,35 +11,33 @@ enum {
     TIKTOKEN_MAX_BYTES = 1024 /* of one token */
 };
 
-int qn_tok_draft_bytes(qn_tok_draft *d, qn_view base64, int64_t id, qn_err *err)
+int qn_tok_draft_bytes(qn_tok_draft *d, qn_view base64, int64_t id,
+                       qn_str scratch[2], qn_err *err)
 {
-    qn_str bytes, spelled;
-    qn_str_init(&bytes);
-    qn_str_init(&spelled);
-    bool good = qn_tok_base64(base64, &bytes) && bytes.n > 0 &&
-                bytes.n <= TIKTOKEN_MAX_BYTES;
-    for (size_t k = 0; k < bytes.n && good; k++) {
+    qn_str *bytes = &scratch[0], *spelled = &scratch[1];
+    qn_str_clear(bytes);
+    qn_str_clear(spelled);
+    if (!qn_tok_base64(base64, bytes) || bytes->n == 0 ||
+        bytes->n > TIKTOKEN_MAX_BYTES)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: \"%.*s\" is not a token's bytes in base64", d->name,
+                       (int)QN_MIN(base64.n, 64), base64.p);
+    for (size_t k = 0; k < bytes->n; k++) {
         char buf[4];
-        uint32_t cp = qn_tok_byte_char((uint8_t)bytes.p[k]);
-        qn_str_add(&spelled, buf, (size_t)qn_utf8_encode(cp, buf));
+        uint32_t cp = qn_tok_byte_char((uint8_t)bytes->p[k]);
+        qn_str_add(spelled, buf, (size_t)qn_utf8_encode(cp, buf));
     }
-    int rc = good ? qn_vocab_add(&d->t->vocab, qn_view_of(spelled.p, spelled.n),
-                                 id, d->name, err)
-                  : qn_fail(err, QN_EFORMAT,
-                            "%s: \"%.*s\" is not a token's bytes in base64",
-                            d->name, (int)QN_MIN(base64.n, 64), base64.p);
-    if (rc > 0)
-        rc = qn_fail(err, QN_EFORMAT,
-                     "%s: the bytes of token %lld are there "
-                     "twice",
-                     d->name, (long long)id);
-    qn_str_deinit(&bytes);
-    qn_str_deinit(&spelled);
-    return rc;
+    int rc = qn_vocab_add(&d->t->vocab, qn_view_of(spelled->p, spelled->n), id,
+                          d->name, err);
+    return rc > 0 ? qn_fail(err, QN_EFORMAT,
+                            "%s: the bytes of token %lld are there twice",
+                            d->name, (long long)id)
+                  : rc;
 }
 
 /* One line "base64 rank". */
-static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_err *err)
+static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_str scratch[2],
+                         qn_err *err)
 {
     if (line.n > 0 && line.p[line.n - 1] == '\r')
         line.n--;
@@ -58,19 +56,22 @@ static int tiktoken_line(qn_tok_draft *d, qn_view line, qn_err *err)
         return qn_fail(err, QN_EFORMAT,
                        "%s: \"%.*s\" is no line of a rank file", d->name,
                        (int)QN_MIN(line.n, 64), line.p);
-    return qn_tok_draft_bytes(d, qn_view_of(line.p, n), rank, err);
+    return qn_tok_draft_bytes(d, qn_view_of(line.p, n), rank, scratch, err);
 }
 
 static int tiktoken_vocab(qn_tok_draft *d, qn_view text, qn_err *err)
 {
+    qn_str scratch[2] = {{0}};
     qn_vocab_init(&d->t->vocab, text.n / 16);
     int rc = QN_OK;
     for (size_t i = 0; i < text.n && rc == 0;) {
         const char *end = memchr(text.p + i, '\n', text.n - i);
         size_t e = end ? (size_t)(end - text.p) : text.n;
-        rc = tiktoken_line(d, qn_view_of(text.p + i, e - i), err);
+        rc = tiktoken_line(d, qn_view_of(text.p + i, e - i), scratch, err);
         i = e + 1;
     }
+    qn_str_deinit(&scratch[0]);
+    qn_str_deinit(&scratch[1]);
     return rc;
 }
 
