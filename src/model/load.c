@@ -43,7 +43,8 @@ typedef struct load_job {
     qn_net *net;
     const qn_ckpt *ck;
     const qn_net_params *params;
-    int layer; /* ALL_LAYERS, -1 or one */
+    int layer;          /* ALL_LAYERS, -1 or one */
+    const bool *wanted; /* of each PIECE_ROWS embeddings, or NULL: all */
     QN_VEC(load_task) tasks;
     atomic_size_t next;
     atomic_uint_fast64_t done;
@@ -428,6 +429,19 @@ static int by_place(const void *a, const void *b)
     return (rx > ry) - (rx < ry);
 }
 
+/* Runs of the embeddings that are wanted. */
+static void cut_wanted(load_job *job, const qn_slot *s)
+{
+    int64_t n = s->n_out;
+    for (int64_t r = 0, end; r < n; r = end) {
+        bool yes = job->wanted[r / PIECE_ROWS];
+        for (end = r; end < n && job->wanted[end / PIECE_ROWS] == yes;)
+            end = QN_MIN(end + PIECE_ROWS, n);
+        if (yes)
+            qn_vec_push(&job->tasks, (load_task){s, r, end - r, false});
+    }
+}
+
 static void cut_tasks(load_job *job)
 {
     qn_slots *slots = &job->net->slots;
@@ -436,10 +450,14 @@ static void cut_tasks(load_job *job)
         const qn_slot *s = &slots->v[i];
         if (!is_meant(job->net, s, job->layer))
             continue;
-        int64_t step = s->transposed || s->t->quant ? s->n_out
-                                                    : rows_of(s, TASK_BYTES);
+        bool by_rows = !s->transposed && !s->t->quant;
+        int64_t step = by_rows ? rows_of(s, TASK_BYTES) : s->n_out;
         if (job->tasks.n && job->tasks.v[job->tasks.n - 1].slot->t != s->t)
             job->tasks.v[job->tasks.n - 1].last = true;
+        if (job->wanted && s->role == QN_R_EMBED && by_rows) {
+            cut_wanted(job, s);
+            continue;
+        }
         for (int64_t r = 0; r < s->n_out; r += step)
             qn_vec_push(&job->tasks,
                         (load_task){s, r, QN_MIN(step, s->n_out - r), false});
@@ -449,10 +467,15 @@ static void cut_tasks(load_job *job)
 }
 
 static int load_matrices(qn_net *net, const qn_ckpt *ck,
-                         const qn_net_params *params, int layer, qn_err *err)
+                         const qn_net_params *params, int layer,
+                         const bool *wanted, qn_err *err)
 {
-    load_job job = {
-        .net = net, .ck = ck, .params = params, .layer = layer, .err = err};
+    load_job job = {.net = net,
+                    .ck = ck,
+                    .params = params,
+                    .layer = layer,
+                    .wanted = wanted,
+                    .err = err};
     cut_tasks(&job);
     job.rc = new_weights(net, layer, err);
     if (job.rc < 0)
@@ -485,8 +508,9 @@ int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
     if (net->hp.pos == QN_POS_SINUS)
         QN_TRY(load_sinusoids(net, err));
     QN_TRY(load_vectors(net, ck, err));
-    return params->by_layer ? QN_OK
-                            : load_matrices(net, ck, params, ALL_LAYERS, err);
+    return params->by_layer
+               ? QN_OK
+               : load_matrices(net, ck, params, ALL_LAYERS, NULL, err);
 }
 
 /* ---- layer by layer ---------------------------------------------------- */
@@ -494,7 +518,21 @@ int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
 int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err)
 {
     static const qn_net_params none = {0};
-    return load_matrices(net, ck, &none, layer, err);
+    return load_matrices(net, ck, &none, layer, NULL, err);
+}
+
+int qn_net_load_begin(qn_net *net, const qn_ckpt *ck, const int32_t *tokens,
+                      size_t n, qn_err *err)
+{
+    static const qn_net_params none = {0};
+    int n_vocab = net->hp.n_vocab;
+    bool *wanted = qn_xcalloc((size_t)n_vocab / PIECE_ROWS + 1, sizeof *wanted);
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i] >= 0 && tokens[i] < n_vocab)
+            wanted[tokens[i] / PIECE_ROWS] = true;
+    int rc = load_matrices(net, ck, &none, QN_NET_BEGIN, wanted, err);
+    free(wanted);
+    return rc;
 }
 
 void qn_net_drop_layer(qn_net *net, int layer)
@@ -509,38 +547,75 @@ void qn_net_drop_layer(qn_net *net, int layer)
     }
 }
 
-static int put_slot(const qn_slot *s, const float *w, void *row, qn_net *net,
-                    qn_err *err)
+/* Rows of a slot taken from w by the threads, PIECE_ROWS at a time. */
+typedef struct put_job {
+    qn_net *net;
+    const qn_slot *s;
+    const float *w;
+    pthread_mutex_t lock; /* of rc and err */
+    int rc;
+    qn_err *err;
+} put_job;
+
+static int put_piece(const put_job *j, int64_t row, int64_t n, float *turned,
+                     uint8_t *bytes, qn_err *err)
 {
+    const qn_slot *s = j->s;
     int64_t first = s->transposed ? 0 : (int64_t)s->first / s->n_in;
-    float *turned = s->turned ? qn_xcalloc((size_t)s->n_in, sizeof *w) : NULL;
-    int rc = QN_OK;
-    for (int64_t r = 0; r < s->n_out && rc == QN_OK; r++) {
-        const float *x = w + (first + source_row(&s->rows, r)) * s->n_in;
-        for (int64_t k = 0; k < s->n_in && turned; k++)
-            turned[k] = w[(int64_t)s->first + k * s->n_out + r];
-        rc = qn_dtype_encode(s->dtype, turned ? turned : x, row,
-                             (size_t)s->n_in, err);
-        if (rc == QN_OK)
-            net->be->api->weight_put(s->w, r, 1, row);
+    uint64_t size;
+    QN_TRY(qn_dtype_bytes(s->dtype, (uint64_t)s->n_in, &size, err));
+    for (int64_t r = row; r < row + n; r++, bytes += size) {
+        const float *x = turned;
+        for (int64_t k = 0; k < s->n_in && s->turned; k++)
+            turned[k] = j->w[(int64_t)s->first + k * s->n_out + r];
+        if (!s->turned)
+            x = j->w + (first + source_row(&s->rows, r)) * s->n_in;
+        QN_TRY(qn_dtype_encode(s->dtype, x, bytes, (size_t)s->n_in, err));
     }
+    j->net->be->api->weight_put(s->w, row, n, bytes - (uint64_t)n * size);
+    return QN_OK;
+}
+
+static void put_thread(void *arg, int thread, int n_threads)
+{
+    put_job *j = arg;
+    size_t n_in = (size_t)j->s->n_in;
+    float *turned = qn_alloc(n_in, sizeof *turned);
+    uint8_t *bytes = qn_alloc(n_in, PIECE_ROWS * sizeof(double));
+    int64_t begin, end;
+    qn_err e = {0};
+    int rc = turned && bytes
+                 ? QN_OK
+                 : qn_fail(&e, QN_ENOMEM, "tensor %s: no memory", j->s->name);
+    qn_pool_split(j->s->n_out, PIECE_ROWS, thread, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end && rc == QN_OK; r += PIECE_ROWS)
+        rc = put_piece(j, r, QN_MIN(end - r, (int64_t)PIECE_ROWS), turned,
+                       bytes, &e);
+    pthread_mutex_lock(&j->lock);
+    if (rc < 0 && j->rc == QN_OK && j->err)
+        *j->err = e;
+    j->rc = j->rc < 0 ? j->rc : rc;
+    pthread_mutex_unlock(&j->lock);
     qn_free(turned);
-    return rc;
+    qn_free(bytes);
 }
 
 int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,
                     qn_err *err)
 {
-    int rc = QN_OK;
-    for (size_t i = 0; i < net->slots.n && rc == QN_OK; i++) {
-        const qn_slot *s = &net->slots.v[i];
-        if (s->kind == QN_VECTOR || !s->w || s->coded ||
-            strcmp(s->name, tensor) != 0)
+    qn_pool *pool = net->be->api->pool ? net->be->api->pool(net->be) : NULL;
+    put_job j = {.net = net, .w = w, .err = err};
+    pthread_mutex_init(&j.lock, NULL);
+    for (size_t i = 0; i < net->slots.n && j.rc == QN_OK; i++) {
+        j.s = &net->slots.v[i];
+        if (j.s->kind == QN_VECTOR || !j.s->w || j.s->coded ||
+            strcmp(j.s->name, tensor) != 0)
             continue;
-        void *row = qn_alloc((size_t)s->n_in, sizeof(double));
-        rc = row ? put_slot(s, w, row, net, err)
-                 : qn_fail(err, QN_ENOMEM, "tensor %s: no memory", tensor);
-        free(row);
+        if (pool)
+            qn_pool_run(pool, put_thread, &j);
+        else
+            put_thread(&j, 0, 1);
     }
-    return rc;
+    pthread_mutex_destroy(&j.lock);
+    return j.rc;
 }

@@ -41,6 +41,10 @@ enum {
     QN_NET_END = -4
 };
 int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err);
+/* QN_NET_BEGIN for these n tokens alone: of the embeddings their rows (and
+ * some beside them) are read, the others are void. */
+int qn_net_load_begin(qn_net *net, const qn_ckpt *ck, const int32_t *tokens,
+                      size_t n, qn_err *err);
 void qn_net_drop_layer(qn_net *net, int layer);
 /* Puts other rows in the place of a tensor's, w [rows of the tensor, n_in]
  * (never transposed); those of layers that are not loaded are passed over. */

@@ -1,7 +1,9 @@
 /* auto.c - see auto.h. */
 #include "quantize/auto.h"
 
+#include "base/clock.h"
 #include "base/compiler.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "quantize/sensitivity.h"
@@ -177,6 +179,7 @@ static int weigh_item(auto_ctx *c, size_t i)
     double error[QN_AUTO_BITS] = {0}, kl = 0;
     float *w = NULL;
     qn_qmat m;
+    uint64_t t0 = qn_now_ns();
     float *to = qn_alloc((size_t)it->mat.n_out,
                          (size_t)it->mat.n_in * sizeof *to);
     int rc = to ? qn_matrix_read(it, c->ck, c->pool, &w, c->err)
@@ -193,6 +196,8 @@ static int weigh_item(auto_ctx *c, size_t i)
         rc = qn_probe_kl(c->probe, c->layer[i], &kl, c->err);
     if (rc == QN_OK)
         rc = qn_net_put_rows(net, it->t->name, w, c->err);
+    qn_log(2, "%s: KL %.2e with three bits, %.2f s", it->t->name, kl,
+           qn_ms_since(t0) * 1e-3);
     for (int k = 0; k < QN_AUTO_BITS && error[PROBE] > 0; k++)
         row->loss[k] = fmax(kl, 1e-12) * error[k] / error[PROBE];
     qn_free(w);

@@ -7,7 +7,9 @@
  * the loss on those rows never grows. */
 #include "quantize/awq.h"
 
+#include "base/clock.h"
 #include "base/compiler.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "model/names.h"
 #include "quantize/awq_fold.h"
@@ -21,6 +23,7 @@
 enum {
     STEPS = 10,       /* of the exponent               */
     CLIPS = 12,       /* shortenings that are tried    */
+    CLIP_ROWS = 128,  /* whose ranges are tried at once */
     CLIP_GROUP = 256, /* longer groups are not clipped */
 };
 #define CLIP_STEP 0.04f
@@ -124,7 +127,8 @@ static int loss_of(scale_search *q, const float *s, double *loss)
                        .n_row = q->in->n_rows,
                        .n_in = m->n_in,
                        .n_out = m->n_out,
-                       .scale = 1};
+                       .scale = 1,
+                       .rounded = true};
         QN_TRY(qn_matmul_run(q->c->be, &p, q->c->err));
         *loss += sum_squares(q->y, (size_t)(q->in->n_rows * m->n_out));
     }
@@ -271,84 +275,170 @@ static int do_fold(awq_ctx *c, const qn_fold *fold)
 
 /* ---- clipping ------------------------------------------------------------ */
 
+/* Of some rows the weights of one group, with every shortening: what rounding
+ * leaves of each, d, times the inputs' products G is y, and d y its loss. */
 typedef struct clip_job {
     const qn_qmat *m;
-    float *w;          /* [n_out, n_in], clipped in place          */
-    const float *gram; /* [n_group][group, group] of the inputs    */
+    float *w;         /* [n_out, n_in], clipped in place  */
+    int64_t k0, n;    /* columns of the group             */
+    int64_t r0, rows; /* at most CLIP_ROWS                */
+    float *d, *y;     /* [CLIP_ROWS, CLIPS, n]            */
 } clip_job;
 
-/* d^T G d of what rounding leaves of w within +-most. */
-static float clip_loss(const clip_job *j, const float *w, int64_t n, float most,
-                       const float *g)
+static float clip_to(float top, int i)
 {
-    const qn_qmat *m = j->m;
-    float v[CLIP_GROUP], d[CLIP_GROUP], scale, zero, sum = 0;
-    float max = (float)((1 << m->bits) - 1);
-    for (int64_t k = 0; k < n; k++)
-        v[k] = fminf(fmaxf(w[k], -most), most);
-    qn_affine_fit(m, v, n, &scale, &zero);
-    float inv = 1.0f / scale;
-    for (int64_t k = 0; k < n; k++) {
-        float q = qn_affine_round(v[k] * inv, zero, max);
-        d[k] = (q - zero) * scale - w[k];
-    }
-    for (int64_t k = 0; k < n; k++) /* v = G d */
-        v[k] = 0;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < n; k++)
-            v[k] += d[i] * g[i * m->group + k];
-    for (int64_t k = 0; k < n; k++)
-        sum += v[k] * d[k];
-    return sum;
+    return top * (1 - (float)i * CLIP_STEP);
 }
 
-static void clip_thread(void *arg, int thread, int n_threads)
+static float largest(const float *w, int64_t n)
+{
+    float top = 0;
+    for (int64_t k = 0; k < n; k++)
+        top = fmaxf(top, fabsf(w[k]));
+    return top;
+}
+
+/* What rounding leaves of w within +-most. */
+static void clip_delta(const qn_qmat *m, const float *w, int64_t n, float most,
+                       float *d)
+{
+    float max = (float)((1 << m->bits) - 1), scale, zero;
+    for (int64_t k = 0; k < n; k++)
+        d[k] = fminf(fmaxf(w[k], -most), most);
+    qn_affine_fit(m, d, n, &scale, &zero);
+    float inv = 1.0f / scale;
+    for (int64_t k = 0; k < n; k++) {
+        float q = qn_affine_round(d[k] * inv, zero, max);
+        d[k] = (q - zero) * scale - w[k];
+    }
+}
+
+static void clip_try(void *arg, int thread, int n_threads)
 {
     const clip_job *j = arg;
-    const qn_qmat *m = j->m;
     int64_t begin, end;
-    qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
+    qn_pool_split(j->rows, 1, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
-        for (int64_t k0 = 0; k0 < m->n_in; k0 += m->group) {
-            int64_t n = QN_MIN(m->group, m->n_in - k0);
-            float *w = j->w + r * m->n_in + k0, top = 0, most, least = INFINITY;
-            const float *g = j->gram + k0 * m->group;
-            for (int64_t k = 0; k < n; k++)
-                top = fmaxf(top, fabsf(w[k]));
-            most = top;
-            for (int i = 0; i < CLIPS; i++) {
-                float to = top * (1 - (float)i * CLIP_STEP);
-                float e = clip_loss(j, w, n, to, g);
-                if (e < least) {
-                    least = e;
-                    most = to;
-                }
-            }
-            for (int64_t k = 0; k < n; k++)
-                w[k] = fminf(fmaxf(w[k], -most), most);
+        const float *w = j->w + (j->r0 + r) * j->m->n_in + j->k0;
+        float top = largest(w, j->n);
+        for (int i = 0; i < CLIPS; i++)
+            clip_delta(j->m, w, j->n, clip_to(top, i),
+                       j->d + (r * CLIPS + i) * j->n);
+    }
+}
+
+/* The shortening that loses least; of equals the first. */
+static int least_loss(const clip_job *j, int64_t r)
+{
+    const float *d = j->d + r * CLIPS * j->n, *y = j->y + r * CLIPS * j->n;
+    float least = INFINITY;
+    int best = 0;
+    for (int i = 0; i < CLIPS; i++, d += j->n, y += j->n) {
+        float sum = 0;
+        for (int64_t k = 0; k < j->n; k++)
+            sum += d[k] * y[k];
+        if (sum < least)
+            best = i;
+        least = fminf(least, sum);
+    }
+    return best;
+}
+
+static void clip_take(void *arg, int thread, int n_threads)
+{
+    const clip_job *j = arg;
+    int64_t begin, end;
+    qn_pool_split(j->rows, 1, thread, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        float *w = j->w + (j->r0 + r) * j->m->n_in + j->k0;
+        float most = clip_to(largest(w, j->n), least_loss(j, r));
+        for (int64_t k = 0; k < j->n; k++)
+            w[k] = fminf(fmaxf(w[k], -most), most);
+    }
+}
+
+/* g [n, n] of row length m->group: the products of the group's inputs. */
+static int clip_rows(const awq_ctx *c, clip_job *j, const float *g)
+{
+    qn_matmul p = {.x = j->d,
+                   .w = g,
+                   .y = j->y,
+                   .ldx = j->n,
+                   .ldw = j->m->group,
+                   .ldy = j->n,
+                   .n_row = j->rows * CLIPS,
+                   .n_in = j->n,
+                   .n_out = j->n,
+                   .scale = 1};
+    qn_pool_run(c->pool, clip_try, j);
+    QN_TRY(qn_matmul_run(c->be, &p, c->err));
+    qn_pool_run(c->pool, clip_take, j);
+    return QN_OK;
+}
+
+/* gram [n_group][group, group] */
+static int clip(const awq_ctx *c, const qn_qmat *m, float *w, const float *gram)
+{
+    size_t n = (size_t)CLIP_ROWS * CLIPS * (size_t)m->group;
+    clip_job j = {.m = m,
+                  .w = w,
+                  .d = qn_xcalloc(n, sizeof(float)),
+                  .y = qn_xcalloc(n, sizeof(float))};
+    int rc = QN_OK;
+    for (j.k0 = 0; j.k0 < m->n_in && rc == QN_OK; j.k0 += m->group) {
+        j.n = QN_MIN(m->group, m->n_in - j.k0);
+        for (j.r0 = 0; j.r0 < m->n_out && rc == QN_OK; j.r0 += CLIP_ROWS) {
+            j.rows = QN_MIN((int64_t)CLIP_ROWS, m->n_out - j.r0);
+            rc = clip_rows(c, &j, gram + j.k0 * m->group);
         }
     }
+    qn_free(j.d);
+    qn_free(j.y);
+    return rc;
 }
 
 /* X^T X of each group's columns, X divided by the scales. */
-static float *group_grams(const qn_cal_input *in, const qn_opt_item *it)
+typedef struct gram_job {
+    const qn_cal_input *in;
+    const qn_opt_item *it;
+    float *g; /* [n_group][group, group] */
+    qn_pool *pool;
+} gram_job;
+
+static void group_gram(const gram_job *j, int64_t k0)
+{
+    int64_t group = j->it->mat.group, n = QN_MIN(group, j->in->n - k0);
+    const float *by = j->it->col_mul;
+    float *to = j->g + k0 * group, x[CLIP_GROUP];
+    for (int64_t r = 0; r < j->in->n_rows; r++) {
+        const float *row = j->in->rows + r * j->in->n + k0;
+        for (int64_t k = 0; k < n; k++)
+            x[k] = row[k] / (by ? by[k0 + k] : 1);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t k = 0; k < n; k++)
+                to[i * group + k] += x[i] * x[k];
+    }
+}
+
+static void gram_thread(void *arg, int thread, int n_threads)
+{
+    const gram_job *j = arg;
+    (void)thread;
+    (void)n_threads;
+    for (int64_t k0;
+         (k0 = qn_pool_next(j->pool) * j->it->mat.group) < j->in->n;)
+        group_gram(j, k0);
+}
+
+static float *group_grams(const awq_ctx *c, const qn_cal_input *in,
+                          const qn_opt_item *it)
 {
     int64_t group = it->mat.group, n_group = (in->n + group - 1) / group;
-    float *g = qn_alloc((size_t)n_group, (size_t)(group * group) * sizeof *g);
-    float x[CLIP_GROUP];
-    for (int64_t r = 0; g && r < in->n_rows; r++) {
-        for (int64_t k0 = 0; k0 < in->n; k0 += group) {
-            int64_t n = QN_MIN(group, in->n - k0);
-            float *to = g + k0 * group;
-            for (int64_t k = 0; k < n; k++)
-                x[k] = in->rows[r * in->n + k0 + k] /
-                       (it->col_mul ? it->col_mul[k0 + k] : 1);
-            for (int64_t i = 0; i < n; i++)
-                for (int64_t k = 0; k < n; k++)
-                    to[i * group + k] += x[i] * x[k];
-        }
-    }
-    return g;
+    gram_job j = {in, it, NULL, c->pool};
+    j.g = qn_alloc((size_t)n_group, (size_t)(group * group) * sizeof *j.g);
+    if (j.g)
+        qn_pool_run(c->pool, gram_thread, &j);
+    return j.g;
 }
 
 /* Queries and keys meet each other, not the residual stream: what clipping
@@ -372,10 +462,11 @@ static int do_item(awq_ctx *c, qn_opt_item *it)
     int rc = qn_matrix_read(it, c->ck, c->pool, &w, c->err);
     if (rc == QN_OK && in && in->n_rows && in->n == it->mat.n_in &&
         is_clipped(c->cal, it)) {
-        clip_job j = {.m = &it->mat, .w = w};
-        j.gram = gram = group_grams(in, it);
-        if (gram)
-            qn_pool_run(c->pool, clip_thread, &j);
+        gram = group_grams(c, in, it);
+        rc = gram ? clip(c, &it->mat, w, gram)
+                  : qn_fail(c->err, QN_ENOMEM,
+                            "tensor %s: no memory to choose ranges",
+                            it->t->name);
     }
     if (rc == QN_OK)
         rc = qn_matrix_from(it, w, c->pool, c->err);
@@ -412,10 +503,13 @@ int qn_awq_stage(qn_cal *cal, const qn_ckpt *ck, qn_opt_plan *plan, int stage,
                  .be = qn_cal_backend(cal),
                  .err = err};
     c.pool = c.be->api->pool(c.be);
+    uint64_t t0 = qn_now_ns();
     qn_watch in = qn_watch_part(watch, 0, 0.3);
     QN_TRY(qn_cal_run(cal, QN_CAL_SQUARES | QN_CAL_ROWS, true, &in, err));
+    double read = qn_ms_since(t0) * 1e-3;
     in = qn_watch_part(watch, 0.3, 0.7);
     QN_TRY(fold_stage(&c, stage, &in));
+    double folded = qn_ms_since(t0) * 1e-3;
     size_t n = 0, done = 0;
     for (size_t i = 0; i < plan->items.n; i++)
         n += plan->items.v[i].quantize && plan->items.v[i].stage == stage;
@@ -427,5 +521,7 @@ int qn_awq_stage(qn_cal *cal, const qn_ckpt *ck, qn_opt_plan *plan, int stage,
         QN_TRY(qn_watch_told(watch, 0.7 + 0.3 * (double)++done / (double)n,
                              "quantizing", err));
     }
+    qn_log(2, "layer %d: statistics %.1f s, scales %.1f s, ranges %.1f s",
+           stage, read, folded - read, qn_ms_since(t0) * 1e-3 - folded);
     return QN_OK;
 }

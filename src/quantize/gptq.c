@@ -290,20 +290,18 @@ static void copy_block(round_job *j)
 }
 
 /* What the errors of a block do to the columns behind it. */
-static int spread(round_job *j, float *turned, qn_err *err)
+static int spread(const round_job *j, qn_err *err)
 {
     int64_t n = j->m->n_in, left = n - j->k1, width = j->k1 - j->k0;
     if (left == 0)
         return QN_OK;
-    for (int64_t k = j->k0; k < j->k1; k++)
-        for (int64_t i = 0; i < left; i++)
-            turned[i * width + k - j->k0] = j->g->u[k * n + j->k1 + i];
     qn_matmul p = {.x = j->error,
-                   .w = turned,
+                   .w = j->g->u + j->k0 * n + j->k1,
                    .y = j->w + j->k1,
                    .ldx = QN_GPTQ_BLOCK,
-                   .ldw = width,
+                   .ldw = n,
                    .ldy = n,
+                   .turned = true,
                    .n_row = j->m->n_out,
                    .n_in = width,
                    .n_out = left,
@@ -378,13 +376,12 @@ int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
 {
     round_job j = {
         .g = g, .m = m, .pool = g->be->api->pool(g->be), .w = w, .out = out};
-    float *turned = qn_alloc((size_t)m->n_in, QN_GPTQ_BLOCK * sizeof(float));
     int rc = QN_OK;
     j.error = qn_alloc((size_t)m->n_out, QN_GPTQ_BLOCK * sizeof(float));
     j.u = qn_alloc(QN_GPTQ_BLOCK, QN_GPTQ_BLOCK * sizeof *j.u);
     j.group = qn_alloc((size_t)m->n_in, sizeof *j.group);
     j.share = qn_alloc((size_t)m->n_in, sizeof *j.share);
-    if (!j.error || !j.u || !turned || !j.group || !j.share)
+    if (!j.error || !j.u || !j.group || !j.share)
         rc = qn_fail(err, QN_ENOMEM, "%s: no memory to round %lld rows",
                      m->name ? m->name : "matrix", (long long)m->n_out);
     for (int64_t k = 0; k < m->n_in && rc == QN_OK; k++)
@@ -397,7 +394,7 @@ int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
         j.k1 = QN_MIN(j.k0 + QN_GPTQ_BLOCK, m->n_in);
         copy_block(&j);
         qn_pool_run(j.pool, round_thread, &j);
-        rc = spread(&j, turned, err);
+        rc = spread(&j, err);
     }
     if (rc == QN_OK)
         turn(&j, true);
@@ -407,6 +404,5 @@ int qn_gptq_matrix(const qn_gptq *g, const qn_qmat *m, float *w, qn_qrows *out,
     qn_free(j.u);
     qn_free(j.group);
     qn_free(j.share);
-    qn_free(turned);
     return rc;
 }

@@ -27,25 +27,33 @@ static void take_row(const qn_matmul *p, int64_t r, float *row)
     memset(row + full, 0, (size_t)(p->n_in - full) * sizeof *row);
 }
 
+/* n rows of w from r on, one behind the other. */
+static void take_rows(const qn_matmul *p, int64_t r, int64_t n, float *rows)
+{
+    for (int64_t i = 0; i < n && !p->turned; i++)
+        take_row(p, r + i, rows + i * p->n_in);
+    for (int64_t k = 0; k < p->n_in && p->turned; k++)
+        for (int64_t i = 0; i < n; i++)
+            rows[i * p->n_in + k] = p->w[k * p->ldw + r + i];
+}
+
 static void put_thread(void *arg, int thread, int n_threads)
 {
     const put_job *j = arg;
     const qn_matmul *p = j->p;
-    size_t n_in = (size_t)p->n_in, size = p->rounded ? 2 : sizeof(float);
-    float *row = qn_xcalloc(n_in, sizeof *row);
-    uint8_t *some = qn_xcalloc(n_in, ROWS * size);
+    size_t n_in = (size_t)p->n_in;
+    float *rows = qn_xcalloc(n_in, ROWS * sizeof *rows);
+    uint16_t *some = qn_xcalloc(n_in, ROWS * sizeof *some);
     int64_t begin, end;
     qn_pool_split(p->n_out, 64, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r += ROWS) {
         int64_t n = QN_MIN((int64_t)ROWS, end - r);
-        for (int64_t i = 0; i < n; i++) {
-            take_row(p, r + i, row);
-            qn_dtype_get(p->rounded ? QN_BF16 : QN_F32)
-                ->encode(row, some + (size_t)i * n_in * size, n_in);
-        }
-        j->be->api->weight_put(j->w, r, n, some);
+        take_rows(p, r, n, rows);
+        if (p->rounded)
+            qn_dtype_get(QN_BF16)->encode(rows, some, (size_t)n * n_in);
+        j->be->api->weight_put(j->w, r, n, p->rounded ? (void *)some : rows);
     }
-    free(row);
+    free(rows);
     free(some);
 }
 

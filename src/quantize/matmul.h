@@ -15,6 +15,7 @@ typedef struct qn_matmul {
     float scale;
     bool add;
     bool rounded;  /* x and w to bf16, which some processors multiply faster */
+    bool turned;   /* w lies as [n_in, n_out] */
     int64_t lower; /* 0, or: row r of w has so many elements and r more, zeros
                       behind them */
 } qn_matmul;

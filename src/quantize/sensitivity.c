@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LARGE 250e6 /* weights; see sensitivity.h */
+
 struct qn_probe {
     qn_optimize_params few;
     qn_cal *cal;
@@ -134,9 +136,17 @@ static int make_room(qn_probe *p, qn_err *err)
                         rows);
 }
 
+static bool is_large(const qn_ckpt *ck)
+{
+    double n = 0;
+    for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++)
+        n += (double)qn_ckpt_tensor(ck, i)->n_elems;
+    return n >= LARGE;
+}
+
 static int probe_open(qn_probe *p, const qn_ckpt *ck, qn_err *err)
 {
-    QN_TRY(qn_cal_open(&p->cal, &p->few, ck, true, err));
+    QN_TRY(qn_cal_open(&p->cal, &p->few, ck, !is_large(ck), err));
     p->pool = qn_cal_backend(p->cal)->api->pool(qn_cal_backend(p->cal));
     QN_TRY(make_room(p, err));
     QN_TRY(qn_cal_load_all(p->cal, err));

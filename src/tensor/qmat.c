@@ -356,14 +356,36 @@ int64_t qn_qmat_row_unit(const qn_qmat *m)
     return m->block[0] / a;
 }
 
+/* The least and the largest of n weights and 0, some side by side. */
+static void ends_of(const float *w, int64_t n, float *least, float *largest)
+{
+    enum {
+        SIDE = 8
+    };
+    float lo[SIDE] = {0}, hi[SIDE] = {0};
+    int64_t i = 0;
+    for (; i + SIDE <= n; i += SIDE)
+        for (int k = 0; k < SIDE; k++) {
+            lo[k] = w[i + k] < lo[k] ? w[i + k] : lo[k];
+            hi[k] = w[i + k] > hi[k] ? w[i + k] : hi[k];
+        }
+    for (; i < n; i++) {
+        lo[0] = w[i] < lo[0] ? w[i] : lo[0];
+        hi[0] = w[i] > hi[0] ? w[i] : hi[0];
+    }
+    for (int k = 1; k < SIDE; k++) {
+        lo[0] = lo[k] < lo[0] ? lo[k] : lo[0];
+        hi[0] = hi[k] > hi[0] ? hi[k] : hi[0];
+    }
+    *least = lo[0];
+    *largest = hi[0];
+}
+
 void qn_affine_fit(const qn_qmat *m, const float *w, int64_t n, float *scale,
                    float *zero)
 {
-    float lo = 0, hi = 0, max = (float)((1 << m->bits) - 1);
-    for (int64_t i = 0; i < n; i++) {
-        lo = w[i] < lo ? w[i] : lo;
-        hi = w[i] > hi ? w[i] : hi;
-    }
+    float lo, hi, max = (float)((1 << m->bits) - 1);
+    ends_of(w, n, &lo, &hi);
     float range = m->zeros ? hi - lo : 2 * fmaxf(hi, -lo);
     float s = qn_rounded(range / max, m->stored);
     if (!(s > 0) || !isfinite(s))
