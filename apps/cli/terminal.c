@@ -102,10 +102,35 @@ static void amount(char *buf, size_t cap, const qn_progress *p, uint64_t n)
         snprintf(buf, cap, "%llu", (unsigned long long)n);
 }
 
+double qn_progress_left(const qn_progress *p, uint64_t now, uint64_t done,
+                        uint64_t total)
+{
+    bool further = p->told && done > p->from && now > p->t_from;
+    double seconds = (double)(now - (further ? p->t_from : p->t0)) * 1e-9;
+    uint64_t made = further ? done - p->from : done;
+    return seconds * (double)(total - done) / (double)QN_MAX(made, 1);
+}
+
+/* "40 s", "12 min", "3.5 h" */
+static void duration(char *buf, size_t cap, double seconds)
+{
+    if (seconds < 100)
+        snprintf(buf, cap, "%.0f s", seconds);
+    else if (seconds < 100 * 60)
+        snprintf(buf, cap, "%.0f min", seconds / 60);
+    else
+        snprintf(buf, cap, "%.1f h", seconds / 3600);
+}
+
 void qn_progress_show(qn_progress *p, uint64_t done, uint64_t total)
 {
     uint64_t now = qn_now_ns();
-    char a[32], b[32], bar[BAR + 1];
+    char a[32], b[32], left[32], bar[BAR + 1];
+    if (!p->told) {
+        p->told = true;
+        p->from = done;
+        p->t_from = now;
+    }
     if (p->off || total == 0 || done > total ||
         now - p->t0 < BEFORE_SHOWN_MS * 1000000ull ||
         now - p->last < BETWEEN_MS * 1000000ull)
@@ -113,19 +138,18 @@ void qn_progress_show(qn_progress *p, uint64_t done, uint64_t total)
     p->last = now;
     p->shown = true;
     double part = (double)done / (double)total;
-    double left = (double)(now - p->t0) * 1e-9 * (1 - part) /
-                  (part > 0.001 ? part : 0.001);
     for (int i = 0; i < BAR; i++)
         bar[i] = i < (int)(part * BAR) ? '#' : '.';
     bar[BAR] = 0;
     amount(a, sizeof a, p, done);
     amount(b, sizeof b, p, total);
+    duration(left, sizeof left, qn_progress_left(p, now, done, total));
     if (p->parts)
-        fprintf(stderr, "\r%s [%s] %4.1f%%, %.0f s left\033[K", p->what, bar,
+        fprintf(stderr, "\r%s [%s] %4.1f%%, %s left\033[K", p->what, bar,
                 part * 100, left);
     else
-        fprintf(stderr, "\r%s [%s] %3.0f%%  %s of %s, %.0f s left\033[K",
-                p->what, bar, part * 100, a, b, left);
+        fprintf(stderr, "\r%s [%s] %3.0f%%  %s of %s, %s left\033[K", p->what,
+                bar, part * 100, a, b, left);
     fflush(stderr);
 }
 

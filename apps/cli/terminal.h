@@ -42,13 +42,18 @@ void qn_note(const char *fmt, ...) QN_PRINTF(1, 2);
 typedef struct qn_progress {
     const char *what;
     uint64_t t0, last;
-    bool shown, off;
+    uint64_t from, t_from; /* what was done when it was first told, and when:
+                              a job may go on where another one stopped */
+    bool told, shown, off;
     bool bytes; /* amounts are bytes */
     bool parts; /* amounts mean nothing by themselves: only the part is shown */
 } qn_progress;
 void qn_progress_begin(qn_progress *p, const char *what, bool bytes, bool off);
 void qn_progress_show(qn_progress *p, uint64_t done, uint64_t total);
 void qn_progress_end(qn_progress *p);
+/* Seconds that the rest will take at the pace since the first telling. */
+double qn_progress_left(const qn_progress *p, uint64_t now, uint64_t done,
+                        uint64_t total);
 
 /* Lets the library's log lines of `level` and above (0 errors only .. 3 all)
  * go to stderr. */
