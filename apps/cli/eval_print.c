@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define SLOWER 0.95 /* times the tokens a second that count as no slower */
+
 typedef struct printer {
     FILE *f;
     bool markdown;
@@ -234,6 +236,51 @@ static const char *name_of(const json_t *row)
     return slash ? slash + 1 : path;
 }
 
+static double decode_of(const json_t *row)
+{
+    return json_number_value(json_object_get(row, "decode"));
+}
+
+/* a is no larger and hardly slower than b, and nearer to the first model by
+ * more than chance. */
+static bool beats(const json_t *a, const json_t *b)
+{
+    const json_t *ci[] = {
+        json_object_get(json_object_get(a, "kl"), "mean_ci95"),
+        json_object_get(json_object_get(b, "kl"), "mean_ci95")};
+    double bytes[] = {
+        qn_report_number(json_object_get(a, "model"), "file_bytes"),
+        qn_report_number(json_object_get(b, "model"), "file_bytes")};
+    return ci[0] && ci[1] && bytes[0] > 0 && bytes[0] <= bytes[1] &&
+           decode_of(a) >= SLOWER * decode_of(b) && at(ci[0], 1) < at(ci[1], 0);
+}
+
+/* What nobody would take who saw the row that beats it: of several the one that
+ * is nearest. */
+static void print_beaten(const printer *p, const json_t *rows)
+{
+    size_t i, k;
+    json_t *r, *other;
+    bool any = false, speed = false;
+    json_array_foreach((json_t *)(uintptr_t)rows, i, r)
+    {
+        const json_t *by = NULL;
+        json_array_foreach((json_t *)(uintptr_t)rows, k, other)
+        {
+            speed |= decode_of(other) > 0;
+            if (beats(other, r) && (!by || beats(other, by)))
+                by = other;
+        }
+        if (!by)
+            continue;
+        fprintf(p->f, "%s%s%s: %s is no larger%s, and nearer to %s\n",
+                any ? "" : "\n", p->markdown ? "- " : "", name_of(r),
+                name_of(by), speed ? " and no slower" : "",
+                name_of(json_array_get(rows, 0)));
+        any = true;
+    }
+}
+
 static void print_compare(const printer *p, const json_t *o)
 {
     json_t *rows = json_object_get(o, "rows"), *r;
@@ -257,6 +304,7 @@ static void print_compare(const printer *p, const json_t *o)
                 cell(p, r, &columns[k]);
         fputc('\n', p->f);
     }
+    print_beaten(p, rows);
 }
 
 void qn_eval_print(const json_t *report, bool markdown, FILE *f)
