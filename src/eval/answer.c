@@ -4,7 +4,8 @@
  *   strict     #### (\-?[0-9\.\,]+)                        the first
  *   flexible   (-?[$0-9.,]{2,})|(-?[0-9]+)                 the last
  *
- * and then without "," and "$" and without a full stop at its end. */
+ * and then without "," and "$", and of what is left without a full stop at its
+ * end. */
 #include "eval/task.h"
 
 #include <string.h>
@@ -24,10 +25,12 @@ static size_t run_of(const char *p, size_t n, const char *set)
 
 static void put_number(qn_str *out, const char *p, size_t n)
 {
+    while (n > 0 && is_one_of(p[n - 1], ",$"))
+        n--;
     if (n > 0 && p[n - 1] == '.')
         n--;
     for (size_t i = 0; i < n; i++)
-        if (p[i] != ',' && p[i] != '$')
+        if (!is_one_of(p[i], ",$"))
             qn_str_addc(out, p[i]);
 }
 

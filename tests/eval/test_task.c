@@ -147,6 +147,7 @@ static void test_answers(void **state)
         {"no number", "", ""},
         {"####5", "", "5"},
         {"#### ", "", ""},
+        {"#### 12.,", "12", "12"},
         {"", "", ""},
     };
     (void)state;
