@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct method_row {
     const char *method, *variant; /* of --quant-type, --format or --scales */
@@ -103,17 +104,43 @@ bool qn_optimize_has_type(const char *method, const char *type)
     return false;
 }
 
+/* The type that bears this name, in any case, and the method that has it. */
+static const char *type_named(const char *name, const char **method)
+{
+    const qn_gguf_kind *k;
+    *method = "bitsandbytes";
+    for (size_t i = 0; i < QN_COUNTOF(method_rows); i++)
+        if (strcmp(method_rows[i].method, *method) == 0 &&
+            strcasecmp(method_rows[i].variant, name) == 0)
+            return method_rows[i].variant;
+    *method = "gguf";
+    for (size_t i = 0; (k = qn_gguf_kind_at(i)); i++)
+        if (strcasecmp(k->name, name) == 0)
+            return k->name;
+    return NULL;
+}
+
+int qn_method_resolve(qn_optimize_params *p, qn_err *err)
+{
+    const char *method, *type = type_named(p->method, &method);
+    if (!type)
+        return QN_OK;
+    if (p->type && strcmp(p->type, type) != 0)
+        return qn_fail(err, QN_EINVAL,
+                       "--quantization_method %s is %s of --quant-type %s, and "
+                       "--quant-type says %s",
+                       p->method, method, type, p->type);
+    p->method = method;
+    p->type = type;
+    return QN_OK;
+}
+
 static int unknown(const qn_optimize_params *p, const char *variant,
                    qn_err *err)
 {
     qn_str s;
     qn_str_init(&s);
     const char *last = "";
-    if (!variant && qn_optimize_has_type("bitsandbytes", p->method))
-        return qn_fail(err, QN_EUNSUP,
-                       "\"%s\" is no method but a type of one: --method "
-                       "bitsandbytes --quant-type %s",
-                       p->method, p->method);
     for (size_t i = 0; i < QN_COUNTOF(method_rows); i++) {
         const method_row *r = &method_rows[i];
         if (variant && strcmp(r->method, p->method) == 0)

@@ -17,6 +17,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PARTS 1000000    /* that progress is told in */
 #define REPORT_WORK 64e9 /* weights times tokens */
@@ -64,6 +65,15 @@ static int open_source(qn_run *r)
     return open_net(r, r->ck);
 }
 
+/* What its weights take there: 16 bits each, of norms more. */
+static uint64_t unpacked_bytes(const qn_ckpt *ck)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++)
+        n += 2 * qn_ckpt_tensor(ck, i)->n_elems;
+    return n;
+}
+
 /* The folder that a GGUF source would be takes its place. */
 static int unpack_source(qn_run *r)
 {
@@ -72,9 +82,11 @@ static int unpack_source(qn_run *r)
     qn_ckpt *hf = NULL;
     char *dir = qn_outdir_file(&r->out, ".source");
     char *done = qn_path_join(dir, "tokenizer_config.json");
-    int rc = r->resume.state && qn_path_is_file(done)
-                 ? QN_OK
-                 : qn_from_gguf(r->ck, r->net, dir, r->err);
+    bool there = r->resume.state && qn_path_is_file(done);
+    int rc = there ? QN_OK
+                   : qn_outdir_room(&r->out, unpacked_bytes(r->ck), r->err);
+    if (rc == QN_OK && !there)
+        rc = qn_from_gguf(r->ck, r->net, dir, r->err);
     if (rc == QN_OK)
         rc = qn_ckpt_open(&hf, dir, r->err);
     qn_free(done);
@@ -87,13 +99,38 @@ static int unpack_source(qn_run *r)
     return open_net(r, hf);
 }
 
+/* What is read or written hours later: there, and nothing of the source. */
+static int check_files(const qn_run *r)
+{
+    const char *text = r->p->report_text, *out = r->p->imatrix_out;
+    const char *slash = out ? strrchr(out, '/') : NULL;
+    struct stat a, b;
+    if (text && !qn_path_is_file(text))
+        return qn_fail(r->err, QN_ENOENT, "%s: there is no such text", text);
+    if (slash && slash > out) {
+        char *dir = qn_xstrndup(out, (size_t)(slash - out));
+        bool there = qn_path_is_dir(dir);
+        qn_free(dir);
+        if (!there)
+            return qn_fail(r->err, QN_ENOENT,
+                           "%s: there is no such folder to write it into", out);
+    }
+    bool is = out && stat(out, &a) == 0;
+    for (int i = 0; is && i < qn_ckpt_n_files(r->ck); i++)
+        if (stat(qn_ckpt_file_path(r->ck, i), &b) == 0 &&
+            a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+            return qn_fail(r->err, QN_EINVAL,
+                           "%s is the source; name another file for the "
+                           "importance matrix",
+                           out);
+    return QN_OK;
+}
+
 static int open_all(qn_run *r)
 {
     QN_TRY(qn_method_pick(r->p, &r->like, r->err));
-    if (r->p->report_text && !qn_path_is_file(r->p->report_text))
-        return qn_fail(r->err, QN_ENOENT, "%s: there is no such text",
-                       r->p->report_text);
     QN_TRY(open_source(r));
+    QN_TRY(check_files(r));
     QN_TRY(qn_pool_new(&r->pool, r->p->n_threads, r->err));
     QN_TRY(qn_outdir_open(&r->out, r->p->output_dir, r->err));
     r->files = qn_source_files(r->ck, r->pool);
@@ -158,8 +195,11 @@ static int run(qn_run *r)
 int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
                     qn_err *err)
 {
-    qn_run r = {.p = p, .err = err, .out.lock = -1, .notes = json_array()};
-    int rc = run(&r);
+    qn_optimize_params own = *p;
+    qn_run r = {.p = &own, .err = err, .out.lock = -1, .notes = json_array()};
+    int rc = qn_method_resolve(&own, err);
+    if (rc == QN_OK)
+        rc = run(&r);
     if (report) {
         *report = r.report;
         report->table = json_incref(r.table);

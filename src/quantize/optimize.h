@@ -22,9 +22,10 @@ typedef bool (*qn_optimize_progress_fn)(void *user, uint64_t done,
 typedef struct qn_optimize_params {
     const char *model;      /* directory, hub name; gguf: a GGUF file, too  */
     const char *output_dir; /* must not exist, or be empty                  */
-    const char *
-        method; /* "bitsandbytes", "rtn", "fp8", "gptq", "awq", "auto", "gguf" */
-    int bits;   /* 0: the method's usual                        */
+    /* "bitsandbytes", "rtn", "fp8", "gptq", "awq", "auto", "gguf"; or a type
+     * of bitsandbytes or gguf, which says both */
+    const char *method;
+    int bits;         /* 0: the method's usual                        */
     const char *type; /* bitsandbytes: "nf4", "fp4", "int8"; gguf: see
                                gguf_types.c; NULL: by the bits */
     const char *head_type, *embed_type; /* gguf; NULL: usual */
@@ -77,6 +78,8 @@ typedef struct qn_optimize_report {
     size_t n_matrices;                   /* quantized                   */
     int64_t group; /* the size that was chosen because the usual one does not
                       fill all rows (-1: a scale for each row), else 0 */
+    int n_samples, n_context; /* pieces that calibrated and their tokens; 0:
+                                 nothing was read */
     double bits_per_weight, bits_quantized; /* of all; of those quantized  */
     double seconds;
     double

@@ -19,6 +19,9 @@ bool qn_method_is_auto(const qn_optimize_params *p);
 bool qn_method_reads_text(const qn_optimize_params *p);
 /* What the parameters mean: a matrix without its size. QN_EUNSUP with what is
  * possible instead. Of gguf nothing is filled in, only checked. */
+/* Where the method is a type of one, puts both into their places. QN_EINVAL:
+ * another type was named besides. */
+int qn_method_resolve(qn_optimize_params *p, qn_err *err);
 int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err);
 /* The quantization_config that transformers reads; `left`: modules that were
  * left alone although the method would take them (an array of names);
@@ -108,6 +111,8 @@ int qn_stages_save(const qn_stages *s, const char *path, uint64_t *hash,
 int qn_stages_resume(qn_stages *s, int next, const char *path, uint64_t hash,
                      qn_err *err);
 void qn_stages_close(qn_stages *s); /* NULL is fine */
+/* What is read: n pieces of len tokens. */
+void qn_stages_samples(const qn_stages *s, int *n, int *len);
 
 /* ---- metadata.c -------------------------------------------------------- */
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define LOCK_NAME ".lock"
@@ -105,10 +106,36 @@ static int take_lock(qn_outdir *o, qn_err *err)
     return rc;
 }
 
+/* A folder of that name that was there: empty, or with the lock that every run
+ * begins with. What somebody else keeps under it is not ours to empty. */
+static int check_partial(const qn_outdir *o, qn_err *err)
+{
+    struct stat st;
+    bool empty = true, ours = false;
+    DIR *d = lstat(o->partial, &st) == 0 && S_ISDIR(st.st_mode)
+                 ? opendir(o->partial)
+                 : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        empty = empty && !is_any(e->d_name);
+        ours = ours || strcmp(e->d_name, LOCK_NAME) == 0;
+    }
+    if (d)
+        closedir(d);
+    if (d && (empty || ours))
+        return QN_OK;
+    return qn_fail(err, QN_EINVAL,
+                   "%s is in the way, and no run of quern optimize left it; "
+                   "remove it or name another directory",
+                   o->partial);
+}
+
 static int open_partial(qn_outdir *o, qn_err *err)
 {
-    if (mkdir(o->partial, 0777) != 0 && errno != EEXIST)
-        return os_fail(o->partial, "create it", err);
+    if (mkdir(o->partial, 0777) != 0) {
+        if (errno != EEXIST)
+            return os_fail(o->partial, "create it", err);
+        QN_TRY(check_partial(o, err));
+    }
     return take_lock(o, err);
 }
 
@@ -124,6 +151,23 @@ void qn_outdir_remove(const qn_outdir *o, const char *name)
     qn_free(path);
 }
 
+/* A link stands for what it leads to: a folder cannot take the place of one. */
+static int follow_link(qn_outdir *o, qn_err *err)
+{
+    struct stat st;
+    if (lstat(o->path, &st) != 0 || !S_ISLNK(st.st_mode))
+        return QN_OK;
+    char *real = realpath(o->path, NULL);
+    if (!real)
+        return qn_fail(err, QN_EINVAL,
+                       "%s is a link that leads nowhere; remove it or name "
+                       "another directory",
+                       o->path);
+    qn_free(o->path);
+    o->path = real;
+    return QN_OK;
+}
+
 int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err)
 {
     memset(o, 0, sizeof *o);
@@ -136,8 +180,10 @@ int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err)
                        "\"%s\" cannot be the output directory; name a new one",
                        path);
     o->path = qn_xstrndup(path, n);
+    int rc = follow_link(o, err);
     char *slash = strrchr(o->path, '/');
-    int rc = look_at(o->path, err);
+    if (rc >= 0)
+        rc = look_at(o->path, err);
     if (rc >= 0 && slash && slash != o->path) {
         *slash = '\0';
         rc = qn_mkdirs(o->path, err);
@@ -153,6 +199,22 @@ int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err)
     if (rc < 0)
         qn_outdir_discard(o);
     return rc;
+}
+
+int qn_outdir_room(const qn_outdir *o, uint64_t bytes, qn_err *err)
+{
+    struct statvfs st;
+    char need[32], has[32];
+    if (statvfs(o->partial, &st) != 0 || st.f_blocks == 0)
+        return QN_OK;
+    uint64_t room = (uint64_t)st.f_bavail * st.f_frsize;
+    if (bytes <= room)
+        return QN_OK;
+    return qn_fail(err, QN_EIO,
+                   "%s: no space left: %s are to be written there, %s are "
+                   "free; free some space or choose another --output_dir",
+                   o->path, qn_fmt_bytes(need, sizeof need, bytes),
+                   qn_fmt_bytes(has, sizeof has, room));
 }
 
 char *qn_outdir_file(const qn_outdir *o, const char *name)

@@ -12,6 +12,7 @@
 #include "base/json.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct qn_outdir {
     char *path, *partial; /* NULL: not open */
@@ -20,6 +21,8 @@ typedef struct qn_outdir {
 
 /* QN_EINVAL when `path` exists and is not an empty directory. */
 int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err);
+/* QN_EIO when so many bytes more do not fit on its disk. */
+int qn_outdir_room(const qn_outdir *o, uint64_t bytes, qn_err *err);
 /* The path of a file to be made in it; qn_free it. */
 char *qn_outdir_file(const qn_outdir *o, const char *name);
 int qn_outdir_json(const qn_outdir *o, const char *name, const json_t *v,

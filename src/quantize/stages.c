@@ -91,6 +91,14 @@ void qn_stages_close(qn_stages *s)
     qn_free(s);
 }
 
+void qn_stages_samples(const qn_stages *s, int *n, int *len)
+{
+    int64_t samples, tokens;
+    qn_cal_samples(s->cal, &samples, &tokens);
+    *n = (int)samples;
+    *len = (int)tokens;
+}
+
 /* ---- gptq ---------------------------------------------------------------- */
 
 static bool wants_order(const qn_stages *s)

@@ -455,22 +455,36 @@ static void note(const gguf_ctx *c)
     free(names);
 }
 
+/* Formats, and whether the disk has room for what is not there yet. */
+static int settle(gguf_ctx *c)
+{
+    uint64_t left = 0;
+    QN_TRY(choose(c));
+    qn_gq_report(&c->g, &c->r->report);
+    note(c);
+    for (size_t i = c->begun; i < c->g.t.n; i++)
+        left += c->g.t.v[i].n_bytes;
+    return qn_outdir_room(&c->r->out, left, c->err);
+}
+
 static int gguf_run(gguf_ctx *c)
 {
     qn_run *r = c->r;
     int64_t begun = qn_resume_int(&r->resume, "tensors");
+    bool measures = qn_method_is_auto(r->p);
+    c->begun = begun > 0 ? (size_t)begun : 0;
     QN_TRY(qn_gguf_kind_pick(r->p, &c->kind, c->err));
     QN_TRY(qn_gq_open(&c->g, r->ck, r->net, r->p, c->err));
+    if (!measures)
+        QN_TRY(settle(c));
     QN_TRY(weigh(c));
-    QN_TRY(choose(c));
-    qn_gq_report(&c->g, &r->report);
-    note(c);
+    if (measures)
+        QN_TRY(settle(c));
     if (!r->report.n_matrices)
         return qn_fail(c->err, QN_EUNSUP,
                        "%s: no tensor is left to be quantized; --skip and "
                        "--only take names such as ffn_down or k_proj",
                        qn_ckpt_path(r->ck));
-    c->begun = begun > 0 ? (size_t)begun : 0;
     r->report.resumed = (double)c->begun / (double)c->g.t.n;
     QN_TRY(write_file(c));
     tell_options(c);

@@ -497,8 +497,15 @@ static int run(hf_ctx *h)
         h->all += item_cost(h, &h->plan.items.v[i]);
     h->index = json_object();
     r->report = h->plan.report;
-    for (size_t i = 0; i < h->begun; i++)
+    uint64_t written = 0;
+    for (size_t i = 0; i < h->begun; i++) {
         r->report.resumed += item_cost(h, &h->plan.items.v[i]) / h->all;
+        written += item_bytes(&h->plan.items.v[i]);
+    }
+    QN_TRY(qn_outdir_room(&r->out, r->report.output_bytes - written, h->err));
+    if (h->stages)
+        qn_stages_samples(h->stages, &r->report.n_samples,
+                          &r->report.n_context);
     QN_TRY(write_tensors(h));
     r->table = json_incref(h->plan.table);
     return write_rest(h);

@@ -102,29 +102,53 @@ static bool mount_small(const char *at, const char *options)
            mount("tmpfs", at, "tmpfs", 0, options) == 0;
 }
 
-/* In a child: 0 when the run fails as it should and leaves nothing. */
-static int fail_there(size_t i, const char *at, bool read_only)
+typedef enum place {
+    SMALL, /* a disk that the output does not fit on              */
+    FILLS, /* one that somebody else fills when a part is written */
+    READ_ONLY
+} place;
+
+/* Progress: at a tenth another file takes what room there is. */
+static bool fill_up(void *user, uint64_t done, uint64_t total)
 {
+    char path[4300], block[4096] = {0};
+    snprintf(path, sizeof path, "%s/other", (const char *)user);
+    if (done < total / 10 || access(path, F_OK) == 0)
+        return true;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    while (write(fd, block, sizeof block) > 0)
+        continue;
+    close(fd);
+    return true;
+}
+
+/* In a child: 0 when the run fails as it should and leaves nothing. */
+static int fail_there(size_t i, char *at, place how)
+{
+    static const char *const why[] = {
+        "no space left: ", "No space left on device", "Read-only file system"};
     char to[4200];
     qn_err err = {0};
-    if (!mount_small(at, "size=160k"))
+    if (!mount_small(at, how == FILLS ? "size=2m" : "size=64k"))
         return CANNOT;
-    if (read_only && mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY, NULL) != 0)
+    if (how == READ_ONLY &&
+        mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY, NULL) != 0)
         return CANNOT;
     snprintf(to, sizeof to, "%s/out", at);
     qn_optimize_params p = params(i, qn_test_data("models/llama"), to);
+    if (how == FILLS)
+        p.progress = fill_up;
+    p.progress_user = at;
     int rc = qn_optimize_run(&p, NULL, &err);
-    const char *why = read_only ? "Read-only file system"
-                                : "No space left on device";
-    bool fine = rc == QN_EIO && strstr(err.msg, to) && strstr(err.msg, why) &&
-                n_entries(at) == 0;
+    bool fine = rc == QN_EIO && strstr(err.msg, to) &&
+                strstr(err.msg, why[how]) && n_entries(at) == (how == FILLS);
     if (!fine)
         print_message("%s: %d \"%s\", %zu files left\n", p.method, rc, err.msg,
                       n_entries(at));
     return !fine;
 }
 
-static void check_disk(bool read_only)
+static void check_disk(place how)
 {
     const char *model = qn_test_data("models/llama");
     uint64_t before = hash_of(model);
@@ -134,7 +158,7 @@ static void check_disk(bool read_only)
         pid_t pid = fork();
         assert_true(pid >= 0);
         if (pid == 0)
-            _exit(fail_there(i, at, read_only));
+            _exit(fail_there(i, at, how));
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFEXITED(status));
         free(at);
@@ -148,13 +172,14 @@ static void check_disk(bool read_only)
 static void test_full_disk(void **state)
 {
     (void)state;
-    check_disk(false);
+    check_disk(SMALL);
+    check_disk(FILLS);
 }
 
 static void test_read_only(void **state)
 {
     (void)state;
-    check_disk(true);
+    check_disk(READ_ONLY);
 }
 
 /* ---- sources that end early ------------------------------------------------ */
