@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define FOREIGN 1000 /* perplexity of a text that says little of a model */
+
 static const qn_opt place_opts[] = {
     {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
      .help = "The unquantized checkpoint: a Hugging Face folder, or its name "
@@ -32,7 +34,8 @@ static const qn_opt method_opts[] = {
      .help = "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
              "nearest), gptq and awq (integers, calibrated with a text), auto "
              "(as many bits for each matrix as it needs), fp8, or gguf "
-             "(one file, model.gguf, which llama.cpp reads, too).",
+             "(one file, model.gguf, which llama.cpp reads, too); or a type "
+             "of bitsandbytes or gguf by itself, such as q4_k_m.",
      .def = "bitsandbytes", .also = "method quant-method"},
     {"quantization-bits", 0, QN_OPT_INT, .arg = "N",
      .help = "Bits of a weight; without it, what is usual for the method.",
@@ -198,6 +201,36 @@ static bool show(void *user, uint64_t done, uint64_t total)
     return !qn_interrupted();
 }
 
+static bool from_file(const qn_args *a, const char *name)
+{
+    return qn_args_source(a, name) == QN_FROM_FILE;
+}
+
+/* Bits and type. A configuration names both; what the command line says of one
+ * of them, or of another method, counts. */
+static void fill_type(const qn_args *a, qn_optimize_params *p)
+{
+    const char *of = "quantization-bits";
+    bool type_said = !from_file(a, "quant-type") &&
+                     qn_args_given(a, "quant-type");
+    if (qn_args_given(a, of))
+        p->bits = (int)qn_args_int(a, of);
+    else if (qn_args_flag(a, of = "load-in-4bit"))
+        p->bits = 4;
+    else if (qn_args_flag(a, of = "load-in-8bit"))
+        p->bits = 8;
+    type_said |= qn_optimize_has_type("bitsandbytes", p->method) ||
+                 qn_optimize_has_type("gguf", p->method);
+    if (p->bits && type_said && from_file(a, of))
+        p->bits = 0;
+    p->type = qn_args_text(a, "quant-type");
+    if (!p->type || !from_file(a, "quant-type"))
+        return;
+    if ((p->bits == 8 && strcmp(p->type, "int8") != 0) ||
+        !qn_optimize_has_type(p->method, p->type))
+        p->type = NULL;
+}
+
 static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
 {
     const char *model = qn_args_text(a, "model");
@@ -208,19 +241,7 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     if (!p->output_dir)
         return qn_usage(err, "where to? quern optimize --output-dir DIR");
     p->method = qn_args_text(a, "quantization-method");
-    if (qn_args_given(a, "quantization-bits"))
-        p->bits = (int)qn_args_int(a, "quantization-bits");
-    else if (qn_args_flag(a, "load-in-4bit"))
-        p->bits = 4;
-    else if (qn_args_flag(a, "load-in-8bit"))
-        p->bits = 8;
-    p->type = qn_args_text(a, "quant-type");
-    if (p->bits == 8 && p->type && strcmp(p->type, "int8") != 0 &&
-        qn_args_source(a, "quant-type") == QN_FROM_FILE)
-        p->type = NULL; /* a configuration names the type of 4 bits always */
-    if (!qn_optimize_has_type(p->method, p->type) &&
-        qn_args_source(a, "quant-type") == QN_FROM_FILE)
-        p->type = NULL; /* of a configuration for another method */
+    fill_type(a, p);
     p->head_type = qn_args_text(a, "head-type");
     p->embed_type = qn_args_text(a, "embedding-type");
     p->n_rules = qn_args_list(a, "rule", &p->rules);
@@ -330,13 +351,22 @@ static void show_loss(const json_t *loss)
         qn_note("the loss was not measured: %s", failed);
         return;
     }
-    qn_note("%d tokens of %s: perplexity %.4f -> %.4f, KL %.5f, top 1 %.1f %%",
-            (int)json_integer_value(json_object_get(loss, "tokens")),
-            json_string_value(json_object_get(loss, "text")),
-            json_number_value(json_object_get(loss, "perplexity_before")),
-            json_number_value(json_object_get(loss, "perplexity_after")),
-            json_number_value(json_object_get(loss, "kl_divergence")),
-            100 * json_number_value(json_object_get(loss, "top1_agreement")));
+    double before = json_number_value(
+        json_object_get(loss, "perplexity_before"));
+    double after = json_number_value(json_object_get(loss, "perplexity_after"));
+    const char *text = json_string_value(json_object_get(loss, "text"));
+    qn_note(
+        "what it cost, on %d tokens of %s%s: KL %.5f, top 1 the same in %.1f "
+        "%%, perplexity times %.4f (%.4g -> %.4g)",
+        (int)json_integer_value(json_object_get(loss, "tokens")),
+        strncmp(text, "built-in", 8) == 0 ? "the " : "", text,
+        json_number_value(json_object_get(loss, "kl_divergence")),
+        100 * json_number_value(json_object_get(loss, "top1_agreement")),
+        after / before, before, after);
+    if (before > FOREIGN)
+        qn_note("a perplexity of %.0f: the model hardly knows such text; "
+                "measure on a text of its kind with --report-text FILE",
+                before);
 }
 
 static int optimize(qn_args *a, qn_err *err)

@@ -27,17 +27,18 @@ void qn_gguf_kind_names(qn_str *out)
         qn_str_addf(out, "%s%s", i ? ", " : "", gguf_kinds[i].name);
 }
 
-int qn_gguf_kind_pick(const qn_optimize_params *p, const qn_gguf_kind **out,
-                      qn_err *err)
+/* The bits of a weight that its name says. */
+static int named_bits(const qn_gguf_kind *k)
+{
+    return k->dtype == QN_F32 ? 32
+           : k->dtype == QN_F16 || k->dtype == QN_BF16
+               ? 16
+               : *strpbrk(k->name, "2345678") - '0';
+}
+
+static int no_kind(const qn_optimize_params *p, int bits, qn_err *err)
 {
     qn_str s;
-    int bits = p->bits ? p->bits : 4;
-    for (size_t i = 0; i < QN_COUNTOF(gguf_kinds); i++) {
-        const qn_gguf_kind *k = &gguf_kinds[i];
-        *out = k;
-        if (p->type ? strcmp(p->type, k->name) == 0 : k->bits == bits)
-            return QN_OK;
-    }
     qn_str_init(&s);
     qn_gguf_kind_names(&s);
     int rc = p->type
@@ -49,6 +50,25 @@ int qn_gguf_kind_pick(const qn_optimize_params *p, const qn_gguf_kind **out,
                            bits, s.p);
     qn_str_deinit(&s);
     return rc;
+}
+
+int qn_gguf_kind_pick(const qn_optimize_params *p, const qn_gguf_kind **out,
+                      qn_err *err)
+{
+    int bits = p->bits ? p->bits : 4;
+    for (size_t i = 0; i < QN_COUNTOF(gguf_kinds); i++) {
+        const qn_gguf_kind *k = &gguf_kinds[i];
+        *out = k;
+        if (!p->type && k->bits == bits)
+            return QN_OK;
+        if (!p->type || strcmp(p->type, k->name) != 0)
+            continue;
+        if (p->bits && p->bits != named_bits(k))
+            return qn_fail(err, QN_EINVAL, "%s has %d bits, not %d", k->name,
+                           named_bits(k), p->bits);
+        return QN_OK;
+    }
+    return no_kind(p, bits, err);
 }
 
 bool qn_gguf_type_named(const char *name, qn_dtype *out)

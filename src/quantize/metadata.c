@@ -23,9 +23,36 @@ static json_t *texts(const char *const *v, size_t n)
     return a;
 }
 
-/* What every method has. */
-static void add_options(const qn_optimize_params *p, json_t *o)
+/* What read a text, and how. */
+static void add_calibration(const qn_optimize_params *p,
+                            const qn_optimize_report *r, json_t *o)
 {
+    json_object_set_new(o, "calibration",
+                        json_string(p->calibration ? p->calibration
+                                                   : "built-in"));
+    if (r->n_samples) {
+        json_object_set_new(o, "calibration_samples",
+                            json_integer(r->n_samples));
+        json_object_set_new(o, "calibration_length",
+                            json_integer(r->n_context));
+    }
+    if (strcmp(p->method, "gptq") != 0 && !qn_method_is_auto(p))
+        return;
+    json_object_set_new(o, "damping",
+                        json_real(p->damping > 0 ? p->damping : 0.01));
+    json_object_set_new(o, "desc_act", json_boolean(p->desc_act));
+    json_object_set_new(o, "static_groups", json_boolean(p->static_groups));
+}
+
+/* What every method has. */
+static void add_options(const qn_optimize_params *p,
+                        const qn_optimize_report *r, json_t *o)
+{
+    if (qn_method_reads_text(p))
+        add_calibration(p, r, o);
+    if (p->imatrix)
+        json_object_set_new(o, "imatrix", json_string(p->imatrix));
+    json_object_set_new(o, "rules", texts(p->rules, p->n_rules));
     json_object_set_new(o, "quantize_head", json_boolean(p->head));
     json_object_set_new(o, "skip", texts(p->skip, p->n_skip));
     json_object_set_new(o, "only", texts(p->only, p->n_only));
@@ -51,7 +78,7 @@ json_t *qn_metadata(const qn_optimize_params *p, const qn_ckpt *ck,
         json_object_set(result, "notes", r->notes);
     if (r->loss)
         json_object_set(result, "loss", r->loss);
-    add_options(p, options);
+    add_options(p, r, options);
     return json_pack("{s:s, s:o, s:{s:s, s:O?, s:O}, s:s, s:o, s:o, s:O?}",
                      "created_by", "quern " QUERN_VERSION, "created_at",
                      now_text(), "source", "model", p->model, "model_type",

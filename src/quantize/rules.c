@@ -235,7 +235,7 @@ static int check_kind(const qn_tensor *t, const qn_qmat *like, uint64_t what,
     if (what == WANTED_TRANSPOSED && !can_transpose(like->scheme))
         return qn_fail(err, QN_EUNSUP,
                        "tensor %s belongs to a Conv1D layer, which %s cannot "
-                       "quantize; use bitsandbytes or --format gptq",
+                       "quantize; use --method bitsandbytes, gptq or gguf",
                        t->name, like->scheme->name);
     return QN_OK;
 }

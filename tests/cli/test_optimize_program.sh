@@ -47,6 +47,8 @@ refused 1 'chooses the bits' --model "$model" --method auto --target-bits 4 \
 refused 1 'activation order' --model "$model" --method awq --desc-act
 refused 1 'has no "nf4"' --model "$model" --method gguf --quant-type nf4
 refused 1 'gguf' --model "$model" --method rtn --rule v_proj=q8_0
+refused 1 'quant-type says q8_0' --model "$model" --method Q4_K_M \
+    --quant-type q8_0
 refused 1 'have types' --model "$model" --method rtn --quant-type q4_k
 refused 1 'compressed-tensors has 2 to 8' --model "$model" --method gptq --bits 5
 refused 1 'there are f32, f16' --model "$model" --method gguf --rule v_proj=8
@@ -88,6 +90,14 @@ mkdir "$dir/full" && : >"$dir/full/something"
 optimize --model "$model" --output-dir "$dir/full" && fail "onto other files"
 grep -q 'not empty' "$dir/err" || fail "onto other files: $(cat "$dir/err")"
 [ "$(ls "$dir/full")" = something ] || fail "onto other files: changed them"
+ln -s "$dir/nothing-here" "$dir/link"
+optimize --model "$model" --output-dir "$dir/link" && fail "onto a link"
+grep -q 'leads nowhere' "$dir/err" || fail "onto a link: $(cat "$dir/err")"
+mkdir "$dir/behind" && ln -sfn "$dir/behind" "$dir/link"
+optimize --model "$model" --output-dir "$dir/link" ||
+    fail "behind a link: $(cat "$dir/err")"
+[ -L "$dir/link" ] && [ -f "$dir/behind/model.safetensors" ] ||
+    fail "behind a link: nothing is there"
 optimize --model "$model" --output-dir /proc/quern && fail "into /proc"
 grep -q '/proc/quern' "$dir/err" || fail "into /proc: $(cat "$dir/err")"
 
@@ -99,7 +109,7 @@ if [ "$(id -u)" = 0 ] &&
     for method in bitsandbytes gguf; do
         optimize --model "$model" --output-dir "$dir/disk/out" \
             --method $method --bits 8 && fail "$method: onto a full disk"
-        grep -q 'No space left' "$dir/err" ||
+        grep -q 'no space left: .* are to be written' "$dir/err" ||
             fail "$method, full disk: $(cat "$dir/err")"
         [ -z "$(ls -A "$dir/disk")" ] ||
             fail "$method, full disk: left $(ls -A "$dir/disk")"

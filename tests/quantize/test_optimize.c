@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "ckpt/safetensors_write.h"
 #include "quantize/hash.h"
 #include "quantize/optimize.h"
@@ -476,9 +477,58 @@ static void test_refused(void **state)
            QN_EUNSUP, "quantized already");
     refuse((qn_optimize_params){.method = "rtn", .model = "/nowhere"},
            QN_ENOENT, "/nowhere");
+    refuse((qn_optimize_params){.method = "gguf",
+                                .weigh = true,
+                                .imatrix_out = "/nowhere/i.gguf"},
+           QN_ENOENT, "no such folder");
+    char *source = qn_xstrdup(qn_test_data("models/llama/model.safetensors"));
+    refuse((qn_optimize_params){.method = "gguf",
+                                .weigh = true,
+                                .imatrix_out = source},
+           QN_EINVAL, "is the source");
+    qn_free(source);
     static const char *const all[] = {"*"};
     refuse((qn_optimize_params){.method = "rtn", .skip = all, .n_skip = 1},
            QN_EUNSUP, "no tensor is left");
+}
+
+/* A type by itself says its method, in the spelling of either program. */
+static void test_type_alone(void **state)
+{
+    static const struct {
+        const char *name, *method, *type;
+    } cases[] = {{"nf4", "bitsandbytes", "bitsandbytes nf4"},
+                 {"int8", "bitsandbytes", "bitsandbytes int8"},
+                 {"Q4_0", "gguf", "q4_0"}};
+    (void)state;
+    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
+        char *to = fresh("out");
+        qn_err err = {0};
+        size_t n;
+        qn_optimize_params p = {.method = cases[i].name};
+        if (run(&p, to, &err) < 0)
+            fail_msg("%s: %s", cases[i].name, err.msg);
+        char *meta = slurp(to, "metadata.json", &n);
+        json_t *o = json_loads(meta, 0, NULL), *options;
+        assert_string_equal(json_string_value(json_object_get(o, "method")),
+                            cases[i].method);
+        options = json_object_get(o, "options");
+        const json_t *type = json_object_get(options, "quant_type");
+        if (!type)
+            type = json_object_get(options, "format");
+        assert_string_equal(json_string_value(type), cases[i].type);
+        json_decref(o);
+        free(meta);
+        free(to);
+    }
+    refuse((qn_optimize_params){.method = "q4_0", .type = "q8_0"}, QN_EINVAL,
+           "--quant-type says q8_0");
+    refuse((qn_optimize_params){.method = "q4_0", .bits = 8}, QN_EINVAL,
+           "q4_0 has 4 bits, not 8");
+    refuse((qn_optimize_params){.method = "nf4", .bits = 8}, QN_EUNSUP,
+           "4 bits, not 8");
+    refuse((qn_optimize_params){.method = "gguf", .type = "bf16", .bits = 6},
+           QN_EINVAL, "bf16 has 16 bits");
 }
 
 static void test_not_empty(void **state)
@@ -497,6 +547,38 @@ static void test_not_empty(void **state)
     qn_test_write_file(file, "x", 1);
     assert_int_equal(run(&p, to, &err), QN_EINVAL);
     assert_non_null(strstr(err.msg, "not a directory"));
+    free(to);
+}
+
+/* OUTPUT.partial with what no run left there, or no folder at all. */
+static void test_in_the_way(void **state)
+{
+    (void)state;
+    char *to = fresh("out"), partial[4200], file[4300];
+    qn_err err = {0};
+    size_t n;
+    qn_optimize_params p = {.method = "bitsandbytes"};
+    snprintf(partial, sizeof partial, "%s.partial", to);
+    snprintf(file, sizeof file, "%s/mine", partial);
+    assert_int_equal(mkdir(partial, 0777), 0);
+    qn_test_write_file(file, "x", 1);
+    assert_int_equal(run(&p, to, &err), QN_EINVAL);
+    assert_non_null(strstr(err.msg, "in the way"));
+    free(qn_test_read_file(file, &n));
+    assert_int_equal(n, 1);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(run(&p, to, &err), 0); /* empty: it is taken */
+    free(to);
+
+    to = fresh("out");
+    char *elsewhere = fresh("elsewhere");
+    assert_int_equal(mkdir(elsewhere, 0777), 0);
+    snprintf(partial, sizeof partial, "%s.partial", to);
+    assert_int_equal(symlink(elsewhere, partial), 0);
+    assert_int_equal(run(&p, to, &err), QN_EINVAL);
+    assert_non_null(strstr(err.msg, "in the way"));
+    assert_true(exists(partial));
+    free(elsewhere);
     free(to);
 }
 
@@ -612,6 +694,7 @@ int main(void)
         cmocka_unit_test(test_not_empty),   cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_interrupted), cmocka_unit_test(test_killed),
         cmocka_unit_test(test_full_disk),   cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_type_alone),  cmocka_unit_test(test_in_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
