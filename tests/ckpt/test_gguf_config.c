@@ -73,6 +73,7 @@ static const struct config_case cases[] = {
      SIZES RMS
      "u32 .attention.key_length 32\nu32 .attention.value_length 32\n"
      "u32 .rope.dimension_count 32\nu32 tokenizer.ggml.eos_token_id 3\n"
+     "u32 tokenizer.ggml.bos_token_id 4294967295\n" /* none */
      "t token_embd.weight 500 64\nt blk.0.attn_q.bias 128\n"
      "t blk.0.ffn_down.bias 64\n",
      LLAMA HF_SIZES HF_RMS
