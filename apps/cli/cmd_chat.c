@@ -82,6 +82,7 @@ static int run_help(chat *c, const char *arg, qn_err *err)
         printf("  /%-8s %-12s %s\n", k->name, k->arg, k->help);
     printf("  A line that ends with \\ goes on in the next one; \"\"\" begins "
            "and ends several lines.\n"
+           "  What is pasted is one question, however many lines it has.\n"
            "  Ctrl-C stops an answer, Ctrl-D leaves.\n");
     return 0;
 }
@@ -267,15 +268,16 @@ static int run_command(chat *c, const char *line, qn_err *err)
 
 static char prompt_text[64], more_text[64];
 
-/* \1 marks what takes no room on the screen. */
+/* \1 marks what takes no room on the screen. The blank comes last: libedit
+ * writes such marks before the character that follows, or never. */
 static void make_prompts(void)
 {
     const char *bold = qn_style_on(stdout, QN_STYLE_BOLD);
     const char *none = qn_style_on(stdout, QN_STYLE_NONE);
     const char *mark = *bold ? "\1" : "";
-    snprintf(prompt_text, sizeof prompt_text, "%s%s%s> %s%s%s", mark, bold,
+    snprintf(prompt_text, sizeof prompt_text, "%s%s%s>%s%s%s ", mark, bold,
              mark, mark, none, mark);
-    snprintf(more_text, sizeof more_text, "%s%s%s. %s%s%s", mark, bold, mark,
+    snprintf(more_text, sizeof more_text, "%s%s%s.%s%s%s ", mark, bold, mark,
              mark, none, mark);
 }
 
@@ -290,26 +292,27 @@ static qn_line_kind read_question(chat *c, qn_str *out)
     for (bool first = true; more; first = false) {
         qn_line_kind kind =
             qn_lines_read(c->lines, first ? prompt_text : more_text, &line);
-        if (kind != QN_LINE)
+        if (kind != QN_LINE && kind != QN_LINE_PASTED)
             return first || kind == QN_LINE_INTERRUPTED ? kind : QN_LINE;
         size_t n = strlen(line);
-        if (!first)
+        if (!first && (out->n || !quoted)) /* quotes may stand alone */
             qn_str_addc(out, '\n');
         if (first && qn_starts(line, QUOTES)) {
             quoted = true;
             line += 3;
             n -= 3;
         }
-        if (quoted && n >= 3 && strcmp(line + n - 3, QUOTES) == 0) {
-            quoted = false;
-            n -= 3;
-        }
-        more = quoted || (n > 0 && line[n - 1] == '\\');
-        if (!quoted && more)
-            n--;
+        bool closed = quoted && n >= 3 && strcmp(line + n - 3, QUOTES) == 0;
+        quoted = quoted && !closed;
+        n -= closed ? 3 : 0;
+        bool goes_on = !quoted && !closed && n > 0 && line[n - 1] == '\\';
+        more = quoted || goes_on || kind == QN_LINE_PASTED;
+        n -= goes_on && kind == QN_LINE;
         qn_str_add(out, line, n);
         qn_lines_remember(c->lines, line);
     }
+    while (out->n && out->p[out->n - 1] == '\n')
+        out->p[--out->n] = 0;
     return QN_LINE;
 }
 
@@ -321,7 +324,8 @@ static bool blank(const char *s)
 /* Answers one line. Mistakes do not end the conversation. */
 static int respond(chat *c, const char *line, qn_err *err)
 {
-    bool cut = false, is_command = line[0] == '/';
+    bool cut = false;
+    bool is_command = line[0] == '/' && !strchr(line, '\n');
     int rc;
     if (blank(line))
         return 0;

@@ -1,7 +1,7 @@
 /* cmd_detokenize.c - quern detokenize: token ids to text. */
 #include "cli/commands.h"
 
-#include "cli/request_args.h"
+#include "cli/terminal.h"
 #include "cli/text_lines.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ static int one_text(const qn_args *a, const qn_model *m, const char *text,
         rc = qn_detokenize(m, ids.v, ids.n, qn_args_flag(a, "skip-special"),
                            &out, &n, err);
     if (rc == 0) {
-        fwrite(out, 1, n, stdout);
+        qn_put_text(stdout, out, n);
         putchar('\n');
     }
     qn_free(out);

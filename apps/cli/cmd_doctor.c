@@ -20,6 +20,23 @@ static const qn_example examples[] = {
     {0},
 };
 
+/* "32 KiB L1, 1 MiB L2", of those that the system tells. */
+static void caches(const json_t *cpu)
+{
+    static const char *const names[][2] = {{"l1d", "L1"},
+                                           {"l2", "L2"},
+                                           {"l3", "L3"}};
+    char text[96] = "", size[32];
+    for (size_t i = 0; i < QN_COUNTOF(names); i++) {
+        size_t n = strlen(text);
+        if (qn_report_number(cpu, names[i][0]) > 0)
+            snprintf(text + n, sizeof text - n, "%s%s %s", n ? ", " : "",
+                     qn_report_bytes(size, sizeof size, cpu, names[i][0]),
+                     names[i][1]);
+    }
+    qn_table_row("caches", "%s", *text ? text : "unknown");
+}
+
 static void check(bool good, const char *what, const char *remedy)
 {
     qn_style s = good ? QN_STYLE_GREEN : QN_STYLE_RED;
@@ -30,7 +47,7 @@ static void check(bool good, const char *what, const char *remedy)
 
 static void machine(const json_t *o)
 {
-    char a[32], b[32], c[32];
+    char a[32], b[32];
     const json_t *cpu = json_object_get(o, "cpu");
     const json_t *mem = json_object_get(o, "memory");
     qn_table_heading("Machine");
@@ -42,14 +59,12 @@ static void machine(const json_t *o)
     qn_table_row("instructions", "%s (the machine has %s)",
                  qn_report_text(cpu, "isa"),
                  qn_report_text(cpu, "isa_detected"));
-    qn_table_row("caches", "%s L1, %s L2, %s L3",
-                 qn_report_bytes(a, sizeof a, cpu, "l1d"),
-                 qn_report_bytes(b, sizeof b, cpu, "l2"),
-                 qn_report_bytes(c, sizeof c, cpu, "l3"));
+    caches(cpu);
     qn_table_row("memory", "%s, %s available",
                  qn_report_bytes(a, sizeof a, mem, "total"),
                  qn_report_bytes(b, sizeof b, mem, "available"));
-    qn_table_row("huge pages", "%s", qn_report_text(mem, "huge_pages"));
+    const char *pages = qn_report_text(mem, "huge_pages");
+    qn_table_row("huge pages", "%s", *pages ? pages : "unknown");
 }
 
 static void backends(const json_t *o, bool kernels)
@@ -82,8 +97,9 @@ static void checks(const json_t *o)
     check(strcmp(isa, qn_report_text(cpu, "isa_detected")) == 0,
           "all of the processor is used", "QUERN_CPU holds it back");
     check(strcmp(pages, "never") != 0 && *pages, "transparent huge pages",
-          "off; as root: echo madvise "
-          ">/sys/kernel/mm/transparent_hugepage/enabled");
+          *pages ? "off; as root: echo madvise "
+                   ">/sys/kernel/mm/transparent_hugepage/enabled"
+                 : "unknown, since /sys is not here");
     check(qn_report_number(mem, "available") > 512e6, "memory",
           "less than 512 MB are available");
     bool found = qn_model_open(&m, NULL, &p, &err) == 0;

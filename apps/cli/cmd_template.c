@@ -2,8 +2,8 @@
  * chat template makes of them, byte for byte. */
 #include "cli/commands.h"
 
-#include "base/file.h"
 #include "cli/prompts.h"
+#include "cli/terminal.h"
 #include "cli/text_lines.h"
 
 #include <string.h>
@@ -39,18 +39,12 @@ static const qn_example examples[] = {
     {0},
 };
 
-#define MAX_JSON ((size_t)64 << 20)
-
 /* NULL when the option is not given. */
 static int slurp(const qn_args *a, const char *name, char **text, qn_err *err)
 {
     const char *path = qn_args_text(a, name);
     size_t n;
-    if (!path)
-        return 0;
-    if (strcmp(path, "-") == 0)
-        return qn_read_stream(stdin, "standard input", text, &n, err);
-    return qn_file_slurp(text, &n, path, MAX_JSON, err);
+    return path ? qn_read_input(path, text, &n, err) : 0;
 }
 
 static int print_ids(const qn_model *m, const char *text, size_t n, qn_err *err)
@@ -88,7 +82,7 @@ static int render(qn_args *a, qn_err *err)
     if (qn_args_flag(a, "token-ids"))
         QN_TRY_OUT(print_ids(m, text, n, err));
     else
-        fwrite(text, 1, n, stdout);
+        qn_put_text(stdout, text, n);
 out:
     qn_free(messages);
     qn_free(tools);

@@ -55,6 +55,14 @@ static void bash_case(const qn_command *cmd)
     printf("\"\n            else files=-f; fi ;;\n        esac ;;\n");
 }
 
+static void bash_commands(void)
+{
+    for (size_t i = 0; qn_commands[i]; i++)
+        if (!strchr(qn_commands[i]->name, ' '))
+            printf(" %s", qn_commands[i]->name);
+}
+
+/* "=" is a word of its own to bash: --name=value is three. */
 static void print_bash(void)
 {
     printf("# bash completion for quern; generated from its option tables\n"
@@ -63,11 +71,13 @@ static void print_bash(void)
            "    local before=${COMP_WORDS[COMP_CWORD-1]}\n"
            "    local command=${COMP_WORDS[1]} words= files=\n"
            "    COMPREPLY=()\n"
+           "    [[ $word == = ]] && word=\n"
+           "    [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD-2]}\n"
            "    if (( COMP_CWORD == 1 )); then\n"
            "        words=\"help --help --version");
-    for (size_t i = 0; qn_commands[i]; i++)
-        if (!strchr(qn_commands[i]->name, ' '))
-            printf(" %s", qn_commands[i]->name);
+    bash_commands();
+    printf("\"\n    elif [[ $command == help ]]; then\n        words=\"");
+    bash_commands();
     printf("\"\n    else\n"
            "    (( COMP_CWORD > 2 )) && case \"$command ${COMP_WORDS[2]}\" in\n"
            "    none");
@@ -163,7 +173,8 @@ static void print_zsh(void)
         if (strchr(qn_commands[i]->name, ' '))
             printf("|'%s'", qn_commands[i]->name);
     printf(") name=\"$words[1] $words[2]\"; shift words; (( CURRENT-- )) ;;\n"
-           "    esac\n    case $name in\n");
+           "    esac\n    case $name in\n"
+           "    help) _describe command commands ;;\n");
     for (size_t i = 0; qn_commands[i]; i++) {
         printf("    '%s') _arguments -S \\\n", qn_commands[i]->name);
         qn_command_each(qn_commands[i], zsh_option, NULL);

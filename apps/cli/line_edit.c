@@ -1,10 +1,12 @@
 /* line_edit.c - see line_edit.h. libedit does the editing; characters are read
- * here, because its own reader swallows the first Ctrl-C. */
+ * by line_keys.h, because its own reader swallows the first Ctrl-C and does not
+ * know what was pasted. */
 #include "cli/line_edit.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/interrupt.h"
+#include "cli/line_keys.h"
 #include "cli/line_reader.h"
 #include "cli/terminal.h"
 
@@ -23,7 +25,7 @@ struct qn_lines {
     const char *prompt;
     char *line; /* the one edited */
     size_t cap;
-    mbstate_t mb;
+    qn_keys keys;
     qn_line_reader plain; /* without a terminal */
 };
 
@@ -41,26 +43,9 @@ static char *prompt_of(EditLine *el)
     return (char *)(uintptr_t)lines_of(el)->prompt;
 }
 
-/* One character: 1, 0 at the end, -1 when interrupted. */
 static int read_char(EditLine *el, wchar_t *out)
 {
-    qn_lines *l = lines_of(el);
-    for (;;) {
-        char c;
-        if (!qn_interrupt_wait(STDIN_FILENO))
-            return -1;
-        ssize_t n = read(STDIN_FILENO, &c, 1);
-        if (n <= 0)
-            return (int)n;
-        size_t k = mbrtowc(out, &c, 1, &l->mb);
-        if (k == (size_t)-2)
-            continue; /* more bytes belong to it */
-        if (k == (size_t)-1) {
-            memset(&l->mb, 0, sizeof l->mb);
-            *out = L'?';
-        }
-        return 1;
-    }
+    return qn_keys_next(&lines_of(el)->keys, out);
 }
 
 static char *state_path(void)
@@ -162,14 +147,16 @@ static void keep(qn_lines *l, const char *text, size_t n)
 static qn_line_kind edit(qn_lines *l, const char **line)
 {
     int n = 0;
-    memset(&l->mb, 0, sizeof l->mb);
+    qn_keys_begin(&l->keys);
     el_resize(l->el);
     const char *text = el_gets(l->el, &n);
+    qn_keys_end(&l->keys);
     if (text && n > 0 && !qn_interrupted()) {
         keep(l, text, (size_t)n);
         *line = without_end(l->line, (size_t)n);
-        return QN_LINE;
+        return l->keys.more ? QN_LINE_PASTED : QN_LINE;
     }
+    l->keys.more = false;
     putchar('\n');
     fflush(stdout);
     return qn_interrupted() ? QN_LINE_INTERRUPTED : QN_LINE_END;

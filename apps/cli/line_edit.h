@@ -17,6 +17,7 @@ void qn_lines_close(qn_lines *l); /* writes the history; NULL is fine */
 
 typedef enum qn_line_kind {
     QN_LINE,
+    QN_LINE_PASTED,     /* a line of a paste, of which more follows */
     QN_LINE_END,        /* Ctrl-D, or the end of the input */
     QN_LINE_INTERRUPTED /* Ctrl-C; see interrupt.h         */
 } qn_line_kind;

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/utf8.h"
+#include "cli/interrupt.h"
 #include "cli/line_reader.h"
 #include "cli/request_args.h"
 #include "cli/terminal.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MAX_PROMPT ((size_t)64 << 20)
 
@@ -26,8 +28,8 @@ struct qn_prompts {
 
 /* ---- opening ------------------------------------------------------------- */
 
-int qn_read_stream(FILE *f, const char *name, char **text, size_t *n,
-                   qn_err *err)
+static int read_stream(FILE *f, const char *name, char **text, size_t *n,
+                       qn_err *err)
 {
     qn_str s;
     char buf[16384];
@@ -37,6 +39,8 @@ int qn_read_stream(FILE *f, const char *name, char **text, size_t *n,
         qn_str_add(&s, buf, k);
     if (ferror(f) || s.n > MAX_PROMPT) {
         qn_str_deinit(&s);
+        if (qn_interrupted())
+            return qn_fail(err, QN_ECANCEL, "interrupted");
         return ferror(f) ? qn_fail(err, QN_EIO, "%s: cannot read it: %s", name,
                                    strerror(errno))
                          : qn_fail(err, QN_ELIMIT, "%s: more than %zu MiB",
@@ -44,6 +48,28 @@ int qn_read_stream(FILE *f, const char *name, char **text, size_t *n,
     }
     *text = qn_str_take(&s, n);
     return 0;
+}
+
+/* What a shell puts in place of a command's output is no regular file. */
+static bool is_stream(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+int qn_read_input(const char *path, char **text, size_t *n, qn_err *err)
+{
+    if (strcmp(path, "-") == 0)
+        return read_stream(stdin, "standard input", text, n, err);
+    if (!is_stream(path))
+        return qn_file_slurp(text, n, path, MAX_PROMPT, err);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return qn_fail(err, QN_EIO, "%s: cannot open it: %s", path,
+                       strerror(errno));
+    int rc = read_stream(f, path, text, n, err);
+    fclose(f);
+    return rc;
 }
 
 /* Files end with a newline that is not meant. */
@@ -55,11 +81,7 @@ static void drop_newline(qn_prompts *p)
 
 static int read_file(qn_prompts *p, const char *path, qn_err *err)
 {
-    if (strcmp(path, "-") == 0)
-        QN_TRY(
-            qn_read_stream(stdin, "standard input", &p->text, &p->n_text, err));
-    else
-        QN_TRY(qn_file_slurp(&p->text, &p->n_text, path, MAX_PROMPT, err));
+    QN_TRY(qn_read_input(path, &p->text, &p->n_text, err));
     drop_newline(p);
     return 0;
 }
@@ -140,7 +162,7 @@ int qn_prompts_open(qn_prompts **out, const qn_args *a, qn_err *err)
     const char *kwargs = qn_args_text(a, "kwargs");
     size_t n;
     if (rc == 0 && kwargs)
-        rc = qn_file_slurp(&p->kwargs, &n, kwargs, MAX_PROMPT, err);
+        rc = qn_read_input(kwargs, &p->kwargs, &n, err);
     if (rc == 0)
         rc = open_source(p, err);
     if (rc < 0) {

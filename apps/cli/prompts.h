@@ -27,8 +27,8 @@ int qn_prompts_next(qn_prompts *p, const qn_model *m, bool wait, qn_job **job,
 void qn_add_message(json_t *messages, const char *role, const char *text,
                     size_t n);
 
-/* All of a stream; NUL behind. */
-int qn_read_stream(FILE *f, const char *name, char **text, size_t *n,
-                   qn_err *err);
+/* All of a file, of what a shell puts in place of one, or ("-") of standard
+ * input; NUL behind, qn_free it. */
+int qn_read_input(const char *path, char **text, size_t *n, qn_err *err);
 
 #endif

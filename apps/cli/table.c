@@ -24,7 +24,7 @@ void qn_table_row(const char *name, const char *fmt, ...)
     begun = true;
     printf("  %-23s ", name);
     va_start(ap, fmt);
-    vprintf(fmt, ap);
+    qn_put_format(stdout, fmt, ap);
     va_end(ap);
     putchar('\n');
 }
@@ -76,7 +76,9 @@ void qn_report_print(const json_t *o)
     char *s = json_dumps(o, qn_is_terminal(stdout)
                                 ? JSON_INDENT(2) | JSON_REAL_PRECISION(6)
                                 : JSON_COMPACT);
-    if (s)
-        puts(s);
+    if (s) {
+        qn_put_text(stdout, s, strlen(s));
+        putchar('\n');
+    }
     free(s);
 }

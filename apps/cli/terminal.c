@@ -16,8 +16,7 @@ bool qn_is_terminal(FILE *f)
     return isatty(fileno(f)) == 1;
 }
 
-/* A terminal that understands escape sequences. */
-static bool has_escapes(FILE *f)
+bool qn_has_escapes(FILE *f)
 {
     const char *term = getenv("TERM");
     return qn_is_terminal(f) && term && strcmp(term, "dumb") != 0;
@@ -26,7 +25,7 @@ static bool has_escapes(FILE *f)
 static bool has_colour(FILE *f)
 {
     const char *no = getenv("NO_COLOR");
-    return !(no && *no) && has_escapes(f);
+    return !(no && *no) && qn_has_escapes(f);
 }
 
 const char *qn_style_on(FILE *f, qn_style s)
@@ -62,6 +61,16 @@ void qn_put_text(FILE *f, const char *text, size_t n)
     }
 }
 
+void qn_put_format(FILE *f, const char *fmt, va_list ap)
+{
+    char *text;
+    int n = vasprintf(&text, fmt, ap);
+    if (n < 0)
+        return;
+    qn_put_text(f, text, (size_t)n);
+    free(text);
+}
+
 void qn_complain(const char *command, const char *text)
 {
     fflush(stdout);
@@ -75,7 +84,7 @@ void qn_note(const char *fmt, ...)
     fflush(stdout);
     fputs(qn_style_on(stderr, QN_STYLE_DIM), stderr);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    qn_put_format(stderr, fmt, ap);
     va_end(ap);
     fprintf(stderr, "%s\n", qn_style_on(stderr, QN_STYLE_NONE));
 }
@@ -91,7 +100,7 @@ void qn_progress_begin(qn_progress *p, const char *what, bool bytes, bool off)
     *p = (qn_progress){.what = what,
                        .t0 = qn_now_ns(),
                        .bytes = bytes,
-                       .off = off || !has_escapes(stderr)};
+                       .off = off || !qn_has_escapes(stderr)};
 }
 
 static void amount(char *buf, size_t cap, const qn_progress *p, uint64_t n)

@@ -8,6 +8,7 @@
 
 #include "base/compiler.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,6 +25,8 @@ typedef enum qn_style {
 /* The escape sequence, or "" where there is no colour. */
 const char *qn_style_on(FILE *f, qn_style s);
 bool qn_is_terminal(FILE *f);
+/* A terminal that understands escape sequences. */
+bool qn_has_escapes(FILE *f);
 /* Columns of the terminal on f, 80 when it is none. */
 int qn_columns(FILE *f);
 
@@ -31,6 +34,8 @@ int qn_columns(FILE *f);
  * that a model made and a terminal would obey. Where `f` is no terminal they
  * are written as they are. */
 void qn_put_text(FILE *f, const char *text, size_t n);
+/* The same of a formatted text, in which names from files may be. */
+void qn_put_format(FILE *f, const char *fmt, va_list ap);
 
 /* "quern run: text" on stderr. */
 void qn_complain(const char *command, const char *text);

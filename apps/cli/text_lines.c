@@ -1,7 +1,6 @@
 /* text_lines.c - see text_lines.h. */
 #include "cli/text_lines.h"
 
-#include "base/file.h"
 #include "base/str.h"
 #include "cli/line_reader.h"
 #include "cli/prompts.h"
@@ -10,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_FILE ((size_t)64 << 20)
-
+/* By flag or file. The first word is the model even where the environment has
+ * one: what a line means does not depend on who types it. */
 static bool model_by_option(const qn_args *a)
 {
-    return qn_args_given(a, "model");
+    qn_opt_source from = qn_args_source(a, "model");
+    return from == QN_FROM_FLAG || from == QN_FROM_FILE ||
+           (from == QN_FROM_ENV && a->operands.n == 0);
 }
 
 int qn_text_operands(const qn_args *a, size_t *first, qn_err *err)
@@ -53,11 +54,9 @@ static int words_or_file(const qn_args *a, size_t first, char **text, size_t *n,
         *text = qn_str_take(&s, n);
         return 0;
     }
-    if (path && strcmp(path, "-") != 0)
-        return qn_file_slurp(text, n, path, MAX_FILE, err);
     if (!path && qn_is_terminal(stdin))
         qn_note("reading from the terminal; end with Ctrl-D");
-    return qn_read_stream(stdin, "standard input", text, n, err);
+    return qn_read_input(path ? path : "-", text, n, err);
 }
 
 /* A bare string or number is no document for every JSON reader: as the only

@@ -150,6 +150,17 @@ out:
     return rc;
 }
 
+char *qn_path_target(const char *path, bool *direct)
+{
+    struct stat st;
+    bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+    *direct = qn_starts(path, "/dev/") || qn_starts(path, "/proc/") ||
+              (stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+               !S_ISDIR(st.st_mode));
+    char *behind = link && !*direct ? realpath(path, NULL) : NULL;
+    return behind ? behind : qn_xstrdup(path);
+}
+
 static int file_write_all(int fd, const char *p, size_t n)
 {
     while (n > 0) {
@@ -161,32 +172,52 @@ static int file_write_all(int fd, const char *p, size_t n)
         p += w;
         n -= (size_t)w;
     }
-    return fsync(fd);
+    return 0;
+}
+
+/* To what no file can be put in place of. */
+static int file_write_direct(const char *path, const void *p, size_t n,
+                             qn_err *err)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0)
+        return file_errno(err, path, "open");
+    int rc = file_write_all(fd, p, n) == 0 ? QN_OK
+                                           : file_errno(err, path, "write");
+    close(fd);
+    return rc;
 }
 
 int qn_file_write(const char *path, const void *p, size_t n, qn_err *err)
 {
     static atomic_uint serial; /* two threads may write one path */
+    bool direct;
+    char *target = qn_path_target(path, &direct);
     qn_str tmp = {0};
-    qn_str_addf(&tmp, "%s.tmp.%ld.%u", path, (long)getpid(),
+    qn_str_addf(&tmp, "%s.tmp.%ld.%u", target, (long)getpid(),
                 atomic_fetch_add(&serial, 1));
     int rc = QN_OK;
+    if (direct) {
+        rc = file_write_direct(path, p, n, err);
+        goto out;
+    }
     int fd = open(tmp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) {
         rc = file_errno(err, path, "create");
         goto out;
     }
-    bool ok = file_write_all(fd, p, n) == 0;
+    bool ok = file_write_all(fd, p, n) == 0 && fsync(fd) == 0;
     if (!ok)
         rc = file_errno(err, path, "write");
     if (close(fd) != 0 && ok)
         rc = file_errno(err, path, "write");
-    if (rc == QN_OK && rename(tmp.p, path) != 0)
+    if (rc == QN_OK && rename(tmp.p, target) != 0)
         rc = file_errno(err, path, "replace");
     if (rc != QN_OK)
         unlink(tmp.p);
 out:
     qn_str_deinit(&tmp);
+    free(target);
     return rc;
 }
 

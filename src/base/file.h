@@ -34,8 +34,12 @@ void qn_file_release(const void *p, size_t n);
 /* The whole file, NUL behind; QN_ELIMIT above max_bytes. qn_free it. */
 int qn_file_slurp(char **out, size_t *n, const char *path, size_t max_bytes,
                   qn_err *err);
+/* Where a file of that name is put: behind a link, which stays one. *direct: it
+ * is a device, a pipe or a descriptor of this process, which is written to and
+ * never replaced. free() it. */
+char *qn_path_target(const char *path, bool *direct);
 /* Writes a temporary file beside it, fsyncs, renames: the path holds the old
- * bytes or the new ones, never a part. */
+ * bytes or the new ones, never a part. What is no file gets the bytes. */
 int qn_file_write(const char *path, const void *p, size_t n, qn_err *err);
 
 bool qn_path_is_file(const char *path);

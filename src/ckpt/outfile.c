@@ -1,11 +1,13 @@
 /* outfile.c: see outfile.h. */
 #include "ckpt/outfile.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,12 +38,17 @@ static int open_tmp(qn_outfile *o, const char *path, int flags, qn_err *err)
 
 int qn_outfile_open(qn_outfile *o, const char *path, qn_err *err)
 {
+    char *target = qn_path_target(path, &o->direct);
     qn_str tmp;
 
     qn_str_init(&tmp);
-    qn_str_addf(&tmp, "%s.tmp.%ld", path, (long)getpid());
+    qn_str_adds(&tmp, target);
+    if (!o->direct)
+        qn_str_addf(&tmp, ".tmp.%ld", (long)getpid());
     o->tmp = qn_str_take(&tmp, NULL);
-    return open_tmp(o, path, O_TRUNC, err);
+    int rc = open_tmp(o, target, o->direct ? O_APPEND : O_TRUNC, err);
+    free(target);
+    return rc;
 }
 
 int qn_outfile_keep(qn_outfile *o, const char *path, qn_err *err)
@@ -99,12 +106,14 @@ int qn_outfile_zeros(qn_outfile *o, size_t n, qn_err *err)
 
 int qn_outfile_finish(qn_outfile *o, qn_err *err)
 {
-    bool ok = fflush(o->f) == 0 && fsync(fileno(o->f)) == 0;
+    bool ok = fflush(o->f) == 0 && (o->direct || fsync(fileno(o->f)) == 0);
 
     if (!ok)
         return failed(o, "write", err);
     ok = fclose(o->f) == 0;
     o->f = NULL;
+    if (o->direct)
+        return ok ? 0 : failed(o, "write", err);
     if (!ok || rename(o->tmp, o->path) != 0) {
         int rc = failed(o, "put it in place", err);
         unlink(o->tmp);
@@ -117,7 +126,7 @@ void qn_outfile_deinit(qn_outfile *o)
 {
     if (o->f) {
         fclose(o->f);
-        if (!o->keep)
+        if (!o->keep && !o->direct)
             unlink(o->tmp);
     }
     qn_free(o->path);

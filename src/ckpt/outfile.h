@@ -18,6 +18,7 @@ typedef struct qn_outfile {
     char *path, *tmp;
     FILE *f; /* NULL once finished */
     bool keep;
+    bool direct; /* a device or pipe: written to, never replaced */
 } qn_outfile;
 
 /* On failure too the caller ends it with qn_outfile_deinit. */

@@ -127,6 +127,13 @@ QN_API int qn_model_info(const qn_model *m, int64_t n_ctx, int n_seq,
     return dump(o, json, err);
 }
 
+/* Sizes and modes that the system does not tell, as in a container without
+ * /sys, are null. */
+static json_t *bytes_if_known(uint64_t n)
+{
+    return n ? bytes(n) : json_null();
+}
+
 /* "always [madvise] never" -> "madvise"; "" when there is no such file. */
 static void huge_page_mode(char *out, size_t cap)
 {
@@ -160,14 +167,14 @@ QN_API int qn_doctor(char **json, qn_err *err)
     set(c, "cores", json_integer(cpu->n_cores));
     set(c, "isa", json_string(qn_isa_name(cpu->isa)));
     set(c, "isa_detected", json_string(qn_isa_name(cpu->isa_detected)));
-    set(c, "l1d", bytes(cpu->l1d));
-    set(c, "l2", bytes(cpu->l2));
-    set(c, "l3", bytes(cpu->l3));
+    set(c, "l1d", bytes_if_known(cpu->l1d));
+    set(c, "l2", bytes_if_known(cpu->l2));
+    set(c, "l3", bytes_if_known(cpu->l3));
     set(o, "cpu", c);
     huge_page_mode(thp, sizeof thp);
     set(mem, "total", bytes(qn_mem_total()));
     set(mem, "available", bytes(qn_mem_available()));
-    set(mem, "huge_pages", json_string(thp));
+    set(mem, "huge_pages", *thp ? json_string(thp) : json_null());
     set(o, "memory", mem);
 
     qn_backend *be = NULL;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -181,6 +182,40 @@ static void test_write(void **state)
     qn_free(dir);
 }
 
+/* What is no file is written to and not replaced; a link stays one. */
+static void test_write_special(void **state)
+{
+    (void)state;
+    qn_err e;
+    struct stat st;
+    char got[8] = "";
+    size_t n;
+    char *pipe = in_tmp("to-pipe"), *file = in_tmp("target"),
+         *link = in_tmp("to-target");
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    int fd = open(pipe, O_RDONLY | O_NONBLOCK);
+    assert_int_equal(qn_file_write(pipe, "abc", 3, &e), QN_OK);
+    assert_int_equal(read(fd, got, sizeof got), 3);
+    assert_memory_equal(got, "abc", 3);
+    close(fd);
+    assert_true(lstat(pipe, &st) == 0 && S_ISFIFO(st.st_mode));
+
+    qn_test_write_file(file, "old", 3);
+    assert_int_equal(symlink("target", link), 0);
+    assert_int_equal(qn_file_write(link, "new", 3, &e), QN_OK);
+    assert_true(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+    char *text = qn_test_read_file(file, &n);
+    assert_string_equal(text, "new");
+    free(text);
+    assert_int_equal(qn_file_write("/dev/fd/777", "x", 1, &e), QN_ENOENT);
+    unlink(pipe);
+    unlink(file);
+    unlink(link);
+    qn_free(pipe);
+    qn_free(file);
+    qn_free(link);
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -222,7 +257,7 @@ int main(void)
         cmocka_unit_test(test_read),      cmocka_unit_test(test_populate),
         cmocka_unit_test(test_empty),     cmocka_unit_test(test_refused),
         cmocka_unit_test(test_cut_short), cmocka_unit_test(test_write),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_paths),     cmocka_unit_test(test_write_special),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

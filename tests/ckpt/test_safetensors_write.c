@@ -4,8 +4,11 @@
 
 #include "ckpt/safetensors_write.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void test_round_trip(void **state)
 {
@@ -174,12 +177,37 @@ static void test_full_disk(void **state)
     free(zeros);
 }
 
+/* A pipe gets the bytes and stays one. */
+static void test_to_pipe(void **state)
+{
+    const char *path = help_path(qn_test_tmpdir(), "pipe");
+    const int64_t one[] = {4};
+    char got[256] = "";
+    qn_st_writer *w;
+    struct stat st;
+    qn_err err;
+
+    (void)state;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int fd = open(path, O_RDONLY | O_NONBLOCK);
+    assert_int_equal(qn_st_writer_new(&w, path, &err), 0);
+    assert_int_equal(qn_st_writer_declare(w, "a", QN_U8, 1, one, &err), 0);
+    assert_int_equal(qn_st_writer_data(w, "mill", 4, &err), 0);
+    assert_int_equal(qn_st_writer_finish(w, &err), 0);
+    qn_st_writer_free(w);
+    ssize_t n = read(fd, got, sizeof got);
+    assert_true(n > 12);
+    assert_memory_equal(got + n - 4, "mill", 4);
+    assert_true(lstat(path, &st) == 0 && S_ISFIFO(st.st_mode));
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_no_tensors), cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_to_pipe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

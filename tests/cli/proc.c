@@ -215,7 +215,8 @@ void qn_pty_expect(qn_pty *t, const char *text)
 void qn_pty_at_prompt(qn_pty *t)
 {
     struct termios tio = {0};
-    qn_pty_expect(t, "> ");
+    const char *no = getenv("NO_COLOR");
+    qn_pty_expect(t, no && *no ? "> " : "\033[1m>\033[0m ");
     for (int i = 0; i < 4000; i++) {
         assert_int_equal(tcgetattr(t->fd, &tio), 0);
         if (!(tio.c_lflag & ICANON))

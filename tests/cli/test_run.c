@@ -2,7 +2,9 @@
 #include "proc.h"
 
 #include <jansson.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Line i of the output as JSON; the caller decrefs it. */
@@ -122,6 +124,16 @@ static void test_prompt_sources(void **state)
     snprintf(file, sizeof file, "%s/prompt.txt", qn_test_tmpdir());
     qn_test_write_file(file, "The mill\n", 9);
     SAME(NULL, p.out, "run", "-q", "-n", "8", "--prompt_file", file);
+    /* what a shell makes of <(...) */
+    snprintf(file, sizeof file, "%s/pipe", qn_test_tmpdir());
+    assert_int_equal(mkfifo(file, 0600), 0);
+    pid_t writer = fork();
+    if (writer == 0) {
+        int fd = open(file, O_WRONLY);
+        _exit(write(fd, "The mill\n", 9) != 9);
+    }
+    SAME(NULL, p.out, "run", "-q", "-n", "8", "-f", file);
+    assert_int_equal(qn_proc_wait(writer), 0);
     qn_proc t;
     quern(&t, NULL, "tokenize", "-m", "builtin", "The mill");
     SAME(NULL, p.out, "run", "-q", "-n", "8", "--token-ids", t.out);

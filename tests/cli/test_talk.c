@@ -105,6 +105,10 @@ static void test_save_and_load(void **state)
     free(text);
     quern(&p, "\"\"\"a\nb\"\"\"\n/save /dev/stdout\n", "chat", "-n", "4",
           "--load", path);
+    qn_proc_has_out(&p, "\"a\\nb\"");
+    qn_proc_free(&p);
+    quern(&p, "\"\"\"\n/a\nb\n\"\"\"\n/save /dev/stdout\n", "chat", "-n", "4");
+    qn_proc_has_out(&p, "\"/a\\nb\"");
     qn_proc_free(&p);
     snprintf(input, sizeof input, "more\n/save %s\n", path);
     quern(&p, input, "chat", "-n", "4", "--load", path);
@@ -164,6 +168,33 @@ static void test_terminal(void **state)
     qn_pty_expect(&t, "/nonsense");
     qn_pty_send(&t, "\001\013\004"); /* line cleared, end of input */
     assert_int_equal(qn_pty_close(&t), 0);
+}
+
+/* What is pasted is one question: its newlines do not end it, its tabs are
+ * tabs, and other keys in it are left out. A mark that is none is keys. */
+static void test_paste(void **state)
+{
+    qn_pty t;
+    char path[4096], keys[4200];
+    size_t n;
+    (void)state;
+    snprintf(path, sizeof path, "%s/paste.json", qn_test_tmpdir());
+    PTY(&t, "chat", "--no-history", "-n", "3");
+    qn_pty_expect(&t, "\033[?2004h");
+    qn_pty_at_prompt(&t);
+    qn_pty_send(&t,
+                "\033[200~/one \\\r\rtwo\tx\001\ndrei \303\274\r\033[201~\r");
+    qn_pty_expect(&t, "longest length");
+    qn_pty_at_prompt(&t);
+    snprintf(keys, sizeof keys, "zzz\033[D\033[D\033[D\013/save %s\r", path);
+    qn_pty_send(&t, keys);
+    qn_pty_expect(&t, "(saved;");
+    qn_pty_at_prompt(&t);
+    qn_pty_send(&t, "\004");
+    assert_int_equal(qn_pty_close(&t), 0);
+    char *text = qn_test_read_file(path, &n);
+    assert_non_null(strstr(text, "\"/one \\\\\\n\\ntwo\\tx\\ndrei \303\274\""));
+    free(text);
 }
 
 /* Ctrl-C stops the answer, not the program; the next question works. */
@@ -252,6 +283,21 @@ static void test_control_characters(void **state)
     quern(&p, NULL, "run", "-q", "-n", "1", "--echo", "a\033[2Jb");
     qn_proc_has_out(&p, "a\033[2Jb");
     qn_proc_free(&p);
+    /* what other commands make of it */
+    quern(&p, NULL, "tokenize", "builtin", "a\033[2Jb");
+    PTY(&t, "detokenize", "builtin", p.out);
+    qn_pty_expect(&t, "a?[2Jb");
+    assert_int_equal(qn_pty_close(&t), 0);
+    qn_proc_free(&p);
+    /* names of others in a report */
+    char model[4096], link[4200];
+    snprintf(model, sizeof model, "%s/models/quern-14m.gguf",
+             qn_test_source_dir());
+    snprintf(link, sizeof link, "%s/a\033[2Jb.gguf", qn_test_tmpdir());
+    assert_int_equal(symlink(model, link), 0);
+    PTY(&t, "info", link);
+    qn_pty_expect(&t, "a?[2Jb.gguf");
+    assert_int_equal(qn_pty_close(&t), 0);
 }
 
 /* A long prompt, in small steps: a bar, which Ctrl-C ends and wipes. */
@@ -292,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_endless),
         cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_terminal),
+        cmocka_unit_test(test_paste),
         cmocka_unit_test(test_interrupt_answer),
         cmocka_unit_test(test_terminate),
         cmocka_unit_test(test_colour),

@@ -49,6 +49,26 @@ static void test_tokenize(void **state)
     qn_proc_free(&p);
 }
 
+/* The first word is the model, whatever the environment says. */
+static void test_model_of_environment(void **state)
+{
+    qn_proc p, q;
+    (void)state;
+    quern(&p, NULL, "tokenize", "builtin", "mill");
+    setenv("QUERN_TEST_KEEP", "1", 1);
+    setenv("QUERN_MODEL", "builtin", 1);
+    quern(&q, "mill", "tokenize");
+    assert_string_equal(q.out, p.out);
+    qn_proc_free(&q);
+    setenv("QUERN_MODEL", "/nowhere", 1);
+    quern(&q, NULL, "tokenize", "builtin", "mill");
+    assert_string_equal(q.out, p.out);
+    qn_proc_free(&q);
+    unsetenv("QUERN_MODEL");
+    unsetenv("QUERN_TEST_KEEP");
+    qn_proc_free(&p);
+}
+
 static void test_wrong_lines(void **state)
 {
     qn_proc p;
@@ -261,16 +281,38 @@ static void test_doctor(void **state)
     qn_proc_free(&p);
 }
 
+/* What the system does not tell is unknown, not nothing. */
+static void test_doctor_without_sys(void **state)
+{
+    char line[4400];
+    char text[8192] = "";
+    (void)state;
+    snprintf(line, sizeof line,
+             "unshare -rm sh -c 'mount -t tmpfs none /sys && "
+             "exec \"$0\" doctor' %s/bin/quern 2>/dev/null",
+             qn_test_build_dir());
+    FILE *f = popen(line, "r");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    if (pclose(f) != 0)
+        QN_SKIP("no namespace of mounts");
+    assert_non_null(strstr(text, "caches                  unknown"));
+    assert_non_null(strstr(text, "huge pages              unknown"));
+    assert_non_null(strstr(text, "pages: unknown, since /sys is not here"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tokenize),
+        cmocka_unit_test(test_model_of_environment),
         cmocka_unit_test(test_wrong_lines),
         cmocka_unit_test(test_bare_tokenizer),
         cmocka_unit_test(test_template),
         cmocka_unit_test(test_logits),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_doctor),
+        cmocka_unit_test(test_doctor_without_sys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
