@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define WIDE 11     /* characters of a cell */
 #define SLOWER 0.95 /* times the tokens a second that count as no slower */
 
 typedef struct printer {
@@ -168,19 +169,21 @@ typedef struct column {
     const char *group, *key; /* group NULL: of the row itself */
     int digits;              /* behind the point */
     double scale;
+    int wide; /* characters of a cell; 0: the usual */
 } column;
 
 static const column columns[] = {
-    {"bits/weight", "model", "bits_per_weight", 3, 1},
-    {"MB", "model", "file_bytes", 2, 1e-6},
-    {"perplexity", "perplexity", "value", 4, 1},
-    {"ratio", "perplexity_ratio", "value", 4, 1},
-    {"KL", "kl", "mean", 5, 1},
-    {"KL p99", "kl", "p99", 4, 1},
-    {"top 1 %", "top1_agreement", "value", 2, 100},
-    {"made in s", NULL, "made_seconds", 1, 1},
-    {"prefill/s", NULL, "prefill", 0, 1},
-    {"decode/s", NULL, "decode", 1, 1},
+    {"bits/weight", "model", "bits_per_weight", 3, 1, 0},
+    {"MB", "model", "file_bytes", 2, 1e-6, 0},
+    {"perplexity", "perplexity", "value", 4, 1, 0},
+    {"ratio", "perplexity_ratio", "value", 4, 1, 0},
+    {"KL", "kl", "mean", 5, 1, 0},
+    {"of it 95 %", "kl", "mean_ci95", 5, 1, 19},
+    {"KL p99", "kl", "p99", 4, 1, 0},
+    {"top 1 %", "top1_agreement", "value", 2, 100, 0},
+    {"made in s", NULL, "made_seconds", 1, 1, 0},
+    {"prefill/s", NULL, "prefill", 0, 1, 0},
+    {"decode/s", NULL, "decode", 1, 1, 0},
 };
 
 /* A column of which no row has a value is left out. */
@@ -191,10 +194,16 @@ static bool is_there(const json_t *rows, const column *c)
     json_array_foreach((json_t *)(uintptr_t)rows, i, r)
     {
         const json_t *o = c->group ? json_object_get(r, c->group) : r;
-        if (json_is_number(json_object_get(o, c->key)))
+        const json_t *v = json_object_get(o, c->key);
+        if (json_is_number(v) || json_is_array(v))
             return true;
     }
     return false;
+}
+
+static int width_of(const printer *p, const column *c)
+{
+    return p->markdown ? 0 : c->wide ? c->wide : WIDE;
 }
 
 static void cell(const printer *p, const json_t *r, const column *c)
@@ -205,7 +214,10 @@ static void cell(const printer *p, const json_t *r, const column *c)
     if (json_is_number(v))
         snprintf(text, sizeof text, "%.*f", c->digits,
                  json_number_value(v) * c->scale);
-    fprintf(p->f, p->markdown ? " %s |" : " %11s", text);
+    if (json_is_array(v))
+        snprintf(text, sizeof text, "%.*f to %.*f", c->digits, at(v, 0),
+                 c->digits, at(v, 1));
+    fprintf(p->f, p->markdown ? " %*s |" : " %*s", width_of(p, c), text);
 }
 
 static void print_titles(const printer *p, const json_t *rows, int wide)
@@ -213,7 +225,8 @@ static void print_titles(const printer *p, const json_t *rows, int wide)
     fprintf(p->f, p->markdown ? "| %*s |" : "%*s", p->markdown ? 0 : wide, "");
     for (size_t k = 0; k < QN_COUNTOF(columns); k++)
         if (is_there(rows, &columns[k]))
-            fprintf(p->f, p->markdown ? " %s |" : " %11s", columns[k].title);
+            fprintf(p->f, p->markdown ? " %*s |" : " %*s",
+                    width_of(p, &columns[k]), columns[k].title);
     if (p->markdown) {
         fputs("\n|---|", p->f);
         for (size_t k = 0; k < QN_COUNTOF(columns); k++)

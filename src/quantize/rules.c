@@ -91,6 +91,11 @@ void qn_note_unused(json_t *notes, const qn_optimize_params *p,
 /* ---- what becomes of each tensor ----------------------------------------- */
 
 enum {
+    LEAST_GROUP = 32 /* of the usual sizes */
+};
+#define NARROW_PART 0.02 /* of the weights, that may stay as they are */
+
+enum {
     STAYS,
     WANTED,
     WANTED_TRANSPOSED,
@@ -261,6 +266,52 @@ static int plan_tensor(qn_opt_plan *plan, const qn_optimize_params *p,
     return QN_OK;
 }
 
+static bool is_grouped(const qn_qmat *like)
+{
+    const qn_qscheme *s = like->scheme;
+    return s == &qn_ct_pack_scheme || s == &qn_gptq_scheme ||
+           s == &qn_awq_scheme;
+}
+
+/* A few small matrices whose rows groups do not fill (of a recurrence's steps,
+ * of AltUp) do not decide for all others: they stay as they are. */
+static void leave_narrow(qn_opt_plan *plan, const qn_optimize_params *p,
+                         const qn_qmat *like)
+{
+    int64_t group = p->group ? p->group : LEAST_GROUP;
+    double all = 0, narrow = 0;
+    const char *first = NULL;
+    int n = 0;
+    if (!is_grouped(like) || group < 0)
+        return;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < plan->items.n; i++) {
+            qn_opt_item *it = &plan->items.v[i];
+            bool fits = it->t->shape[!it->transposed] % group == 0;
+            if (!it->quantize)
+                continue;
+            if (pass == 0)
+                all += (double)it->t->n_elems;
+            if (pass == 0 && !fits)
+                narrow += (double)it->t->n_elems;
+            if (pass == 0 || fits)
+                continue;
+            it->quantize = false;
+            first = first ? first : it->t->name;
+            n++;
+            json_array_append_new(plan->left,
+                                  json_stringn(it->t->name,
+                                               qn_module_len(it->t->name)));
+        }
+        if (narrow == 0 || narrow > NARROW_PART * all)
+            return;
+    }
+    qn_note_add(plan->notes,
+                "%d small matrices stay as they are: groups of %lld do not "
+                "fill their rows (%.*s and the like)",
+                n, (long long)group, (int)qn_module_len(first), first);
+}
+
 /* Groups of this size fill all rows. */
 static bool group_fits(const qn_opt_plan *plan, int64_t group)
 {
@@ -278,11 +329,8 @@ static bool group_fits(const qn_opt_plan *plan, int64_t group)
 static void fit_group(qn_opt_plan *plan, const qn_optimize_params *p,
                       qn_qmat *like)
 {
-    static const int64_t smaller[] = {64, 32};
-    const qn_qscheme *s = like->scheme;
-    bool grouped = s == &qn_ct_pack_scheme || s == &qn_gptq_scheme ||
-                   s == &qn_awq_scheme;
-    if (p->group || !grouped || group_fits(plan, like->group))
+    static const int64_t smaller[] = {64, LEAST_GROUP};
+    if (p->group || !is_grouped(like) || group_fits(plan, like->group))
         return;
     like->group = -1;
     for (size_t i = 0; i < QN_COUNTOF(smaller) && like->group < 0; i++)
@@ -332,6 +380,8 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
     }
     qn_map_deinit(&map);
     note_unused(plan, p);
+    if (rc == QN_OK)
+        leave_narrow(plan, p, like);
     fit_group(plan, p, like);
     for (size_t i = 0; i < plan->items.n && rc == QN_OK; i++)
         if (plan->items.v[i].quantize)

@@ -27,32 +27,86 @@ struct qn_probe {
      * last; NULL where the network is no chain */
     float *stream;
     float *base; /* logits [n_sample * len, n_vocab] */
-    float *lse;  /* log of their sum of exp [n_sample * len] */
+    float *prob; /* and their probabilities */
     float *h;    /* [len, d_model] */
     double *sum; /* [len] */
 };
 
 /* ---- divergence ---------------------------------------------------------- */
 
+enum {
+    SIDE = 16 /* tokens side by side */
+};
+
 typedef struct kl_job {
     const qn_probe *p;
-    const float *logits, *base, *lse; /* of one sample */
+    const float *logits, *base, *prob; /* of one sample */
     double *sum;
 } kl_job;
 
-static double kl_row(const float *x, const float *base, float lse, int n)
+/* exp(x) - 1 - x, where |x| < 1/2 by a series whose next term is 2^-24 of it. */
+static inline float rest_of_exp(float x)
 {
-    double mean = 0, sum = 0;
-    for (int i = 0; i < n; i++)
-        mean += (double)(expf(base[i] - lse) * (x[i] - base[i]));
-    for (int i = 0; i < n; i++) {
-        float d = x[i] - base[i] - (float)mean;
-        float t = fabsf(d) < 0.05f
-                      ? d * d * (0.5f + d * (1.0f / 6) + d * d * (1.0f / 24))
-                      : expm1f(d) - d;
-        sum += (double)(expf(base[i] - lse) * t);
+    return x * x *
+           (1.0f / 2 +
+            x * (1.0f / 6 +
+                 x * (1.0f / 24 +
+                      x * (1.0f / 120 +
+                           x * (1.0f / 720 +
+                                x * (1.0f / 5040 + x * (1.0f / 40320)))))));
+}
+
+/* SIDE terms of the sum. */
+static double kl_terms(const float *x, const float *base, const float *prob,
+                       float mean)
+{
+    float most = 0, sum = 0, term[SIDE];
+    for (int i = 0; i < SIDE; i++) {
+        float d = x[i] - base[i] - mean;
+        float far = fabsf(d);
+        term[i] = prob[i] * rest_of_exp(d);
+        most = most > far ? most : far;
     }
-    return log1p(sum);
+    for (int i = 0; i < SIDE && !(most < 0.5f); i++) {
+        float d = x[i] - base[i] - mean;
+        term[i] = prob[i] * (fabsf(d) < 0.5f ? rest_of_exp(d) : expm1f(d) - d);
+    }
+    for (int i = 0; i < SIDE; i++)
+        sum += term[i];
+    return (double)sum;
+}
+
+static double mean_change(const float *x, const float *base, const float *prob,
+                          int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i += SIDE) {
+        float part[SIDE], all = 0;
+        int m = QN_MIN(SIDE, n - i);
+        for (int k = 0; k < m; k++)
+            part[k] = prob[i + k] * (x[i + k] - base[i + k]);
+        for (int k = 0; k < m; k++)
+            all += part[k];
+        sum += (double)all;
+    }
+    return sum;
+}
+
+static double kl_row(const float *x, const float *base, const float *prob,
+                     int n)
+{
+    float mean = (float)mean_change(x, base, prob, n);
+    float last[3][SIDE] = {{0}};
+    double sum = 0;
+    int i = 0;
+    for (; i + SIDE <= n; i += SIDE)
+        sum += kl_terms(x + i, base + i, prob + i, mean);
+    for (int k = 0; i + k < n; k++) {
+        last[0][k] = x[i + k];
+        last[1][k] = base[i + k];
+        last[2][k] = prob[i + k];
+    }
+    return log1p(sum + kl_terms(last[0], last[1], last[2], mean));
 }
 
 static void kl_thread(void *arg, int thread, int n_threads)
@@ -61,7 +115,7 @@ static void kl_thread(void *arg, int thread, int n_threads)
     int64_t n = j->p->n_vocab, begin, end;
     qn_pool_split(j->p->len, 1, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++)
-        j->sum[r] = kl_row(j->logits + r * n, j->base + r * n, j->lse[r],
+        j->sum[r] = kl_row(j->logits + r * n, j->base + r * n, j->prob + r * n,
                            (int)n);
 }
 
@@ -105,8 +159,11 @@ static int run_base(qn_probe *p, qn_err *err)
         QN_TRY(p->chain ? run_chain(p, s, &logits, err)
                         : qn_cal_logits(p->cal, (int)s, &logits, err));
         memcpy(p->base + at * n, logits, (size_t)p->len * n * sizeof *logits);
-        for (size_t r = 0; r < (size_t)p->len; r++)
-            p->lse[at + r] = log_sum(logits + r * n, p->n_vocab);
+        for (size_t r = 0; r < (size_t)p->len; r++) {
+            float lse = log_sum(logits + r * n, p->n_vocab);
+            for (size_t k = 0; k < n; k++)
+                p->prob[(at + r) * n + k] = expf(logits[r * n + k] - lse);
+        }
     }
     return QN_OK;
 }
@@ -121,10 +178,10 @@ static int make_room(qn_probe *p, qn_err *err)
     p->n_vocab = hp->n_vocab;
     p->d_model = (size_t)hp->d_model;
     p->base = qn_alloc(rows, (size_t)p->n_vocab * sizeof *p->base);
-    p->lse = qn_alloc(rows, sizeof *p->lse);
+    p->prob = qn_alloc(rows, (size_t)p->n_vocab * sizeof *p->prob);
     p->h = qn_alloc((size_t)p->len, p->d_model * sizeof *p->h);
     p->sum = qn_alloc((size_t)p->len, sizeof *p->sum);
-    bool ok = p->base && p->lse && p->h && p->sum;
+    bool ok = p->base && p->prob && p->h && p->sum;
     if (p->chain) {
         p->stream = qn_alloc(rows * ((size_t)p->n_layer + 1),
                              p->d_model * sizeof *p->stream);
@@ -170,7 +227,7 @@ void qn_probe_close(qn_probe *p)
     qn_cal_close(p->cal);
     qn_free(p->stream);
     qn_free(p->base);
-    qn_free(p->lse);
+    qn_free(p->prob);
     qn_free(p->h);
     qn_free(p->sum);
     qn_free(p);
@@ -207,11 +264,9 @@ int qn_probe_kl(qn_probe *p, int layer, double *kl, qn_err *err)
 {
     *kl = 0;
     for (int64_t s = 0; s < p->n_sample; s++) {
-        size_t at = (size_t)(s * p->len);
-        kl_job j = {.p = p,
-                    .base = p->base + at * (size_t)p->n_vocab,
-                    .lse = p->lse + at,
-                    .sum = p->sum};
+        size_t at = (size_t)(s * p->len) * (size_t)p->n_vocab;
+        kl_job j = {
+            .p = p, .base = p->base + at, .prob = p->prob + at, .sum = p->sum};
         QN_TRY(run_from(p, layer, s, &j.logits, err));
         qn_pool_run(p->pool, kl_thread, &j);
         for (int64_t r = 0; r < p->len; r++)

@@ -120,6 +120,30 @@ static void test_group(void **state)
     }
 }
 
+/* Rows of 4 in a network of rows of 64: a few of the weights, which stay as
+ * they are and are named; they do not take the groups from all others. */
+static void test_narrow(void **state)
+{
+    (void)state;
+    const char *model = qn_test_shared("goldens/models/mamba");
+    if (!model)
+        QN_SKIP("no shared data");
+    qn_optimize_report r;
+    qn_optimize_params p = {.model = model, .method = "rtn"};
+    char *to = made(p, &r);
+    assert_int_equal(r.group, 64);
+    json_t *c = config_of(to), *q = json_object_get(c, "quantization_config");
+    char *ignored = json_dumps(json_object_get(q, "ignore"), 0);
+    assert_non_null(strstr(ignored, "layers.0.mixer.dt_proj"));
+    free(ignored);
+    json_decref(c);
+    free(to);
+    p.group = 64; /* said or chosen: it is the same */
+    to = made(p, &r);
+    assert_int_equal(r.n_matrices, 6);
+    free(to);
+}
+
 /* Bits by pattern: what has them is read again, and the configuration names
  * each. */
 static void test_bits(void **state)
@@ -365,11 +389,9 @@ static void test_divided(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_group),
-        cmocka_unit_test(test_null_config),
-        cmocka_unit_test(test_stacked),
-        cmocka_unit_test(test_stacked_families),
+        cmocka_unit_test(test_bits),    cmocka_unit_test(test_group),
+        cmocka_unit_test(test_narrow),  cmocka_unit_test(test_null_config),
+        cmocka_unit_test(test_stacked), cmocka_unit_test(test_stacked_families),
         cmocka_unit_test(test_divided),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
