@@ -5,9 +5,9 @@ set -eu
 
 quern=$QUERN_BUILD_DIR/bin/quern
 model=${QUERN_DEFAULT_MODEL:-$QUERN_SOURCE_DIR/models/quern-14m.gguf}
-[ -n "${QUERN_EMULATOR:-}" ] || { echo "skipped: no qemu-aarch64"; exit 0; }
-[ -x "$quern" ] || { echo "skipped: the program is not built"; exit 0; }
-[ -r "$model" ] || { echo "skipped: no model in models/"; exit 0; }
+[ -n "${QUERN_EMULATOR:-}" ] || { echo "skipped: no qemu-aarch64"; exit 77; }
+[ -x "$quern" ] || { echo "skipped: the program is not built"; exit 77; }
+[ -r "$model" ] || { echo "skipped: no model in models/"; exit 77; }
 
 fail() {
     echo "$1"

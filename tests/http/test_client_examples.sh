@@ -5,8 +5,8 @@ set -eu
 quern=$QUERN_BUILD_DIR/bin/quern
 model=$QUERN_SOURCE_DIR/models/quern-14m.gguf
 clients=$QUERN_SOURCE_DIR/examples/clients
-[ -x "$quern" ] || { echo "skipped: the program is not built"; exit 0; }
-[ -r "$model" ] || { echo "skipped: no model in models/"; exit 0; }
+[ -x "$quern" ] || { echo "skipped: the program is not built"; exit 77; }
+[ -r "$model" ] || { echo "skipped: no model in models/"; exit 77; }
 python=/usr/bin/python3
 [ -x "$python" ] || python=python3
 

@@ -6,13 +6,13 @@ build=$QUERN_BUILD_DIR
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3) || {
     echo "skipped: no python3"
-    exit 0
+    exit 77
 }
-[ -x "$build/bin/quern" ] || { echo "skipped: no program was built"; exit 0; }
-command -v curl >/dev/null || { echo "skipped: no curl"; exit 0; }
+[ -x "$build/bin/quern" ] || { echo "skipped: no program was built"; exit 77; }
+command -v curl >/dev/null || { echo "skipped: no curl"; exit 77; }
 if nm -D "$build/lib/libquern.so" | grep -q -E '__(asan|tsan|ubsan)_'; then
     echo "skipped: the library is built for a sanitizer"
-    exit 0
+    exit 77
 fi
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT

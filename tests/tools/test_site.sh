@@ -7,7 +7,7 @@ root=$QUERN_SOURCE_DIR
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3) || {
     echo "skipped: no python3"
-    exit 0
+    exit 77
 }
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
