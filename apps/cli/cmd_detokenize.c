@@ -49,6 +49,17 @@ static int read_ids(const char *text, ids_vec *ids, qn_err *err)
     return 0;
 }
 
+/* They have no text, which is seen best where nothing is seen. */
+static void tell_unknown(const qn_args *a, const qn_model *m,
+                         const ids_vec *ids)
+{
+    size_t n = 0, len;
+    for (size_t i = 0; i < ids->n; i++)
+        n += !qn_token_text(m, ids->v[i], &len);
+    if (n && !qn_args_flag(a, "quiet"))
+        qn_note("%zu of %zu ids are not in the vocabulary", n, ids->n);
+}
+
 static int one_text(const qn_args *a, const qn_model *m, const char *text,
                     size_t len, qn_err *err)
 {
@@ -63,6 +74,7 @@ static int one_text(const qn_args *a, const qn_model *m, const char *text,
     if (rc == 0) {
         qn_put_text(stdout, out, n);
         putchar('\n');
+        tell_unknown(a, m, &ids);
     }
     qn_free(out);
     qn_vec_deinit(&ids);

@@ -210,7 +210,8 @@ int qn_cli_main(int argc, char **argv)
     for (size_t i = 0; i < QN_COUNTOF(generators); i++)
         if (strcmp(first, generators[i].name) == 0)
             return flush_output(NULL, generate(i, argv[2]));
-    if (is_one_of(first, "--version", "version")) {
+    if (is_one_of(first, "--version", "version") ||
+        is_one_of(first, "-V", "-v")) {
         printf("quern %s\n", qn_version());
         return flush_output(NULL, STATUS_OK);
     }

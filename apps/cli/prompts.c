@@ -136,7 +136,18 @@ static int open_source(qn_prompts *p, qn_err *err)
     return 0;
 }
 
-/* "quern run DIR" and "quern run FILE.gguf hello" are natural mistakes. */
+/* "org/name-7b" or "org/name.v1": a slash between two names, the last of which
+ * is hardly a word. */
+static bool names_repo(const char *word)
+{
+    const char *slash = strchr(word, '/');
+    return slash && slash > word && !strchr(slash + 1, '/') &&
+           strpbrk(slash + 1, "-._0123456789") && !strpbrk(word, " ,;:?!") &&
+           !strchr("-._", slash[1]);
+}
+
+/* "quern run DIR", "quern run FILE.gguf hello" and "quern run org/name-7b
+ * hello" are natural mistakes. */
 static int check_words(const qn_args *a, qn_err *err)
 {
     const char *word = qn_args_operand(a, 0);
@@ -146,7 +157,7 @@ static int check_words(const qn_args *a, qn_err *err)
                 (qn_ends(word, ".gguf") || qn_ends(word, ".safetensors"));
     bool dir = qn_path_is_dir(word) &&
                (a->operands.n == 1 || strchr(word, '/'));
-    if (!file && !dir)
+    if (!file && !dir && !(a->operands.n > 1 && names_repo(word)))
         return 0;
     return qn_usage(err,
                     "%.200s is a model, not a prompt: quern run --model %.200s "

@@ -43,6 +43,14 @@ static int bind_one(const struct addrinfo *ai)
     return -1;
 }
 
+static const char *remedy_of(int e)
+{
+    return e == EADDRNOTAVAIL ? "this machine's addresses are what --host takes"
+           : e == EACCES      ? "ports below 1024 are root's; choose another "
+                                "with --port"
+                              : "choose another with --port";
+}
+
 int qn_listen_tcp(const char *host, int port, int *fd, int *bound_port,
                   qn_err *err)
 {
@@ -62,10 +70,8 @@ int qn_listen_tcp(const char *host, int port, int *fd, int *bound_port,
     }
     freeaddrinfo(list);
     if (s < 0)
-        return qn_fail(err, QN_EIO,
-                       "cannot listen on %s, port %d: %s; choose another with "
-                       "--port",
-                       host, port, strerror(e));
+        return qn_fail(err, QN_EIO, "cannot listen on %s, port %d: %s; %s",
+                       host, port, strerror(e), remedy_of(e));
     *fd = s;
     *bound_port = port_of(s);
     return 0;

@@ -22,6 +22,13 @@
  * 4 MiB, 2 GiB from a disk: 0.5 GB/s without, 1.3 with; no cost when cached.) */
 #define ADVISE_MIN ((size_t)1 << 20)
 
+/* Rather a file that is not there than a name on the hub. */
+static bool names_file(const char *path)
+{
+    return qn_ends(path, ".gguf") || qn_ends(path, ".safetensors") ||
+           qn_ends(path, ".bin");
+}
+
 /* No such file: maybe a name that the hub's cache knows. */
 static int open_cached(qn_ckpt *ck, const char *path, qn_err *err)
 {
@@ -29,7 +36,7 @@ static int open_cached(qn_ckpt *ck, const char *path, qn_err *err)
     char *snapshot;
     int rc;
 
-    if (!qn_hub_name_parse(path, &name))
+    if (names_file(path) || !qn_hub_name_parse(path, &name))
         return qn_fail(err, QN_ENOENT,
                        "%s: no such file or directory; a model is a Hugging "
                        "Face directory, a .gguf or a .safetensors file, or a "

@@ -498,6 +498,15 @@ static void test_no_model(void **state)
     quern(&p, NULL, "run", qn_test_tmpdir(), "hi");
     assert_int_equal(p.status, 2);
     qn_proc_free(&p);
+    quern(&p, NULL, "run", "facebook/opt-350m", "hi");
+    assert_int_equal(p.status, 2);
+    qn_proc_has_err(&p, "quern run --model facebook/opt-350m");
+    qn_proc_free(&p);
+    SAME(NULL, "", "run", "-q", "-n", "0", "and/or", "what?");
+    /* a file that is not there is no name on the hub */
+    quern(&p, NULL, "run", "-m", "models/none.gguf", "-p", "hi");
+    qn_proc_has_err(&p, "no such file or directory; a model is");
+    qn_proc_free(&p);
     quern(&p, NULL, "run", "--memory-limit", "1M", "hi");
     assert_int_equal(p.status, 1);
     qn_proc_has_err(&p, "MiB");

@@ -44,6 +44,9 @@ static void test_tokenize(void **state)
           "<|im_start|>");
     assert_true(atoi(p.out) > 1);
     qn_proc_free(&p);
+    quern(&p, NULL, "detokenize", "builtin", "40", "999999");
+    qn_proc_has_err(&p, "1 of 2 ids are not in the vocabulary");
+    qn_proc_free(&p);
     quern(&p, NULL, "tokenize", "builtin", "--show", "Hi");
     qn_proc_has_out(&p, "\"");
     qn_proc_free(&p);
