@@ -145,6 +145,12 @@ QN_API int qn_pull(const char *name, const qn_pull_params *params, char **path,
 QN_API int qn_tokenize(const qn_model *model, const char *text, size_t len,
                        bool special, bool parse_special, int32_t **ids,
                        size_t *n_ids, qn_err *err);
+/* The same, cut and filled as the truncation and padding sections of its
+ * tokenizer.json say, where it has them. Nothing else in quern heeds those: a
+ * prompt is never cut. */
+QN_API int qn_tokenize_fit(const qn_model *model, const char *text, size_t len,
+                           bool special, bool parse_special, int32_t **ids,
+                           size_t *n_ids, qn_err *err);
 /* Ids -> text. `skip_special` leaves special tokens out. */
 QN_API int qn_detokenize(const qn_model *model, const int32_t *ids,
                          size_t n_ids, bool skip_special, char **text,

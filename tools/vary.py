@@ -10,7 +10,10 @@ with one to three of its settings, its rotation, its number of layers or the
 kinds of its layers changed at random; of networks that see, those of the one
 that reads. The network gets random weights, and the logits of 44 tokens are
 compared in float32 with those of `quern logits --exact`: at most 2e-4 of the
-largest. Needs PyTorch, transformers, safetensors.
+largest; those of every third, too, with the tokens that `quern run` goes on
+with. The files are written in one of the forms that people download: one or
+several, safetensors or torch's, f32, bf16 or f16, config.json as transformers
+4 or 5 spell it. Needs PyTorch, transformers, safetensors.
 
 Prints a line for every network that differs (WRONG, kept under --keep), that
 quern does not open (REFUSED, with its message) or that ends it (CRASH); what
@@ -34,7 +37,10 @@ import warnings
 
 INF = float("inf")
 N_TOKENS = 44
+N_GREEDY = 6
 TOLERANCE = 2e-4
+# How a checkpoint lies; half of them are plain.
+FORMS = ["plain", "bf16", "f16", "shards", "bin", "old bin", "bins", "v4"]
 
 FLAGS = """
 tie_word_embeddings attention_bias mlp_bias use_bias bias use_qkv_bias qkv_bias
@@ -52,11 +58,12 @@ ACTS = ["silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "relu2"]
 VALUES = {
     "num_key_value_heads": [1, 2, 4], "num_kv_heads": [1, 2, 4],
     "num_attention_heads": [2, 4, 8], "n_head": [2, 4, 8],
-    "head_dim": [8, 16, 24, 32], "hidden_size": [64, 96, 128],
-    "n_embd": [64, 96], "d_model": [64, 128],
-    "intermediate_size": [96, 160, 224], "n_inner": [None, 96],
-    "ffn_dim": [96, 256], "moe_intermediate_size": [32, 48],
-    "shared_expert_intermediate_size": [32, 64],
+    "head_dim": [6, 8, 16, 20, 24, 32], "hidden_size": [64, 96, 72, 128],
+    "n_embd": [64, 96, 40], "d_model": [64, 128, 72],
+    "intermediate_size": [96, 101, 160, 224], "n_inner": [None, 96, 77],
+    "ffn_dim": [96, 101, 256], "moe_intermediate_size": [32, 48, 35],
+    "shared_expert_intermediate_size": [32, 64, 21],
+    "vocab_size": [257, 301, 512], "max_position_embeddings": [48, 64, 256],
     "num_experts": [4, 6, 8], "num_local_experts": [4, 6, 8],
     "n_routed_experts": [4, 8], "moe_num_experts": [4, 6],
     "num_experts_per_tok": [1, 2, 3], "experts_per_token": [1, 2, 3],
@@ -113,8 +120,12 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0,
 ROTATIONS = [
     {"rope_type": "default", "rope_theta": 5000.0},
     {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0},
+    {"rope_type": "linear", "factor": 3.7, "rope_theta": 500.0},
     {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0},
+    {"rope_type": "dynamic", "factor": 1.3, "rope_theta": 10000.0},
     YARN,
+    {**YARN, "factor": 2.5, "truncate": False},
+    {**YARN, "factor": 40.0, "mscale": 1.0, "mscale_all_dim": 1.0},
     {**YARN, "factor": 8.0, "beta_fast": 16.0, "beta_slow": 2.0,
      "attention_factor": 1.1},
     {**YARN, "mscale": 0.8, "mscale_all_dim": 0.6},
@@ -122,6 +133,8 @@ ROTATIONS = [
      "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
      "rope_theta": 10000.0},
 ]
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+CHOSEN = ("num_experts_per_tok", "moe_k", "top_k_experts")
 DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 
 
@@ -136,6 +149,16 @@ def vary_layers(c, r):
     return n
 
 
+def long_rope(c, r):
+    """Factors for each frequency, of which the prompt needs the long ones."""
+    heads = c.get("num_attention_heads") or 1
+    width = c.get("head_dim") or c.get("hidden_size", 64) // heads
+    n = int(width * (c["rope_parameters"].get("partial_rotary_factor") or 1)) // 2
+    lists = {k: [round(r.uniform(1, 4), 2) for _ in range(n)] for k in ("short_factor", "long_factor")}
+    return {"rope_type": "longrope", "rope_theta": 10000.0, "factor": r.choice([1.0, 4.0, 7.5]),
+            "original_max_position_embeddings": r.choice([16, 128]), **lists}
+
+
 def vary(c, r):
     """Changes the configuration; returns what was changed."""
     done = {}
@@ -146,7 +169,7 @@ def vary(c, r):
             c[k] = done[k] = v
     rotation = c.get("rope_parameters")
     if rotation and "rope_type" in rotation and r.random() < 0.35:
-        new = dict(r.choice(ROTATIONS))
+        new = long_rope(c, r) if r.random() < 0.15 else dict(r.choice(ROTATIONS))
         if "partial_rotary_factor" in rotation:
             new["partial_rotary_factor"] = r.choice([rotation["partial_rotary_factor"], 1.0, 0.5])
         c["rope_parameters"] = done["rope_parameters"] = new
@@ -155,6 +178,9 @@ def vary(c, r):
         c["layer_types"] = done["layer_types"] = [r.choice(kinds) for _ in c["layer_types"]]
     if r.random() < 0.15:
         done["layers"] = vary_layers(c, r)
+    experts, chosen = (next((k for k in keys if isinstance(c.get(k), int)), None) for keys in (EXPERTS, CHOSEN))
+    if experts and chosen and r.random() < 0.1:
+        c[chosen] = done[chosen] = c[experts]
     if "enable_moe_block" in c:  # Gemma 4
         c["per_layer_config"] = {str(i): {"head_dim": 32} for i, t in enumerate(c["layer_types"])
                                  if t == "full_attention"}
@@ -197,6 +223,102 @@ def fill(model, torch):
             p.normal_(0, 1.3 / math.sqrt(p.shape[-1]))
 
 
+def older(c):
+    """The configuration as transformers 4 wrote it, where that is plain."""
+    rope = c.get("rope_parameters")
+    if rope and ("rope_type" not in rope or rope["rope_type"] == "longrope"):
+        return
+    if rope:
+        del c["rope_parameters"]
+        partial = rope.pop("partial_rotary_factor", None)
+        neox = c["model_type"] == "gpt_neox"
+        c["rotary_emb_base" if neox else "rope_theta"] = rope.pop("rope_theta")
+        if partial is not None:
+            c["rotary_pct" if neox else "partial_rotary_factor"] = partial
+        c["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    if "dtype" in c:
+        c["torch_dtype"] = c.pop("dtype")
+
+
+def as_torch(folder, form, tied):
+    """The weights of model.safetensors as torch.save writes them, some as parts
+    of larger storages or on their side."""
+    import torch
+    from safetensors.torch import load_file
+
+    w = load_file(folder + "/model.safetensors")
+    os.remove(folder + "/model.safetensors")
+    for j, (name, t) in enumerate(list(w.items())):
+        if j % 3 == 1 and t.ndim == 2:
+            w[name] = t.t().contiguous().t()
+        elif j % 3 == 2 and t.ndim:
+            w[name] = torch.cat([t[:1] * 0 + 7, t])[1:]
+    table = next((k for k in w if k.endswith(("embed_tokens.weight", "wte.weight"))), None)
+    if tied and table and "lm_head.weight" not in w:
+        w["lm_head.weight"] = w[table]
+    if form != "bins":
+        torch.save(w, folder + "/pytorch_model.bin", _use_new_zipfile_serialization=form == "bin")
+        return
+    files = [f"pytorch_model-0000{k}-of-00002.bin" for k in (1, 2)]
+    where = {name: files[j % 2] for j, name in enumerate(w)}
+    for f in files:
+        torch.save({k: v for k, v in w.items() if where[k] == f}, f"{folder}/{f}")
+    with open(folder + "/pytorch_model.bin.index.json", "w") as f:
+        json.dump({"metadata": {}, "weight_map": where}, f)
+
+
+def save(model, folder, form):
+    """What people download, in this form."""
+    import torch
+
+    if form in ("bf16", "f16"):
+        model.to(torch.bfloat16 if form == "bf16" else torch.float16)
+    model.save_pretrained(folder, **({"max_shard_size": "60KB"} if form == "shards" else {}))
+    if "bin" in form:
+        as_torch(folder, form, getattr(model.config, "tie_word_embeddings", False))
+    if form == "v4":
+        with open(folder + "/config.json") as f:
+            c = json.load(f)
+        older(c)
+        with open(folder + "/config.json", "w") as f:
+            json.dump(c, f)
+
+
+def rounded(model, form):
+    """Weights that the form's type can hold."""
+    import torch
+
+    dtype = {"bf16": torch.bfloat16, "f16": torch.float16}.get(form)
+    for t in model.state_dict().values() if dtype else ():
+        if t.is_floating_point():
+            t.copy_(t.to(dtype).to(t.dtype))
+
+
+def goes_on(model, ids):
+    """The tokens that are the largest by far, one after the other."""
+    import torch
+
+    out = []
+    for _ in range(N_GREEDY):
+        row = model(torch.tensor([ids + out]), use_cache=False).logits[0, -1].float()
+        best = row.topk(2).values
+        if best[0] - best[1] < 10 * TOLERANCE * row.abs().max():
+            break
+        out.append(int(row.argmax()))
+    return out
+
+
+def quern_goes_on(args, folder, ids, want):
+    """What is wrong with the tokens of `quern run`, or None."""
+    p = subprocess.run([args.quern, "run", "--model", folder, "--exact", "--threads", "2", "--token-ids",
+                        ",".join(map(str, ids)), "--ignore-eos", "--temperature", "0", "--max-new-tokens",
+                        str(len(want)), "-o", "json"], capture_output=True, text=True, timeout=120)
+    if p.returncode:
+        return p.stderr.strip().replace("\n", " ")[-200:]
+    got = json.loads(p.stdout)["token_ids"]
+    return None if got == want else f"goes on with {got}, wanted {want}"
+
+
 def compare(job):
     args, family, i = job
     import torch
@@ -213,6 +335,10 @@ def compare(job):
         c = numbers(json.load(f))
     c.pop("transformers_version", None)
     done = vary(c.get("text_config", c), r) if i else {}
+    form = r.choice(FORMS) if i and r.random() < 0.5 else FORMS[0]
+    if form != FORMS[0]:
+        done["form"] = form
+    go_on = []
     folder = f"{args.keep}/{family}-{i}"
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
@@ -228,10 +354,13 @@ def compare(job):
         model = kind.from_config(config, attn_implementation=how, dtype=torch.float32).eval()
         with torch.no_grad():
             fill(model, torch)
+            rounded(model, form)
             want = model(torch.tensor([ids]), use_cache=False).logits[0].float()
+            if i % 3 == 2:
+                go_on = goes_on(model, ids)
         if not torch.isfinite(want).all():
             raise ValueError("logits are not finite")
-        model.save_pretrained(folder)
+        save(model, folder, form)
     except Exception as e:  # whatever: it is no network of transformers
         shutil.rmtree(folder)
         return family, i, done, "SKIPPED", f"{type(e).__name__}: {e}"[:100]
@@ -243,11 +372,14 @@ def compare(job):
         return family, i, done, "REFUSED" if p.returncode in (1, 2) else "CRASH", said
     got = load_file(folder + "/got.safetensors")["logits"]
     off = ((got - want).abs().max() / want.abs().max()).item()
-    if off <= TOLERANCE:
+    wrong = f"off by {off:.3g} of the largest" if off > TOLERANCE else None
+    if go_on and not wrong:
+        wrong = quern_goes_on(args, folder, ids, go_on)
+    if not wrong:
         shutil.rmtree(folder)
         return family, i, done, "same", ""
     save_file({"want": want}, folder + "/want.safetensors")
-    return family, i, done, "WRONG", f"off by {off:.3g} of the largest"
+    return family, i, done, "WRONG", wrong
 
 
 def main():

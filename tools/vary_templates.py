@@ -37,30 +37,33 @@ KWARGS = {"n": 7, "neg": -3, "f": 2.5, "big": 12345678901, "s": "some Text, with
 # What there is of each type: s text, i numbers, l lists, d mappings, b truths.
 ATOMS = {
     "s": ["s", "e", "u", "bos_token", "messages[1].content", "messages[-1]['content']", "'a'", "\"b\"", "' x '", "''",
-          "'user'", "'é'", "'it\\'s'", "'a,b'", "'%d'", "'A\\tb'", "words[0]", "m.content", "x", "message.role"],
-    "i": ["n", "neg", "f", "big", "0", "1", "2", "-1", "3.0", "0.1", "1e3", "loop.index", "loop.length", "i", "ns.v", "lst[0]", "messages|length", "messages[-1].n"],
+          "loop.cycle('a', 'b')", "(loop.previtem or '')|string", "loop.nextitem|default('end')|string", "'user'", "'é'", "'it\\'s'", "'a,b'", "'%d'", "'A\\tb'", "words[0]", "m.content", "x", "message.role"],
+    "i": ["n", "neg", "f", "big", "0", "1", "2", "-1", "3.0", "0.1", "1e3", "loop.index", "loop.length",
+          "loop.revindex0", "loop.depth", "i", "ns.v", "lst[0]", "messages|length", "messages[-1].n"],
     "l": ["lst", "words", "messages", "[]", "[1, 2, 3]", "['x', 'y']", "(1, 'a')", "mixed", "d.b", "range(3)|list",
           "[[1, 2], [3]]", "messages[2].tool_calls", "x"],
     "d": ["d", "messages[0]", "messages[-1]", "{}", "{'a': 1, 'b': 'c'}", "m", "message", "dict(q=1)",
           "messages[2].tool_calls[0].function"],
-    "b": ["yes", "no", "nil", "true", "false", "none", "loop.last", "missing", "add_generation_prompt"],
+    "b": ["loop.changed(m)", "loop.first", "yes", "no", "nil", "true", "false", "none", "loop.last", "missing", "add_generation_prompt"],
 }
 # .name on a value of the first type gives one of the second.
 METHODS = {
     "ss": ["upper()", "lower()", "strip()", "strip('a ')", "lstrip()", "rstrip('\\n')", "replace('a', 'b')", "title()",
            "capitalize()", "zfill(5)", "center(9)", "removeprefix('s')", "format(1)", "swapcase()", "ljust(4, '.')",
-           "join(['a', 'b'])", "removesuffix('s')", "replace('a', 'b', 1)"],
+           "join(['a', 'b'])", "removesuffix('s')", "replace('a', 'b', 1)", "expandtabs(4)", "rjust(6)", "casefold()",
+           "format(a=1)", "strip(none)", "replace(' ', '')", "lstrip().title()"],
     "sl": ["split(',')", "split()", "split(',', 1)", "splitlines()", "rsplit(' ', 1)", "partition(' ')"],
     "si": ["find('e')", "count('a')", "rfind('o')"],
     "sb": ["startswith('s')", "endswith(('s', 'd'))", "isdigit()", "isalpha()", "isspace()", "isupper()"],
     "dl": ["items()|list", "keys()|list", "values()|list"],
     "ds": ["get('role')", "role", "content", "get('q', 'Q')", "name"],
-    "di": ["get('k', 5)", "k", "n"], "dd": ["copy()"], "ll": ["copy()"], "li": ["count(2)"],
+    "di": ["get('k', 5)", "k", "n", "b[0]"], "dd": ["copy()"], "ll": ["copy()"], "li": ["count(2)"],
 }
 FILTERS = {
     "ss": ["upper", "lower", "trim", "replace('a', 'X')", "replace('a', 'X', 1)", "title", "capitalize", "string",
            "indent(2)", "indent(2, true)", "e", "safe", "center(20)", "truncate(9)", "truncate(9, true, '..')",
-           "urlencode", "reverse", "default('D')", "default('D', true)", "first", "last", "forceescape", "tojson"],
+           "tojson(ensure_ascii=true)", "trim('a ')", "indent(width=3, first=true, blank=true)", "escape|string",
+           "default(boolean=true, default_value='B')", "truncate(12, false, '…', 0)", "urlencode", "reverse", "default('D')", "default('D', true)", "first", "last", "forceescape", "tojson"],
     "sl": ["list", "batch(2)|list", "slice(2)|list", "unique|list", "sort"],
     "si": ["length", "count", "wordcount", "int", "int(5)", "float"],
     "ii": ["abs", "round", "round(1)", "round(1, 'floor')", "round(0, 'ceil')", "int", "float", "d(1)", "default(2)"],
@@ -69,11 +72,15 @@ FILTERS = {
            "select('string')|list", "reject('none')|list", "map(attribute='role')|list", "batch(2)|list",
            "selectattr('role', 'equalto', 'user')|list", "selectattr('name', 'defined')|list", "slice(2)|list",
            "map(attribute='q', default='-')|list", "sort(attribute='role')", "rejectattr('content')|list",
-           "map('length')|list", "map('upper')|list"],
-    "ls": ["join", "join(', ')", "tojson", "tojson(indent=2)", "join('-', attribute='role')", "string"],
+           "map('length')|list", "map('upper')|list", "map('default', 'x')|list", "groupby('role')|map('first')|list",
+           "selectattr('role', 'in', ['user', 'tool'])|list", "reject('equalto', 2)|list", "map('replace', 'a', 'b')|list",
+           "selectattr('content', 'string')|map(attribute='content')|list", "select('in', [1, 'a'])|list", "batch(3, 'x')|list",
+           "slice(3, 0)|list", "sort(case_sensitive=true)", "map('join', '-')|list", "map('tojson')|list"],
+    "ls": ["join", "join(', ')", "tojson", "tojson(indent=2)", "tojson(separators=(',', ':'))", "tojson(sort_keys=true)",
+           "map('string')|join('|')", "first|string", "join('-', attribute='role')", "string"],
     "li": ["length", "sum", "count", "min", "max", "sum(start=1)", "first", "last"],
     "dl": ["items|list", "dictsort", "dictsort(by='value')", "dictsort(reverse=true)", "list"],
-    "ds": ["tojson", "tojson(indent=4)", "string", "attr('role')"], "di": ["length"], "dd": ["default({})"],
+    "ds": ["tojson", "tojson(indent=4)", "string", "attr('role')"], "di": ["length"], "dd": ["default({})", "items|list|first|default({})"],
     "bs": ["string", "tojson", "default('D', true)"],
 }
 TESTS = ["defined", "undefined", "none", "string", "mapping", "iterable", "number", "sequence", "eq(1)", "true", "false",
@@ -156,6 +163,12 @@ class Writer:
             lambda: self.tag(f"set {r.choice(['x', 'm', 'y'])} = {self.any(2)}"),
             lambda: self.tag(f"set {r.choice(['i', 'ns.v'])} = {self.expr('i', 2)}"),
             lambda: self.tag("set x") + self.body(depth - 1) + self.tag("endset"),
+            lambda: self.tag(f"set x | {r.choice(['upper', 'trim', 'replace(1, 2)'])}") + self.body(depth - 1) + self.tag("endset"),
+            lambda: self.tag("set x, y = " + self.any(1) + ", " + self.any(1)),
+            lambda: self.tag("for x in [[1, [2, 3]], [4]] recursive") + "{{ loop(x) if x is iterable else x }}" +
+            self.tag("endfor"),
+            lambda: self.tag(f"if {self.expr('b', 1)}") + "{{ raise_exception('no') }}" + self.tag("endif"),
+            lambda: self.tag("call(u) mac(2)") + "{{ u }}" + self.tag("endcall"),
             lambda: self.tag(f"filter {r.choice(FILTERS['ss'])}") + self.body(depth - 1) + self.tag("endfilter"),
             lambda: self.tag("macro mac(a, b='B', *rest)" if r.random() < 0.3 else f"macro mac(a, b={r.choice(ATOMS['s'])})") +
             "{{ a }}" + self.body(depth - 1) + self.tag("endmacro"),
@@ -184,6 +197,7 @@ class Writer:
 
 
 def environment():
+    from jinja2.exceptions import TemplateError
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -191,7 +205,11 @@ def environment():
         return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
     env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    def raise_exception(message):
+        raise TemplateError(message)
+
     env.filters["tojson"] = tojson
+    env.globals["raise_exception"] = raise_exception
     return env
 
 

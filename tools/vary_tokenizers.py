@@ -5,9 +5,9 @@
 
 Each of N tokenizer.json files is put together at random: a small vocabulary
 of one of the four models, trained on the project's own pages, normalizers,
-pre-tokenizers, a post-processor, decoders, added tokens with their flags
-(special ones that are normalized, too, are left out: the library forgets that
-they are special when it decodes). Every fourth is a SentencePiece model instead, trained
+pre-tokenizers, a post-processor, decoders, a truncation and a padding section,
+added tokens with their flags (special ones that are normalized, too, are left
+out: the library forgets that they are special when it decodes). Every fourth is a SentencePiece model instead, trained
 with random settings. Texts of several scripts, of blanks, of odd characters
 and of the added tokens go through both programs: ids with and without specials,
 and the text of those ids again. Needs Hugging Face's tokenizers, sentencepiece.
@@ -46,7 +46,11 @@ PATTERNS = [{"String": " "}, {"String": "e"}, {"Regex": r"\s+"}, {"Regex": r"\p{
             {"Regex": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"},
             {"Regex": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
                       r"|\s*[\r\n]+|\s+(?!\S)|\s+"},
-            {"Regex": r"[^\n]+|[\n]+"}, {"Regex": r"\d"}, {"Regex": r"[一-龥]+"}, {"Regex": r"\p{P}|\p{S}"}]
+            {"Regex": r"[^\n]+|[\n]+"}, {"Regex": r"\d"}, {"Regex": r"[一-龥]+"}, {"Regex": r"\p{P}|\p{S}"},
+            {"Regex": r"(?<=[a-z])(?=[A-Z])|\s++"}, {"Regex": r"[[:alpha:]]+|[[:digit:]]{1,2}"}, {"Regex": r"\h+"},
+            {"Regex": r"[\p{Han}\p{Hiragana}]+|\w+"}, {"Regex": r"[a-z&&[^aeiou]]+"}, {"Regex": r"\b"},
+            {"Regex": r"(?:\r?\n)+|\S+?"}, {"Regex": r"[^\W\d_]+"}, {"Regex": r"\p{Lu}?\p{Ll}++|.{1,3}"},
+            {"Regex": r"(?i)the|[\x21-\x2f]"}, {"Regex": r"\X"}, {"Regex": r"(\w)\1|\A.|.\z"}]
 
 
 def one_of(r, *options):
@@ -57,9 +61,47 @@ def flag(r):
     return r.random() < 0.5
 
 
+def charsmap(r, made={}):
+    """That of a SentencePiece model, in base64: field 2 of its field 3."""
+    import base64
+    import io
+    import sentencepiece as spm
+
+    rule = r.choice(["nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf"])
+    if rule not in made:
+        out = io.BytesIO()
+        spm.SentencePieceTrainer.train(sentence_iterator=iter(["a b c"] * 9), model_writer=out, model_type="char",
+                                       vocab_size=8, hard_vocab_limit=False, normalization_rule_name=rule, minloglevel=3)
+        made[rule] = base64.b64encode(member(member(out.getvalue(), 3), 2)).decode()
+    return made[rule]
+
+
+def member(b, wanted):
+    """The bytes of a field of a protobuf message."""
+    at = 0
+
+    def number():
+        nonlocal at
+        v = shift = 0
+        while True:
+            v |= (b[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if b[at - 1] < 128:
+                return v
+    while at < len(b):
+        key = number()
+        n = number() if key & 7 in (0, 2) else 4 if key & 7 == 5 else 8
+        if key & 7 == 0:
+            continue
+        if key >> 3 == wanted:
+            return b[at:at + n]
+        at += n
+
+
 def normalizer(r):
     return one_of(
         r, lambda: {"type": r.choice(["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"])},
+        lambda: {"type": "ByteLevel"} if r.random() < 0.3 else {"type": "Precompiled", "precompiled_charsmap": charsmap(r)},
         lambda: {"type": "Strip", "strip_left": flag(r), "strip_right": flag(r)},
         lambda: {"type": "Replace", "pattern": r.choice([{"String": " "}, {"String": "``"}, {"Regex": " {2,}"},
                                                          {"Regex": r"[\n\r]"}, {"Regex": "e+"}]),
@@ -76,7 +118,8 @@ def pre_tokenizer(r):
                  "invert": r.random() < 0.3},
         lambda: {"type": "Digits", "individual_digits": flag(r)},
         lambda: {"type": "Punctuation", "behavior": r.choice(BEHAVIORS)},
-        lambda: {"type": "CharDelimiterSplit", "delimiter": r.choice([" ", "e", "世"])})
+        lambda: {"type": "CharDelimiterSplit", "delimiter": r.choice([" ", "e", "世"])},
+        lambda: {"type": "FixedLength", "length": r.choice([1, 2, 5])})
 
 
 def metaspace(r, decoder):
@@ -116,9 +159,13 @@ def post_processor(r, ids):
     piece = [{"SpecialToken": {"id": t, "type_id": 0}} for t in special]
     single = [p for p in ([piece[0]] if flag(r) else []) + [{"Sequence": {"id": "A", "type_id": 0}}] +
               ([piece[1]] if flag(r) else [])]
+    if r.random() < 0.15:  # the text twice, a token of several ids
+        single = single + [piece[1], {"Sequence": {"id": "A", "type_id": 1}}]
+    several = [special["</s>"], special["<s>"]] if r.random() < 0.2 else [special["</s>"]]
+    named = {"<s>": [special["<s>"]], "</s>": several}
     template = {"type": "TemplateProcessing", "single": single,
                 "pair": single + [{"Sequence": {"id": "B", "type_id": 1}}],
-                "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for t, i in special.items()}}
+                "special_tokens": {t: {"id": t, "ids": i, "tokens": [t] * len(i)} for t, i in named.items()}}
     return one_of(r, lambda: None, lambda: template, lambda: template,
                   lambda: {"type": "BertProcessing", "sep": b, "cls": a},
                   lambda: {"type": "RobertaProcessing", "sep": b, "cls": a, "trim_offsets": flag(r),
@@ -206,6 +253,33 @@ def change(r, kind, j):
         else:
             j["added_tokens"].append(new)
     j["added_tokens"].sort(key=lambda a: a["id"])
+    if r.random() < 0.25:
+        j["truncation"] = {"direction": r.choice(["Left", "Right"]), "max_length": r.choice([4, 7, 12, 40]),
+                           "strategy": r.choice(["LongestFirst", "OnlyFirst"]), "stride": r.choice([0, 0, 1])}
+    if r.random() < 0.25:
+        j["padding"] = {"strategy": r.choice(["BatchLongest", {"Fixed": 20}, {"Fixed": 9}]),
+                        "direction": r.choice(["Left", "Right"]), "pad_to_multiple_of": r.choice([None, 8, 5]),
+                        "pad_id": r.choice([0, ids.get("<pad>", 0)]), "pad_type_id": 0, "pad_token": "<pad>"}
+    older(r, j)
+
+
+def older(r, j):
+    """The same, as earlier versions of the library wrote it."""
+    m = j["model"]
+    if m.get("merges") and flag(r) and not any(" " in part for pair in m["merges"] for part in pair):
+        m["merges"] = [" ".join(pair) for pair in m["merges"]]
+    if flag(r):
+        for k in ("dropout", "ignore_merges", "byte_fallback", "continuing_subword_prefix", "end_of_word_suffix",
+                  "fuse_unk"):
+            if k in m and m[k] in (None, False):
+                del m[k]
+    for part in (j["pre_tokenizer"], j["decoder"]):
+        for step in (part or {}).get("pretokenizers", (part or {}).get("decoders", [part])):
+            if step and step["type"] == "Metaspace" and flag(r) and step["prepend_scheme"] != "first":
+                step["add_prefix_space"] = step.pop("prepend_scheme") == "always"
+                step.pop("split", None)
+            if step and step["type"] == "ByteLevel" and flag(r) and step.get("use_regex"):
+                del step["use_regex"]
 
 
 def texts(r, pages, j):
@@ -250,7 +324,10 @@ def sentencepiece(r, folder, pages):
         "treat_whitespace_as_suffix": r.random() < 0.2, "split_digits": flag(r), "split_by_whitespace": r.random() < 0.8,
         "allow_whitespace_only_pieces": flag(r), "character_coverage": r.choice([0.95, 0.9995, 1.0]),
         "user_defined_symbols": r.sample(ADDED[3:], r.randrange(4)), "control_symbols": r.choice([[], ["<ctl>"]]),
-        "escape_whitespaces": r.random() < 0.9,
+        "escape_whitespaces": r.random() < 0.9, "max_sentencepiece_length": r.choice([4, 16]),
+        "split_by_unicode_script": flag(r), "split_by_number": flag(r), "required_chars": r.choice(["", "é世☃"]),
+        **r.choice([{}, {}, {"unk_id": 3, "bos_id": 0, "eos_id": 1, "pad_id": 2}, {"bos_id": -1, "eos_id": -1},
+                    {"unk_surface": " ?? "}, {"unk_piece": "<UNK>", "eos_piece": "<end>"}]),
     }
     lines = [x for p in pages for x in p.split("\n") if x][:4000]
     spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=folder + "/tokenizer", minloglevel=3,

@@ -23,6 +23,10 @@ static const qn_opt opts[] = {
      .help = "Special tokens written out in the text become their ids; without "
              "it they are ordinary text.",
      .def = "true"},
+    {"fit", 0, QN_OPT_FLAG,
+     .help = "Cut and fill as the truncation and padding sections of "
+             "tokenizer.json say, where it has them. Prompts are never cut.",
+     .def = "true"},
     {"show", 0, QN_OPT_FLAG,
      .help = "One token per line, with its spelling in the vocabulary."},
     {"count", 0, QN_OPT_FLAG, .help = "Only how many there are."},
@@ -43,8 +47,11 @@ static const qn_example examples[] = {
 static int encode(const qn_args *a, const qn_model *m, const char *text,
                   size_t n, int32_t **ids, size_t *n_ids, qn_err *err)
 {
-    return qn_tokenize(m, text, n, qn_args_flag(a, "special"),
-                       qn_args_flag(a, "parse-special"), ids, n_ids, err);
+    bool special = qn_args_flag(a, "special");
+    bool parse = qn_args_flag(a, "parse-special");
+    return qn_args_flag(a, "fit")
+               ? qn_tokenize_fit(m, text, n, special, parse, ids, n_ids, err)
+               : qn_tokenize(m, text, n, special, parse, ids, n_ids, err);
 }
 
 static void show(const qn_model *m, const int32_t *ids, size_t n)
@@ -114,8 +121,8 @@ const qn_command qn_cmd_tokenize = {
     .summary = "text to token ids",
     .operands = "MODEL [TEXT]",
     .max_operands = -1,
-    .about = "Prints the token ids of a text, exactly as the model would see "
-             "them. Without TEXT it is read from standard input.",
+    .about = "Prints the token ids of a text, exactly as its tokenizer is "
+             "written. Without TEXT it is read from standard input.",
     .examples = examples,
     .groups = groups,
     .run = tokenize,

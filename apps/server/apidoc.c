@@ -125,6 +125,7 @@ static const sentence on_fields[] = {
     {"return_token_ids", "Token ids beside the text."},
     {"return_tokens_as_token_ids",
      "Tokens in log probabilities are spelled \"token_id:5\"."},
+    {"include_reasoning", "Whether reasoning_content is told; default true."},
     {"response_format",
      "object: {type: \"text\" | \"json_object\"}, or {type: \"json_schema\", "
      "json_schema: {name, schema}}: the answer is that, whole, unless "
@@ -143,7 +144,9 @@ static const sentence on_fields[] = {
     {"priority", "Lower is admitted earlier."},
     {"cache_salt", "string: only requests with the same one share cached "
                    "beginnings."},
-    {"id", "A name for the request."},
+    {"id", "A name for the request, which the answer repeats."},
+    {"request_id", "The same: the answer's id and X-Request-Id, unless that "
+                   "header gives another; letters, digits and -_."},
 };
 
 static const char *said(const sentence *s, size_t n, const char *of)

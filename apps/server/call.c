@@ -43,6 +43,19 @@ void qn_call_unref(qn_call *call)
     free(call);
 }
 
+bool qn_call_name(qn_call *call, const char *id)
+{
+    size_t n = strspn(id, "0123456789abcdefghijklmnopqrstuvwxyz"
+                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.");
+    if (n == 0 || n >= sizeof call->id || id[n])
+        return false;
+    pthread_mutex_lock(&call->lock);
+    if (!call->replied)
+        memcpy(call->id, id, n + 1);
+    pthread_mutex_unlock(&call->lock);
+    return true;
+}
+
 /* Under lock. */
 static void resume(qn_call *call)
 {
@@ -80,6 +93,13 @@ static const char *error_type(int status)
     }
 }
 
+/* KServe's routes have errors of their own shape. */
+static bool is_kserve(const qn_call *call)
+{
+    return qn_starts(call->target, "/v2") &&
+           (call->target[3] == '/' || call->target[3] == 0);
+}
+
 static void add_field(qn_str *out, const char *name, const char *value)
 {
     qn_str_addf(out, ",\"%s\":", name);
@@ -87,6 +107,23 @@ static void add_field(qn_str *out, const char *name, const char *value)
         qn_jsonout_cstr(out, value);
     else
         qn_str_adds(out, "null");
+}
+
+static void add_error(const qn_call *call, int status, const char *code,
+                      const char *param, const char *message, qn_str *out)
+{
+    if (is_kserve(call)) {
+        qn_str_adds(out, "{\"error\":");
+        qn_jsonout_cstr(out, message);
+        qn_str_addc(out, '}');
+        return;
+    }
+    qn_str_adds(out, "{\"error\":{\"message\":");
+    qn_jsonout_cstr(out, message);
+    add_field(out, "type", error_type(status));
+    add_field(out, "param", param);
+    add_field(out, "code", code);
+    qn_str_adds(out, "}}");
 }
 
 static void fail(qn_call *call, int status, const char *code, const char *param,
@@ -100,12 +137,7 @@ static void fail(qn_call *call, int status, const char *code, const char *param,
     pthread_mutex_unlock(&call->lock);
     if (in_stream)
         qn_str_adds(&text, "data: ");
-    qn_str_adds(&text, "{\"error\":{\"message\":");
-    qn_jsonout_cstr(&text, err.msg);
-    add_field(&text, "type", error_type(status));
-    add_field(&text, "param", param);
-    add_field(&text, "code", code);
-    qn_str_adds(&text, "}}");
+    add_error(call, status, code, param, err.msg, &text);
     if (!in_stream) {
         qn_call_reply(call, status, "application/json", &text);
         return;

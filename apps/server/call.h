@@ -42,6 +42,7 @@ typedef struct qn_call {
     char method[8];
     int tenant;       /* whose key; 0 without keys */
     bool counted;     /* in the tenant's number of requests */
+    bool named;       /* the client's header gave the id */
     uint64_t t_start; /* ns */
     qn_str body;
     size_t body_held; /* bytes taken from the server's body memory */
@@ -71,9 +72,12 @@ qn_call *qn_call_new(struct qn_server *srv);
 void qn_call_ref(qn_call *call);
 void qn_call_unref(qn_call *call);
 
+/* The client's name for it becomes its id, if it is short and harmless; false
+ * if not. */
+bool qn_call_name(qn_call *call, const char *id);
 /* The whole answer at once; takes the text. */
 void qn_call_reply(qn_call *call, int status, const char *type, qn_str *text);
-/* OpenAI's error object. `param` and `code` may be NULL; the kind of error
+/* OpenAI's error object, or KServe's under /v2. `param` and `code` may be NULL; the kind of error
  * follows from the status. After a stream has begun it is sent as an event
  * and the stream ends. */
 void qn_call_fail(qn_call *call, int status, const char *code,

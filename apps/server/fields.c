@@ -131,6 +131,7 @@ static const qn_field rows[] = {
     ROW("return_token_ids", COMP | CHAT, BOOL, OFF(return_ids), 0, 0),
     ROW("return_tokens_as_token_ids", COMP | CHAT, BOOL, OFF(tokens_as_ids), 0,
         0),
+    ROW("include_reasoning", CHAT, BOOL, OFF(tells_thoughts), 0, 0),
     FN_ROW("response_format", CHAT | COMP, qn_field_response_format),
     FN_ROW("guided_json", CHAT | COMP, qn_field_guided_json),
     FN_ROW("guided_regex", CHAT | COMP, qn_field_guided_regex),
@@ -143,6 +144,8 @@ static const qn_field rows[] = {
     /* where it stands in the queue, whose cache it uses */
     ROW("priority", ALL, INT, OFF(rp.priority), -1e6, 1e6),
     FN_ROW("cache_salt", ALL, qn_field_salt),
+    ROW("id", KSRV, STR, OFF(id), 0, 0),
+    ROW("request_id", COMP | CHAT, STR, OFF(id), 0, 0),
     /* without effect on the text */
     VOID_ROW("user", COMP | CHAT),
     VOID_ROW("metadata", CHAT),
@@ -150,10 +153,14 @@ static const qn_field rows[] = {
     VOID_ROW("safety_identifier", COMP | CHAT),
     VOID_ROW("prompt_cache_key", COMP | CHAT),
     VOID_ROW("prompt_cache_retention", COMP | CHAT),
-    VOID_ROW("request_id", COMP | CHAT),
+    VOID_ROW("session_id", COMP | CHAT),
     VOID_ROW("cache_prompt", COMP | CHAT), /* there is one cache for all */
     VOID_ROW("spaces_between_special_tokens", ALL), /* of slow tokenizers */
-    VOID_ROW("id", KSRV),
+    VOID_ROW("guided_decoding_backend", COMP | CHAT),
+    VOID_ROW("stream_interval", COMP | CHAT), /* tokens in a chunk */
+    /* of vLLM's routes that render, and without effect on others there, too */
+    VOID_ROW("return_token_offsets", COMP | CHAT),
+    VOID_ROW("return_mm_kwargs", COMP | CHAT),
     /* refused unless they ask for nothing */
     ONLY_ROW("echo", CHAT, NULL, "the answer of a chat is the answer alone"),
     ONLY_ROW("suffix", COMP, NULL, "filling in the middle is not supported"),
@@ -179,6 +186,22 @@ static const qn_field rows[] = {
     ONLY_ROW("vllm_xargs", CHAT | COMP, NULL, "there are no extensions"),
     ONLY_ROW("kv_transfer_params", CHAT | COMP, NULL,
              "one process reads and writes"),
+    ONLY_ROW("ec_transfer_params", CHAT | COMP, NULL,
+             "one process reads and writes"),
+    ONLY_ROW("media_io_kwargs", CHAT, NULL, "text is all it reads"),
+    ONLY_ROW("logits_processors", CHAT | COMP, NULL,
+             "there are logit_bias, bad_words and allowed_token_ids"),
+    ONLY_ROW("logprob_token_ids", CHAT | COMP, NULL,
+             "logprobs are of the likeliest tokens"),
+    ONLY_ROW("structural_tag", CHAT | COMP, NULL,
+             "use guided_grammar, or tools"),
+    ONLY_ROW("repetition_detection", CHAT | COMP, NULL,
+             "there are the fields of DRY and repetition_penalty"),
+    ONLY_ROW("watermarking", CHAT | COMP, NULL, "texts carry no watermark"),
+    ONLY_ROW("routed_experts_prompt_start", CHAT | COMP, NULL,
+             "which experts were chosen is not told"),
+    ONLY_ROW("return_prompt_text", CHAT, NULL,
+             "/apply-template gives the prompt's text"),
 };
 
 /* ---- errors ------------------------------------------------------------ */
@@ -396,6 +419,7 @@ void qn_fields_init(qn_fields *f)
                      .prompt_logprobs = -1,
                      .add_special = -1,
                      .add_generation_prompt = true,
+                     .tells_thoughts = true,
                      .parallel_calls = true};
     qn_arena_init(&f->mem);
     qn_request_params_default(&f->rp);

@@ -28,6 +28,7 @@ typedef struct qn_fields {
     bool stream, include_usage, continuous_usage;
     bool echo, beam, want_logprobs, return_ids;
     bool tokens_as_ids; /* in log probabilities */
+    bool tells_thoughts;
     bool has_max_tokens;
     int64_t max_tokens;
     int n, best_of;                                  /* 0: not given */
@@ -46,6 +47,7 @@ typedef struct qn_fields {
 
     json_t *prompt, *messages, *tools, *template_kwargs;
     const char *text_input;
+    const char *id;               /* the request's, or NULL */
     const char *const *bad_words; /* ids are found with the tokenizer */
     size_t n_bad_words;
     const char *const *dry_breakers;

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "server/gen_tools.h"
 #include "server/jsonout.h"
+#include "server/messages.h"
 #include "server/responses.h"
 #include "server/server_int.h"
 
@@ -126,31 +127,6 @@ static int take_completion(prep *p)
     return 0;
 }
 
-/* Cuts a rendered conversation behind the text of its last message, which the
- * model is to go on with. */
-static int cut_behind_last(prep *p, const char *text, size_t *n)
-{
-    const json_t *list = p->g->f.messages;
-    const json_t *last = json_array_get(list, json_array_size(list) - 1);
-    const json_t *content = json_object_get(last, "content");
-    const char *s = json_string_value(content);
-    size_t len = json_string_length(content), at = 0, end = 0;
-    while (len > 0 && strchr(" \t\r\n", s[len - 1])) /* templates trim */
-        len--;
-    for (const char *q; len && (q = memmem(text + at, *n - at, s, len));) {
-        at = (size_t)(q - text) + 1;
-        end = at - 1 + len;
-    }
-    if (end == 0) {
-        p->g->f.param = "continue_final_message";
-        return qn_fail(p->err, QN_EUNSUP,
-                       "continue_final_message: the chat template does not "
-                       "render the last message's text as it is");
-    }
-    *n = end;
-    return 0;
-}
-
 /* A text that is begun, or has to be of a format, is all answer. */
 static void set_thinking(prep *p, const qn_str *prompt)
 {
@@ -190,8 +166,10 @@ static int take_chat(prep *p)
         return rc;
     }
     qn_str prompt = {0};
-    if (f->continue_final)
-        rc = cut_behind_last(p, text, &n);
+    if (f->continue_final) {
+        rc = qn_messages_cut(f->messages, text, &n, p->err);
+        f->param = rc < 0 ? "continue_final_message" : NULL;
+    }
     qn_str_add(&prompt, text, n);
     qn_free(text);
     if (rc == 0)
@@ -326,7 +304,8 @@ static int set_params(prep *p)
         f->rp.n_logprobs = 0; /* to find the best */
     if (f->prompt_logprobs >= 0 || (f->echo && f->want_logprobs))
         QN_TRY(want_prompt_logprobs(p));
-    uint64_t mix[2] = {g->call->tenant, f->rp.cache_salt};
+    bool shared = p->srv->set.share_prefixes;
+    uint64_t mix[2] = {shared ? 0 : g->call->tenant, f->rp.cache_salt};
     f->rp.tenant = (uint32_t)g->call->tenant;
     f->rp.cache_salt = qn_hash(mix, sizeof mix);
     return 0;
@@ -355,6 +334,20 @@ static void log_unknown(void *user, const char *name)
                      name);
 }
 
+/* vLLM's field for what X-Request-Id says, too. */
+static int take_id(prep *p)
+{
+    qn_gen *g = p->g;
+    if (!g->f.id || g->style->route == QN_FIELD_KSERVE || g->call->named)
+        return 0;
+    if (qn_call_name(g->call, g->f.id))
+        return 0;
+    g->f.param = "request_id";
+    return qn_fail(p->err, QN_EINVAL,
+                   "field request_id: use 1 to %zu letters, digits and -_.",
+                   sizeof g->call->id - 1);
+}
+
 static int prepare(prep *p, bool stream)
 {
     qn_gen *g = p->g;
@@ -381,6 +374,7 @@ static int prepare(prep *p, bool stream)
     if (rc < 0 && g->f.param && strcmp(g->f.param, "messages") == 0)
         g->f.param = g->style->input;
     QN_TRY_OUT(rc);
+    QN_TRY_OUT(take_id(p));
     QN_TRY_OUT(g->style->route == QN_FIELD_CHAT ? take_chat(p)
                                                 : take_completion(p));
     QN_TRY_OUT(check_room(p));

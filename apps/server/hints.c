@@ -116,8 +116,8 @@ static const struct {
     {"extra_body", "what clients call extra_body are fields of the request "
                    "itself"},
     {"samplers", "samplers run in one order; a neutral value turns one off"},
-    {"logits_processors", "there are logit_bias, bad_words and "
-                          "allowed_token_ids"},
+    {"thinking_token_budget",
+     "how long a model thinks, its template says: " TEMPLATE},
     {"lora", "adapters are not supported: serve a model that has it merged"},
 };
 

@@ -141,22 +141,6 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
-/* The client's own request id is taken over if it is harmless. */
-static void take_id(qn_call *call, struct MHD_Connection *conn)
-{
-    const char *id = MHD_lookup_connection_value(conn, MHD_HEADER_KIND,
-                                                 "X-Request-Id");
-    size_t n = id ? strlen(id) : 0;
-    if (n == 0 || n >= sizeof call->id)
-        return;
-    for (size_t i = 0; i < n; i++)
-        if (!strchr("0123456789abcdefghijklmnopqrstuvwxyz"
-                    "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.",
-                    id[i]))
-            return;
-    memcpy(call->id, id, n + 1);
-}
-
 static void find_route(qn_call *call, const char *path, bool admin)
 {
     const char *other = NULL;
@@ -247,7 +231,9 @@ static void judge(qn_call *call, const qn_listener *l,
         return;
     }
     snprintf(call->target, sizeof call->target, "%s", url);
-    take_id(call, conn);
+    const char *id = MHD_lookup_connection_value(conn, MHD_HEADER_KIND,
+                                                 "X-Request-Id");
+    call->named = id && qn_call_name(call, id);
     if (l->tcp && !qn_auth_on(call->srv->auth) &&
         !qn_origin_host(call->srv->set.allowed_host, !call->srv->loopback,
                         conn)) {
@@ -425,6 +411,7 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
     pthread_mutex_lock(&call->lock);
     call->conn = NULL;
     call->suspended = false;
+    call->replied = true; /* nothing of what the log reads changes any more */
     bool whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK && call->done;
     pthread_mutex_unlock(&call->lock);
     if (!atomic_exchange(&call->gone, true) && !whole)

@@ -79,7 +79,13 @@ static void add_answer(qn_gen *g, const char *text, size_t n, qn_finish f,
                        qn_str *out)
 {
     const char *why = qn_gen_finish_name(f);
-    qn_str_adds(out, "{\"model_name\":");
+    qn_str_addc(out, '{');
+    if (g->f.id) {
+        qn_str_adds(out, "\"id\":");
+        qn_jsonout_cstr(out, g->f.id);
+        qn_str_addc(out, ',');
+    }
+    qn_str_adds(out, "\"model_name\":");
     qn_jsonout_cstr(out, g->call->srv->name);
     qn_str_adds(out, ",\"model_version\":\"1\",\"text_output\":");
     qn_jsonout_str(out, text, n);

@@ -3,7 +3,10 @@
 
 #include "base/str.h"
 
+#include <string.h>
+
 #define MAX_MESSAGES 65536
+#define MAX_TAIL 4096 /* of a template, behind the last message */
 
 /* Text parts become one string, since that is what templates expect. */
 static int flatten(json_t *message, size_t index, qn_err *err)
@@ -84,4 +87,23 @@ int qn_messages_prepare(json_t *list, qn_err *err)
     for (size_t i = 0; i < n; i++)
         QN_TRY(prepare_one(json_array_get(list, i), i, err));
     return 0;
+}
+
+int qn_messages_cut(const json_t *list, const char *text, size_t *n,
+                    qn_err *err)
+{
+    const json_t *last = json_array_get(list, json_array_size(list) - 1);
+    const json_t *content = json_object_get(last, "content");
+    const char *s = json_string_value(content);
+    size_t len = json_string_length(content);
+    while (len > 0 && strchr(" \t\r\n", s[len - 1])) /* templates trim */
+        len--;
+    for (size_t end = *n; len && end >= len && *n - end <= MAX_TAIL; end--)
+        if (memcmp(text + end - len, s, len) == 0) {
+            *n = end;
+            return 0;
+        }
+    return qn_fail(err, QN_EUNSUP,
+                   "continue_final_message: the chat template does not render "
+                   "the last message's text as it is");
 }

@@ -9,4 +9,9 @@
  * QN_EINVAL names the message. */
 int qn_messages_prepare(json_t *list, qn_err *err);
 
+/* Cuts a rendered conversation of n bytes behind the text of its last message,
+ * which the model is to go on with. */
+int qn_messages_cut(const json_t *list, const char *text, size_t *n,
+                    qn_err *err);
+
 #endif

@@ -55,9 +55,19 @@ static void chunk_begin(const qn_gen *g, qn_str *out)
     qn_str_adds(out, "\"choices\":[");
 }
 
-static void chunk_end(const qn_gen *g, qn_str *out)
+static void add_prompt_ids(const qn_gen *g, const qn_choice *c, qn_str *out)
+{
+    const qn_prompt *q = &g->prompts[c->prompt];
+    qn_str_adds(out, ",\"prompt_token_ids\":");
+    qn_jsonout_ids(out, q->ids, q->n);
+}
+
+/* `first`: the choice whose first chunk it is, of a chat; else NULL. */
+static void chunk_end(const qn_gen *g, const qn_choice *first, qn_str *out)
 {
     qn_str_addc(out, ']');
+    if (first && g->f.return_ids)
+        add_prompt_ids(g, first, out);
     if (g->f.continuous_usage || g->f.include_usage) {
         qn_str_adds(out, ",\"usage\":");
         if (g->f.continuous_usage)
@@ -68,12 +78,16 @@ static void chunk_end(const qn_gen *g, qn_str *out)
     qn_str_adds(out, "}\n\n");
 }
 
-static void add_ids(const qn_gen *g, const qn_event *ev, qn_str *out)
+/* Of completions the first chunk has the prompt's as well. */
+static void add_ids(const qn_gen *g, const qn_choice *c, const qn_event *ev,
+                    qn_str *out)
 {
     if (!g->f.return_ids || !ev)
         return;
     qn_str_adds(out, ",\"token_ids\":");
     qn_jsonout_ids(out, &ev->id, ev->id >= 0);
+    if (!is_chat(g) && c->n_tokens == 1)
+        add_prompt_ids(g, c, out);
 }
 
 static void choice_begin(const qn_gen *g, const qn_choice *c, qn_str *out)
@@ -91,9 +105,9 @@ static void choice_end(qn_gen *g, qn_choice *c, const qn_event *ev,
     else
         qn_str_adds(out, "null");
     add_finish(g, c, finish, out);
-    add_ids(g, ev, out);
+    add_ids(g, c, ev, out);
     qn_str_addc(out, '}');
-    chunk_end(g, out);
+    chunk_end(g, NULL, out);
 }
 
 /* One chunk. `text` NULL: none of it (the chunk of the finish); `name`: what
@@ -217,6 +231,8 @@ static void keep_args(void *user, int index, const char *p, size_t n)
 static void find_thought(void *user, const char *p, size_t n)
 {
     finding *f = user;
+    if (!f->g->f.tells_thoughts)
+        return;
     if (!f->g->f.stream) {
         qn_str_add(&f->c->thought, p, n);
         return;
@@ -266,7 +282,7 @@ static void stream_echo(qn_gen *g, qn_choice *c, qn_str *out)
     qn_logprobs_all(g, c, out);
     add_finish(g, c, QN_FINISH_NONE, out);
     qn_str_addc(out, '}');
-    chunk_end(g, out);
+    chunk_end(g, NULL, out);
 }
 
 static void stream_begin(qn_gen *g, qn_str *out)
@@ -283,7 +299,7 @@ static void stream_begin(qn_gen *g, qn_str *out)
                     "\"content\":\"\"},\"logprobs\":null,"
                     "\"finish_reason\":null}",
                     qn_gen_number(g, c));
-        chunk_end(g, out);
+        chunk_end(g, c, out);
         parse_forced(g, c, out);
     }
 }
@@ -393,10 +409,8 @@ static void add_choice(qn_gen *g, int i, qn_str *out)
     }
     if (g->f.return_ids)
         qn_str_addf(out, ",\"token_ids\":[%s]", c->ids.p ? c->ids.p : "");
-    if (g->f.return_ids && !is_chat(g)) {
-        qn_str_adds(out, ",\"prompt_token_ids\":");
-        qn_jsonout_ids(out, q->ids, q->n);
-    }
+    if (g->f.return_ids && !is_chat(g))
+        add_prompt_ids(g, c, out);
     qn_str_addc(out, '}');
 }
 
@@ -412,10 +426,8 @@ static void whole(qn_gen *g, qn_str *out)
         qn_str_adds(out, ",\"prompt_logprobs\":");
         qn_logprobs_prompt(g, &g->prompts[0], out);
     }
-    if (g->f.return_ids && is_chat(g)) {
-        qn_str_adds(out, ",\"prompt_token_ids\":");
-        qn_jsonout_ids(out, g->prompts[0].ids, g->prompts[0].n);
-    }
+    if (g->f.return_ids && is_chat(g))
+        add_prompt_ids(g, &g->choices[0], out);
     qn_str_addc(out, '}');
 }
 

@@ -321,7 +321,7 @@ static bool take_inbox(qn_runner *r, bool can_step)
     if (!can_step && r->inbox.n == 0 && !r->woken && !r->stop &&
         !(r->changing && r->active.n == 0)) {
         struct timespec t;
-        clock_gettime(CLOCK_REALTIME, &t);
+        clock_gettime(CLOCK_MONOTONIC, &t);
         t.tv_nsec += WAIT_MS * 1000000L;
         t.tv_sec += t.tv_nsec / 1000000000L;
         t.tv_nsec %= 1000000000L;
@@ -434,7 +434,11 @@ int qn_runner_new(qn_runner **out, struct qn_server *srv, qn_err *err)
     r->srv = srv;
     r->t_evict = UINT64_MAX;
     pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->more, NULL);
+    pthread_condattr_t steady; /* whatever happens to the time of day */
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->more, &steady);
+    pthread_condattr_destroy(&steady);
     pthread_cond_init(&r->changed, NULL);
     if (pthread_create(&r->thread, NULL, run, r) != 0) {
         free(r);

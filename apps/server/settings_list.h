@@ -26,6 +26,9 @@
     X(api_key_file, "api-key-file", FILE, 0, 0, NULL,                       \
       "API keys, one per line, `name:key` or `key`."                        \
       " More in QUERN_API_KEYS, separated by commas.")                      \
+    X(share_prefixes, "share-prefixes", FLAG, 0, 0, NULL,                   \
+      "Keys share cached beginnings of prompts with one another; one can"   \
+      " tell by the time of an answer what another has asked.")             \
     X(tool_call_parser, "tool-call-parser", TEXT, 0, 0, "auto",             \
       "How the model writes calls of tools: auto (as its chat template"     \
       " shows), hermes, mistral, llama3_json, apriel, deepseek_v31 or"      \

@@ -15,6 +15,41 @@ typedef struct query {
     bool failed;
 } query;
 
+/* A field that is null counts as absent. */
+static bool check_names(query *q, const char *const *known)
+{
+    const char *name;
+    json_t *v;
+    void *next;
+    json_object_foreach_safe(q->doc, next, name, v)
+    {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], name) != 0)
+            i++;
+        if (!known[i] && !q->call->srv->set.lenient_fields) {
+            qn_call_fail(q->call, 400, "unknown_field", NULL,
+                         "unknown field \"%.100s\": it would be ignored", name);
+            return false;
+        }
+        if (json_is_null(v))
+            json_object_del(q->doc, name);
+    }
+    return true;
+}
+
+static bool check_model(query *q)
+{
+    const json_t *v = json_object_get(q->doc, "model");
+    const char *s = json_string_value(v), *ours = q->call->srv->name;
+    if (!v || (s && strcmp(s, ours) == 0))
+        return true;
+    qn_call_fail(q->call, 404, "model_not_found", "model",
+                 "model \"%.100s\" is not served here; this server has "
+                 "\"%.200s\"",
+                 s ? s : "", ours);
+    return false;
+}
+
 static bool open_query(query *q, qn_call *call, const char *const *known)
 {
     qn_err err;
@@ -33,21 +68,10 @@ static bool open_query(query *q, qn_call *call, const char *const *known)
         json_decref(q->doc);
         return false;
     }
-    const char *name;
-    json_t *v;
-    json_object_foreach(q->doc, name, v)
-    {
-        size_t i = 0;
-        while (known[i] && strcmp(known[i], name) != 0)
-            i++;
-        if (known[i] || call->srv->set.lenient_fields)
-            continue;
-        qn_call_fail(call, 400, "unknown_field", NULL,
-                     "unknown field \"%.100s\": it would be ignored", name);
-        json_decref(q->doc);
-        return false;
-    }
-    return true;
+    if (check_names(q, known) && check_model(q))
+        return true;
+    json_decref(q->doc);
+    return false;
 }
 
 static bool flag(query *q, const char *name, bool initial)
@@ -73,7 +97,8 @@ static char *render(query *q, size_t *n)
 {
     const json_t *tools = json_object_get(q->doc, "tools");
     const json_t *kwargs = json_object_get(q->doc, "chat_template_kwargs");
-    bool generation = flag(q, "add_generation_prompt", true);
+    bool goes_on = flag(q, "continue_final_message", false);
+    bool generation = flag(q, "add_generation_prompt", true) && !goes_on;
     json_t *messages = json_object_get(q->doc, "messages");
     if (!json_is_array(messages) || (tools && !json_is_array(tools)) ||
         (kwargs && !json_is_object(kwargs)))
@@ -94,6 +119,10 @@ static char *render(query *q, size_t *n)
     if (qn_chat_render(q->call->srv->model, m, t, generation, k, &text, n,
                        &err) < 0) {
         fail(q, "messages", err.msg);
+        text = NULL;
+    } else if (goes_on && qn_messages_cut(messages, text, n, &err) < 0) {
+        fail(q, "continue_final_message", err.msg);
+        qn_free(text);
         text = NULL;
     }
     free(m);
@@ -155,6 +184,7 @@ void qn_textapi_tokenize(qn_call *call)
                                         "tools",
                                         "chat_template_kwargs",
                                         "add_generation_prompt",
+                                        "continue_final_message",
                                         NULL};
     query q;
     if (!open_query(&q, call, known))
@@ -222,6 +252,7 @@ void qn_textapi_template(qn_call *call)
                                         "tools",
                                         "chat_template_kwargs",
                                         "add_generation_prompt",
+                                        "continue_final_message",
                                         NULL};
     query q;
     if (!open_query(&q, call, known))

@@ -539,6 +539,9 @@ typedef struct qn_backend_api {
     int (*open)(qn_backend **out, const qn_backend_params *p, qn_err *err);
     void (*close)(qn_backend *be);
     int (*n_threads)(const qn_backend *be);
+    /* Products take the rows of a pass in tiles of so many: one row more than
+     * a number of whole tiles costs as much as a tile more. 1: it does not. */
+    int (*row_tile)(const qn_backend *be);
     /* One line per kernel choice as a JSON array. */
     void (*describe)(const qn_backend *be, qn_str *json);
 

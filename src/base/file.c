@@ -154,7 +154,8 @@ char *qn_path_target(const char *path, bool *direct)
 {
     struct stat st;
     bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
-    *direct = qn_starts(path, "/dev/") || qn_starts(path, "/proc/") ||
+    *direct = qn_starts(path, "/dev/fd/") || qn_starts(path, "/dev/std") ||
+              qn_starts(path, "/proc/") ||
               (stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
                !S_ISDIR(st.st_mode));
     char *behind = link && !*direct ? realpath(path, NULL) : NULL;

@@ -5,6 +5,7 @@
 
 #include "base/compiler.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define MAX_NAME 48
@@ -17,9 +18,12 @@ static int letter(const char *s, size_t i)
     return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 }
 
-static int distance(const char *a, size_t n, const char *b, size_t m)
+int qn_nearest_distance(const char *a, const char *b)
 {
     int row[3][MAX_NAME + 1];
+    size_t n = strlen(a), m = strlen(b);
+    if (n > MAX_NAME || m > MAX_NAME)
+        return INT_MAX;
     for (size_t j = 0; j <= m; j++)
         row[0][j] = (int)j;
     for (size_t i = 1; i <= n; i++) {
@@ -49,12 +53,9 @@ const char *qn_nearest(const char *typed, const char *(*offer)(void *, size_t),
     if (n == 0 || n > MAX_NAME)
         return NULL;
     for (size_t i = 0; (name = offer(user, i)); i++) {
-        size_t m = strlen(name);
-        if (m > MAX_NAME)
-            continue;
-        int d = distance(typed, n, name, m);
+        int d = qn_nearest_distance(typed, name);
         /* cut short: "temp" for "temperature" */
-        if (n >= 3 && m > n && strncmp(typed, name, n) == 0)
+        if (n >= 3 && strlen(name) > n && strncmp(typed, name, n) == 0)
             d = 1;
         if (d < least) {
             least = d;

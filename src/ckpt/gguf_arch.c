@@ -112,12 +112,12 @@ const qn_gguf_key_row qn_gguf_common_keys[] = {
         "expert_feed_forward_length", "intermediate_size", true, 0 \
     }
 
-#define DEEPSEEK_3(groups)                                                 \
-    .model_type = "deepseek_v3", .class_name = "DeepseekV3ForCausalLM",    \
-    .fixed = "{\"hidden_act\": \"silu\", \"first_k_dense_replace\": 0,"    \
-             " \"routed_scaling_factor\": 1.0, \"norm_topk_prob\": false," \
-             " \"q_lora_rank\": null, " groups "}",                        \
-    .keys = {{"attention.head_count_kv", NULL, false, 0}},                 \
+#define DEEPSEEK_3(groups)                                                   \
+    .model_type = "deepseek_v3", .class_name = "DeepseekV3ForCausalLM",      \
+    .fixed = "{\"hidden_act\": \"silu\", \"first_k_dense_replace\": 0,"      \
+             " \"routed_scaling_factor\": 1.0, \"norm_topk_prob\": false,"   \
+             " \"q_lora_rank\": null, \"n_routed_experts\": 0, " groups "}", \
+    .keys = {{"attention.head_count_kv", NULL, false, 0}},                   \
     .scores = "sigmoid", .yarn_log = 10, .latent = true
 
 static const qn_gguf_arch_row arch_rows[] = {
@@ -225,6 +225,16 @@ static const qn_gguf_arch_row arch_rows[] = {
               {"attention.head_count", "n_head", false, 0},
               {"attention.layer_norm_epsilon", "layer_norm_epsilon", false,
                QN_GGUF_F32}}},
+    {.arch = "mamba",
+     .when = "ssm.dt_b_c_rms",
+     .model_type = "falcon_mamba",
+     .class_name = "FalconMambaForCausalLM",
+     .fixed = SILU,
+     .keys = {{"attention.head_count", NULL, false, 0},
+              {"ssm.dt_b_c_rms", NULL, false, 0},
+              {"ssm.time_step_rank", "mamba_dt_rank", false, 0}},
+     .tensors = {{"blk.0.ssm_in.bias", "use_bias", true},
+                 {"blk.0.ssm_conv1d.bias", "mamba_conv_bias", true}}},
     {.arch = "mamba",
      .model_type = "mamba",
      .class_name = "MambaForCausalLM",
@@ -344,6 +354,21 @@ static const qn_gguf_arch_row arch_rows[] = {
      .keys = {{"attention.temperature_scale", NULL, false, 0},
               {"attention.temperature_length", NULL, false, 0}},
      .say_head_dim = true},
+    {.arch = "internlm2",
+     .model_type = "internlm2",
+     .class_name = "InternLM2ForCausalLM",
+     .fixed = SILU},
+    {.arch = "exaone",
+     .model_type = "exaone",
+     .class_name = "ExaoneForCausalLM",
+     .fixed = SILU},
+    /* what the first files leave out is that of MiniCPM 2B */
+    {.arch = "minicpm",
+     .model_type = "minicpm",
+     .class_name = "MiniCPMForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"scale_emb\": 12,"
+              " \"scale_depth\": 1.4, \"dim_model_base\": 256}",
+     .keys = {GRANITE_KEYS}},
     {.arch = "arcee",
      .model_type = "arcee",
      .class_name = "ArceeForCausalLM",
@@ -480,6 +505,11 @@ static const qn_gguf_arch_row arch_rows[] = {
      .model_type = "olmoe",
      .class_name = "OlmoeForCausalLM",
      .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false}"},
+    {.arch = "deepseek",
+     .model_type = "deepseek",
+     .class_name = "DeepseekForCausalLM",
+     .fixed = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false}",
+     .scores = "softmax"},
     {.arch = "phimoe",
      .model_type = "phimoe",
      .class_name = "PhimoeForCausalLM",

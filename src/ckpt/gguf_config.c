@@ -327,6 +327,12 @@ static void map_scores(const qn_ckpt *ck, const qn_gguf_arch_row *row,
         json_object_set_new(config, "scoring_func", json_string(name));
 }
 
+/* An id of the vocabulary; -1 as u32 means that there is none. */
+static bool token_id(const qn_ckpt *ck, const char *key, uint64_t *out)
+{
+    return qn_ckpt_gguf_u64(ck, key, out) && *out != UINT32_MAX;
+}
+
 static void map_vocab(const qn_ckpt *ck, json_t *config)
 {
     static const char *const ends[] = {"tokenizer.ggml.eos_token_id",
@@ -343,14 +349,14 @@ static void map_vocab(const qn_ckpt *ck, json_t *config)
         json_object_set_new(config, "vocab_size", json_u64(v));
     else if (tokens && tokens->type == QN_GGUF_ARR)
         json_object_set_new(config, "vocab_size", json_u64(tokens->n));
-    if (qn_ckpt_gguf_u64(ck, "tokenizer.ggml.bos_token_id", &v))
+    if (token_id(ck, "tokenizer.ggml.bos_token_id", &v))
         json_object_set_new(config, "bos_token_id", json_u64(v));
-    if (qn_ckpt_gguf_u64(ck, "tokenizer.ggml.padding_token_id", &v))
+    if (token_id(ck, "tokenizer.ggml.padding_token_id", &v))
         json_object_set_new(config, "pad_token_id", json_u64(v));
     for (size_t i = 0; i < QN_COUNTOF(ends); i++) {
         json_t *id;
         bool known = false;
-        if (!qn_ckpt_gguf_u64(ck, ends[i], &v))
+        if (!token_id(ck, ends[i], &v))
             continue;
         id = json_u64(v);
         for (size_t j = 0; j < json_array_size(eos); j++)

@@ -176,7 +176,8 @@ static int read_dir(qn_zip *z, const where *w, qn_err *err)
         len = read_entry(p, left, e);
         if (len == 0)
             return damaged(z, "its directory is no directory", err);
-        if (e->header > w->offset || e->size > w->offset - e->header)
+        if (e->header > w->offset ||
+            (e->method == 0 && e->size > w->offset - e->header))
             return damaged(z, "an entry reaches into the directory", err);
         if (!qn_map_add(&z->by_name, e->name.p, e->name.n, i))
             return qn_fail(err, QN_EFORMAT,

@@ -159,7 +159,8 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
     e->overcommit = p.overcommit && e->shifts;
     qn_plan plan;
     qn_net_plan(model->net, &pp, &plan);
-    qn_pace_init(&e->pace, p.max_step_ms, plan.weights);
+    qn_pace_init(&e->pace, p.max_step_ms, plan.weights,
+                 model->be->api->row_tile(model->be));
     qn_swap_init(&e->swap, p.swap_bytes);
     e->formats = qn_formats_new(model->tok, e->n_vocab);
     size_t rows = (size_t)e->max_batch, seqs = (size_t)e->max_seqs;

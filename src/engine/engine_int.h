@@ -69,6 +69,8 @@ typedef struct qn_cost {
 typedef struct qn_pace {
     double max_ms; /* of a step; 0: any */
     double first;  /* rows until something has been measured */
+    int tile;      /* rows that cost as much as one; 1: each counts */
+    int rows;      /* of the whole tiles in a step; 0: not known */
     double ratio;  /* tokens of prompts for one of completions; -1: not known */
     double seqs;   /* that run, moving average */
     double part;   /* of what they may write, completions do, moving average;
@@ -255,8 +257,9 @@ int qn_sched_prompts(qn_engine *e, const qn_batch *b);
 
 /* ---- pace.c ------------------------------------------------------------ */
 
-/* max_step_ms 0: a step may take any time. */
-void qn_pace_init(qn_pace *p, double max_step_ms, uint64_t weight_bytes);
+/* max_step_ms 0: a step may take any time. `tile`: of the backend. */
+void qn_pace_init(qn_pace *p, double max_step_ms, uint64_t weight_bytes,
+                  int tile);
 /* Rows of prompts in a step that has n_row rows of n_decode sequences;
  * `backlog` wait. */
 int qn_pace_rows(qn_engine *e, int n_decode, int n_row, int64_t backlog);

@@ -280,14 +280,11 @@ static int need_tok(const qn_model *m, qn_err *err)
                    m->tok_err.msg);
 }
 
-QN_API int qn_tokenize(const qn_model *m, const char *text, size_t len,
-                       bool special, bool parse_special, int32_t **ids,
-                       size_t *n_ids, qn_err *err)
+static int tokenize(const qn_model *m, const char *text, size_t len,
+                    unsigned flags, int32_t **ids, size_t *n_ids, qn_err *err)
 {
     QN_TRY(need_tok(m, err));
     qn_tok_ids v = {0};
-    unsigned flags = (special ? QN_TOK_SPECIAL : 0u) |
-                     (parse_special ? QN_TOK_PARSE_SPECIAL : 0u);
     int rc = qn_tok_encode(m->tok, text, len, flags, &v, NULL, err);
     if (rc < 0) {
         qn_vec_deinit(&v);
@@ -296,6 +293,29 @@ QN_API int qn_tokenize(const qn_model *m, const char *text, size_t len,
     *n_ids = v.n;
     *ids = v.v ? v.v : qn_xcalloc(1, sizeof **ids);
     return 0;
+}
+
+static unsigned tokenize_flags(bool special, bool parse_special)
+{
+    return (special ? QN_TOK_SPECIAL : 0u) |
+           (parse_special ? QN_TOK_PARSE_SPECIAL : 0u);
+}
+
+QN_API int qn_tokenize(const qn_model *m, const char *text, size_t len,
+                       bool special, bool parse_special, int32_t **ids,
+                       size_t *n_ids, qn_err *err)
+{
+    return tokenize(m, text, len, tokenize_flags(special, parse_special), ids,
+                    n_ids, err);
+}
+
+QN_API int qn_tokenize_fit(const qn_model *m, const char *text, size_t len,
+                           bool special, bool parse_special, int32_t **ids,
+                           size_t *n_ids, qn_err *err)
+{
+    return tokenize(m, text, len,
+                    tokenize_flags(special, parse_special) | QN_TOK_FIT, ids,
+                    n_ids, err);
 }
 
 QN_API int qn_detokenize(const qn_model *m, const int32_t *ids, size_t n_ids,

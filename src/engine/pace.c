@@ -18,6 +18,11 @@
  *   longest       LONGEST times what the decoding rows take alone, or SHORT_MS
  *   spread        what waits goes through within SPREAD steps
  *
+ * Where products take rows in tiles (backend.h, row_tile), a step has whole ones:
+ * 20 rows would cost what 32 do. Rather fewer rows than more, unless the next
+ * tile would be nearly full: then fewer sequences decode at a time and the others
+ * wait to be read, but each token takes less.
+ *
  * What rows take is measured: row_ms by passes of prompts alone, base_ms by
  * what others take beyond their rows'.
  *
@@ -31,6 +36,10 @@
 #include <math.h>
 
 #define SHARE 0.85
+/* Whole tiles: one more when `all` has this part of it, one less when that of
+ * what there is. */
+#define UP 0.95
+#define DOWN 0.87
 #define SPREAD 64.0
 #define FEW 8
 #define LEAST 4
@@ -42,11 +51,12 @@
 #define MANY_ROWS 128  /* of a pass that says what a row takes */
 #define FIRST_OPS 2e10 /* a second, until something has been measured */
 
-void qn_pace_init(qn_pace *p, double max_step_ms, uint64_t weight_bytes)
+void qn_pace_init(qn_pace *p, double max_step_ms, uint64_t weight_bytes,
+                  int tile)
 {
     /* of weights with half a byte: two operations each */
     double ops = 4 * (double)weight_bytes;
-    *p = (qn_pace){.max_ms = max_step_ms, .ratio = -1};
+    *p = (qn_pace){.max_ms = max_step_ms, .tile = tile, .ratio = -1};
     if (max_step_ms > 0)
         p->first = QN_MAX(max_step_ms * 1e-3 * FIRST_OPS / QN_MAX(ops, 1), 1);
 }
@@ -111,25 +121,39 @@ static void follow(qn_engine *e)
     p->seqs += (seqs - p->seqs) / (SEQS_STEPS * (seqs < p->seqs ? 4 : 1));
 }
 
+/* Where rows are computed in tiles, whole ones: as many as `all` nearly fills,
+ * and no other number until it is clear that another is better. */
+static double whole_tiles(qn_pace *p, double all, int n_row)
+{
+    if (p->tile <= 1)
+        return all;
+    if (p->rows == 0 || all < p->rows * DOWN || all >= (p->rows + p->tile) * UP)
+        p->rows = (int)(all / UP / p->tile) * p->tile;
+    int n = QN_MAX(p->rows, QN_MIN(FEW, p->tile));
+    return n > n_row ? n : (n_row / p->tile + 1) * p->tile;
+}
+
 int qn_pace_rows(qn_engine *e, int n_decode, int n_row, int64_t backlog)
 {
     qn_pace *p = &e->pace;
     int left = e->max_batch - n_row;
     if (n_row == 0) {
         p->ratio = -1; /* what comes may be of another kind */
+        p->rows = 0;
         return QN_MIN(left, rows_alone(p));
     }
     follow(e);
     if (e->max_prompt_rows)
         return QN_MIN(left, e->max_prompt_rows);
-    double want = SHARE * p->seqs * (1 + p->ratio) - n_decode;
-    want = QN_MAX(want, (double)backlog / SPREAD);
+    double least = QN_MAX(LEAST, FEW - n_row);
+    double all = SHARE * p->seqs * (1 + p->ratio) + n_row - n_decode;
+    all = QN_MAX(all, n_row + QN_MAX(least, (double)backlog / SPREAD));
+    double want = whole_tiles(p, all, n_row) - n_row;
     if (p->row_ms > 0) {
         double alone = p->base_ms + p->row_ms * n_row;
-        want = QN_MIN(want, rows_within(p, QN_MAX(LONGEST * alone, SHORT_MS)) -
-                                n_row);
+        double most = rows_within(p, QN_MAX(LONGEST * alone, SHORT_MS));
+        want = QN_MIN(want, QN_MAX(most - n_row, least));
     }
-    want = QN_MAX(want, QN_MAX(LEAST, FEW - n_row));
     if (p->max_ms > 0 && p->row_ms > 0)
         want = QN_MIN(want, rows_within(p, p->max_ms) - n_row);
     return QN_MIN(left, (int)(QN_MAX(want, 1) + 0.5));

@@ -89,9 +89,11 @@ static bool has_layers(const bind_ctx *b, const char *prefix, size_t n)
 static int find_prefix(bind_ctx *b)
 {
     const qn_name *row = qn_names_row(b->names, QN_R_EMBED, 0);
-    qn_str tail;
+    qn_str tail, layer;
     qn_str_init(&tail);
+    qn_str_init(&layer);
     qn_str_addf(&tail, "%s.weight", row->name);
+    name_add(&layer, qn_names_layer(b->names), 0);
     bool found = false;
     int tries = 0; /* a text and a vision model have one each; not more */
     for (size_t i = 0; i < qn_ckpt_n_tensors(b->ck) && !found; i++) {
@@ -111,9 +113,10 @@ static int find_prefix(bind_ctx *b)
                    : qn_fail(b->err, QN_ENOENT,
                              "%s: no tensor %s (with layers named %s beside "
                              "it): not a checkpoint of model_type %s?",
-                             qn_ckpt_path(b->ck), tail.p,
-                             qn_names_layer(b->names), b->net->hp.family);
+                             qn_ckpt_path(b->ck), tail.p, layer.p,
+                             b->net->hp.family);
     qn_str_deinit(&tail);
+    qn_str_deinit(&layer);
     return rc;
 }
 

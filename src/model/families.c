@@ -37,6 +37,21 @@ static const qn_family dense_rows[] = {
      .hp = {LAYER_NORM, .pos = QN_POS_LEARNED, .act = QN_ACT_GELU_TANH,
             .tied = true}},
 
+    /* Radford et al. 2018: the norms stand behind, as in opt-350m */
+    {.type = "openai-gpt",
+     .ignores = "n_special predict_special_tokens",
+     .gelu_is_tanh = true,
+     .names = &qn_names_openai_gpt,
+     .hp = {.norm_place = QN_NORM_POST,
+            .norm_bias = true,
+            .norm_eps = 1e-5f,
+            .qkv_bias = true,
+            .o_bias = true,
+            .mlp_bias = true,
+            .pos = QN_POS_LEARNED,
+            .act = QN_ACT_GELU_TANH,
+            .tied = true}},
+
     /* Black et al. 2022 (GPT-NeoX-20B, Pythia) */
     {.type = "gpt_neox",
      .keys = "attention_bias use_parallel_residual",
@@ -61,6 +76,27 @@ static const qn_family dense_rows[] = {
                   SET(N_KV, 8), SET(WINDOW, 4096)},
      .slide = QN_SLIDE_ALL,
      .gguf_interleaved = true,
+     .names = &qn_names_llama,
+     .hp = {LLAMA_LIKE}},
+
+    /* The same with layers of two kinds: Ministral 8B */
+    {.type = "ministral",
+     .keys = "sliding_window layer_types",
+     .defaults = {SET(N_KV, 8), SET(WINDOW, 4096)},
+     .slide = QN_SLIDE_ALL,
+     .names = &qn_names_llama,
+     .hp = {LLAMA_LIKE}},
+
+    /* Meta's Code World Model */
+    {.type = "cwm",
+     .keys = "mlp_bias sliding_window layer_types",
+     .defaults = {SET(N_KV, 8), SET(D_HEAD, 128), SET(NORM_EPS, 1e-5),
+                  SET(WINDOW, 8192), SET(WINDOW_EVERY, 4)},
+     .rope_default = "{\"rope_type\": \"llama3\", \"rope_theta\": 1000000.0,"
+                     "\"factor\": 16.0, \"low_freq_factor\": 1.0, "
+                     "\"high_freq_factor\": 4.0, "
+                     "\"original_max_position_embeddings\": 8192}",
+     .slide = QN_SLIDE_BEHIND,
      .names = &qn_names_llama,
      .hp = {LLAMA_LIKE}},
 

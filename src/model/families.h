@@ -18,6 +18,7 @@ typedef enum qn_slide {
     QN_SLIDE_NONE,
     QN_SLIDE_ALL,
     QN_SLIDE_EVERY,        /* all but each n-th: sliding_window_pattern    */
+    QN_SLIDE_BEHIND,       /* the same, but the first of each n is full    */
     QN_SLIDE_FROM,         /* from max_window_layers on, use_sliding_window */
     QN_SLIDE_ROTATED_CHUNK /* not sliding: rotated layers in chunks */
 } qn_slide;

@@ -50,6 +50,7 @@ static const qn_family kin_rows[] = {
     WRAPPER("qwen3_omni_moe_thinker", "qwen3_moe"),
     WRAPPER("dots_ocr", "qwen2"),
     WRAPPER("glm4v", "glm4v_text"),
+    WRAPPER("glm46v", NULL),
     WRAPPER("glm4v_moe", "glm4_moe"),
     WRAPPER("gemma3", "gemma3_text"),
     WRAPPER("gemma3n", "gemma3n_text"),
@@ -74,6 +75,7 @@ static const qn_family kin_rows[] = {
     WRAPPER("phi3_v", "phi3"),
     WRAPPER("phi4mm", "phi3"),
 
+    ALIAS("glm4v_moe_text", "glm4_moe"),
     ALIAS("kimi_k2", "deepseek_v3"),
     ALIAS("minimax", "minimax_m2"), /* as M2 was published */
 
@@ -109,7 +111,10 @@ static const qn_family kin_rows[] = {
      .names = &qn_names_llama,
      .hp = {LLAMA_LIKE, .qkv_bias = true}},
 
-    {.type = "internlm2", .names = &qn_names_internlm2, .hp = {LLAMA_LIKE}},
+    {.type = "internlm2",
+     .gguf_interleaved = true,
+     .names = &qn_names_internlm2,
+     .hp = {LLAMA_LIKE}},
 
     /* "bias" is of the output and the feed-forward */
     {.type = "internlm3",
@@ -122,8 +127,10 @@ static const qn_family kin_rows[] = {
 
     /* Hu et al. 2024: factors as Granite has them */
     {.type = "minicpm",
-     .keys = "embedding_multiplier scale_depth dim_model_base",
+     .keys = "embedding_multiplier scale_depth dim_model_base "
+             "residual_multiplier logits_scaling",
      .ignores = "mup_denominator",
+     .gguf_interleaved = true,
      .names = &qn_names_llama,
      .hp = {LLAMA_LIKE, .tied = true}},
 
@@ -131,9 +138,10 @@ static const qn_family kin_rows[] = {
     {.type = "deepseek",
      .keys = "attention_bias num_local_experts num_experts_per_tok "
              "moe_intermediate_size n_shared_experts norm_topk_prob "
-             "first_k_dense_replace",
+             "routed_scaling_factor first_k_dense_replace",
      .expects = "scoring_func=\"softmax\" moe_layer_freq=1",
      .defaults = {SET(D_FF_EXP, 1407)},
+     .gguf_interleaved = true,
      .names = &qn_names_deepseek,
      .hp = {LLAMA_LIKE, .route = QN_ROUTE_SOFTMAX}},
 

@@ -31,6 +31,20 @@ static const qn_family moe_rows[] = {
      .gguf = &qn_names_gguf_post_attn,
      .hp = {LLAMA_LIKE, SIGMOID_ROUTER, .qk_norm = QN_QK_HEAD}},
 
+    /* Upstage's Solar Open: the same experts in all layers, Llama's attention */
+    {.type = "solar_open",
+     .keys = "attention_bias num_local_experts num_experts_per_tok "
+             "moe_intermediate_size n_shared_experts routed_scaling_factor "
+             "n_group topk_group norm_topk_prob",
+     .expects = "first_k_dense_replace=0",
+     .defaults = {SET(N_KV, 8), SET(D_HEAD, 128), SET(NORM_EPS, 1e-5),
+                  SET(ROPE_THETA, 1e6), SET(N_EXP, 128), SET(N_EXP_USED, 8),
+                  SET(D_FF, 1280), SET(D_FF_EXP, 1280), SET(N_SHARED, 1),
+                  SET(ROUTE_RENORM, 1)},
+     .o_unbiased = true,
+     .names = &qn_names_deepseek,
+     .hp = {LLAMA_LIKE, SIGMOID_ROUTER}},
+
     {.type = "ernie4_5_moe",
      .keys = "num_local_experts num_experts_per_tok moe_intermediate_size "
              "n_shared_experts first_k_dense_replace moe_layer_end_index "

@@ -149,6 +149,17 @@ static const qn_family own_rows[] = {
      .hp = {LLAMA_LIKE, .rope = {{.interleaved = true}},
             .mla = {.norm_eps = 1e-6f}, SIGMOID_ROUTER}},
 
+    /* Tencent: DeepSeek V3's attention without experts */
+    {.type = "youtu",
+     .keys = "attention_bias kv_lora_rank q_lora_rank qk_nope_head_dim "
+             "qk_rope_head_dim v_head_dim rope_interleave",
+     .ignores = "qk_head_dim head_dim embedding_initializer_range",
+     .defaults = {SET(KV_RANK, 512), SET(Q_RANK, 1536), SET(D_NOPE, 128),
+                  SET(D_ROPE, 64), SET(D_V, 128), SET(TIED, 1)},
+     .names = &qn_names_mla,
+     .hp = {LLAMA_LIKE, .rope = {{.interleaved = true}},
+            .mla = {.norm_eps = 1e-6f}}},
+
     {.type = "diffllama",
      .keys = "attention_bias",
      .ignores = "lambda_std_dev",

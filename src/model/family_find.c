@@ -1,6 +1,7 @@
 /* family_find.c - the family of a model_type. */
 #include "model/families_int.h"
 
+#include "base/nearest.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -69,7 +70,6 @@ static const struct {
      "llava or llava_next"},
     {"baichuan", "Baichuan, whose configuration does not say how positions "
                  "are encoded"},
-    {"openai-gpt", "the first GPT"},
     {"minicpmv minicpmo", "a network whose configuration does not say which "
                           "one reads"},
     {"nemotron-nas deci", "a network whose layers differ one by one "
@@ -102,24 +102,6 @@ const qn_family *qn_family_find(const char *model_type)
     return NULL;
 }
 
-/* Letters to insert, drop or replace (Levenshtein). */
-static int distance(const char *a, const char *b)
-{
-    int row[NAME_MAX_LEN + 1], n = (int)strlen(b);
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; *a; a++, i++) {
-        int corner = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int changed = corner + (*a != b[j - 1]);
-            corner = row[j];
-            row[j] = QN_MIN(changed, QN_MIN(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[n];
-}
-
 /* How far a name is from what was asked for; names that begin with the same
  * letters are near. */
 static int unlikeness(const char *asked, const char *name)
@@ -127,7 +109,7 @@ static int unlikeness(const char *asked, const char *name)
     size_t same = 0;
     while (asked[same] && asked[same] == name[same])
         same++;
-    return distance(asked, name) - (same >= 4 ? (int)same : 0);
+    return qn_nearest_distance(asked, name) - (same >= 4 ? (int)same : 0);
 }
 
 /* Does the configuration itself say what it is? */

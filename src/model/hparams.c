@@ -145,7 +145,7 @@ static int hp_act(qn_hparams *hp, const qn_keys *k, const qn_family *fam,
 {
     const qn_value *v = &k->v[QN_K_ACT];
     if (!v->set || fam->act_fixed ||
-        (fam->gelu_is_tanh && strcmp(v->name, "hidden_act") == 0 &&
+        (fam->gelu_is_tanh && strcmp(v->name, "hidden_activation") != 0 &&
          strcmp(json_string_value(v->json), "gelu") == 0))
         return QN_OK;
     if (hp->xielu && strcmp(json_string_value(v->json), "xielu") == 0)

@@ -119,7 +119,7 @@
     /* feed-forward */                                                                \
     X(ACT, S, 0, 0, 0,                                                                \
       "hidden_activation hidden_act activation_function activation "                  \
-      "mlp_hidden_act")                                                               \
+      "mlp_hidden_act afn")                                                           \
     X(FF_ADJUST, B, 0, 1, 1, "block_auto_adjust_ff_dim")                              \
     X(FF_FACTOR, F, 1e-3, 1e3, 1, "block_ffn_dim_multiplier")                         \
     X(FF_MULTIPLE, I, 1, 1 << 20, 1, "block_multiple_of")                             \

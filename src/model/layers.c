@@ -110,6 +110,8 @@ static int layers_sliding(qn_hparams *hp, const qn_keys *k,
             reach = layers_listed_reach(types, i);
         else if (fam->slide == QN_SLIDE_EVERY)
             reach = (i + 1) % every != 0;
+        else if (fam->slide == QN_SLIDE_BEHIND)
+            reach = i % every != 0;
         else if (fam->slide == QN_SLIDE_FROM)
             reach = i >= from;
         else

@@ -149,11 +149,11 @@ typedef struct qn_names {
 } qn_names;
 
 extern const qn_names qn_names_llama, qn_names_opt, qn_names_stablelm,
-    qn_names_gpt2, qn_names_gpt_neox, qn_names_mixtral, qn_names_gemma2,
-    qn_names_phi, qn_names_phi3, qn_names_olmo2, qn_names_starcoder2,
-    qn_names_glm, qn_names_glm4, qn_names_gptj, qn_names_codegen,
-    qn_names_gpt_neo, qn_names_bigcode, qn_names_falcon, qn_names_mpt,
-    qn_names_persimmon, qn_names_vaultgemma, qn_names_hunyuan,
+    qn_names_gpt2, qn_names_openai_gpt, qn_names_gpt_neox, qn_names_mixtral,
+    qn_names_gemma2, qn_names_phi, qn_names_phi3, qn_names_olmo2,
+    qn_names_starcoder2, qn_names_glm, qn_names_glm4, qn_names_gptj,
+    qn_names_codegen, qn_names_gpt_neo, qn_names_bigcode, qn_names_falcon,
+    qn_names_mpt, qn_names_persimmon, qn_names_vaultgemma, qn_names_hunyuan,
     qn_names_qwen_moe, qn_names_granite_moe, qn_names_deepseek,
     qn_names_ernie_moe, qn_names_flex_olmo, qn_names_minimax,
     qn_names_hunyuan_moe, qn_names_afmoe, qn_names_bitnet, qn_names_gpt_oss,

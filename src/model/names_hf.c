@@ -62,6 +62,13 @@ static const qn_name gpt2_rows[] = {
 };
 const qn_names qn_names_gpt2 = {NULL, "h.%d.", TABLE(gpt2_rows)};
 
+static const qn_name openai_gpt_rows[] = {
+    {R(EMBED), "tokens_embed", 0, 0},
+    {R(POS_EMBED), "positions_embed", 0, 0},
+};
+const qn_names qn_names_openai_gpt = {&qn_names_gpt2, NULL,
+                                      TABLE(openai_gpt_rows)};
+
 static const qn_name gpt_neox_rows[] = {
     {R(EMBED), "embed_in", 0, 0},
     {R(FINAL_NORM), "final_layer_norm", 0, 0},

@@ -7,6 +7,7 @@
 
 #include "text/tok_added.h"
 #include "text/tok_bpe.h"
+#include "text/tok_fit.h"
 #include "text/tok_model.h"
 #include "text/tok_step.h"
 #include "text/tok_vocab.h"
@@ -20,6 +21,7 @@ struct qn_tok {
     void *impl; /* of the model */
     qn_tok_added added;
     qn_tok_steps norm, pre, post, dec;
+    qn_tok_fit fit;
     bool needs_al; /* a step asks where a piece began, after rewrites */
     bool trims;    /* a post-processor trims spans                    */
     uint32_t n_vocab;

@@ -2,8 +2,7 @@
  *
  * One walk over the text cuts out the parts; the vocabulary and the merges,
  * which are nearly all of it, are then read straight from their slices, the
- * rest through jansson. "truncation" and "padding" are settings of whoever
- * saved the file, not of the tokenizer: like transformers, we start without. */
+ * rest through jansson. */
 #include "base/json.h"
 #include "text/tok_int.h"
 #include "text/tok_scan.h"
@@ -114,6 +113,7 @@ static int json_read(qn_tok_draft *d, const json_parts *parts,
                                   json_object_get(parts->small,
                                                   stages[k].stage->name),
                                   d->name, err));
+    QN_TRY(qn_tok_fit_parse(&d->t->fit, parts->small, d->name, err));
     QN_TRY(json_read_model(d, &parts->model, err));
     QN_TRY(qn_tok_draft_added(d, json_object_get(parts->small, "added_tokens"),
                               err));

@@ -171,6 +171,24 @@ static int pre_delimiter_run(const qn_tok_step *s, qn_tok_work *w)
     return QN_OK;
 }
 
+static int pre_lengths_parse(qn_tok_step *s, const json_t *o, const char *doc,
+                             qn_err *err)
+{
+    const json_t *v = json_object_get(o, "length");
+    json_int_t n = v ? json_integer_value(v) : 5;
+    if (n < 1)
+        return qn_fail(err, QN_EFORMAT,
+                       "%s: FixedLength: length should be 1 or more", doc);
+    s->stop = (size_t)n;
+    return QN_OK;
+}
+
+static int pre_lengths_run(const qn_tok_step *s, qn_tok_work *w)
+{
+    qn_tok_split_lengths(w, s->stop);
+    return QN_OK;
+}
+
 static int pre_scripts_run(const qn_tok_step *s, qn_tok_work *w)
 {
     (void)s;
@@ -197,6 +215,8 @@ static const qn_tok_kind pre_kinds[] = {
     {"UnicodeScripts", "", NULL, pre_scripts_run, NULL, NULL, false},
     {"CharDelimiterSplit", " delimiter ", pre_delimiter_parse,
      pre_delimiter_run, NULL, NULL, false},
+    {"FixedLength", " length ", pre_lengths_parse, pre_lengths_run, NULL, NULL,
+     false},
 };
 
 const qn_tok_stage qn_tok_pre_tokenizers = {"pre_tokenizer", "pretokenizers",

@@ -298,6 +298,23 @@ void qn_tok_split_char(qn_tok_work *w, uint32_t cp, qn_tok_behavior behavior)
     (void)split_each(w, split_cut_chars, &by);
 }
 
+static int split_cut_lengths(qn_tok_work *w, const qn_tok_piece *pc,
+                             const void *arg)
+{
+    size_t length = *(const size_t *)arg;
+    for (size_t i = pc->b, e = i; i < pc->e; i = e) {
+        for (size_t k = 0; k < length && e < pc->e; k++)
+            e += qn_uni_len(w->p[e]);
+        qn_tok_divide_part(w, pc, i, e, -1);
+    }
+    return QN_OK;
+}
+
+void qn_tok_split_lengths(qn_tok_work *w, size_t length)
+{
+    (void)split_each(w, split_cut_lengths, &length);
+}
+
 /* 0 blank, 1 of a word, 2 other. */
 static int split_kind(uint32_t cp)
 {

@@ -43,6 +43,8 @@ void qn_tok_split_chars(qn_tok_work *w, unsigned flags,
                         qn_tok_behavior behavior);
 /* Where the character itself is the hit. */
 void qn_tok_split_char(qn_tok_work *w, uint32_t cp, qn_tok_behavior behavior);
+/* Behind each `length` characters. */
+void qn_tok_split_lengths(qn_tok_work *w, size_t length);
 /* \w+|[^\w\s]+, without the rest. */
 void qn_tok_split_word_runs(qn_tok_work *w);
 /* Where the script changes. Characters of any script (blanks) belong to what

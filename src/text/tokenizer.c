@@ -132,7 +132,13 @@ static int tok_encode_work(const qn_tok *t, qn_tok_work *w)
     qn_tok_work_origins(w);
     QN_TRY(qn_tok_steps_run(&t->pre, w));
     QN_TRY(tok_encode_pieces(t, w));
-    return qn_tok_steps_run(&t->post, w);
+    bool fit = w->flags & QN_TOK_FIT;
+    if (fit)
+        QN_TRY(qn_tok_fit_cut(&t->fit, &t->post, w));
+    QN_TRY(qn_tok_steps_run(&t->post, w));
+    if (fit)
+        qn_tok_fit_fill(&t->fit, w);
+    return QN_OK;
 }
 
 /* A copy of text with U+FFFD for what is no UTF-8. */

@@ -116,7 +116,10 @@ enum {
      * they are ordinary text (added tokens that are not special are found in
      * any case), so that untrusted text cannot smuggle in control tokens. */
     QN_TOK_PARSE_SPECIAL = 2,
-    /* What `quern tokenize` and Hugging Face do by default. */
+    /* Cut and fill as the truncation and padding sections say: the library
+     * `tokenizers` does by itself, transformers only when asked. */
+    QN_TOK_FIT = 4,
+    /* What transformers does by default. */
     QN_TOK_DEFAULT = 3
 };
 

@@ -208,6 +208,17 @@ static void test_write_special(void **state)
     assert_string_equal(text, "new");
     free(text);
     assert_int_equal(qn_file_write("/dev/fd/777", "x", 1, &e), QN_ENOENT);
+
+    /* Not all that lies under /dev is a device. */
+    char in_memory[] = "/dev/shm/quern-test-XXXXXX";
+    if (mkdtemp(in_memory)) {
+        char *plain = qn_path_join(in_memory, "plain");
+        assert_int_equal(qn_file_write(plain, "abc", 3, &e), QN_OK);
+        assert_true(qn_path_is_file(plain));
+        unlink(plain);
+        rmdir(in_memory);
+        qn_free(plain);
+    }
     unlink(pipe);
     unlink(file);
     unlink(link);

@@ -45,6 +45,8 @@ struct config_case {
 #define HF_MLA                                       \
     "\"kv_lora_rank\": 24, \"qk_rope_head_dim\": 8," \
     "\"qk_nope_head_dim\": 16, \"v_head_dim\": 16,"
+/* where the file does not say how many (Youtu) */
+#define HF_NO_EXPERTS "\"n_routed_experts\": 0,"
 /* without a number of key heads */
 #define HF_LATENT                                            \
     "\"hidden_act\": \"silu\", \"num_hidden_layers\": 2,"    \
@@ -71,6 +73,7 @@ static const struct config_case cases[] = {
      SIZES RMS
      "u32 .attention.key_length 32\nu32 .attention.value_length 32\n"
      "u32 .rope.dimension_count 32\nu32 tokenizer.ggml.eos_token_id 3\n"
+     "u32 tokenizer.ggml.bos_token_id 4294967295\n" /* none */
      "t token_embd.weight 500 64\nt blk.0.attn_q.bias 128\n"
      "t blk.0.ffn_down.bias 64\n",
      LLAMA HF_SIZES HF_RMS
@@ -274,7 +277,8 @@ static const struct config_case cases[] = {
      "f32 .rope.scaling.factor 40\n"
      "u32 .rope.scaling.original_context_length 64\n"
      "f32 .rope.scaling.yarn_log_multiplier 0.1\n",
-     KIND("deepseek_v3", "DeepseekV3ForCausalLM") HF_LATENT HF_RMS HF_MLA
+     KIND("deepseek_v3", "DeepseekV3ForCausalLM")
+         HF_LATENT HF_RMS HF_MLA HF_NO_EXPERTS
      "\"first_k_dense_replace\": 3, \"q_lora_rank\": 48,"
      "\"norm_topk_prob\": true, \"routed_scaling_factor\": 2.5,"
      "\"n_group\": 8, \"topk_group\": 4,"
@@ -284,14 +288,16 @@ static const struct config_case cases[] = {
     {"deepseek2", /* Kimi K2, of a newer one: keys of what is cached */
      SIZES RMS MLA "u32 .leading_dense_block_count 1\n"
                    "u32 .expert_gating_func 2\n",
-     KIND("deepseek_v3", "DeepseekV3ForCausalLM") HF_LATENT HF_RMS HF_MLA
+     KIND("deepseek_v3", "DeepseekV3ForCausalLM")
+         HF_LATENT HF_RMS HF_MLA HF_NO_EXPERTS
      "\"first_k_dense_replace\": 1, \"q_lora_rank\": null,"
      "\"norm_topk_prob\": false, \"routed_scaling_factor\": 1.0,"
      "\"n_group\": 1, \"topk_group\": 1}"},
     {"deepseek2", /* a correction of the choice without a word about it */
      SIZES RMS MLA "t blk.1.exp_probs_b.bias 4\nu32 .expert_group_count 2\n"
                    "u32 .expert_group_used_count 1\n",
-     KIND("deepseek_v3", "DeepseekV3ForCausalLM") HF_LATENT HF_RMS HF_MLA
+     KIND("deepseek_v3", "DeepseekV3ForCausalLM")
+         HF_LATENT HF_RMS HF_MLA HF_NO_EXPERTS
      "\"first_k_dense_replace\": 0, \"q_lora_rank\": null,"
      "\"norm_topk_prob\": false, \"routed_scaling_factor\": 1.0,"
      "\"n_group\": 2, \"topk_group\": 1}"},

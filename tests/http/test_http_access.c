@@ -74,6 +74,34 @@ static void test_keys(void **state)
                      200);
 }
 
+/* Tokens of a prompt that were known when the second of two keys sends what the
+ * first has sent. */
+static int known_to_another(const char *share)
+{
+    const char *keys = file("keys3", "ann:annskey123\nbob:bobskey4567\n");
+    const char *const options[] = {"api-key-file", keys, "share-prefixes",
+                                   share, NULL};
+    char body[4000] = "{\"max_tokens\":1,\"prompt\":\"";
+    web_start(options);
+    for (int i = 0; i < 300; i++)
+        strcat(body, "mill ");
+    strcat(body, "\"}");
+    web_reply a = web_ask("POST", "/v1/completions", KEY("annskey123"), body);
+    web_reply b = web_ask("POST", "/v1/completions", KEY("bobskey4567"), body);
+    assert_int_equal(a.status, 200);
+    int n = (int)web_int(&b, "usage.prompt_tokens_details.cached_tokens");
+    web_free(&a);
+    web_free(&b);
+    return n;
+}
+
+static void test_shared_prefixes(void **state)
+{
+    (void)state;
+    assert_int_equal(known_to_another("false"), 0);
+    assert_true(known_to_another("true") >= 128);
+}
+
 /* ---- pages of other origins -------------------------------------------- */
 
 static void test_origins(void **state)
@@ -529,6 +557,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_keys, web_stop),
+        cmocka_unit_test_teardown(test_shared_prefixes, web_stop),
         cmocka_unit_test_teardown(test_origins, web_stop),
         cmocka_unit_test_teardown(test_rebinding, web_stop),
         cmocka_unit_test_teardown(test_lenient, web_stop),

@@ -463,8 +463,10 @@ static void leave_while_decoding(const char *body, int n_tok)
     int fd = web_connect();
     send_ask(fd, body);
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
+    double t = web_now();
     close(fd);
     assert_true(web_metric_becomes("quern_requests_running", 0, 60));
+    print_message("noticed after %.3f s\n", web_now() - t);
     assert_true(n_written() - before < n_tok);
 }
 
@@ -486,8 +488,10 @@ static void test_leaving(void **state)
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     send_ask(second, LONG_ASK(""));
     assert_true(web_metric_becomes("quern_requests_waiting", 1, 10));
+    double t = web_now();
     close(second);
     assert_true(web_metric_becomes("quern_requests_waiting", 0, 60));
+    print_message("noticed after %.3f s\n", web_now() - t);
     assert_true(n_written() - before < 900); /* the first goes on */
     close(first);
     assert_idle(60);
@@ -499,14 +503,16 @@ static void test_leaving_in_a_pass(void **state)
 {
     (void)state;
     qn_engine_params whole = {.n_ctx = 2048, .max_seqs = 2, .max_batch = 1024};
-    web_start_slow(&whole);
+    web_start_slow(&whole, NULL);
     char *body = long_prompt(5);
     int fd = web_connect();
     send_ask(fd, body);
     free(body);
     web_sleep(0.5);
+    double t = web_now();
     close(fd);
     assert_true(web_metric_becomes("quern_cancelled_total", 1, 60));
+    print_message("noticed after %.3f s\n", web_now() - t);
     assert_true(web_metric("quern_engine_rows_total") == 0);
     assert_idle(10);
 }

@@ -78,9 +78,9 @@ void web_start_of(const char *path, const qn_engine_params *engine,
     start(path, NULL, engine, options);
 }
 
-void web_start_slow(const qn_engine_params *engine)
+void web_start_slow(const qn_engine_params *engine, const char *const *options)
 {
-    start(web_model(), "ref", engine, NULL);
+    start(web_model(), "ref", engine, options);
 }
 
 void web_start_with(const qn_engine_params *engine, const char *const *options)
@@ -92,6 +92,12 @@ void web_start(const char *const *options)
 {
     qn_engine_params engine = {.n_ctx = 8192, .prefix_cache = true};
     web_start_with(&engine, options);
+}
+
+void web_need(void)
+{
+    if (!srv)
+        web_start(NULL);
 }
 
 /* ---- sockets ----------------------------------------------------------- */
@@ -370,6 +376,20 @@ int64_t web_int(const web_reply *r, const char *path)
     const json_t *v = web_at(r, path);
     assert_true(json_is_integer(v));
     return json_integer_value(v);
+}
+
+void web_expect_error(web_reply r, int status, const char *type,
+                      const char *param)
+{
+    if (r.status != status)
+        fail_msg("status %d, expected %d: %s", r.status, status, r.body);
+    assert_string_equal(web_str(&r, "error.type"), type);
+    assert_true(strlen(web_str(&r, "error.message")) > 10);
+    const json_t *p = web_at(&r, "error.param");
+    if (param)
+        assert_string_equal(json_string_value(p), param);
+    web_at(&r, "error.code");
+    web_free(&r);
 }
 
 web_events web_split_events(const char *body)

@@ -20,7 +20,9 @@ void web_start_with(const qn_engine_params *engine, const char *const *options);
 void web_start_of(const char *model, const qn_engine_params *engine,
                   const char *const *options);
 /* With the reference kernels: a pass over some hundred tokens takes seconds. */
-void web_start_slow(const qn_engine_params *engine);
+void web_start_slow(const qn_engine_params *engine, const char *const *options);
+/* One with no options, unless one runs. */
+void web_need(void);
 qn_server *web_running(void); /* NULL: none */
 int web_stop(void **state);
 /* No model, no test: called by web_start, and by those that start their own
@@ -53,6 +55,12 @@ void web_free(web_reply *r);
 web_reply web_ask(const char *method, const char *path, const char *headers,
                   const char *body);
 web_reply web_post(const char *path, const char *body);
+/* A conversation. */
+#define WEB_TALK "[{\"role\":\"user\",\"content\":\"Who are you?\"}]"
+/* An error of OpenAI's shape, with this status and type; frees it. `param` NULL:
+ * any. */
+void web_expect_error(web_reply r, int status, const char *type,
+                      const char *param);
 /* The text of a POST with its header, to be sent by hand; free it. */
 char *web_request(const char *path, const char *body);
 

@@ -162,6 +162,18 @@ static void scale_queries(remake *r, const dims *m)
     }
 }
 
+/* Where no key says a factor on the scores. */
+static void scale_scores(remake *r, const dims *m)
+{
+    double by = json_number_value(get(r, "attention_multiplier"));
+    for (int l = 0; l < m->layers; l++) {
+        rm_tensor *t = remake_get(r, "model.layers.%d.self_attn.q_proj.weight",
+                                  l);
+        for (size_t i = 0; i < t->n; i++)
+            t->v[i] *= (float)(by * sqrt(m->dh));
+    }
+}
+
 /* ---- tensors that become others ---------------------------------------- */
 
 /* Tensors "A.0.B", "A.1.B", ... become "A.B" with one dimension more. */
@@ -714,6 +726,8 @@ char *gguf_convert(const char *dir, const gguf_case *c)
     change_rows(&r, &m, c->how);
     if (c->how & CV_QPAS)
         scale_queries(&r, &m);
+    if (c->how & CV_QUERIES)
+        scale_scores(&r, &m);
     stack(&r, ".experts.");
     stack(&r, "altup_projections.");
     stack(&r, "altup_unembed_projections.");

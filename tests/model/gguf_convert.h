@@ -21,7 +21,8 @@ enum {
     CV_TILED = 1024,     /* value heads by turns over the key heads          */
     CV_SOME_TURN = 2048, /* full layers turn a part of their heads        */
     CV_XIELU = 4096,     /* parameters of the activation become pairs     */
-    CV_GATE_UP = 8192    /* gate and up of experts stay one tensor        */
+    CV_GATE_UP = 8192,   /* gate and up of experts stay one tensor        */
+    CV_QUERIES = 16384   /* queries carry the factor on their scores      */
 };
 
 typedef struct gguf_case {

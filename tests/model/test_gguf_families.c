@@ -83,6 +83,13 @@ static const gguf_case cases[] = {
     {"llama_yarn", "llama", CV_PAIRED, NULL, YARN("4.0", "64")},
     {"mistral", "llama", CV_PAIRED, NULL, "attention.sliding_window=16"},
     {"mixtral", "llama", CV_PAIRED, NULL, NULL},
+    {"llama", "internlm2", CV_PAIRED, NULL, NULL},
+    {"llama", "exaone", 0, NULL, "rope.dimension_count=16"},
+    {"granite", "minicpm", CV_PAIRED | CV_QUERIES, NULL,
+     "embedding_scale=6.0 residual_scale=0.6 logit_scale=2.0"},
+    {"deepseek", "deepseek", CV_PAIRED, NULL,
+     "leading_dense_block_count=1 expert_shared_count=2 " EXPERTS(
+         "16") "expert_weights_scale=1.0 rope.scaling.type=\"none\""},
     {"gpt2", "gpt2", CV_CONV1D, NULL, NULL},
     {"gpt_neox", "gptneox", CV_QKV, NULL,
      "rope.dimension_count=4 use_parallel_residual=true"},
@@ -204,6 +211,10 @@ static const gguf_case cases[] = {
      MAMBA("8", "4") "attention.layer_norm_rms_epsilon=1e-5 "
                      "feed_forward_length=0 attention.head_count=0 "
                      "attention.head_count_kv=null ssm.dt_b_c_rms=false"},
+    {"falcon_mamba", "mamba", 0, NULL,
+     MAMBA("8", "4") "ssm.inner_size=64 attention.layer_norm_rms_epsilon=1e-5 "
+                     "feed_forward_length=0 attention.head_count=0 "
+                     "attention.head_count_kv=null ssm.dt_b_c_rms=true"},
     {"mamba2", "mamba2", 0, NULL,
      MAMBA("16", "8") "attention.layer_norm_rms_epsilon=1e-5 "
                       "feed_forward_length=0 attention.head_count=0 "

@@ -304,6 +304,14 @@ static const kin kins[] = {
     {"llama", false, "{}", untied},
     {"gemma3_text", true, "{}", tied},
     {"deepseek_v3", true, "{\"model_type\": \"kimi_k2\"}", nothing},
+    {"mistral", true,
+     "{\"model_type\": \"ministral\", \"layer_types\": "
+     "[\"sliding_attention\", \"sliding_attention\"]}",
+     nothing},
+    {"mistral", true,
+     "{\"model_type\": \"cwm\", \"layer_types\": "
+     "[\"sliding_attention\", \"sliding_attention\"]}",
+     nothing},
     {"minimax_m2", true,
      "{\"model_type\": \"minimax\", \"attn_type_list\": [1, 1]}", nothing},
 };

@@ -46,6 +46,11 @@ static int cpu_n_threads(const qn_backend *be)
     return cself(be)->n_threads;
 }
 
+static int cpu_row_tile(const qn_backend *be)
+{
+    return cself(be)->exact ? 1 : cself(be)->kern.row_tile;
+}
+
 static void cpu_describe(const qn_backend *be, qn_str *json)
 {
     qn_kernels_describe(&cself(be)->kern, cself(be)->exact, json);
@@ -101,6 +106,7 @@ const qn_backend_api qn_cpu_backend_api = {
     .open = cpu_open,
     .close = cpu_close,
     .n_threads = cpu_n_threads,
+    .row_tile = cpu_row_tile,
     .describe = cpu_describe,
     .weight_supports = qn_cpu_weight_supports,
     .weight_bytes = qn_cpu_weight_bytes,

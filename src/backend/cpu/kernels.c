@@ -31,7 +31,7 @@ void qn_kernels_init(qn_kernels *k, qn_isa cap)
 {
     qn_isa isa = QN_MIN(cap, qn_cpu_get()->isa);
 
-    *k = (qn_kernels){0};
+    *k = (qn_kernels){.row_tile = 1};
     for (size_t i = 0; i < QN_COUNTOF(sets); i++)
         if (isa >= sets[i].isa && qn_isa_granted(sets[i].isa))
             sets[i].fill(k);

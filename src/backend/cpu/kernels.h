@@ -277,6 +277,7 @@ typedef void (*qn_pack_codes_fn)(const uint8_t *codes, int64_t ld, int n,
 #define QN_CODED_FORMS 3
 
 typedef struct qn_kernels {
+    int row_tile; /* of most products: rows that cost as much as one; or 1 */
     qn_tile_kernel linear[QN_LAYOUT_N]; /* the fast product              */
     qn_tile_kernel exact[QN_LAYOUT_N];  /* f32 x, weights expanded       */
     /* Of codes, where there is one: the fast product in integers. */
