@@ -25,6 +25,7 @@ enum {
     CLIPS = 12,       /* shortenings that are tried    */
     CLIP_ROWS = 128,  /* whose ranges are tried at once */
     CLIP_GROUP = 256, /* longer groups are not clipped */
+    SIDE = 8          /* weights side by side */
 };
 #define CLIP_STEP 0.04f
 
@@ -290,25 +291,44 @@ static float clip_to(float top, int i)
     return top * (1 - (float)i * CLIP_STEP);
 }
 
-static float largest(const float *w, int64_t n)
+static float clamp(float v, float most)
 {
-    float top = 0;
-    for (int64_t k = 0; k < n; k++)
-        top = fmaxf(top, fabsf(w[k]));
-    return top;
+    v = v < most ? v : most;
+    return v > -most ? v : -most;
+}
+
+/* The least and the largest of n weights and 0, some side by side. */
+static void ends_of(const float *w, int64_t n, float ends[2])
+{
+    float lo[SIDE] = {0}, hi[SIDE] = {0};
+    for (int64_t k = 0; k < n; k += SIDE)
+        for (int64_t i = 0; i < QN_MIN(n - k, (int64_t)SIDE); i++) {
+            lo[i] = w[k + i] < lo[i] ? w[k + i] : lo[i];
+            hi[i] = w[k + i] > hi[i] ? w[k + i] : hi[i];
+        }
+    for (int i = 1; i < SIDE; i++) {
+        lo[0] = lo[i] < lo[0] ? lo[i] : lo[0];
+        hi[0] = hi[i] > hi[0] ? hi[i] : hi[0];
+    }
+    ends[0] = lo[0];
+    ends[1] = hi[0];
+}
+
+static float top_of(const float ends[2])
+{
+    return -ends[0] > ends[1] ? -ends[0] : ends[1];
 }
 
 /* What rounding leaves of w within +-most. */
-static void clip_delta(const qn_qmat *m, const float *w, int64_t n, float most,
-                       float *d)
+static void clip_delta(const qn_qmat *m, const float *w, int64_t n,
+                       const float ends[2], float most, float *d)
 {
+    float within[2] = {clamp(ends[0], most), clamp(ends[1], most)};
     float max = (float)((1 << m->bits) - 1), scale, zero;
-    for (int64_t k = 0; k < n; k++)
-        d[k] = fminf(fmaxf(w[k], -most), most);
-    qn_affine_fit(m, d, n, &scale, &zero);
+    qn_affine_fit(m, within, 2, &scale, &zero);
     float inv = 1.0f / scale;
     for (int64_t k = 0; k < n; k++) {
-        float q = qn_affine_round(d[k] * inv, zero, max);
+        float q = qn_affine_round(clamp(w[k], most) * inv, zero, max);
         d[k] = (q - zero) * scale - w[k];
     }
 }
@@ -320,9 +340,10 @@ static void clip_try(void *arg, int thread, int n_threads)
     qn_pool_split(j->rows, 1, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
         const float *w = j->w + (j->r0 + r) * j->m->n_in + j->k0;
-        float top = largest(w, j->n);
+        float ends[2];
+        ends_of(w, j->n, ends);
         for (int i = 0; i < CLIPS; i++)
-            clip_delta(j->m, w, j->n, clip_to(top, i),
+            clip_delta(j->m, w, j->n, ends, clip_to(top_of(ends), i),
                        j->d + (r * CLIPS + i) * j->n);
     }
 }
@@ -334,12 +355,16 @@ static int least_loss(const clip_job *j, int64_t r)
     float least = INFINITY;
     int best = 0;
     for (int i = 0; i < CLIPS; i++, d += j->n, y += j->n) {
-        float sum = 0;
-        for (int64_t k = 0; k < j->n; k++)
-            sum += d[k] * y[k];
-        if (sum < least)
-            best = i;
-        least = fminf(least, sum);
+        float part[SIDE] = {0}, sum = 0;
+        for (int64_t k = 0; k < j->n; k += SIDE)
+            for (int64_t l = 0; l < QN_MIN(j->n - k, (int64_t)SIDE); l++)
+                part[l] += d[k + l] * y[k + l];
+        for (int l = 0; l < SIDE; l++)
+            sum += part[l];
+        if (!(sum < least))
+            continue;
+        least = sum;
+        best = i;
     }
     return best;
 }
@@ -351,9 +376,11 @@ static void clip_take(void *arg, int thread, int n_threads)
     qn_pool_split(j->rows, 1, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
         float *w = j->w + (j->r0 + r) * j->m->n_in + j->k0;
-        float most = clip_to(largest(w, j->n), least_loss(j, r));
+        float ends[2];
+        ends_of(w, j->n, ends);
+        float most = clip_to(top_of(ends), least_loss(j, r));
         for (int64_t k = 0; k < j->n; k++)
-            w[k] = fminf(fmaxf(w[k], -most), most);
+            w[k] = clamp(w[k], most);
     }
 }
 
@@ -369,7 +396,8 @@ static int clip_rows(const awq_ctx *c, clip_job *j, const float *g)
                    .n_row = j->rows * CLIPS,
                    .n_in = j->n,
                    .n_out = j->n,
-                   .scale = 1};
+                   .scale = 1,
+                   .rounded = true};
     qn_pool_run(c->pool, clip_try, j);
     QN_TRY(qn_matmul_run(c->be, &p, c->err));
     qn_pool_run(c->pool, clip_take, j);

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LARGE 250e6 /* weights; see sensitivity.h */
-
 struct qn_probe {
     qn_optimize_params few;
     qn_cal *cal;
@@ -195,10 +193,10 @@ static int make_room(qn_probe *p, qn_err *err)
 
 static bool is_large(const qn_ckpt *ck)
 {
-    double n = 0;
+    uint64_t n = 0;
     for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++)
-        n += (double)qn_ckpt_tensor(ck, i)->n_elems;
-    return n >= LARGE;
+        n += qn_ckpt_tensor(ck, i)->n_elems;
+    return n >= QN_PROBE_LARGE;
 }
 
 static int probe_open(qn_probe *p, const qn_ckpt *ck, qn_err *err)

@@ -18,6 +18,7 @@
 #include "quantize/calibrate.h"
 
 enum {
+    QN_PROBE_LARGE = 250000000, /* weights */
     QN_PROBE_SAMPLES = 4,
     QN_PROBE_SAMPLE_TOKENS = 128,
     QN_PROBE_TOKENS = QN_PROBE_SAMPLES * QN_PROBE_SAMPLE_TOKENS

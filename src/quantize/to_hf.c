@@ -439,14 +439,17 @@ static int write_rest(hf_ctx *h)
 
 /* ---- all of it ----------------------------------------------------------- */
 
-/* What a step of measuring is beside a byte of GPTQ: forwards of as many
- * tokens, of which GPTQ needs about three. */
+/* The part of the time that measuring takes. Of a large network by what was
+ * measured; of a small one steps are forwards of as many tokens, of which GPTQ
+ * needs about three. */
 static double auto_part(const hf_ctx *h)
 {
-    double tokens = (double)h->plan.report.n_matrices * QN_PROBE_TOKENS;
-    double rest = 3.0 * (h->r->p->n_samples > 0 ? h->r->p->n_samples : 32) *
-                  (h->r->p->n_context > 0 ? h->r->p->n_context : 512);
-    return tokens / (tokens + rest);
+    const qn_optimize_params *p = h->r->p;
+    const qn_optimize_report *r = &h->plan.report;
+    double tokens = (double)r->n_matrices * QN_PROBE_TOKENS;
+    double rest = 3.0 * (p->n_samples > 0 ? p->n_samples : 8) *
+                  (p->n_context > 0 ? p->n_context : 512);
+    return r->n_params >= QN_PROBE_LARGE ? 0.4 : tokens / (tokens + rest);
 }
 
 static int allot(hf_ctx *h)
