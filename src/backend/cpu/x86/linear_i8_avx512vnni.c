@@ -4,11 +4,14 @@
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
  *                    acc[t][l] += i * (scale[l] * d_x)
  *                    acc[t][l] -= min[l] * (d_x * sum of q)      M4, M8
+ *   A6, a scale per 16 k's that is a whole number:
+ *                    i = sum of scale v q, with its factor afterwards
  *
  * A zmm of the panel is 4 k's of 16 rows; x is 4 signed bytes of one token,
  * broadcast by the memory operand. vpdpbusd wants v unsigned: what v then has
  * too much (a zero point, an offset) is taken off as a multiple of the sum of
- * q. Sums of a block are exact, so linear_i8_amx.c has the same bits.
+ * q. Sums of a block are exact, so linear_i8_amx.c and linear_a6_amx.c have the
+ * same bits.
  *
  * Tile: N panels x T tokens, sums in registers. Few tokens are bound by
  * memory, and one core of this family of machines reads eight streams with
@@ -72,13 +75,39 @@ QN_INLINE __m512i lack(qn_layout l, const uint8_t *zeros)
 
     if (l == QN_LAYOUT_CB4)
         much = _mm512_set1_epi32(POINT_OFFSET);
-    else if (l == QN_LAYOUT_A6)
-        much = _mm512_set1_epi32(32);
     else if (qn_layout_zeros(l))
         much = _mm512_cvtepu8_epi32(
             _mm_loadu_si128((const __m128i *)(const void *)zeros));
     return _mm512_and_si512(_mm512_sub_epi32(_mm512_setzero_si512(), much),
                             _mm512_set1_epi32(0xffff));
+}
+
+/* Of A6: scales of 16 k's and of the next 16 in the halves of lanes, times -32. */
+QN_INLINE __m512i lack_six(const uint8_t *group, int k)
+{
+    __m128i a = i8_six_scales(group, k), b = i8_six_scales(group, k + 16);
+    __m256i both = _mm256_set_m128i(_mm_unpackhi_epi8(a, b),
+                                    _mm_unpacklo_epi8(a, b));
+
+    return _mm512_sub_epi16(_mm512_setzero_si512(),
+                            _mm512_slli_epi16(_mm512_cvtepi8_epi16(both), 5));
+}
+
+/* What sums of A6 begin with, for the block at k of a group. */
+QN_INLINE void begin_six(const uint8_t *group, int k, const uint8_t *x,
+                         int64_t x_tok, __m512i *s, const int T)
+{
+    QN_UNROLL
+    for (int j = 0; j < QN_SUMS_BLOCK / 32; j++) {
+        __m512i fix = lack_six(group, k + 32 * j);
+        QN_UNROLL
+        for (int t = 0; t < T; t++) {
+            __m512i sums = bytes4(x + t * x_tok + offsetof(qn_xsums, sum) +
+                                  4 * j);
+            s[t] = j ? _mm512_dpwssd_epi32(s[t], fix, sums)
+                     : _mm512_madd_epi16(fix, sums);
+        }
+    }
 }
 
 /* What sums begin with. */
@@ -106,16 +135,26 @@ QN_INLINE void dot(__m512i v, const uint8_t *x, int64_t x_tok, __m512i *s,
         s[t] = _mm512_dpbusd_epi32(s[t], v, bytes4(x + t * x_tok));
 }
 
-/* The sums of 16 k's of A6. */
-QN_INLINE void dots_six(const uint8_t *codes, const uint8_t *x, int64_t x_tok,
-                        __m512i *s, const int T)
+/* The sums of the block of A6 at k of a group. */
+QN_INLINE void dots_six(const uint8_t *group, int k, const uint8_t *codes,
+                        const uint8_t *x, int64_t x_tok, __m512i *s,
+                        const int T)
 {
-    __m512i v[4];
-
-    i8_six(codes, v);
     QN_UNROLL
-    for (int i = 0; i < 4; i++)
-        dot(v[i], x + 4 * i, x_tok, s, T);
+    for (int j = 0; j < QN_SUMS_BLOCK; j += 16) {
+        __m512i scale = _mm512_cvtepi8_epi32(i8_six_scales(group, k + j));
+        __m512i v[4], part[MAX_TOK];
+        i8_six(codes + i8_code_bytes(QN_LAYOUT_A6, j), v);
+        QN_UNROLL
+        for (int t = 0; t < T; t++)
+            part[t] = _mm512_setzero_si512();
+        QN_UNROLL
+        for (int i = 0; i < 4; i++)
+            dot(v[i], x + j + 4 * i, x_tok, part, T);
+        QN_UNROLL
+        for (int t = 0; t < T; t++)
+            s[t] = _mm512_add_epi32(s[t], _mm512_mullo_epi32(part[t], scale));
+    }
 }
 
 /* The sums of one block of B k's of a panel. */
@@ -147,16 +186,18 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
                      const uint8_t *codes, const uint8_t *x, int64_t x_tok,
                      __m512 *acc, const int B, const int T)
 {
-    __m512 scale = i8_scales(l, group, k);
+    __m512 scale = i8_scales(l, group);
     __m512i s[MAX_TOK];
 
     if (l == QN_LAYOUT_CB4)
         scale = _mm512_mul_ps(scale, c->unit);
-    begin(l, group, x, x_tok, s, B, T);
-    if (l == QN_LAYOUT_A6)
-        dots_six(codes, x, x_tok, s, T);
-    else
+    if (l == QN_LAYOUT_A6) {
+        begin_six(group, k, x, x_tok, s, T);
+        dots_six(group, k, codes, x, x_tok, s, T);
+    } else {
+        begin(l, group, x, x_tok, s, B, T);
         dots(c, l, codes, x, x_tok, s, B, T);
+    }
     QN_UNROLL
     for (int t = 0; t < T; t++) {
         const uint8_t *d = x + t * x_tok + i8_x_d(l, B);
@@ -299,9 +340,9 @@ void coded_a8_avx512vnni(const qn_tile *t)
     any_block(t, QN_LAYOUT_A8);
 }
 
-void coded_a6_avx512vnni(const qn_tile *t)
+void linear_a6_avx512vnni(const qn_tile *t)
 {
-    any_tok(t, QN_LAYOUT_A6, 16);
+    any_tok(t, QN_LAYOUT_A6, QN_SUMS_BLOCK);
 }
 
 void coded_m4_avx512vnni(const qn_tile *t)
@@ -324,7 +365,6 @@ void qn_kernels_avx512vnni(qn_kernels *k)
         {QN_LAYOUT_CB4, "coded_cb4_avx512vnni", coded_cb4_avx512vnni},
         {QN_LAYOUT_A4, "coded_a4_avx512vnni", coded_a4_avx512vnni},
         {QN_LAYOUT_A8, "coded_a8_avx512vnni", coded_a8_avx512vnni},
-        {QN_LAYOUT_A6, "coded_a6_avx512vnni", coded_a6_avx512vnni},
         {QN_LAYOUT_M4, "coded_m4_avx512vnni", coded_m4_avx512vnni},
         {QN_LAYOUT_M8, "coded_m8_avx512vnni", coded_m8_avx512vnni},
     };
@@ -335,6 +375,9 @@ void qn_kernels_avx512vnni(qn_kernels *k)
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_avx512vnni",
                                                  linear_q4_0_avx512vnni,
                                                  QN_X_Q8_O8, MAX_TOK};
+    k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){"linear_a6_avx512vnni",
+                                               linear_a6_avx512vnni,
+                                               QN_X_I8_SUMS, MAX_TOK};
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
         qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn,
                          QN_X_I8_16, MAX_TOK);
