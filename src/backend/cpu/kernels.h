@@ -304,6 +304,7 @@ typedef struct qn_kernels {
     } pack[QN_LAYOUT_N];
     qn_mix_kernel mix[QN_KV_CELLS];       /* the fast one          */
     qn_mix_kernel mix_exact[QN_KV_CELLS]; /* f32 x, cells expanded */
+    qn_kv_dtype kv_half;                  /* the faster of 16 bits */
     struct {
         const char *name;
         qn_pack_codes_fn fn;
