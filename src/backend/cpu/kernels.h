@@ -167,6 +167,18 @@ typedef struct qn_mix {
 } qn_mix;
 typedef void (*qn_mix_fn)(const qn_mix *m);
 
+/* Leaves out the first n columns, of qn_cell_bytes each. */
+QN_INLINE void qn_mix_skip(qn_mix *m, int n, int bytes)
+{
+    m->w += n * bytes;
+    m->acc += n;
+    m->n_col -= n;
+    if (m->col)
+        m->col += n;
+    if (m->ahead)
+        m->ahead += n * bytes;
+}
+
 typedef struct qn_mix_kernel {
     const char *name;
     qn_mix_fn fn;

@@ -36,7 +36,7 @@ enum {
     RING = 4, /* of sums */
     AHEAD = 4096
 };
-_Static_assert(B == AMX_BYTES, "a block is a row of a tile");
+_Static_assert(QN_SUMS_BLOCK == 64, "a block is a row of a tile");
 _Static_assert(PRODUCT_LAG + FINISH_LAG < PLACES,
                "factors wait for their sums");
 _Static_assert(FINISH_LAG < RING, "sums are read before they are replaced");
