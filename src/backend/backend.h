@@ -34,7 +34,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define QN_BACKEND_ABI 1
+#define QN_BACKEND_ABI 2
 
 typedef struct qn_backend qn_backend;
 typedef struct qn_weight qn_weight; /* a packed matrix            */
@@ -557,6 +557,8 @@ typedef struct qn_backend_api {
                        const void *rows);
     void (*weight_free)(qn_backend *be, qn_weight *w);
 
+    /* The one of the two types of 16 bits that attention is faster with. */
+    qn_kv_dtype (*kv_half)(const qn_backend *be);
     uint64_t (*kv_bytes)(const qn_backend *be, const qn_kv_desc *d);
     int (*kv_new)(qn_backend *be, const qn_kv_desc *d, qn_kv **out,
                   qn_err *err);

@@ -178,7 +178,7 @@ qn_kv_dtype qn_net_kv_auto(const qn_net *net)
     for (size_t i = 0; i < net->slots.n; i++) {
         const qn_slot *s = &net->slots.v[i];
         if (s->kind != QN_VECTOR && s->stored != QN_F32 && s->stored != QN_F64)
-            return QN_KV_CELL_F16;
+            return net->be->api->kv_half(net->be);
     }
     return QN_KV_CELL_F32;
 }

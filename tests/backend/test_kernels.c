@@ -4,7 +4,7 @@
  */
 #include "backend/ops.h"
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/cpu_int.h"
 #include "tensor/half.h"
 
 static qn_kernels ref, kern;
@@ -153,6 +153,114 @@ static void tiles(qn_isa isa)
                     tile_case(k, r, (qn_layout)l, n_k, t, p, (t + p) % 2);
                 }
         }
+}
+
+/* Panels of A6 that no encoder writes: every code beside every scale. */
+static void fill_six(const qn_scaled *q, uint8_t *panel, int n_group)
+{
+    fill(panel, (int64_t)n_group * q->bytes);
+    for (int g = 0; g < n_group; g++, panel += q->bytes)
+        for (int i = 0; i < QN_PANEL; i++) {
+            uint16_t h = qn_f16_of_f32(rnd());
+            memcpy(panel + 2 * i, &h, sizeof h);
+            panel[32 + 16 * i + i] = 0x80; /* -128, and codes of 0 */
+            for (int c = 0; c < 192; c += 64)
+                memset(panel + q->head + i * 192 + c + 4 * i, 0, 4);
+        }
+}
+
+/* An output of A6 from exact sums of blocks, and how far from it a product may
+ * be: sums become f32, and so do those over blocks. */
+static double six_at(const qn_scaled *q, const uint8_t *panel, int64_t lane,
+                     const uint8_t *x, int n_k, double from, double *tol)
+{
+    double sum = from, abs = fabs(from);
+
+    for (int k = 0; k < n_k; k += QN_SUMS_BLOCK, x += sizeof(qn_xsums)) {
+        const uint8_t *group = panel + k / 256 * q->bytes;
+        double part = 0;
+        qn_xsums b;
+        memcpy(&b, x, sizeof b);
+        for (int i = 0; i < QN_SUMS_BLOCK; i++) {
+            int at = k % 256 + i;
+            int code = qn_scaled_code(q, QN_LAYOUT_A6, group, lane, at);
+            part += (int8_t)group[32 + at / 16 * 16 + lane] * (code - 32) *
+                    b.q[i];
+        }
+        uint16_t factor;
+        memcpy(&factor, group + 2 * lane, sizeof factor);
+        part *= (double)qn_f32_of_f16(factor) * (double)b.d;
+        sum += part;
+        abs += fabs(part);
+    }
+    *tol = qn_test_dot_bound((size_t)n_k / QN_SUMS_BLOCK + 4, EPS32, abs);
+    return sum;
+}
+
+static void six_case(const qn_tile_kernel *k, int n_tok, int n_k, bool load)
+{
+    enum {
+        PANELS = 3
+    };
+    qn_scaled q;
+    qn_scaled_make(&q, QN_LAYOUT_A6, 16, QN_F32, NULL);
+    int64_t wb = qn_scaled_panel_bytes(&q, n_k);
+    int64_t x_tok = qn_xform_bytes(QN_X_I8_SUMS, n_k) + 4;
+    uint8_t *w = malloc((size_t)(wb * PANELS));
+    uint8_t *x = malloc((size_t)(x_tok * n_tok));
+    mat raw = mat_new(n_tok, n_k, 1, 3, 1);
+    mat got = mat_new(n_tok, PANELS * QN_PANEL, 16, 0, 1);
+    mat was = mat_copy(&got), one = mat_copy(&got);
+
+    for (int p = 0; p < PANELS; p++)
+        fill_six(&q, w + p * wb, n_k / 256);
+    for (int t = 0; t < n_tok; t++)
+        kern.prep[QN_X_I8_SUMS].fn(mat_row(&raw, t), n_k, x + t * x_tok);
+    qn_tile tile = {.w = w,
+                    .w_panel = wb,
+                    .x = x,
+                    .x_tok = x_tok,
+                    .acc = got.p,
+                    .acc_tok = got.ld,
+                    .n_k = n_k,
+                    .n_tok = n_tok,
+                    .n_panel = PANELS,
+                    .load = load,
+                    .q = &q};
+    qn_tile_run(k, &tile);
+    mat_check(&got, k->name);
+    for (int t = 0; t < n_tok; t++) {
+        tile.n_tok = 1;
+        tile.x = x + t * x_tok;
+        tile.acc = mat_row(&one, t);
+        k->fn(&tile);
+        for (int c = 0; c < got.n_col; c++) {
+            double from = load ? (double)mat_row(&was, t)[c] : 0, tol;
+            double want = six_at(&q, w + c / QN_PANEL * wb, c % QN_PANEL,
+                                 tile.x, n_k, from, &tol);
+            check_at(k->name, t, c, mat_row(&got, t)[c], want, tol);
+        }
+    }
+    mat_same(&got, &one, k->name);
+    mat_free(&raw);
+    mat_free(&got);
+    mat_free(&was);
+    mat_free(&one);
+    free(w);
+    free(x);
+}
+
+static void sixes(qn_isa isa)
+{
+    static const int toks[] = {1,  2,  7,  8,  9,  12, 16, 17,
+                               31, 32, 33, 48, 65, 96, 128};
+
+    qn_kernels_init(&kern, isa);
+    if (!kern.linear[QN_LAYOUT_A6].fn)
+        return;                                   /* Q6_K is bytes there */
+    for (size_t i = 0; i < QN_COUNTOF(toks); i++) /* some: several chunks */
+        six_case(&kern.linear[QN_LAYOUT_A6], toks[i],
+                 256 * (i % 4 ? 1 + rnd_int(3) : 9), i % 2);
 }
 
 /* Sums over k in two steps are the sums in one. */
@@ -382,6 +490,7 @@ static void softmaxes(qn_isa isa)
         each_isa(name);                    \
     }
 EACH(tiles)
+EACH(sixes)
 EACH(resumed)
 EACH(packs)
 EACH(packs_codes)
@@ -392,10 +501,10 @@ EACH(softmaxes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiles),     cmocka_unit_test(test_resumed),
-        cmocka_unit_test(test_packs),     cmocka_unit_test(test_packs_codes),
-        cmocka_unit_test(test_preps),     cmocka_unit_test(test_exps),
-        cmocka_unit_test(test_softmaxes),
+        cmocka_unit_test(test_tiles),       cmocka_unit_test(test_sixes),
+        cmocka_unit_test(test_resumed),     cmocka_unit_test(test_packs),
+        cmocka_unit_test(test_packs_codes), cmocka_unit_test(test_preps),
+        cmocka_unit_test(test_exps),        cmocka_unit_test(test_softmaxes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

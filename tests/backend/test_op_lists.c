@@ -195,8 +195,8 @@ static void test_rope_and_append(void **state)
 /* From a norm to the outputs of heads: with several threads done head by head,
  * where the heads are as many as it takes and are not needed otherwise. */
 enum {
-    H = 8, /* query heads */
-    KV = 4,
+    H = 16, /* query heads */
+    KV = 8,
     D = 16,
     SEQS = 3,
     DEPTH = 70, /* beyond a page */
@@ -341,6 +341,12 @@ static void head_by_head(qn_isa isa)
             int n = qn_by_head_count((qn_cpu_backend *)(void *)be, &l.ops[1],
                                      HEAD_OPS - 1, &l.ops[0].u.norm);
             assert_int_equal(n, KV % threads[i] || i == 0 ? 0 : HEAD_OPS - 1);
+            /* heads that are much work: where threads have four each */
+            l.wq.q->n_bytes += KV << 18;
+            n = qn_by_head_count((qn_cpu_backend *)(void *)be, &l.ops[1],
+                                 HEAD_OPS - 1, &l.ops[0].u.norm);
+            assert_int_equal(n, threads[i] == 2 ? HEAD_OPS - 1 : 0);
+            l.wq.q->n_bytes -= KV << 18;
             mat_put(&l.h, &h);
             heads_walk(&l, be, i > 0, i ? &got : &want);
             if (i)

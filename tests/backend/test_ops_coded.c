@@ -261,6 +261,17 @@ static void amplitudes(const wmat *w, int64_t o, float *a)
     }
 }
 
+/* k's that share a factor of x. Q6_K has whole scales where it stays tight. */
+static int block_of(qn_isa isa, qn_dtype t)
+{
+    qn_kernels kern;
+
+    qn_kernels_init(&kern, isa);
+    return t == QN_Q6_K && kern.linear[QN_LAYOUT_A6].fn
+               ? QN_SUMS_BLOCK
+               : qn_block_codes_get(t)->group;
+}
+
 static void format_case(qn_isa isa, qn_dtype t, int n_row, bool exact)
 {
     const qn_block_codes *c = qn_block_codes_get(t);
@@ -268,16 +279,22 @@ static void format_case(qn_isa isa, qn_dtype t, int n_row, bool exact)
     qn_backend *be = open_cpu(isa, 1, exact);
     wmat w = wmat_new(be, t, n_out, n_in);
     mat x = mat_new(n_row, n_in, 5, 1, 1), y = mat_new(n_row, n_out, 7, 1, 1);
+    mat one = mat_copy(&y);
     float *rounded = malloc((size_t)n_in * sizeof(float));
     float *a = malloc((size_t)n_in * sizeof(float));
 
     linear(be, w.q, &x, &y);
     mat_check(&y, qn_dtype_get(t)->name);
     for (int r = 0; r < n_row; r++) {
+        mat xr = x, yr = one;
+        xr.p = mat_row(&x, r);
+        yr.p = mat_row(&one, r);
+        xr.n_row = yr.n_row = 1;
+        linear(be, w.q, &xr, &yr);
         memcpy(rounded, mat_row(&x, r), (size_t)n_in * sizeof(float));
         if (!exact)
-            round_x(c->group, most_of(isa, c->bits == 8), mat_row(&x, r),
-                    rounded, n_in);
+            round_x(block_of(isa, t), most_of(isa, c->bits == 8),
+                    mat_row(&x, r), rounded, n_in);
         for (int64_t o = 0; o < n_out; o++) {
             double sum = 0, abs = 0;
             amplitudes(&w, o, a);
@@ -291,10 +308,12 @@ static void format_case(qn_isa isa, qn_dtype t, int n_row, bool exact)
                      qn_test_dot_bound((size_t)n_in + 8, EPS32, abs));
         }
     }
+    mat_same(&y, &one, "a row alone");
     free(a);
     free(rounded);
     mat_free(&x);
     mat_free(&y);
+    mat_free(&one);
     wmat_free(be, &w);
     qn_backend_close(be);
 }

@@ -99,6 +99,11 @@ static qn_pool *cpu_pool(qn_backend *be)
     return self(be)->pool;
 }
 
+static qn_kv_dtype cpu_kv_half(const qn_backend *be)
+{
+    return cself(be)->kern.kv_half;
+}
+
 const qn_backend_api qn_cpu_backend_api = {
     .abi = QN_BACKEND_ABI,
     .name = "cpu",
@@ -113,6 +118,7 @@ const qn_backend_api qn_cpu_backend_api = {
     .weight_new = qn_cpu_weight_new,
     .weight_put = qn_cpu_weight_put,
     .weight_free = qn_cpu_weight_free,
+    .kv_half = cpu_kv_half,
     .kv_bytes = qn_cpu_kv_bytes,
     .kv_new = qn_cpu_kv_new,
     .kv_free = qn_cpu_kv_free,

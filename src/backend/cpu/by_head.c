@@ -2,14 +2,16 @@
  *
  * What a kv head and the query heads that share it go through (the product's
  * columns, norms and rotations of heads, the cache, attention) depends on no
- * other head. Where that is little work, a thread takes a head and does all of
- * it, and threads meet once instead of after each op. Every number is made by
- * the same operations as when the ops run one by one.
+ * other head. So a thread takes a head and does all of it, and threads meet once
+ * instead of after each op, unless they would wait longer in the end: where a head
+ * is much work and threads have few. Every number is made by the same operations
+ * as when the ops run one by one.
  */
 #include "backend/cpu/product.h"
 
 #define MOST_BYTES (256 << 10) /* of weights, a head: as an item of a product */
-#define MOST_BETWEEN 8         /* ops between the product and the cache       */
+#define MANY_HEADS 4           /* of a thread */
+#define MOST_BETWEEN 8         /* ops between the product and the cache */
 
 enum {
     PARTS = 3 /* q, k, v */
@@ -51,9 +53,10 @@ static bool is_of_heads(const qn_op *op, const qn_op_linear *l,
            (int64_t)n->n_group * n->dim == l->part[part].w->n_out;
 }
 
-/* Are the parts those that cache and attention take, a head whole panels? */
-static bool fits(const qn_op_linear *l, const qn_op_kv_append *to,
-                 const qn_op_attn *a)
+/* Are the parts those that cache and attention take, a head whole panels, and
+ * are threads about equally busy with them? */
+static bool fits(const qn_cpu_backend *be, const qn_op_linear *l,
+                 const qn_op_kv_append *to, const qn_op_attn *a)
 {
     const qn_kv_desc *d = &a->kv->desc;
     const int width[PARTS] = {d->d_k, d->d_k, d->d_v};
@@ -72,17 +75,20 @@ static bool fits(const qn_op_linear *l, const qn_op_kv_append *to,
             return false;
         bytes += (int64_t)w->n_bytes;
     }
-    return bytes / d->n_kv <= MOST_BYTES;
+    bool small = bytes / d->n_kv <= MOST_BYTES;
+    bool even = d->n_kv % be->n_threads == 0;
+    bool many = d->n_kv >= MANY_HEADS * be->n_threads;
+    return small + even + many >= 2;
 }
 
 int qn_by_head_count(const qn_cpu_backend *be, const qn_op *ops, int n_op,
                      const qn_op_norm *norm)
 {
     const qn_op_linear *l = &ops[0].u.linear;
-    int n = 1, n_threads = be->n_threads;
+    int n = 1;
 
-    if (n_threads == 1 || ops[0].kind != QN_OP_LINEAR || ops[0].no_barrier ||
-        l->n_part != PARTS || l->epi == QN_EPI_GLU ||
+    if (be->n_threads == 1 || ops[0].kind != QN_OP_LINEAR ||
+        ops[0].no_barrier || l->n_part != PARTS || l->epi == QN_EPI_GLU ||
         !qn_op_linear_by_itself(l))
         return 0;
     while (n < n_op && n <= MOST_BETWEEN && ops[n].kind != QN_OP_KV_APPEND)
@@ -92,15 +98,13 @@ int qn_by_head_count(const qn_cpu_backend *be, const qn_op *ops, int n_op,
         return 0;
     const qn_op_kv_append *to = &ops[n].u.kv_append;
     const qn_op_attn *a = &ops[n + 1].u.attn;
-    int n_kv = a->kv->desc.n_kv;
     int64_t n_out = (l->n_row - 1) * a->ldo +
                     (int64_t)a->n_head * a->kv->desc.d_v;
     for (int i = 1; i < n; i++)
         if ((ops[i].kind != QN_OP_NORM && ops[i].kind != QN_OP_ROPE) ||
             !is_of_heads(&ops[i], l, a))
             return 0;
-    if ((n_kv % n_threads && n_kv < 4 * n_threads) || !fits(l, to, a) ||
-        !qn_op_attn_by_head(be, a))
+    if (!fits(be, l, to, a) || !qn_op_attn_by_head(be, a))
         return 0;
     /* others may still read what goes in, while a thread has its first output */
     if (qn_overlap(l->x, (l->n_row - 1) * l->ldx + l->part[0].w->n_in, a->out,

@@ -91,6 +91,7 @@ int64_t qn_xform_offset(qn_xform f, int64_t k)
     case QN_X_BF16: return k * 2;
     case QN_X_Q8_O128:
     case QN_X_Q8_O8: return k / QN_QBLOCK * (int64_t)sizeof(qn_xq8);
+    case QN_X_I8_SUMS: return k / QN_SUMS_BLOCK * (int64_t)sizeof(qn_xsums);
     case QN_X_I8_16:
     case QN_X_I8_32:
     case QN_X_I8_64:
@@ -109,6 +110,8 @@ int64_t qn_xform_bytes(qn_xform f, int64_t n)
 {
     if (f == QN_X_BF16)
         n += n & 1;
+    if (f == QN_X_I8_SUMS)
+        n += -n & (QN_SUMS_BLOCK - 1);
     if (f >= QN_X_I8_16)
         n += -n & (qn_xi8_block(f) - 1);
     return qn_xform_offset(f, n);
@@ -179,6 +182,7 @@ void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json)
         [QN_X_BF16] = "bf16 pairs",
         [QN_X_Q8_O128] = "int8 block 32 (+128)",
         [QN_X_Q8_O8] = "int8 block 32 (+8)",
+        [QN_X_I8_SUMS] = "int8 with sums",
         [QN_X_I8_16] = "int8 block 16",
         [QN_X_I8_32] = "int8 block 32",
         [QN_X_I8_64] = "int8 block 64",

@@ -43,7 +43,7 @@ typedef enum qn_layout {
      * 256 k's: 16 f16 factors; 16 x 16 int8 scales, one for 16 k's of a row;
      * then per 16 k's two lines of low halves as in A4, and dwords [16] whose
      * byte b holds in bits 2 j, 2 j + 1 the high halves of k = 4 j + b.
-     * (code - 32) * (factor * scale). */
+     * (code - 32) * (factor * scale). Of products: linear alone. */
     QN_LAYOUT_A6,
     QN_LAYOUT_N
 } qn_layout;
@@ -68,6 +68,7 @@ typedef enum qn_xform {
     QN_X_BF16,     /* bf16 pairs, zero-padded to an even count        */
     QN_X_Q8_O128,  /* qn_xq8 blocks whose fix is -128 * sum           */
     QN_X_Q8_O8,    /* qn_xq8 blocks whose fix is -8 * sum             */
+    QN_X_I8_SUMS,  /* qn_xsums blocks                                 */
     QN_X_I8_16,    /* int8 in blocks of 16, see qn_xi8                */
     QN_X_I8_32,
     QN_X_I8_64,
@@ -96,6 +97,17 @@ typedef struct qn_xq8 {
     int32_t fix;
 } qn_xq8;
 _Static_assert(sizeof(qn_xq8) == 40, "five broadcast-friendly 8-byte words");
+
+/* QN_SUMS_BLOCK activations, quantized likewise, for weights whose scales are
+ * whole numbers, one for each 16 k's: these belong to the sums. A last block
+ * is filled up with zeros. */
+#define QN_SUMS_BLOCK 64
+typedef struct qn_xsums {
+    int8_t q[QN_SUMS_BLOCK];
+    float d;
+    int16_t sum[QN_SUMS_BLOCK / 16]; /* of 16 q's */
+} qn_xsums;
+_Static_assert(sizeof(qn_xsums) % 4 == 0, "no padding");
 
 /* acc[t][16 p + l] (+)= sum over k of w[p][k][l] * x[t][k]. */
 typedef struct qn_tile {
@@ -154,6 +166,18 @@ typedef struct qn_mix {
     bool load;            /* add to acc                                       */
 } qn_mix;
 typedef void (*qn_mix_fn)(const qn_mix *m);
+
+/* Leaves out the first n columns, of qn_cell_bytes each. */
+QN_INLINE void qn_mix_skip(qn_mix *m, int n, int bytes)
+{
+    m->w += n * bytes;
+    m->acc += n;
+    m->n_col -= n;
+    if (m->col)
+        m->col += n;
+    if (m->ahead)
+        m->ahead += n * bytes;
+}
 
 typedef struct qn_mix_kernel {
     const char *name;
@@ -292,6 +316,7 @@ typedef struct qn_kernels {
     } pack[QN_LAYOUT_N];
     qn_mix_kernel mix[QN_KV_CELLS];       /* the fast one          */
     qn_mix_kernel mix_exact[QN_KV_CELLS]; /* f32 x, cells expanded */
+    qn_kv_dtype kv_half;                  /* the faster of 16 bits */
     struct {
         const char *name;
         qn_pack_codes_fn fn;

@@ -10,6 +10,12 @@ enum {
 
 /* Each does QN_PEAK_ROUNDS x QN_PEAK_CHAINS of its instruction; the result is
  * there for the compiler to want it. */
+double qn_peak_f32_avx2(void);
+double qn_peak_i8_avx2(void);
+double qn_peak_i8_avxvnni(void);
+double qn_peak_f32_avx512(void);
+double qn_peak_i8_avx512vnni(void);
+double qn_peak_bf16_avx512bf16(void);
 double qn_peak_f32_neon(void);
 double qn_peak_i8_neon(void);
 double qn_peak_i8_dotprod(void);

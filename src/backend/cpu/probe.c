@@ -1,6 +1,4 @@
-/* probe.c - see probe.h. The loops for x86-64 are compiled for their
- * instructions by function attributes: they are no kernels, and no file of flags
- * has them. Those for aarch64 cannot be, with every compiler (arm/peak_*.c). */
+/* probe.c - see probe.h. */
 #include "backend/cpu/probe.h"
 
 #include "backend/cpu/peaks.h"
@@ -74,108 +72,14 @@ __attribute__((target("avx2"))) static double read_part(const uint8_t *p,
     return (double)_mm256_extract_epi32(a, 0);
 }
 
-__attribute__((target("avx2,fma"))) static double peak_f32_avx2(void)
-{
-    __m256 a[CHAINS], x = _mm256_set1_ps(1e-9f), y = _mm256_set1_ps(0.5f);
-
-    for (int j = 0; j < CHAINS; j++)
-        a[j] = _mm256_set1_ps((float)j);
-    for (int i = 0; i < ROUNDS; i++)
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++)
-            a[j] = _mm256_fmadd_ps(x, y, a[j]);
-    for (int j = 1; j < CHAINS; j++)
-        a[0] = _mm256_add_ps(a[0], a[j]);
-    return (double)_mm256_cvtss_f32(a[0]);
-}
-
-/* Two instructions and an addition for what vpdpbusd does in one. */
-__attribute__((target("avx2"))) static double peak_i8_avx2(void)
-{
-    __m256i a[CHAINS], x = _mm256_set1_epi8(3), one = _mm256_set1_epi16(1);
-
-    for (int j = 0; j < CHAINS; j++)
-        a[j] = _mm256_set1_epi32(j);
-    for (int i = 0; i < ROUNDS; i++)
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++) {
-            __m256i p = _mm256_maddubs_epi16(x, a[j]);
-            a[j] = _mm256_add_epi32(a[j], _mm256_madd_epi16(p, one));
-        }
-    for (int j = 1; j < CHAINS; j++)
-        a[0] = _mm256_add_epi32(a[0], a[j]);
-    return (double)_mm256_extract_epi32(a[0], 0);
-}
-
-__attribute__((target("avx2,avxvnni"))) static double peak_i8_avxvnni(void)
-{
-    __m256i a[CHAINS], x = _mm256_set1_epi8(3), y = _mm256_set1_epi8(1);
-
-    for (int j = 0; j < CHAINS; j++)
-        a[j] = _mm256_set1_epi32(j);
-    for (int i = 0; i < ROUNDS; i++)
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++)
-            a[j] = _mm256_dpbusd_avx_epi32(a[j], x, y);
-    for (int j = 1; j < CHAINS; j++)
-        a[0] = _mm256_add_epi32(a[0], a[j]);
-    return (double)_mm256_extract_epi32(a[0], 0);
-}
-
-__attribute__((target("avx512f"))) static double peak_f32_avx512(void)
-{
-    __m512 a[CHAINS], x = _mm512_set1_ps(1e-9f), y = _mm512_set1_ps(0.5f);
-
-    for (int j = 0; j < CHAINS; j++)
-        a[j] = _mm512_set1_ps((float)j);
-    for (int i = 0; i < ROUNDS; i++)
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++)
-            a[j] = _mm512_fmadd_ps(x, y, a[j]);
-    for (int j = 1; j < CHAINS; j++)
-        a[0] = _mm512_add_ps(a[0], a[j]);
-    return (double)_mm512_reduce_add_ps(a[0]);
-}
-
-__attribute__((target("avx512f,avx512bf16"))) static double peak_bf16(void)
-{
-    __m512 a[CHAINS];
-    __m512bh x = (__m512bh)_mm512_set1_epi32(0x3c003c00), y = x;
-
-    for (int j = 0; j < CHAINS; j++)
-        a[j] = _mm512_set1_ps((float)j);
-    for (int i = 0; i < ROUNDS; i++)
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++)
-            a[j] = _mm512_dpbf16_ps(a[j], x, y);
-    for (int j = 1; j < CHAINS; j++)
-        a[0] = _mm512_add_ps(a[0], a[j]);
-    return (double)_mm512_reduce_add_ps(a[0]);
-}
-
-__attribute__((target("avx512f,avx512vnni"))) static double peak_i8_vnni(void)
-{
-    __m512i a[CHAINS], x = _mm512_set1_epi8(3), y = _mm512_set1_epi8(1);
-
-    for (int j = 0; j < CHAINS; j++)
-        a[j] = _mm512_set1_epi32(j);
-    for (int i = 0; i < ROUNDS; i++)
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++)
-            a[j] = _mm512_dpbusd_epi32(a[j], x, y);
-    for (int j = 1; j < CHAINS; j++)
-        a[0] = _mm512_add_epi32(a[0], a[j]);
-    return (double)_mm512_reduce_add_epi32(a[0]);
-}
-
 static const peak_row peaks[] = {
     /* the best first */
-    {QN_PROBE_F32, QN_ISA_AVX512, 2 * 16, peak_f32_avx512},
-    {QN_PROBE_F32, QN_ISA_AVX2, 2 * 8, peak_f32_avx2},
-    {QN_PROBE_BF16, QN_ISA_AVX512BF16, 4 * 16, peak_bf16},
-    {QN_PROBE_I8, QN_ISA_AVX512VNNI, 8 * 16, peak_i8_vnni},
-    {QN_PROBE_I8, QN_ISA_AVXVNNI, 8 * 8, peak_i8_avxvnni},
-    {QN_PROBE_I8, QN_ISA_AVX2, 8 * 8, peak_i8_avx2},
+    {QN_PROBE_F32, QN_ISA_AVX512, 2 * 16, qn_peak_f32_avx512},
+    {QN_PROBE_F32, QN_ISA_AVX2, 2 * 8, qn_peak_f32_avx2},
+    {QN_PROBE_BF16, QN_ISA_AVX512BF16, 4 * 16, qn_peak_bf16_avx512bf16},
+    {QN_PROBE_I8, QN_ISA_AVX512VNNI, 8 * 16, qn_peak_i8_avx512vnni},
+    {QN_PROBE_I8, QN_ISA_AVXVNNI, 8 * 8, qn_peak_i8_avxvnni},
+    {QN_PROBE_I8, QN_ISA_AVX2, 8 * 8, qn_peak_i8_avx2},
 };
 #else
 static double read_part(const uint8_t *p, int64_t n, int streams)

@@ -50,6 +50,7 @@ void qn_scaled_make(qn_scaled *q, qn_layout l, int group, qn_dtype round,
         (qn_scaled){.group = group, .block = QN_MIN(group, 64), .round = round};
     if (l == QN_LAYOUT_A6) {
         q->group = 256;
+        q->block = QN_SUMS_BLOCK;
         q->head = A6_HEAD;
         q->bytes = A6_HEAD + 16 * A6_CODES;
         return;

@@ -19,7 +19,7 @@ static bool layout_of(const qn_backend *be, qn_dtype t, qn_layout *l,
 
     if (c) {
         bool tight = t == QN_Q6_K && !cpu->exact &&
-                     cpu->kern.coded[QN_LAYOUT_A6][0].fn;
+                     cpu->kern.linear[QN_LAYOUT_A6].fn;
         *l = tight          ? QN_LAYOUT_A6
              : c->book      ? QN_LAYOUT_CB4
              : c->offsets   ? (c->bits == 4 ? QN_LAYOUT_M4 : QN_LAYOUT_M8)

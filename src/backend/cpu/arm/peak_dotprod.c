@@ -5,9 +5,16 @@
 #define first(a) vgetq_lane_s32(a, 0)
 typedef int32x4_t sums;
 
-static inline sums step(sums a, int32x4_t x, int32x4_t y)
+static inline sums start(int j)
 {
+    return (sums)vdupq_n_s32(j);
+}
+
+static inline sums step(sums a)
+{
+    const int32x4_t x = vdupq_n_s32(0x01010101), y = vdupq_n_s32(0x02020202);
+
     return vdotq_s32(a, vreinterpretq_s8_s32(x), vreinterpretq_s8_s32(y));
 }
 
-#include "backend/cpu/arm/peak_tmpl.h"
+#include "backend/cpu/vec/peak_tmpl.h"

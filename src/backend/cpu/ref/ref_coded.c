@@ -9,6 +9,7 @@
  */
 #include "backend/cpu/cpu_int.h"
 #include "backend/cpu/ref/ref.h"
+#include "tensor/half.h"
 
 #include <math.h>
 
@@ -78,11 +79,6 @@ static void coded_a8_ref(const qn_tile *t)
     run(t, QN_LAYOUT_A8);
 }
 
-static void coded_a6_ref(const qn_tile *t)
-{
-    run(t, QN_LAYOUT_A6);
-}
-
 static void coded_m4_ref(const qn_tile *t)
 {
     run(t, QN_LAYOUT_M4);
@@ -91,6 +87,42 @@ static void coded_m4_ref(const qn_tile *t)
 static void coded_m8_ref(const qn_tile *t)
 {
     run(t, QN_LAYOUT_M8);
+}
+
+/* A6: scales are whole numbers within the sum.
+ *
+ *   per block of x:  i = sum of scale[l] v q,  v = code - zero
+ *                    acc[t][l] += i * (factor[l] * d_x)
+ */
+static void block_a6(const qn_tile *t, const uint8_t *group, int k,
+                     const qn_xsums *x, float *acc)
+{
+    for (int i = 0; i < QN_PANEL; i++) {
+        int32_t sum = 0;
+        uint16_t factor;
+        for (int j = 0; j < QN_SUMS_BLOCK; j += 16)
+            sum += (int8_t)group[32 + k + j + i] *
+                   block_sum(QN_LAYOUT_A6, t->q, group, i, k + j, x->q + j, 16);
+        memcpy(&factor, group + 2 * i, sizeof factor);
+        acc[i] += (float)sum * (qn_f32_of_f16(factor) * x->d);
+    }
+}
+
+static void linear_a6_ref(const qn_tile *t)
+{
+    for (int p = 0; p < t->n_panel; p++)
+        for (int j = 0; j < t->n_tok; j++) {
+            const uint8_t *x = t->x + j * t->x_tok, *w = t->w + p * t->w_panel;
+            float *acc = t->acc + j * t->acc_tok + p * QN_PANEL;
+            for (int i = 0; i < QN_PANEL && !t->load; i++)
+                acc[i] = 0;
+            for (int k = 0; k < t->n_k;
+                 k += QN_SUMS_BLOCK, x += sizeof(qn_xsums)) {
+                qn_xsums b;
+                memcpy(&b, x, sizeof b);
+                block_a6(t, w + k / 256 * t->q->bytes, k % 256, &b, acc);
+            }
+        }
 }
 
 /* ---- activations --------------------------------------------------------- */
@@ -154,6 +186,24 @@ static void prep_i16_64_ref(const float *x, int n, void *dst)
     prep(x, n, dst, 64, QN_X_I16_TOP);
 }
 
+static void prep_i8_sums_ref(const float *x, int n, void *dst)
+{
+    uint8_t block[QN_SUMS_BLOCK + sizeof(qn_xi8)];
+    uint8_t *y = dst;
+
+    for (int at = 0; at < n; at += QN_SUMS_BLOCK, y += sizeof(qn_xsums)) {
+        qn_xsums b = {.d = 0};
+        qn_xi8 whole;
+        prep(x + at, QN_MIN(QN_SUMS_BLOCK, n - at), block, QN_SUMS_BLOCK, 127);
+        memcpy(b.q, block, sizeof b.q);
+        memcpy(&whole, block + QN_SUMS_BLOCK, sizeof whole);
+        b.d = whole.d;
+        for (int i = 0; i < QN_SUMS_BLOCK; i++)
+            b.sum[i / 16] = (int16_t)(b.sum[i / 16] + b.q[i]);
+        memcpy(y, &b, sizeof b);
+    }
+}
+
 #define MAX_TOK 16
 
 void qn_ref_coded(qn_kernels *k)
@@ -166,7 +216,6 @@ void qn_ref_coded(qn_kernels *k)
         {QN_LAYOUT_CB4, "coded_cb4_ref", coded_cb4_ref},
         {QN_LAYOUT_A4, "coded_a4_ref", coded_a4_ref},
         {QN_LAYOUT_A8, "coded_a8_ref", coded_a8_ref},
-        {QN_LAYOUT_A6, "coded_a6_ref", coded_a6_ref},
         {QN_LAYOUT_M4, "coded_m4_ref", coded_m4_ref},
         {QN_LAYOUT_M8, "coded_m8_ref", coded_m8_ref},
     };
@@ -174,6 +223,10 @@ void qn_ref_coded(qn_kernels *k)
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
         qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn,
                          QN_X_I8_16, MAX_TOK);
+    k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){"linear_a6_ref", linear_a6_ref,
+                                               QN_X_I8_SUMS, MAX_TOK};
+    k->prep[QN_X_I8_SUMS].fn = prep_i8_sums_ref;
+    k->prep[QN_X_I8_SUMS].name = "prep_i8_sums_ref";
     k->prep[QN_X_I8_16].fn = prep_i8_16_ref;
     k->prep[QN_X_I8_16].name = "prep_i8_16_ref";
     k->prep[QN_X_I8_32].fn = prep_i8_32_ref;

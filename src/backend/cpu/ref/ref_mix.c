@@ -103,4 +103,5 @@ void qn_ref_mix(qn_kernels *k)
 
     memcpy(k->mix, all, sizeof all);
     memcpy(k->mix_exact, all, sizeof all);
+    k->kv_half = QN_KV_CELL_F16;
 }

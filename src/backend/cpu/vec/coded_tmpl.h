@@ -218,5 +218,5 @@ void FN(qn_vec_coded)(qn_kernels *k)
         FN_NAME("linear_q8_0"), FN(linear_q8_0),
         x_bytes(QN_LAYOUT_Q8_0) == 1 ? QN_X_I8_32 : QN_X_I16_32, TOK};
     /* Arithmetic is what takes the time here: Q6_K stays in bytes. */
-    qn_kernels_coded(k, QN_LAYOUT_A6, NULL, NULL, QN_X_I8_16, 0);
+    k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){0};
 }

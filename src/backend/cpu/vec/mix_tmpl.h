@@ -104,29 +104,19 @@ QN_INLINE void mix_tile(const qn_mix *m, qn_kv_dtype c, const int N,
         v_store(m->acc + t * m->acc_tok + p * QN_PANEL + v * VL, acc[t][p][v]);
 }
 
-/* The next n panels. */
-QN_INLINE void mix_next(qn_mix *m, int bytes, int n)
-{
-    m->w += n * bytes;
-    m->acc += n * QN_PANEL;
-    m->n_col -= n * QN_PANEL;
-    if (m->ahead)
-        m->ahead += n * bytes;
-}
-
 QN_INLINE void mix_panels(const qn_mix *m, qn_kv_dtype c, const int T)
 {
-    const int N = mix_in_flight(T, c), bytes = c == QN_KV_CELL_F16 ? 32 : 64;
+    const int N = mix_in_flight(T, c), bytes = c == QN_KV_CELL_F16 ? 2 : 4;
     qn_mix p = *m;
 
-    for (; p.n_col >= N * QN_PANEL; mix_next(&p, bytes, N))
+    for (; p.n_col >= N * QN_PANEL; qn_mix_skip(&p, N * QN_PANEL, bytes))
         mix_tile(&p, c, N, T);
     if (N > 2 && p.n_col >= 2 * QN_PANEL) {
         mix_tile(&p, c, 2, T);
-        mix_next(&p, bytes, 2);
+        qn_mix_skip(&p, 2 * QN_PANEL, bytes);
     }
     if (N > 1)
-        for (; p.n_col > 0; mix_next(&p, bytes, 1))
+        for (; p.n_col > 0; qn_mix_skip(&p, QN_PANEL, bytes))
             mix_tile(&p, c, 1, T);
 }
 

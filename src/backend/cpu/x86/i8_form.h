@@ -18,7 +18,9 @@ QN_INLINE bool i8_is_q(qn_layout l)
 /* Bytes of a block of x, and where its factor d is. */
 QN_INLINE int i8_x_bytes(qn_layout l, int B)
 {
-    return i8_is_q(l) ? (int)sizeof(qn_xq8) : B + (int)sizeof(qn_xi8);
+    return i8_is_q(l)          ? (int)sizeof(qn_xq8)
+           : l == QN_LAYOUT_A6 ? (int)sizeof(qn_xsums)
+                               : B + (int)sizeof(qn_xi8);
 }
 
 QN_INLINE int i8_x_d(qn_layout l, int B)
@@ -38,19 +40,18 @@ QN_INLINE int i8_group_bytes(const qn_tile *t, qn_layout l)
     return i8_is_q(l) ? 32 + i8_code_bytes(l, QN_QBLOCK) : t->q->bytes;
 }
 
-/* Scales of 16 rows for the block at k of a group. */
-QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group, int k)
+/* What sums of 16 rows are multiplied with. */
+QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group)
 {
-    const __m128i *scales = (const void *)(group + 32 + k);
-    __m512 factors;
-
     if (!i8_is_q(l) && l != QN_LAYOUT_A6)
         return _mm512_loadu_ps(group);
-    factors = _mm512_cvtph_ps(_mm256_loadu_si256((const void *)group));
-    if (i8_is_q(l))
-        return factors;
-    return _mm512_mul_ps(factors, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(
-                                      _mm_loadu_si128(scales))));
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)group));
+}
+
+/* Of A6: the whole scales of 16 rows for the 16 k's at k of a group. */
+QN_INLINE __m128i i8_six_scales(const uint8_t *group, int k)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)(group + 32 + k));
 }
 
 /* 16 k's of A6 of 16 rows, 4 a line. */

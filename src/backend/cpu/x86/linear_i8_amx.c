@@ -133,17 +133,6 @@ QN_INLINE void unpack(const consts *c, qn_layout l, const uint8_t *group,
     }
 }
 
-QN_INLINE void unpack_six(const uint8_t *codes, uint8_t *v)
-{
-    __m512i six[4];
-
-    i8_six(codes, six);
-    QN_UNROLL
-    for (int i = 0; i < 4; i++)
-        _mm512_store_si512(v + 64 * i,
-                           _mm512_sub_epi8(six[i], _mm512_set1_epi8(32)));
-}
-
 /* The block at k of a panel into place `at`. */
 QN_INLINE void fill(bytes *u, const consts *c, const qn_tile *t, qn_layout l,
                     const uint8_t *panel, int k, int at, const int B)
@@ -152,7 +141,7 @@ QN_INLINE void fill(bytes *u, const consts *c, const qn_tile *t, qn_layout l,
     const uint8_t *group = panel +
                            (int64_t)(k >> c->shift) * i8_group_bytes(t, l);
     const uint8_t *codes = group + i8_head(t, l) + i8_code_bytes(l, in_group);
-    __m512 scale = i8_scales(l, group, in_group);
+    __m512 scale = i8_scales(l, group);
 
     if (l == QN_LAYOUT_CB4)
         scale = _mm512_mul_ps(scale, c->unit);
@@ -168,10 +157,7 @@ QN_INLINE void fill(bytes *u, const consts *c, const qn_tile *t, qn_layout l,
     QN_UNROLL
     for (int i = 0; i < i8_code_bytes(l, B); i += 64)
         _mm_prefetch((const char *)codes + AHEAD + i, _MM_HINT_T0);
-    if (l == QN_LAYOUT_A6)
-        unpack_six(codes, u->v + at * B * QN_PANEL);
-    else
-        unpack(c, l, group, codes, u->v + at * B * QN_PANEL, B);
+    unpack(c, l, group, codes, u->v + at * B * QN_PANEL, B);
     amx_fence();
 }
 
@@ -393,8 +379,8 @@ QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B)
 }
 
 /* Up to here vpdpbusd is as fast: a tile costs the same however few k's a block
- * has. Measured, blocks of 16: 392 GFLOP/s for 8 tokens, 190 to 240 with tiles
- * for 16 and 32. */
+ * has. Measured, Q6_K in blocks of 16: 392 GFLOP/s for 8 tokens, 190 to 240 with
+ * tiles for 16 and 32. */
 QN_INLINE int few_tok(int block)
 {
     return block == 16 ? 32 : block == 32 ? 8 : 6;
@@ -441,11 +427,6 @@ static void coded_a8_amx(const qn_tile *t)
     either(t, QN_LAYOUT_A8, t->q->block, coded_a8_avx512vnni);
 }
 
-static void coded_a6_amx(const qn_tile *t)
-{
-    either(t, QN_LAYOUT_A6, 16, coded_a6_avx512vnni);
-}
-
 static void coded_m4_amx(const qn_tile *t)
 {
     either(t, QN_LAYOUT_M4, t->q->block, coded_m4_avx512vnni);
@@ -466,7 +447,6 @@ void qn_x86_linear_i8_amx(qn_kernels *k)
         {QN_LAYOUT_CB4, "coded_cb4_amx", coded_cb4_amx},
         {QN_LAYOUT_A4, "coded_a4_amx", coded_a4_amx},
         {QN_LAYOUT_A8, "coded_a8_amx", coded_a8_amx},
-        {QN_LAYOUT_A6, "coded_a6_amx", coded_a6_amx},
         {QN_LAYOUT_M4, "coded_m4_amx", coded_m4_amx},
         {QN_LAYOUT_M8, "coded_m8_amx", coded_m8_amx},
     };

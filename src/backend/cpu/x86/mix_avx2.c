@@ -89,13 +89,7 @@ QN_INLINE void i8_columns(const qn_mix *m, const int T)
             i8_tile(&p, N, T);
         else
             i8_tile(&p, 2, T);
-        p.w += n * 32;
-        p.acc += n * VL;
-        p.n_col -= n * VL;
-        if (p.col)
-            p.col += n * VL;
-        if (p.ahead)
-            p.ahead += n * 32;
+        qn_mix_skip(&p, n * VL, 4);
     }
 }
 

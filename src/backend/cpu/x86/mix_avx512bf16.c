@@ -61,27 +61,18 @@ QN_INLINE void tile(const qn_mix *m, const int N, const int T)
         _mm512_storeu_ps(m->acc + t * m->acc_tok + p * QN_PANEL, acc[t][p]);
 }
 
-QN_INLINE void next(qn_mix *m, int n)
-{
-    m->w += n * 64;
-    m->acc += n * QN_PANEL;
-    m->n_col -= n * QN_PANEL;
-    if (m->ahead)
-        m->ahead += n * 64;
-}
-
 QN_INLINE void panels(const qn_mix *m, const int T)
 {
     const int N = T <= 6 ? 4 : 2;
     qn_mix p = *m;
 
-    for (; p.n_col >= N * QN_PANEL; next(&p, N))
+    for (; p.n_col >= N * QN_PANEL; qn_mix_skip(&p, N * QN_PANEL, 4))
         tile(&p, N, T);
     if (N > 2 && p.n_col >= 2 * QN_PANEL) {
         tile(&p, 2, T);
-        next(&p, 2);
+        qn_mix_skip(&p, 2 * QN_PANEL, 4);
     }
-    for (; p.n_col > 0; next(&p, 1))
+    for (; p.n_col > 0; qn_mix_skip(&p, QN_PANEL, 4))
         tile(&p, 1, T);
 }
 

@@ -46,15 +46,12 @@ QN_INLINE int sum_of(vi a)
     return _mm_cvtsi128_si32(s);
 }
 
-QN_INLINE void prep_block(const float *x, uint8_t *y, const int B,
-                          const int top)
+/* The whole numbers of a block; returns d. */
+QN_INLINE float whole(const float *x, vi *q, const int B, const int top)
 {
     const vi low = _mm256_set1_epi32(-top); /* what NaN becomes */
-    const int bytes = top > 127 ? 2 * B : B;
     vf v[8], most = v_zero();
-    vi q[8], sum = _mm256_setzero_si256();
-    float t, inv;
-    qn_xi8 b;
+    float t, d, inv;
 
     QN_UNROLL
     for (int i = 0; i < B / 8; i++) {
@@ -62,14 +59,27 @@ QN_INLINE void prep_block(const float *x, uint8_t *y, const int B,
         most = v_max(v_abs(v[i]), most); /* of NaN: the other */
     }
     t = v_top(most);
-    b.d = t / (float)top;
-    inv = b.d > 0 ? (float)top / t : 0;
+    d = t / (float)top;
+    inv = d > 0 ? (float)top / t : 0;
     QN_UNROLL
     for (int i = 0; i < B / 8; i++) {
         q[i] = _mm256_cvtps_epi32(v_mul(v[i], v_set1(inv)));
         q[i] = _mm256_max_epi32(q[i], low);
-        sum = _mm256_add_epi32(sum, q[i]);
     }
+    return d;
+}
+
+QN_INLINE void prep_block(const float *x, uint8_t *y, const int B,
+                          const int top)
+{
+    const int bytes = top > 127 ? 2 * B : B;
+    vi q[8], sum = _mm256_setzero_si256();
+    qn_xi8 b;
+
+    b.d = whole(x, q, B, top);
+    QN_UNROLL
+    for (int i = 0; i < B / 8; i++)
+        sum = _mm256_add_epi32(sum, q[i]);
     if (top > 127)
         store_words(q, y, B);
     else
@@ -90,6 +100,27 @@ QN_INLINE void prep(const float *x, int n, uint8_t *y, const int B,
         float last[64] = {0};
         memcpy(last, x, (size_t)n * sizeof *x);
         prep_block(last, y, B, top);
+    }
+}
+
+static void prep_i8_sums_avx2(const float *x, int n, void *dst)
+{
+    const int B = QN_SUMS_BLOCK;
+    uint8_t *y = dst;
+
+    for (; n > 0; n -= B, x += B, y += sizeof(qn_xsums)) {
+        float last[QN_SUMS_BLOCK] = {0};
+        qn_xsums b;
+        vi q[8];
+        if (n < B)
+            memcpy(last, x, (size_t)n * sizeof *x);
+        b.d = whole(n < B ? last : x, q, B, 127);
+        store_bytes(q, (uint8_t *)b.q, B);
+        QN_UNROLL
+        for (int i = 0; i < B / 16; i++)
+            b.sum[i] = (int16_t)sum_of(
+                _mm256_add_epi32(q[2 * i], q[2 * i + 1]));
+        memcpy(y, &b, sizeof b);
     }
 }
 
@@ -125,6 +156,8 @@ static void prep_i16_64_avx2(const float *x, int n, void *dst)
 
 void qn_x86_prep_avx2(qn_kernels *k)
 {
+    k->prep[QN_X_I8_SUMS].fn = prep_i8_sums_avx2;
+    k->prep[QN_X_I8_SUMS].name = "prep_i8_sums_avx2";
     k->prep[QN_X_I8_16].fn = prep_i8_16_avx2;
     k->prep[QN_X_I8_16].name = "prep_i8_16_avx2";
     k->prep[QN_X_I8_32].fn = prep_i8_32_avx2;

@@ -22,19 +22,21 @@ void qn_vec_mix_avx2(qn_kernels *k);
 void qn_x86_mix_i8_avx2(qn_kernels *k);
 void qn_vec_mix_avx512(qn_kernels *k);
 void qn_x86_mix_avx512vnni(qn_kernels *k);
+void qn_x86_coded_i8_avx512vnni(qn_kernels *k);
 void qn_x86_mix_avx512bf16(qn_kernels *k);
 void qn_x86_pack_avx512(qn_kernels *k);
 void qn_x86_linear_bf16_amx(qn_kernels *k);
 void qn_x86_linear_i8_amx(qn_kernels *k);
+void qn_x86_linear_a6_amx(qn_kernels *k);
 void qn_x86_mix_amx(qn_kernels *k);
 
 /* Products of few tokens, for the sets above to go back to. */
 void linear_q8_0_avx512vnni(const qn_tile *t);
 void linear_q4_0_avx512vnni(const qn_tile *t);
+void linear_a6_avx512vnni(const qn_tile *t);
 void coded_cb4_avx512vnni(const qn_tile *t);
 void coded_a4_avx512vnni(const qn_tile *t);
 void coded_a8_avx512vnni(const qn_tile *t);
-void coded_a6_avx512vnni(const qn_tile *t);
 void coded_m4_avx512vnni(const qn_tile *t);
 void coded_m8_avx512vnni(const qn_tile *t);
 

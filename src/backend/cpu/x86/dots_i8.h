@@ -1,0 +1,316 @@
+/* dots_i8.h - weights of whole numbers (q8_0, q4_0, Q6_K and the layouts of codes)
+ * with int8 dot products: the body of linear_i8_avx512vnni.c and
+ * coded_i8_avx512vnni.c.
+ *
+ *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
+ *                    acc[t][l] += i * (scale[l] * d_x)
+ *                    acc[t][l] -= min[l] * (d_x * sum of q)      M4, M8
+ *   A6, a scale per 16 k's that is a whole number:
+ *                    i = sum of scale v q, with its factor afterwards
+ *
+ * A zmm of the panel is 4 k's of 16 rows; x is 4 signed bytes of one token,
+ * broadcast by the memory operand. vpdpbusd wants v unsigned: what v then has
+ * too much (a zero point, an offset) is taken off as a multiple of the sum of
+ * q. Sums of a block are exact, so linear_i8_amx.c and linear_a6_amx.c have the
+ * same bits.
+ *
+ * Tile: N panels x T tokens, sums in registers. Few tokens are bound by
+ * memory, and one core of this family of machines reads eight streams with
+ * prefetches up to 1.6 times as fast as one without (measured, bytes of one row
+ * on two cores: 19.5 GB/s; 29.1 with four, 31.4 with eight). Many tokens are
+ * bound by B / 4 dot products a block and token, 3 operations for the scales,
+ * and the unpacking of nibbles. Reference: panel_q in ref/ref_linear.c,
+ * ref/ref_coded.c.
+ */
+#ifndef QN_BACKEND_CPU_DOTS_I8_H
+#define QN_BACKEND_CPU_DOTS_I8_H
+#if !defined(__AVX512VNNI__) || !defined(__AVX512BW__)
+#error "compile this file with the flags of avx512vnni (cmake/isa.cmake)"
+#endif
+#include "backend/cpu/x86/i8_form.h"
+#include "backend/cpu/x86/x86.h"
+
+enum {
+    MAX_TOK = 12,
+    MAX_PANEL = 8,
+    POINT_OFFSET = 128 /* makes a book's points unsigned */
+};
+
+/* What does not change within a tile. */
+typedef struct consts {
+    __m512i nibble, book;
+    __m512 unit;
+} consts;
+
+QN_INLINE consts consts_of(const qn_tile *t, qn_layout l)
+{
+    consts c = {.nibble = _mm512_set1_epi8(15)};
+
+    if (l == QN_LAYOUT_CB4) {
+        __m128i b = _mm_loadu_si128(
+            (const __m128i *)(const void *)t->q->points);
+        c.book = _mm512_broadcast_i32x4(_mm_xor_si128(b, _mm_set1_epi8(-128)));
+        c.unit = _mm512_set1_ps(t->q->unit);
+    }
+    return c;
+}
+
+QN_INLINE __m512i bytes4(const uint8_t *x)
+{
+    int32_t v;
+
+    memcpy(&v, x, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+QN_INLINE __m512 float1(const uint8_t *x)
+{
+    float v;
+
+    memcpy(&v, x, sizeof v);
+    return _mm512_set1_ps(v);
+}
+
+/* Minus what v has too much, in the low halves of lanes. */
+QN_INLINE __m512i lack(qn_layout l, const uint8_t *zeros)
+{
+    __m512i much = _mm512_setzero_si512();
+
+    if (l == QN_LAYOUT_CB4)
+        much = _mm512_set1_epi32(POINT_OFFSET);
+    else if (qn_layout_zeros(l))
+        much = _mm512_cvtepu8_epi32(
+            _mm_loadu_si128((const __m128i *)(const void *)zeros));
+    return _mm512_and_si512(_mm512_sub_epi32(_mm512_setzero_si512(), much),
+                            _mm512_set1_epi32(0xffff));
+}
+
+/* Of A6: scales of 16 k's and of the next 16 in the halves of lanes, times -32. */
+QN_INLINE __m512i lack_six(const uint8_t *group, int k)
+{
+    __m128i a = i8_six_scales(group, k), b = i8_six_scales(group, k + 16);
+    __m256i both = _mm256_set_m128i(_mm_unpackhi_epi8(a, b),
+                                    _mm_unpacklo_epi8(a, b));
+
+    return _mm512_sub_epi16(_mm512_setzero_si512(),
+                            _mm512_slli_epi16(_mm512_cvtepi8_epi16(both), 5));
+}
+
+/* What sums of A6 begin with, for the block at k of a group. */
+QN_INLINE void begin_six(const uint8_t *group, int k, const uint8_t *x,
+                         int64_t x_tok, __m512i *s, const int T)
+{
+    QN_UNROLL
+    for (int j = 0; j < QN_SUMS_BLOCK / 32; j++) {
+        __m512i fix = lack_six(group, k + 32 * j);
+        QN_UNROLL
+        for (int t = 0; t < T; t++) {
+            __m512i sums = bytes4(x + t * x_tok + offsetof(qn_xsums, sum) +
+                                  4 * j);
+            s[t] = j ? _mm512_dpwssd_epi32(s[t], fix, sums)
+                     : _mm512_madd_epi16(fix, sums);
+        }
+    }
+}
+
+/* What sums begin with. */
+QN_INLINE void begin(qn_layout l, const uint8_t *group, const uint8_t *x,
+                     int64_t x_tok, __m512i *s, const int B, const int T)
+{
+    __m512i fix = lack(l, group + 64);
+
+    QN_UNROLL
+    for (int t = 0; t < T; t++) {
+        const uint8_t *b = x + t * x_tok;
+        s[t] = i8_is_q(l) ? bytes4(b + offsetof(qn_xq8, fix))
+               : qn_layout_mins(l)
+                   ? _mm512_setzero_si512()
+                   : _mm512_madd_epi16(fix,
+                                       bytes4(b + B + offsetof(qn_xi8, sum)));
+    }
+}
+
+QN_INLINE void dot(__m512i v, const uint8_t *x, int64_t x_tok, __m512i *s,
+                   const int T)
+{
+    QN_UNROLL
+    for (int t = 0; t < T; t++)
+        s[t] = _mm512_dpbusd_epi32(s[t], v, bytes4(x + t * x_tok));
+}
+
+/* The sums of the block of A6 at k of a group. */
+QN_INLINE void dots_six(const uint8_t *group, int k, const uint8_t *codes,
+                        const uint8_t *x, int64_t x_tok, __m512i *s,
+                        const int T)
+{
+    QN_UNROLL
+    for (int j = 0; j < QN_SUMS_BLOCK; j += 16) {
+        __m512i scale = _mm512_cvtepi8_epi32(i8_six_scales(group, k + j));
+        __m512i v[4], part[MAX_TOK];
+        i8_six(codes + i8_code_bytes(QN_LAYOUT_A6, j), v);
+        QN_UNROLL
+        for (int t = 0; t < T; t++)
+            part[t] = _mm512_setzero_si512();
+        QN_UNROLL
+        for (int i = 0; i < 4; i++)
+            dot(v[i], x + j + 4 * i, x_tok, part, T);
+        QN_UNROLL
+        for (int t = 0; t < T; t++)
+            s[t] = _mm512_add_epi32(s[t], _mm512_mullo_epi32(part[t], scale));
+    }
+}
+
+/* The sums of one block of B k's of a panel. */
+QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
+                    const uint8_t *x, int64_t x_tok, __m512i *s, const int B,
+                    const int T)
+{
+    QN_UNROLL_TWICE
+    for (int i = 0; i < i8_code_bytes(l, B) / 64; i++) {
+        __m512i w = _mm512_loadu_si512(codes + 64 * i), lo, hi;
+        if (!qn_layout_nibbles(l)) {
+            dot(w, x + 4 * i, x_tok, s, T);
+            continue;
+        }
+        lo = _mm512_and_si512(w, c->nibble);
+        hi = _mm512_and_si512(_mm512_srli_epi16(w, 4), c->nibble);
+        if (l == QN_LAYOUT_CB4) {
+            lo = _mm512_shuffle_epi8(c->book, lo);
+            hi = _mm512_shuffle_epi8(c->book, hi);
+        }
+        dot(lo, x + (l == QN_LAYOUT_Q4_0 ? 4 : 8) * i, x_tok, s, T);
+        dot(hi, x + (l == QN_LAYOUT_Q4_0 ? 16 + 4 * i : 8 * i + 4), x_tok, s,
+            T);
+    }
+}
+
+/* The block at k of a group of a panel into acc[t]. */
+QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
+                     const uint8_t *codes, const uint8_t *x, int64_t x_tok,
+                     __m512 *acc, const int B, const int T)
+{
+    __m512 scale = i8_scales(l, group);
+    __m512i s[MAX_TOK];
+
+    if (l == QN_LAYOUT_CB4)
+        scale = _mm512_mul_ps(scale, c->unit);
+    if (l == QN_LAYOUT_A6) {
+        begin_six(group, k, x, x_tok, s, T);
+        dots_six(group, k, codes, x, x_tok, s, T);
+    } else {
+        begin(l, group, x, x_tok, s, B, T);
+        dots(c, l, codes, x, x_tok, s, B, T);
+    }
+    QN_UNROLL
+    for (int t = 0; t < T; t++) {
+        const uint8_t *d = x + t * x_tok + i8_x_d(l, B);
+        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]),
+                                 _mm512_mul_ps(scale, float1(d)), acc[t]);
+        if (qn_layout_mins(l))
+            acc[t] = _mm512_fnmadd_ps(_mm512_loadu_ps(group + 64),
+                                      float1(d + 4), acc[t]);
+    }
+}
+
+/* Asks for what will be read so many bytes later; `beyond` leads from a panel's
+ * end to what follows in this stream. */
+QN_INLINE void ahead(const uint8_t *at, int64_t left, int64_t beyond, int bytes,
+                     const int N)
+{
+    const int far = N >= 4 ? 1024 : N == 2 ? 2048 : 4096;
+    const uint8_t *p = at + far + (left <= far ? beyond : 0);
+
+    QN_UNROLL
+    for (int i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
+}
+
+QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
+                    const int T)
+{
+    const consts c = consts_of(t, l);
+    const int step = i8_code_bytes(l, B), in_group = i8_group(t, l);
+    const int head = i8_head(t, l), group_bytes = i8_group_bytes(t, l);
+    const uint8_t *x = t->x, *group = t->w;
+    const uint8_t *end = group + (int64_t)((t->n_k + in_group - 1) / in_group) *
+                                     group_bytes;
+    const int64_t beyond = qn_tile_beyond(group, end - group, t->next);
+    __m512 acc[MAX_PANEL][MAX_TOK];
+
+    QN_UNROLL
+    for (int p = 0; p < N; p++)
+        QN_UNROLL
+    for (int i = 0; i < T; i++)
+        acc[p][i] = t->load
+                        ? _mm512_load_ps(t->acc + i * t->acc_tok + p * QN_PANEL)
+                        : _mm512_setzero_ps();
+
+    for (int k = 0; k < t->n_k; group += group_bytes) {
+        const uint8_t *codes = group + head;
+        int in = 0;
+        QN_UNROLL
+        for (int p = 0; p < N; p++)
+            ahead(group + p * t->w_panel, end - group, beyond, head, N);
+        for (; in < in_group && k < t->n_k; in += B, k += B) {
+            QN_UNROLL
+            for (int p = 0; p < N; p++) {
+                int64_t at = p * t->w_panel;
+                ahead(codes + at, end - codes, beyond, step, N);
+                block(&c, l, group + at, in, codes + at, x, t->x_tok, acc[p], B,
+                      T);
+            }
+            codes += step;
+            x += i8_x_bytes(l, B);
+        }
+    }
+
+    QN_UNROLL
+    for (int p = 0; p < N; p++)
+        QN_UNROLL
+    for (int i = 0; i < T; i++)
+        _mm512_store_ps(t->acc + i * t->acc_tok + p * QN_PANEL, acc[p][i]);
+}
+
+/* N panels at once, while there are so many. */
+QN_INLINE void sets(qn_tile *p, const uint8_t *next, qn_layout l, const int B,
+                    const int N, const int T)
+{
+    for (; p->n_panel >= N; p->n_panel -= N) {
+        p->next = p->n_panel > N ? p->w + N * p->w_panel : next;
+        tile(p, l, B, N, T);
+        p->w += N * p->w_panel;
+        p->acc += N * QN_PANEL;
+    }
+}
+
+QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
+{
+    const int N = T == 1 ? 8 : T <= 4 ? 4 : T <= 8 ? 2 : 1;
+    qn_tile p = *t;
+
+    sets(&p, t->next, l, B, N, T);
+    if (N > 4)
+        sets(&p, t->next, l, B, 4, T);
+    if (N > 1)
+        sets(&p, t->next, l, B, 1, T);
+}
+
+QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
+{
+    switch (t->n_tok) {
+    case 1: panels(t, l, B, 1); break;
+    case 2: panels(t, l, B, 2); break;
+    case 3: panels(t, l, B, 3); break;
+    case 4: panels(t, l, B, 4); break;
+    case 5: panels(t, l, B, 5); break;
+    case 6: panels(t, l, B, 6); break;
+    case 7: panels(t, l, B, 7); break;
+    case 8: panels(t, l, B, 8); break;
+    case 9: panels(t, l, B, 9); break;
+    case 10: panels(t, l, B, 10); break;
+    case 11: panels(t, l, B, 11); break;
+    case 12: panels(t, l, B, 12); break;
+    }
+}
+
+#endif
