@@ -200,6 +200,11 @@ static int check_room(prep *p)
     int64_t ctx = p->srv->max_model_len, longest = 0;
     for (int i = 0; i < p->g->n_prompts; i++) {
         qn_prompt *q = &p->g->prompts[i];
+        if (q->n == 0) {
+            f->param = p->g->style->input;
+            return qn_fail(p->err, QN_EINVAL, "field %s: prompt %d is empty",
+                           f->param, i);
+        }
         int64_t keep = f->truncate < 0 ? ctx - QN_MAX(f->max_tokens, 1)
                                        : f->truncate;
         if (f->truncate != 0 && keep > 0)

@@ -139,6 +139,8 @@ static void test_refusals(void **state)
         {"/v1/completions", "{\"prompt\":\"a\",\"max_tokens\":100000}",
          "prompt", 400},
         {"/v1/completions", "{\"prompt\":[]}", "prompt", 400},
+        {"/v1/completions", "{\"prompt\":\"\"}", "prompt", 400},
+        {"/v1/completions", "{\"prompt\":[[5],[]]}", "prompt", 400},
         {"/v1/completions", "{\"prompt\":[-1]}", "prompt", 400},
         {"/v1/completions", "{\"prompt\":[1,2,99999999]}", "prompt", 400},
         {"/v1/completions", "{}", "prompt", 400},

@@ -444,12 +444,12 @@ static void send_ask(int fd, const char *body)
     free(ask);
 }
 
-/* A prompt of some 700 tokens. */
-static char *long_prompt(int max_tokens)
+/* A prompt of about so many tokens. */
+static char *long_prompt(int n_prompt, int max_tokens)
 {
-    char *body = malloc(8000);
+    char *body = malloc((size_t)n_prompt * 8 + 100);
     int n = sprintf(body, "{\"max_tokens\":%d,\"prompt\":\"", max_tokens);
-    for (int i = 0; i < 700; i++)
+    for (int i = 0; i < n_prompt; i++)
         n += sprintf(body + n, "mill ");
     sprintf(body + n, "\"}");
     return body;
@@ -478,7 +478,7 @@ static void test_leaving(void **state)
     leave_while_decoding(LONG_ASK(""), 900);
     leave_while_decoding(LONG_ASK(",\"stream\":true"), 900);
     /* prefilling: a long prompt in chunks of 8 */
-    char *body = long_prompt(50);
+    char *body = long_prompt(700, 50);
     leave_while_decoding(body, 50);
     free(body);
     /* waiting behind another one */
@@ -504,7 +504,7 @@ static void test_leaving_in_a_pass(void **state)
     (void)state;
     qn_engine_params whole = {.n_ctx = 2048, .max_seqs = 2, .max_batch = 1024};
     web_start_slow(&whole, NULL);
-    char *body = long_prompt(5);
+    char *body = long_prompt(300, 5);
     int fd = web_connect();
     send_ask(fd, body);
     free(body);
