@@ -1,6 +1,20 @@
 /* What a request may ask for and how, and what a refusal says. */
 #include "web.h"
 
+/* A chat's answer that has to be of a format; cold and warm in turn. */
+static web_reply answer_in(const char *format, int max_tokens, int seed)
+{
+    char body[1024];
+    snprintf(body, sizeof body,
+             "{\"messages\":" WEB_TALK ",%s,\"max_tokens\":%d,"
+             "\"temperature\":%d,\"seed\":%d}",
+             format, max_tokens, seed % 2, seed);
+    web_reply r = web_post("/v1/chat/completions", body);
+    if (r.status != 200)
+        fail_msg("%s: %s", body, r.body);
+    return r;
+}
+
 /* Answers that have to be JSON are, whatever the temperature; each seed. */
 static void test_json(void **state)
 {
@@ -20,14 +34,7 @@ static void test_json(void **state)
     };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         for (int seed = 0; seed < 4; seed++) {
-            char body[1024];
-            snprintf(body, sizeof body,
-                     "{\"messages\":" WEB_TALK ",%s,\"max_tokens\":200,"
-                     "\"temperature\":%d,\"seed\":%d}",
-                     formats[i], seed % 2, seed);
-            web_reply r = web_post("/v1/chat/completions", body);
-            if (r.status != 200)
-                fail_msg("%s: %s", body, r.body);
+            web_reply r = answer_in(formats[i], 200, seed);
             const char *text = web_str(&r, "choices.0.message.content");
             json_t *v = json_loads(text, 0, NULL);
             const char *why = web_str(&r, "choices.0.finish_reason");
@@ -58,14 +65,7 @@ static void test_guided(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int seed = 0; seed < 3; seed++) {
-            char body[1024];
-            snprintf(body, sizeof body,
-                     "{\"messages\":" WEB_TALK ",%s,\"max_tokens\":100,"
-                     "\"temperature\":%d,\"seed\":%d}",
-                     rows[i], seed % 2, seed);
-            web_reply r = web_post("/v1/chat/completions", body);
-            if (r.status != 200)
-                fail_msg("%s: %s", body, r.body);
+            web_reply r = answer_in(rows[i], 100, seed);
             const char *text = web_str(&r, "choices.0.message.content");
             bool cut = strcmp(web_str(&r, "choices.0.finish_reason"),
                               "length") == 0;
