@@ -218,6 +218,24 @@ static void test_streamed(void **state)
     web_free(&r);
 }
 
+/* A chat that does not want to be told thoughts: the answer is the same. */
+static void test_not_told(void **state)
+{
+    (void)state;
+    need("think");
+    web_reply r = web_post(PATH, ASK(",\"include_reasoning\":false"));
+    assert_true(json_is_null(web_at(&r, MESSAGE "reasoning_content")));
+    assert_string_equal(web_str(&r, MESSAGE "content"),
+                        "So it is.<tool_call>{\"name\": \"f\"}</tool_call>");
+    web_free(&r);
+    r = web_post(PATH, ASK(",\"include_reasoning\":false,\"stream\":true,"
+                           "\"logprobs\":true"));
+    assert_null(strstr(r.body, "reasoning_content"));
+    assert_null(strstr(r.body, "\"content\":\"I "));
+    assert_non_null(strstr(r.body, "\"content\":\"So \""));
+    web_free(&r);
+}
+
 static void test_responses(void **state)
 {
     (void)state;
@@ -268,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_prompts),
         cmocka_unit_test_teardown(test_whole, web_stop),
         cmocka_unit_test_teardown(test_streamed, web_stop),
+        cmocka_unit_test_teardown(test_not_told, web_stop),
         cmocka_unit_test_teardown(test_responses, web_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
