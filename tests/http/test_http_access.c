@@ -211,31 +211,38 @@ static void test_lenient(void **state)
 
 /* ---- queue ------------------------------------------------------------- */
 
-#define LONG_ASK                                                   \
-    "{\"prompt\":\"Once\",\"max_tokens\":300,\"ignore_eos\":true," \
+#define ASK_FOR(tokens)                                                   \
+    "{\"prompt\":\"Once\",\"max_tokens\":" tokens ",\"ignore_eos\":true," \
     "\"temperature\":0}"
+#define LONG_ASK ASK_FOR("300")
+#define LONGEST_ASK ASK_FOR("1000")
 
-static int send_long(void)
+static int send_ask(const char *body)
 {
     int fd = web_connect();
-    char *text = web_request("/v1/completions", LONG_ASK);
+    char *text = web_request("/v1/completions", body);
     web_sends(fd, text);
     free(text);
     return fd;
+}
+
+static int send_long(void)
+{
+    return send_ask(LONG_ASK);
 }
 
 static void test_queue(void **state)
 {
     (void)state;
     static const char *const options[] = {"max-queue", "2", "queue-timeout",
-                                          "0.5", NULL};
+                                          "0.7", NULL};
     qn_engine_params one = {.n_ctx = 2048, .max_seqs = 1};
     web_start_with(&one, options);
-    int runs = send_long();
+    int runs = send_ask(LONGEST_ASK);
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
-    int a = send_long(), b = send_long();
+    int a = send_ask(LONGEST_ASK), b = send_ask(LONGEST_ASK);
     assert_true(web_metric_becomes("quern_requests_waiting", 2, 10));
-    web_reply r = web_post("/v1/completions", LONG_ASK);
+    web_reply r = web_post("/v1/completions", LONGEST_ASK);
     assert_int_equal(r.status, 429);
     assert_string_equal(web_str(&r, "error.type"), "rate_limit_error");
     assert_non_null(strstr(r.head, "Retry-After: "));
