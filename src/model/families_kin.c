@@ -18,7 +18,8 @@
     "dynamic_image_size force_image_size ps_version select_layer template "   \
     "use_backbone_lora use_llm_lora pad2square tts_* im_start_token_id "      \
     "im_end_token_id system_token_id assistant_token_id embd_layer "          \
-    "img_processor gen_* vq_config spatial_pool_* min_dynamic_patch max_dynamic_patch system_message"
+    "img_processor vq_config spatial_pool_* "                                 \
+    "gen_* min_dynamic_patch max_dynamic_patch system_message"
 
 /* The member that holds the configuration of the network that reads, and its
  * family; NULL: which its model_type says. */
