@@ -11,8 +11,9 @@ numpy, logits come as an array; without, as lists.
 
 Errors of the library are quern.Error with its code and its message, which
 names the object and the remedy. A Model may be shared by threads; generating
-uses one engine and takes a lock, one caller after the other; many prompts at
-once belong into one call of `generate`.
+uses one engine and takes a lock, one caller after the other (Error EBUSY inside
+of the loop over a stream); many prompts at once belong into one call of
+`generate`.
 
 The library is looked for in $QUERN_LIBRARY, in a build folder or lib folder
 near this file, and where the system keeps libraries.
@@ -21,8 +22,10 @@ import ctypes as c
 import ctypes.util
 import glob
 import json
+import operator
 import os
 import threading
+from contextlib import contextmanager
 
 __all__ = ["Completion", "Error", "Event", "Model", "doctor", "pull",
            "version"]
@@ -239,8 +242,15 @@ def _bytes(text):
 
 
 def _ids(values):
-    values = list(values)
+    values = [operator.index(v) for v in values]
     return (c.c_int32 * max(len(values), 1))(*values), len(values)
+
+
+def _place(name, value, words):
+    if value not in words:
+        raise ValueError("%s is %r; there are %s" % (
+            name, value, ", ".join(map(repr, words))))
+    return words.index(value)
 
 
 def version():
@@ -376,7 +386,7 @@ class _Request:
             s.logit_bias = c.cast(array, c.POINTER(_LogitBias))
             s.n_logit_bias = len(value)
         elif name == "format":
-            p.format = self._formats.index(value)
+            p.format = _place(name, value, self._formats)
         elif name == "schema":
             raw = _bytes(value if isinstance(value, (str, bytes))
                          else json.dumps(value))
@@ -439,8 +449,9 @@ class Model:
                 lambda _user, done, total: progress(done, total) is not False)
         self._engine_params = _EngineParams(
             n_ctx=n_ctx, max_seqs=max_seqs, max_batch=max_batch,
-            kv_type=_KV_TYPES.index(kv_type), prefix_cache=prefix_cache)
-        self._lock = threading.Lock()
+            kv_type=_place("kv_type", kv_type, _KV_TYPES),
+            prefix_cache=prefix_cache)
+        self._lock, self._owner = threading.Lock(), None
         handle = c.c_void_p()
         path = path if path is not None else _builtin()
         _call("qn_model_open", c.byref(handle),
@@ -476,6 +487,21 @@ class Model:
                   c.byref(self._engine_params))
             self._engine = handle
         return self._engine
+
+    @contextmanager
+    def _alone(self):
+        """One caller at a time: the engine belongs to one thread. A second
+        call inside of the loop over a stream would wait for itself."""
+        if self._owner == threading.get_ident():
+            raise Error(EBUSY, "the model is in a stream of this thread: leave "
+                        "that loop first, or let one generate() have all the "
+                        "prompts")
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._owner = None
 
     # ---- what it is ----
 
@@ -548,9 +574,8 @@ class Model:
             else list(prompt)
 
     def _run(self, prompts, options):
-        """Yields (number of the prompt, event) until all have ended. One
-        caller at a time: the engine belongs to one thread."""
-        with self._lock:
+        """Yields (number of the prompt, event) until all have ended."""
+        with self._alone():
             engine, requests = self._the_engine(), []
             try:
                 for ids in prompts:
@@ -592,7 +617,7 @@ class Model:
         What is not given is what the model's own settings say.
         Error ELIMIT: the prompt and its completion cannot fit."""
         single = isinstance(prompt, (str, bytes)) or (
-            len(prompt) > 0 and isinstance(prompt[0], int))
+            len(prompt) > 0 and hasattr(prompt[0], "__index__"))
         prompts = [self._prompt(p) for p in ([prompt] if single else prompt)]
         done = [{} for _ in prompts]
         logprobs = options.get("n_logprobs", -1) >= 0
@@ -619,7 +644,7 @@ class Model:
         lists."""
         ids = self._prompt(prompt)
         n_vocab = self.n_vocab
-        with self._lock:
+        with self._alone():
             engine = self._the_engine()
             request = _Request(self._handle(), engine, ids,
                                {"prompt_logits": True, "max_new_tokens": 0})

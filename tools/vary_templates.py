@@ -50,8 +50,7 @@ ATOMS = {
 METHODS = {
     "ss": ["upper()", "lower()", "strip()", "strip('a ')", "lstrip()", "rstrip('\\n')", "replace('a', 'b')", "title()",
            "capitalize()", "zfill(5)", "center(9)", "removeprefix('s')", "format(1)", "swapcase()", "ljust(4, '.')",
-           "join(['a', 'b'])", "removesuffix('s')", "replace('a', 'b', 1)", "expandtabs(4)", "rjust(6)", "casefold()",
-           "format(a=1)", "strip(none)", "replace(' ', '')", "lstrip().title()"],
+           "join(['a', 'b'])", "removesuffix('s')", "replace('a', 'b', 1)", "expandtabs(4)", "rjust(6)", "format(a=1)", "strip(none)", "replace(' ', '')", "lstrip().title()"],
     "sl": ["split(',')", "split()", "split(',', 1)", "splitlines()", "rsplit(' ', 1)", "partition(' ')"],
     "si": ["find('e')", "count('a')", "rfind('o')"],
     "sb": ["startswith('s')", "endswith(('s', 'd'))", "isdigit()", "isalpha()", "isspace()", "isupper()"],

@@ -50,6 +50,7 @@ PATTERNS = [{"String": " "}, {"String": "e"}, {"Regex": r"\s+"}, {"Regex": r"\p{
             {"Regex": r"(?<=[a-z])(?=[A-Z])|\s++"}, {"Regex": r"[[:alpha:]]+|[[:digit:]]{1,2}"}, {"Regex": r"\h+"},
             {"Regex": r"[\p{Han}\p{Hiragana}]+|\w+"}, {"Regex": r"[a-z&&[^aeiou]]+"}, {"Regex": r"\b"},
             {"Regex": r"(?:\r?\n)+|\S+?"}, {"Regex": r"[^\W\d_]+"}, {"Regex": r"\p{Lu}?\p{Ll}++|.{1,3}"},
+            {"Regex": r"\w+"}, {"Regex": r"\W"}, {"Regex": r"[^\W\s]+|\S"}, {"Regex": r"[[:punct:]]"}, {"Regex": r"\p{Han}+"},
             {"Regex": r"(?i)the|[\x21-\x2f]"}, {"Regex": r"\X"}, {"Regex": r"(\w)\1|\A.|.\z"}]
 
 

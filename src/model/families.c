@@ -284,6 +284,12 @@ static const qn_family dense_rows[] = {
             .pos = QN_POS_ROPE,
             .act = QN_ACT_RELU2}},
 
+    {.type = "jais2",
+     .keys = "attention_bias mlp_bias",
+     .defaults = {SET(ATTN_BIAS, 1), SET(MLP_BIAS, 1), SET(ROPE_THETA, 5e5)},
+     .names = &qn_names_llama,
+     .hp = {LAYER_NORM, .pos = QN_POS_ROPE, .act = QN_ACT_RELU2}},
+
     /* ---- relatives of Llama ---- */
 
     {.type = "arcee",

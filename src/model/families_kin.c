@@ -18,7 +18,8 @@
     "dynamic_image_size force_image_size ps_version select_layer template "   \
     "use_backbone_lora use_llm_lora pad2square tts_* im_start_token_id "      \
     "im_end_token_id system_token_id assistant_token_id embd_layer "          \
-    "img_processor gen_* min_dynamic_patch max_dynamic_patch system_message"
+    "img_processor vq_config spatial_pool_* "                                 \
+    "gen_* min_dynamic_patch max_dynamic_patch system_message"
 
 /* The member that holds the configuration of the network that reads, and its
  * family; NULL: which its model_type says. */
@@ -69,6 +70,16 @@ static const qn_family kin_rows[] = {
     WRAPPER("smolvlm", NULL),
     WRAPPER("idefics3", NULL),
     WRAPPER("lfm2_vl", NULL),
+    WRAPPER("deepseek_vl", NULL),
+    WRAPPER("exaone4_5", NULL),
+    WRAPPER("fuyu", NULL),
+    WRAPPER("got_ocr2", NULL),
+    WRAPPER("idefics2", NULL),
+    WRAPPER("janus", NULL),
+    WRAPPER("lighton_ocr", NULL),
+    WRAPPER("ovis2", NULL),
+    WRAPPER("qianfan_ocr", NULL),
+    WRAPPER("video_llama_3", NULL),
     WRAPPER("kimi_vl", NULL),
     WITHIN("multi_modality", "language_config", NULL), /* Janus */
 
@@ -76,6 +87,7 @@ static const qn_family kin_rows[] = {
     WRAPPER("phi4mm", "phi3"),
 
     ALIAS("glm4v_moe_text", "glm4_moe"),
+    ALIAS("exaone4_5_text", "exaone4"),
     ALIAS("kimi_k2", "deepseek_v3"),
     ALIAS("minimax", "minimax_m2"), /* as M2 was published */
 

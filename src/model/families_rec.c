@@ -180,6 +180,7 @@ static const qn_family rec_rows[] = {
      .ignores = LFM2_IGNORES,
      .defaults = {SET(N_CTX, 128000), SET(N_KV, 8), SET(ROPE_THETA, 1e6),
                   SET(REC_TAPS, 3), SET(FF_ADJUST, 1)},
+     .act_fixed = true,
      .names = &qn_names_lfm2,
      .hp = {LFM2_LIKE}},
 
@@ -228,7 +229,8 @@ static const qn_family rec_rows[] = {
      "shared_expert_intermediate_size",
      .expects = "attn_output_gate=true",
      .ignores = "mamba_ssm_dtype mtp_* norm_topk_prob",
-     .defaults = {QWEN_NEXT_SET, SET(N_KV, 2), SET(N_EXP, 256),
+     /* all layers have experts: nothing is as wide as D_FF */
+     .defaults = {QWEN_NEXT_SET, SET(N_KV, 2), SET(N_EXP, 256), SET(D_FF, 512),
                   SET(N_EXP_USED, 8), SET(D_FF_EXP, 512), SET(D_FF_SHARED, 512),
                   SET(ROUTE_RENORM, 1)},
      .gguf_by_turns = true,

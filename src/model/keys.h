@@ -135,7 +135,8 @@
     X(D_FF_EXP, I, 1, 1 << 24, 1, "moe_intermediate_size")                            \
     X(N_SHARED, L, 0, 4096, 1,                                                        \
       "n_shared_experts num_shared_experts moe_num_shared_experts num_shared_expert") \
-    X(ROUTE_SCALE, F, -1e9, 1e9, 1, "routed_scaling_factor route_scale")              \
+    X(ROUTE_SCALE, F, -1e9, 1e9, 1,                                                   \
+      "routed_scaling_factor route_scale router_scaling_factor")                      \
     X(N_GROUP, I, 1, 4096, 1, "n_group")                                              \
     X(K_GROUP, I, 1, 4096, 1, "topk_group")                                           \
     X(GROUP_METHOD, S, 0, 0, 1, "topk_method")                                        \

@@ -10,15 +10,20 @@
  *   a{,3}          a literal here
  *   (?m)           lets the dot match newlines there; that is (?s) here
  *   \p{Letter}     long names
+ *   \p{Han}        characters of the script; there also those that texts in it
+ *                  use beside others
  *
  * Each class becomes an expression that matches one character. A construct
  * without an equal is refused with its name: a tokenizer that splits slightly
  * differently is worse than none. */
+#define PCRE2_CODE_UNIT_WIDTH 8
+
 #include "text/tok_regex.h"
 
 #include "base/vec.h"
 #include "text/unicode.h"
 
+#include <pcre2.h>
 #include <stdio.h>
 
 enum {
@@ -29,6 +34,8 @@ enum {
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}" \
     "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define ONIG_WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+/* Outside of classes a table for Latin-1 decides, which has these, too. */
+#define ONIG_WORD_BARE ONIG_WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 #define ONIG_HEX "0-9a-fA-F"
 
 typedef struct onig {
@@ -61,29 +68,21 @@ static bool onig_eat(onig *o, const char *s)
     return true;
 }
 
-/* The ranges of all characters that have the flag, or lack it. */
-static void onig_ranges(qn_str *out, unsigned flag, bool with)
-{
-    uint32_t c = 0;
-    while (c < 0x110000) {
-        if (((qn_uni(c) & flag) != 0) != with) {
-            c++;
-            continue;
-        }
-        uint32_t first = c;
-        while (c < 0x110000 && ((qn_uni(c) & flag) != 0) == with)
-            c++;
-        /* Surrogates are no characters. */
-        uint32_t last = c - 1;
-        if (first < 0xD800 && last > 0xD7FF) {
-            qn_str_addf(out, "\\x{%x}-\\x{d7ff}", (unsigned)first);
-            first = 0xE000;
-        }
-        qn_str_addf(out, "\\x{%x}-\\x{%x}", (unsigned)first, (unsigned)last);
-    }
-}
-
 /* ---- escapes ----------------------------------------------------------- */
+
+static bool onig_is_script(const char *name, size_t n)
+{
+    char text[64];
+    int code;
+    PCRE2_SIZE at;
+    int len = snprintf(text, sizeof text, "\\p{sc:%.*s}", (int)n, name);
+    if (len < 0 || (size_t)len >= sizeof text)
+        return false;
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)text, (PCRE2_SIZE)len, PCRE2_UTF,
+                                   &code, &at, NULL);
+    pcre2_code_free(re);
+    return re != NULL;
+}
 
 /* \p{Name}: behind the p. `negated` for \P. */
 static int onig_property(onig *o, bool negated, qn_str *out)
@@ -131,11 +130,12 @@ static int onig_property(onig *o, bool negated, qn_str *out)
             n = strlen(name);
         }
     }
-    qn_str_addf(out, "\\%c{%.*s}", negated ? 'P' : 'p', (int)n, name);
+    qn_str_addf(out, "\\%c{%s%.*s}", negated ? 'P' : 'p',
+                onig_is_script(name, n) ? "sc:" : "", (int)n, name);
     return QN_OK;
 }
 
-/* A set of characters for \s \S \w \W \d \D \h \H as class items. */
+/* A set of characters for \s \w \d \D \h as class items. */
 static bool onig_set_items(char c, qn_str *out)
 {
     switch (c) {
@@ -144,8 +144,6 @@ static bool onig_set_items(char c, qn_str *out)
     case 'd': qn_str_adds(out, "\\p{Nd}"); return true;
     case 'h': qn_str_adds(out, ONIG_HEX); return true;
     case 'D': qn_str_adds(out, "\\P{Nd}"); return true;
-    case 'S': onig_ranges(out, QN_UNI_SPACE, false); return true;
-    case 'W': onig_ranges(out, QN_UNI_WORD, false); return true;
     default: return false;
     }
 }
@@ -182,6 +180,8 @@ static int onig_char_escape(onig *o, char c, qn_str *out)
     return QN_OK;
 }
 
+#define BARE "[" ONIG_WORD_BARE "]"
+
 /* An escape outside of classes; o->i is at the backslash. */
 static int onig_escape(onig *o, qn_str *out)
 {
@@ -193,19 +193,19 @@ static int onig_escape(onig *o, qn_str *out)
     case 'p':
     case 'P': return onig_property(o, c == 'P', out);
     case 'S': qn_str_adds(out, "[^" ONIG_SPACE "]"); return QN_OK;
-    case 'W': qn_str_adds(out, "[^" ONIG_WORD "]"); return QN_OK;
+    case 'W': qn_str_adds(out, "[^" ONIG_WORD_BARE "]"); return QN_OK;
+    case 'w': qn_str_adds(out, "[" ONIG_WORD_BARE "]"); return QN_OK;
     case 'H': qn_str_adds(out, "[^" ONIG_HEX "]"); return QN_OK;
     case 'D': qn_str_adds(out, "\\P{Nd}"); return QN_OK;
     case 'b':
-        qn_str_adds(out, "(?:(?<=[" ONIG_WORD "])(?![" ONIG_WORD "])|(?<![" //
-                    ONIG_WORD "])(?=[" ONIG_WORD "]))");
+        qn_str_adds(out,
+                    "(?:(?<=" BARE ")(?!" BARE ")|(?<!" BARE ")(?=" BARE "))");
         return QN_OK;
     case 'B':
-        qn_str_adds(out, "(?:(?<=[" ONIG_WORD "])(?=[" ONIG_WORD "])|(?<![" //
-                    ONIG_WORD "])(?![" ONIG_WORD "]))");
+        qn_str_adds(out,
+                    "(?:(?<=" BARE ")(?=" BARE ")|(?<!" BARE ")(?!" BARE "))");
         return QN_OK;
     case 's':
-    case 'w':
     case 'd':
     case 'h':
         qn_str_addc(out, '[');
@@ -287,8 +287,15 @@ static int onig_class_item(onig *o, qn_str *items, qn_str *nested)
     o->i += 2;
     if (c == 'p' || c == 'P')
         return onig_property(o, c == 'P', items);
-    if (c == 'H' || c == 'R' || c == 'X')
-        return onig_refuse(o, "\\H, \\R or \\X in a class");
+    if (c == 'R' || c == 'X')
+        return onig_refuse(o, "\\R or \\X in a class");
+    if (c == 'S' || c == 'W' || c == 'H') {
+        qn_str_addf(nested, "%s[^%s]", nested->n > 0 ? "|" : "",
+                    c == 'S'   ? ONIG_SPACE
+                    : c == 'W' ? ONIG_WORD
+                               : ONIG_HEX);
+        return QN_OK;
+    }
     if (onig_set_items(c, items))
         return QN_OK;
     return onig_char_escape(o, c, items);

@@ -22,8 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qn_tok_spans spans = {0};
     qn_str out;
     qn_str_init(&out);
-    if (qn_tok_encode(t, text, sizeof text - 1, QN_TOK_DEFAULT, &ids, &spans,
-                      &err) == 0) {
+    if (qn_tok_encode(t, text, sizeof text - 1, QN_TOK_DEFAULT | QN_TOK_FIT,
+                      &ids, &spans, &err) == 0) {
         if (ids.n != spans.n)
             abort();
         (void)qn_tok_decode(t, ids.v, ids.n, true, &out, &err);

@@ -109,7 +109,8 @@ static void test_unknown(void **state)
         {"lama", "; like it are llama; docs"},
         {"qwen4_moe", "; like it are qwen2_moe, qwen3_moe, "},
         {"deepseek_v9",
-         "; like it are deepseek_v2, deepseek_v3, deepseek; docs"},
+         "; like it are deepseek_v2, deepseek_v3, deepseek_vl, deepseek; "
+         "docs"},
         {"something_else", "\"something_else\" is not supported; docs"},
     };
     (void)state;

@@ -235,6 +235,34 @@ class BuiltIn(unittest.TestCase):
                                     max_new_tokens=12)
         self.assertEqual(again.text, whole.text)
 
+    def test_inside_of_a_stream(self):
+        for _ in self.model.stream("The", max_new_tokens=5):
+            with self.assertRaises(quern.Error) as e:
+                self.model.generate("Once", max_new_tokens=1)
+            self.assertEqual(e.exception.code, quern.EBUSY)
+            self.assertRaises(quern.Error, self.model.logits, "Once")
+        self.model.generate("Once", max_new_tokens=1)
+
+    def test_ids_of_other_types(self):
+        class Id:
+            def __init__(self, i):
+                self.i = i
+
+            def __index__(self):
+                return self.i
+
+        ids = self.model.tokenize("Once upon")
+        want = self.model.generate(ids, max_new_tokens=3, temperature=0)
+        got = self.model.generate(list(map(Id, ids)), max_new_tokens=3,
+                                  temperature=0)
+        self.assertEqual(got.ids, want.ids)
+
+    def test_words(self):
+        with self.assertRaisesRegex(ValueError, "format is 'xml'; there are"):
+            self.model.generate("Once", format="xml")
+        with self.assertRaisesRegex(ValueError, "kv_type is 'f8'"):
+            quern.Model(kv_type="f8")
+
     def test_stop(self):
         whole = self.model.generate("The mill", temperature=0,
                                     max_new_tokens=20).text

@@ -188,6 +188,13 @@ static void test_syntax(void **state)
         {"\\S+", "a\u180Eb c", "[a\u180Eb][c]"},
         {"\\w+", "a\u0301b-\u2160", "[a\u0301b][\u2160]"},
         {"[\\W]+", "a\u0301 -b", "[ -]"},
+        {"[^\\W\\d_]+", "a\u200Db1_", "[a][b]"}, /* joiners are no words */
+        {"[\\H]+", "xBEEFy", "[x][y]"},
+        {"\\w+", "x\u00B2\u00BD-", "[x\u00B2\u00BD]"},
+        {"[\\w]+", "x\u00B2", "[x]"}, /* not in a class */
+        {"x\\b", "x\u00B2 x", "[x]"},
+        {"\\p{Han}+", "\u4E00\u3001\u4E8C", "[\u4E00][\u4E8C]"},
+        {"\\P{Greek}+", "a\u03B1b", "[a][b]"},
         {"\\bfoo\\b", "foo food a\u0301foo foo", "[foo][foo]"},
         {"\\h+", "xBEEFy", "[BEEF]"},
         {"\\u0041", "A", "[A]"},
