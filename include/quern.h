@@ -96,8 +96,8 @@ typedef struct qn_model_params {
 } qn_model_params;
 
 /* Opens an HF directory, a .gguf or .safetensors file, org/name[@revision] as
- * the Hugging Face hub's cache has it, or (path NULL) the built-in model.
- * `params` NULL means defaults. */
+ * the Hugging Face hub's cache has it, or (path NULL or "builtin") the built-in
+ * model. `params` NULL means defaults. */
 QN_API int qn_model_open(qn_model **out, const char *path,
                          const qn_model_params *params, qn_err *err);
 QN_API void qn_model_close(qn_model *model);

@@ -239,8 +239,6 @@ static int open_base(const qn_args *a, const char *path, qn_model **base,
                          .exact = exact || qn_args_flag(a, "exact")};
     if (qn_args_given(a, "base"))
         path = qn_args_text(a, "base");
-    if (path && strcmp(path, "builtin") == 0)
-        path = NULL;
     int rc = qn_model_open(base, path, &p, err);
     return rc < 0 ? qn_err_prefix(err, rc, "the base") : 0;
 }

@@ -71,28 +71,56 @@ static void attention(const json_t *h)
                      qn_report_number(h, "d_head"), shared);
 }
 
-/* "0..27 full, dense" for each run of equal layers. */
+/* "full attention, dense", "sliding attention of 16, experts", "mamba". */
+static void layer_kind(qn_str *s, const json_t *l)
+{
+    const char *attention = qn_report_text(l, "attention");
+    const char *recurrence = qn_report_text(l, "recurrence");
+    const char *ff = qn_report_text(l, "feed_forward");
+    double window = qn_report_number(l, "window");
+    if (strcmp(attention, "none") != 0)
+        qn_str_addf(s, "%s attention", attention);
+    if (window > 0)
+        qn_str_addf(s, " of %.0f", window);
+    if (*recurrence)
+        qn_str_addf(s, "%s%s", s->n ? " and " : "", recurrence);
+    if (strcmp(ff, "none") != 0)
+        qn_str_addf(s, "%s%s", s->n ? ", " : "", ff);
+}
+
+/* A line for each run of equal layers. */
 static void layers(const json_t *list)
 {
     for (size_t i = 0; i < json_array_size(list) && i < 8; i++) {
         const json_t *l = json_array_get(list, i);
         double first = qn_report_number(l, "first");
         double n = qn_report_number(l, "count");
-        double window = qn_report_number(l, "window");
-        char of[32] = "", range[32];
-        if (window > 0)
-            snprintf(of, sizeof of, " of %.0f", window);
+        char range[32];
+        qn_str kind;
         if (n > 1)
             snprintf(range, sizeof range, "%.0f to %.0f", first, first + n - 1);
         else
             snprintf(range, sizeof range, "%.0f", first);
-        qn_table_row(i ? "" : "by layer", "%s: %s attention%s, %s", range,
-                     qn_report_text(l, "attention"), of,
-                     qn_report_text(l, "feed_forward"));
+        qn_str_init(&kind);
+        layer_kind(&kind, l);
+        qn_table_row(i ? "" : "by layer", "%s: %s", range,
+                     kind.n ? kind.p : "nothing");
+        qn_str_deinit(&kind);
     }
     if (json_array_size(list) > 8)
         qn_table_row("", "... %zu kinds more (--json)",
                      json_array_size(list) - 8);
+}
+
+/* Whether a layer has this: "recurrence", or a "feed_forward" that is none. */
+static bool some_layer(const json_t *list, const char *key)
+{
+    bool some = false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *is = qn_report_text(json_array_get(list, i), key);
+        some = some || (*is && strcmp(is, "none") != 0);
+    }
+    return some;
 }
 
 static void positions(const json_t *h)
@@ -116,9 +144,12 @@ static void shape_part(const json_t *o)
     const json_t *h = json_object_get(o, "hparams");
     const json_t *list = json_object_get(o, "layers");
     qn_table_row("context", "%.0f tokens", qn_report_number(h, "n_ctx_train"));
-    qn_table_row("layers", "%.0f, width %.0f, feed-forward %.0f",
-                 qn_report_number(h, "n_layer"), qn_report_number(h, "d_model"),
+    char ff[48] = "";
+    if (some_layer(list, "feed_forward"))
+        snprintf(ff, sizeof ff, ", feed-forward %.0f",
                  qn_report_number(h, "d_ff"));
+    qn_table_row("layers", "%.0f, width %.0f%s", qn_report_number(h, "n_layer"),
+                 qn_report_number(h, "d_model"), ff);
     if (qn_report_number(h, "n_exp") > 0)
         qn_table_row("experts", "%.0f of %.0f, feed-forward %.0f",
                      qn_report_number(h, "n_exp_used"),
@@ -126,7 +157,7 @@ static void shape_part(const json_t *o)
                      qn_report_number(h, "d_ff_exp"));
     attention(h);
     positions(h);
-    if (json_array_size(list) > 1)
+    if (json_array_size(list) > 1 || some_layer(list, "recurrence"))
         layers(list);
 }
 
@@ -178,6 +209,26 @@ static void weights(json_t *o, const char *key, const char *title)
     }
 }
 
+static void kv_part(const json_t *m)
+{
+    char a[32], b[32], text[160] = "";
+    if (qn_report_number(m, "kv_per_token") == 0)
+        return; /* no layer has attention */
+    qn_table_row("KV cache", "%10s  for %.0f tokens, %s each",
+                 qn_report_bytes(a, sizeof a, m, "kv"),
+                 qn_report_number(m, "n_ctx"),
+                 qn_report_bytes(b, sizeof b, m, "kv_per_token"));
+    const json_t *types = json_object_get(m, "kv_types");
+    for (int t = QN_KV_F32; t <= QN_KV_INT8; t++) {
+        const char *name = qn_kv_type_name((qn_kv_type)t);
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, "%s%s %s",
+                 t > QN_KV_F32 ? ", " : "", name,
+                 qn_report_bytes(b, sizeof b, types, name));
+    }
+    qn_table_row("by --kv-type", "%s", text);
+}
+
 static void memory_part(const json_t *o)
 {
     const json_t *m = json_object_get(o, "memory");
@@ -186,19 +237,10 @@ static void memory_part(const json_t *o)
     double available = qn_report_number(m, "available");
     qn_table_heading("Memory plan");
     qn_table_row("weights", "%10s", qn_report_bytes(a, sizeof a, m, "weights"));
-    qn_table_row("KV cache", "%10s  for %.0f tokens, %s each",
-                 qn_report_bytes(a, sizeof a, m, "kv"),
-                 qn_report_number(m, "n_ctx"),
-                 qn_report_bytes(b, sizeof b, m, "kv_per_token"));
-    const json_t *types = json_object_get(m, "kv_types");
-    char text[160] = "";
-    for (int t = QN_KV_F32; t <= QN_KV_INT8; t++) {
-        const char *name = qn_kv_type_name((qn_kv_type)t);
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s %s",
-                 t > QN_KV_F32 ? ", " : "", name,
-                 qn_report_bytes(b, sizeof b, types, name));
-    }
-    qn_table_row("by --kv-type", "%s", text);
+    kv_part(m);
+    if (qn_report_number(m, "state") > 0)
+        qn_table_row("recurrent state", "%10s",
+                     qn_report_bytes(a, sizeof a, m, "state"));
     qn_table_row("workspace", "%10s",
                  qn_report_bytes(a, sizeof a, m, "workspace"));
     qn_table_row("logits", "%10s", qn_report_bytes(a, sizeof a, m, "logits"));

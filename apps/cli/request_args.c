@@ -246,10 +246,8 @@ int qn_open_model(qn_model **out, const qn_args *a, const char *path,
     p.progress_user = &bar;
     qn_progress_begin(&bar, "Reading the weights", true,
                       qn_args_flag(a, "quiet"));
-    path = path ? path : qn_args_text(a, "model");
-    if (path && strcmp(path, "builtin") == 0)
-        path = NULL;
-    int rc = qn_model_open(out, path, &p, err);
+    int rc = qn_model_open(out, path ? path : qn_args_text(a, "model"), &p,
+                           err);
     qn_progress_end(&bar);
     return rc;
 }

@@ -32,8 +32,6 @@ int qn_open_text_model(qn_model **out, const qn_args *a, qn_err *err)
     qn_model_params p = {.text_only = true};
     const char *path = model_by_option(a) ? qn_args_text(a, "model")
                                           : qn_args_operand(a, 0);
-    if (strcmp(path, "builtin") == 0)
-        path = NULL;
     return qn_model_open(out, path, &p, err);
 }
 

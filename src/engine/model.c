@@ -153,7 +153,7 @@ QN_API int qn_model_open(qn_model **out, const char *path,
     qn_ckpt *ck = NULL;
     qn_model *m = qn_xcalloc(1, sizeof *m);
     int rc = 0;
-    if (!path) {
+    if (!path || strcmp(path, "builtin") == 0) {
         QN_TRY_OUT(qn_builtin_path(&builtin, err));
         path = builtin;
     }

@@ -262,6 +262,23 @@ static void test_info(void **state)
     qn_proc_free(&p);
 }
 
+/* A model without attention has a state and no KV cache. */
+static void test_info_recurrent(void **state)
+{
+    qn_proc p;
+    const char *dir = qn_test_shared("goldens/models/mamba");
+    (void)state;
+    if (!dir)
+        QN_SKIP("no shared data");
+    quern(&p, NULL, "info", dir);
+    assert_int_equal(p.status, 0);
+    qn_proc_has_out(&p, "0 to 1: mamba\n");
+    qn_proc_has_out(&p, "recurrent state");
+    assert_null(strstr(p.out, "KV cache"));
+    assert_null(strstr(p.out, "feed-forward"));
+    qn_proc_free(&p);
+}
+
 static void test_doctor(void **state)
 {
     qn_proc p;
@@ -314,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_template),
         cmocka_unit_test(test_logits),
         cmocka_unit_test(test_info),
+        cmocka_unit_test(test_info_recurrent),
         cmocka_unit_test(test_doctor),
         cmocka_unit_test(test_doctor_without_sys),
     };
