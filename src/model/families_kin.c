@@ -72,13 +72,11 @@ static const qn_family kin_rows[] = {
     WRAPPER("lfm2_vl", NULL),
     WRAPPER("deepseek_vl", NULL),
     WRAPPER("exaone4_5", NULL),
-    WRAPPER("fuyu", NULL),
     WRAPPER("got_ocr2", NULL),
     WRAPPER("idefics2", NULL),
     WRAPPER("janus", NULL),
     WRAPPER("lighton_ocr", NULL),
     WRAPPER("ovis2", NULL),
-    WRAPPER("qianfan_ocr", NULL),
     WRAPPER("video_llama_3", NULL),
     WRAPPER("kimi_vl", NULL),
     WITHIN("multi_modality", "language_config", NULL), /* Janus */

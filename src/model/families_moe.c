@@ -45,19 +45,6 @@ static const qn_family moe_rows[] = {
      .names = &qn_names_deepseek,
      .hp = {LLAMA_LIKE, SIGMOID_ROUTER}},
 
-    /* Tencent's Hy3 */
-    {.type = "hy_v3",
-     .keys = "attention_bias mlp_bias num_local_experts num_experts_per_tok "
-             "moe_intermediate_size n_shared_experts routed_scaling_factor "
-             "mlp_layer_types first_k_dense_replace",
-     .ignores = "enable_moe_fp32_combine",
-     .defaults = {SET(N_KV, 8), SET(D_HEAD, 128), SET(NORM_EPS, 1e-5),
-                  SET(ROPE_THETA, 11158840), SET(N_EXP, 192),
-                  SET(N_EXP_USED, 8), SET(D_FF_EXP, 1536), SET(N_SHARED, 1),
-                  SET(ROUTE_SCALE, 2.826), SET(DENSE_FIRST, 1)},
-     .names = &qn_names_deepseek,
-     .hp = {LLAMA_LIKE, SIGMOID_ROUTER, .qk_norm = QN_QK_HEAD}},
-
     /* JetBrains' second: Qwen3's experts, two kinds of layers and rotations */
     {.type = "mellum",
      .keys = "attention_bias sliding_window layer_types num_local_experts "

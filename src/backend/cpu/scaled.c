@@ -99,6 +99,18 @@ void qn_scaled_put_head(qn_layout l, float scale, float offset, uint8_t *group,
         memcpy(group + 64 + lane * 4, &offset, 4);
 }
 
+/* Whether one of n bytes of f8_e4m3 is NaN. */
+static bool any_nan(const uint8_t *codes, int64_t n)
+{
+    bool any = false;
+
+    for (int64_t k = 0; k < n; k++)
+        any |= (codes[k] & 0x7f) == 0x7f;
+    return any;
+}
+
+/* A NaN among codes makes a group's products NaN, whatever x is: its scale says
+ * so, and kernels need not look at each code. */
 void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
                          int64_t n, float scale, float offset, uint8_t *group,
                          int64_t lane)
@@ -106,6 +118,8 @@ void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
     bool four = code_bits(l) == 4;
     uint8_t *to = group + q->head;
 
+    if (l == QN_LAYOUT_F8 && any_nan(codes, n))
+        scale = NAN;
     qn_scaled_put_head(l, scale, offset, group, lane);
     for (int64_t k = 0; k < n; k += four ? 8 : 4) {
         uint8_t c[4];

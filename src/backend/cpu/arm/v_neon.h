@@ -268,16 +268,14 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
 
     return vreinterpretq_f32_u8(vqtbl4q_u8(b.bytes, vreinterpretq_u8_u32(at)));
 }
+/* No NaN: its sign on top, the rest where exponent and mantissa of an f32 end. */
 QN_INLINE vf v_e4m3(vi d, int shift)
 {
-    uint32x4_t b = bits_from(d, shift);
-    uint32x4_t mag = vandq_u32(b, vdupq_n_u32(0x7f));
-    uint32x4_t sign = vshlq_n_u32(vandq_u32(b, vdupq_n_u32(0x80)), 24);
-    uint32x4_t nan = vceqq_u32(mag, vdupq_n_u32(0x7f));
-    vf v = v_mul(vreinterpretq_f32_u32(vshlq_n_u32(mag, 20)), v_set1(0x1p120f));
+    int32x4_t b = vreinterpretq_s32_u32(vshlq_n_u32(bits_from(d, shift), 24));
+    uint32x4_t bits = vandq_u32(vreinterpretq_u32_s32(vshrq_n_s32(b, 4)),
+                                vdupq_n_u32(0x87f00000));
 
-    v = vbslq_f32(nan, v_set1(__builtin_nanf("")), v);
-    return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(v), sign));
+    return v_mul(vreinterpretq_f32_u32(bits), v_set1(0x1p120f));
 }
 QN_INLINE vf v_round_f16(vf a)
 {

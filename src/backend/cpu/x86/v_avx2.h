@@ -235,19 +235,13 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
     return _mm256_blendv_ps(low, high,
                             _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
 }
-/* The f8_e4m3 byte at bits [shift, shift + 8). */
+/* The f8_e4m3 byte at bits [shift, shift + 8), which is no NaN: its sign on top,
+ * its exponent and mantissa where those of an f32 end. */
 QN_INLINE vf v_e4m3(vi d, int shift)
 {
-    vi b = _mm256_srli_epi32(d, shift);
-    vi mag = _mm256_and_si256(b, _mm256_set1_epi32(0x7f));
-    vi sign = _mm256_slli_epi32(_mm256_and_si256(b, _mm256_set1_epi32(0x80)),
-                                24);
-    vf v = _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(mag, 20)),
-                         _mm256_set1_ps(0x1p120f));
-    vi nan = _mm256_cmpeq_epi32(mag, _mm256_set1_epi32(0x7f));
-    v = _mm256_blendv_ps(v, _mm256_set1_ps(__builtin_nanf("")),
-                         _mm256_castsi256_ps(nan));
-    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_castps_si256(v), sign));
+    vi top = _mm256_srai_epi32(_mm256_slli_epi32(d, 24 - shift), 4);
+    vi bits = _mm256_and_si256(top, _mm256_set1_epi32((int)0x87f00000));
+    return _mm256_mul_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0x1p120f));
 }
 /* Rounded to f16 and back. */
 QN_INLINE vf v_round_f16(vf a)

@@ -224,18 +224,13 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
 {
     return _mm512_permutexvar_ps(_mm512_srli_epi32(d, (unsigned)shift), b.all);
 }
-/* The f8_e4m3 byte at bits [shift, shift + 8). */
+/* The f8_e4m3 byte at bits [shift, shift + 8), which is no NaN: its sign on top,
+ * its exponent and mantissa where those of an f32 end. */
 QN_INLINE vf v_e4m3(vi d, int shift)
 {
-    vi b = _mm512_srli_epi32(d, (unsigned)shift);
-    vi mag = _mm512_and_si512(b, _mm512_set1_epi32(0x7f));
-    vi sign = _mm512_slli_epi32(_mm512_and_si512(b, _mm512_set1_epi32(0x80)),
-                                24);
-    vf v = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(mag, 20)),
-                         _mm512_set1_ps(0x1p120f));
-    vm nan = _mm512_cmpeq_epi32_mask(mag, _mm512_set1_epi32(0x7f));
-    v = _mm512_mask_mov_ps(v, nan, _mm512_set1_ps(__builtin_nanf("")));
-    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(v), sign));
+    vi top = _mm512_srai_epi32(_mm512_slli_epi32(d, (unsigned)(24 - shift)), 4);
+    vi bits = _mm512_and_si512(top, _mm512_set1_epi32((int)0x87f00000));
+    return _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0x1p120f));
 }
 /* Rounded to f16 and back. */
 QN_INLINE vf v_round_f16(vf a)
