@@ -251,6 +251,27 @@ out:
     return rc < 0 ? rc : 0;
 }
 
+/* Tokens that each of `batch` sequences writes in all. */
+static int new_tokens(const bench *b, int batch)
+{
+    return (b->p->repeats + b->p->warmup) * b->p->n_tokens + batch + 8;
+}
+
+/* The depth, or the greatest that the model's context has room for. */
+static int within(const bench *b, int depth, int batch)
+{
+    double n_ctx = number(json_object_get(b->info, "hparams"), "n_ctx_train",
+                          NULL);
+    int most = (int)QN_MIN(n_ctx, INT32_MAX) - new_tokens(b, batch);
+    if (n_ctx <= 0 || depth <= most || most < 1)
+        return depth;
+    char text[96];
+    snprintf(text, sizeof text, "a context of %.0f: at %d instead of %d", n_ctx,
+             most, depth);
+    say(b, text);
+    return most;
+}
+
 /* Tokens of `batch` sequences that have `depth` positions behind them. */
 static int decode(bench *b, int depth, int batch, qn_err *err)
 {
@@ -258,7 +279,8 @@ static int decode(bench *b, int depth, int batch, qn_err *err)
     series s = {0};
     qn_engine *e = NULL;
     lane l[MAX_BATCH] = {0};
-    int n_new = (b->p->repeats + b->p->warmup) * b->p->n_tokens + batch + 8;
+    depth = within(b, depth, batch);
+    int n_new = new_tokens(b, batch);
     int n_prompt = QN_MAX(depth, 1), rc = 0;
     snprintf(name, sizeof name, "decode %d at %d", batch, depth);
     say(b, name);

@@ -37,6 +37,11 @@ bench --compare "$dir/fast.json" >"$dir/cmp" 2>"$dir/err"
 grep -q slower "$dir/err" || fail "slower, and not said"
 bench --compare "$dir/nothing.json" >/dev/null 2>&1 && fail "no such file"
 bench --isa ref >/dev/null || fail "--isa"
+# The built-in model by the defaults, but for repeats: its context is short.
+"$quern" bench --repeats 1 --tokens 8 >"$dir/table" 2>"$dir/err" ||
+    fail "built-in model: status $?"
+grep -q 'context of 1024: at [0-9]* instead of 1024' "$dir/err" ||
+    fail "a depth beyond the context is not told"
 
 [ "$("$quern" synth --list | wc -l)" -ge 20 ] || fail "list of shapes"
 "$quern" synth --shape gpt2 2>/dev/null
