@@ -31,7 +31,7 @@ enum {
     TILE = AMX_ROWS * AMX_BYTES, /* bytes of a block for 16 tokens, or rows */
     PAIR = 2 * AMX_ROWS,         /* tokens of two tiles */
     MAX_TOK = 128,
-    FEW = 8,        /* tokens: up to here vpdpbusd takes as long */
+    FEW = 12,       /* tokens: up to here dots_i8.h takes as long */
     MAX_BLOCK = 16, /* blocks of a pair that wait in order of use */
     PLACES = 8,     /* of weights as bytes */
     PRODUCT_LAG = 2,
