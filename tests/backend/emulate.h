@@ -102,6 +102,13 @@ QN_INLINE em512 em_mul_32(em512 a, em512 b)
     return a;
 }
 
+QN_INLINE em512 em_add_16(em512 a, em512 b)
+{
+    for (int i = 0; i < 32; i++)
+        a.u16[i] = (uint16_t)(a.u16[i] + b.u16[i]);
+    return a;
+}
+
 QN_INLINE em512 em_sub_16(em512 a, em512 b)
 {
     for (int i = 0; i < 32; i++)
@@ -432,6 +439,8 @@ QN_INLINE void em_tile_dot(int c, int a, int b, bool plus)
 #define _mm512_sub_epi32 em_sub_32
 #undef _mm512_mullo_epi32
 #define _mm512_mullo_epi32 em_mul_32
+#undef _mm512_add_epi16
+#define _mm512_add_epi16 em_add_16
 #undef _mm512_sub_epi16
 #define _mm512_sub_epi16 em_sub_16
 #undef _mm512_add_epi8

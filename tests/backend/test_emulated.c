@@ -144,7 +144,7 @@ static void test_whole(void **state)
                                         QN_LAYOUT_CB4,  QN_LAYOUT_A4,
                                         QN_LAYOUT_A8,   QN_LAYOUT_M4,
                                         QN_LAYOUT_M8,   QN_LAYOUT_A6};
-    static const int toks[] = {1, 6, 8, 9, 16, 17, 31, 32, 33, 49, 80};
+    static const int toks[] = {1, 6, 8, 9, 12, 13, 16, 17, 31, 32, 33, 49, 80};
 
     (void)state;
     qn_kernels_init(&ref, QN_ISA_REF);

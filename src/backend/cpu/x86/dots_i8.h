@@ -85,15 +85,15 @@ QN_INLINE __m512i lack(qn_layout l, const uint8_t *zeros)
                             _mm512_set1_epi32(0xffff));
 }
 
-/* Of A6: scales of 16 k's and of the next 16 in the halves of lanes, times -32. */
-QN_INLINE __m512i lack_six(const uint8_t *group, int k)
+/* Of A6: the scales of the 16 k's at k and of those at `next` of a group, in the
+ * halves of lanes. */
+QN_INLINE __m512i scales_six(const uint8_t *group, int k, int next)
 {
-    __m128i a = i8_six_scales(group, k), b = i8_six_scales(group, k + 16);
+    __m128i a = i8_six_scales(group, k), b = i8_six_scales(group, next);
     __m256i both = _mm256_set_m128i(_mm_unpackhi_epi8(a, b),
                                     _mm_unpacklo_epi8(a, b));
 
-    return _mm512_sub_epi16(_mm512_setzero_si512(),
-                            _mm512_slli_epi16(_mm512_cvtepi8_epi16(both), 5));
+    return _mm512_cvtepi8_epi16(both);
 }
 
 /* What sums of A6 begin with, for the block at k of a group. */
@@ -102,7 +102,9 @@ QN_INLINE void begin_six(const uint8_t *group, int k, const uint8_t *x,
 {
     QN_UNROLL
     for (int j = 0; j < QN_SUMS_BLOCK / 32; j++) {
-        __m512i fix = lack_six(group, k + 32 * j);
+        int at = k + 32 * j;
+        __m512i fix = _mm512_slli_epi16(scales_six(group, at, at + 16), 5);
+        fix = _mm512_sub_epi16(_mm512_setzero_si512(), fix); /* -32 scale */
         QN_UNROLL
         for (int t = 0; t < T; t++) {
             __m512i sums = bytes4(x + t * x_tok + offsetof(qn_xsums, sum) +
@@ -138,25 +140,26 @@ QN_INLINE void dot(__m512i v, const uint8_t *x, int64_t x_tok, __m512i *s,
         s[t] = _mm512_dpbusd_epi32(s[t], v, bytes4(x + t * x_tok));
 }
 
-/* The sums of the block of A6 at k of a group. */
+/* The sums of the block of A6 at k of a group. Codes have 6 bits, so that four
+ * products fit 16: their sums meet the scale in the dot product of 16 bits, with no
+ * register for those of 16 k's. */
 QN_INLINE void dots_six(const uint8_t *group, int k, const uint8_t *codes,
                         const uint8_t *x, int64_t x_tok, __m512i *s,
                         const int T)
 {
     QN_UNROLL
     for (int j = 0; j < QN_SUMS_BLOCK; j += 16) {
-        __m512i scale = _mm512_cvtepi8_epi32(i8_six_scales(group, k + j));
-        __m512i v[4], part[MAX_TOK];
+        __m512i scale = scales_six(group, k + j, k + j), v[4];
         i8_six(codes + i8_code_bytes(QN_LAYOUT_A6, j), v);
         QN_UNROLL
-        for (int t = 0; t < T; t++)
-            part[t] = _mm512_setzero_si512();
-        QN_UNROLL
-        for (int i = 0; i < 4; i++)
-            dot(v[i], x + j + 4 * i, x_tok, part, T);
-        QN_UNROLL
-        for (int t = 0; t < T; t++)
-            s[t] = _mm512_add_epi32(s[t], _mm512_mullo_epi32(part[t], scale));
+        for (int i = 0; i < 4; i += 2)
+            QN_UNROLL
+        for (int t = 0; t < T; t++) {
+            const uint8_t *at = x + t * x_tok + j + 4 * i;
+            __m512i a = _mm512_maddubs_epi16(v[i], bytes4(at));
+            __m512i b = _mm512_maddubs_epi16(v[i + 1], bytes4(at + 4));
+            s[t] = _mm512_dpwssd_epi32(s[t], _mm512_add_epi16(a, b), scale);
+        }
     }
 }
 

@@ -10,10 +10,13 @@
  * both have the same bits, and the one that is faster for a number of tokens is
  * taken.
  *
- * Tokens are taken in pairs of tiles (16 tokens each), so that four products
- * share two tiles of x and two of w. A block becomes bytes, PRODUCT_LAG blocks
- * later it is multiplied, and FINISH_LAG blocks after that it meets its scales:
- * everything goes from one unit to the other through the first-level cache.
+ * Tokens are taken in pairs of tiles (16 tokens each), so that four products share
+ * two tiles of x and two of w. What one unit hands to the other goes through the
+ * first-level cache, and may not be asked for before it has arrived there: a block
+ * becomes bytes, PRODUCT_LAG blocks later it is multiplied, its sums leave their
+ * tiles one block after that, and after another one they meet their scales. All of
+ * it is done in quarters that alternate, since a product takes as long as the
+ * processor can look ahead.
  *
  * Bound: per block and panel some 170 operations for its bytes, and for 16 tokens
  * two products of 16 cycles, 32 lines stored and 80 operations. Reference:
@@ -28,24 +31,23 @@ enum {
     TILE = AMX_ROWS * AMX_BYTES, /* bytes of a block for 16 tokens, or rows */
     PAIR = 2 * AMX_ROWS,         /* tokens of two tiles */
     MAX_TOK = 128,
-    FEW = 8,        /* tokens: up to here vpdpbusd takes as long */
+    FEW = 12,       /* tokens: up to here dots_i8.h takes as long */
     MAX_BLOCK = 16, /* blocks of a pair that wait in order of use */
     PLACES = 8,     /* of weights as bytes */
     PRODUCT_LAG = 2,
-    FINISH_LAG = 2,
-    RING = 4, /* of sums */
+    FINISH_LAG = PRODUCT_LAG + 2,
+    FEW_PLACES = 4, /* what one pair needs of them */
+    QUARTERS = 4,
     AHEAD = 4096
 };
 _Static_assert(QN_SUMS_BLOCK == 64, "a block is a row of a tile");
-_Static_assert(PRODUCT_LAG + FINISH_LAG < PLACES,
-               "factors wait for their sums");
-_Static_assert(FINISH_LAG < RING, "sums are read before they are replaced");
+_Static_assert(PRODUCT_LAG < FEW_PLACES, "bytes wait for their product");
+_Static_assert(FINISH_LAG < PLACES, "factors wait for their sums");
 _Static_assert(MAX_BLOCK / 2 <= PLACES, "bytes wait for the second pair");
 
 /* A block of a panel: lines of 4 k's of 16 rows. */
 typedef struct bytes {
     QN_ALIGNED(64) uint8_t high[TILE], low[TILE];
-    __m512 factor;
 } bytes;
 
 /* What products leave, a tile for 16 tokens. */
@@ -58,7 +60,8 @@ typedef struct room {
     QN_ALIGNED(64) uint8_t x[MAX_BLOCK * PAIR * B];
     float d[MAX_BLOCK * PAIR];
     bytes w[PLACES];
-    sums s[RING];
+    __m512 factor[PLACES];
+    sums s[2]; /* of blocks in turn */
     QN_ALIGNED(64) float acc[PAIR][QN_PANEL];
 } room;
 
@@ -92,29 +95,24 @@ QN_INLINE void split(__m512i v, __m512i even, __m512i odd, __m512i offset,
     _mm512_store_si512(low, _mm512_mask_shuffle_epi8(a, at_odd, b, up));
 }
 
-/* The block at k of a group. */
-QN_INLINE void fill(bytes *u, const uint8_t *group, int k, int head)
+/* The 16 k's at k of a group, quarter `at` of a block. */
+QN_INLINE void fill(bytes *u, const uint8_t *group, int k, int head,
+                    const int at)
 {
     const uint8_t *codes = group + head + i8_code_bytes(QN_LAYOUT_A6, k);
-    const __m512i to_even = lanes(true), to_odd = lanes(false);
+    __m512i scale = _mm512_broadcast_i32x4(i8_six_scales(group, k));
+    __m512i even = _mm512_shuffle_epi8(scale, lanes(true)), v[4];
+    __m512i odd = _mm512_shuffle_epi8(scale, lanes(false));
+    __m512i offset = _mm512_srai_epi16(odd, 3); /* 32 * scale */
 
-    u->factor = i8_scales(QN_LAYOUT_A6, group);
     QN_UNROLL
-    for (int i = 0; i < i8_code_bytes(QN_LAYOUT_A6, B); i += 64)
+    for (int i = 0; i < i8_code_bytes(QN_LAYOUT_A6, 16); i += 64)
         _mm_prefetch((const char *)codes + AHEAD + i, _MM_HINT_T0);
+    i8_six(codes, v);
     QN_UNROLL
-    for (int j = 0; j < B / 16; j++) {
-        __m512i scale = _mm512_broadcast_i32x4(
-            i8_six_scales(group, k + 16 * j));
-        __m512i even = _mm512_shuffle_epi8(scale, to_even), v[4];
-        __m512i odd = _mm512_shuffle_epi8(scale, to_odd);
-        __m512i offset = _mm512_srai_epi16(odd, 3); /* 32 * scale */
-        i8_six(codes + i8_code_bytes(QN_LAYOUT_A6, 16 * j), v);
-        QN_UNROLL
-        for (int i = 0; i < 4; i++)
-            split(v[i], even, odd, offset, u->high + (4 * j + i) * 64,
-                  u->low + (4 * j + i) * 64);
-    }
+    for (int i = 0; i < 4; i++)
+        split(v[i], even, odd, offset, u->high + (4 * at + i) * 64,
+              u->low + (4 * at + i) * 64);
     amx_fence();
 }
 
@@ -153,37 +151,59 @@ static void configure(int rows)
     amx_begin(&c);
 }
 
-/* A block with N tiles of tokens. */
-QN_INLINE void multiply(const uint8_t *x, const bytes *w, sums *s, const int N)
+/* A quarter of a block with N tiles of tokens, of which each product is one. What
+ * its tile had leaves first; `leave`, `begin`: is there something? */
+QN_INLINE void multiply(const uint8_t *x, const bytes *w, sums *before,
+                        bool leave, bool begin, const int at, const int N)
 {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_loadd(4, x, B);
-    _tile_loadd(6, w->high, AMX_BYTES);
-    _tile_dpbssd(0, 4, 6);
-    _tile_loadd(7, w->low, AMX_BYTES);
-    _tile_dpbsud(1, 4, 7);
-    if (N > 1) {
+    switch (at) {
+    case 0:
+        if (leave)
+            _tile_stored(0, before->high, AMX_BYTES);
+        if (!begin)
+            break;
+        _tile_zero(0);
+        _tile_loadd(4, x, B);
+        _tile_loadd(6, w->high, AMX_BYTES);
+        _tile_dpbssd(0, 4, 6);
+        break;
+    case 1:
+        if (leave)
+            _tile_stored(1, before->low, AMX_BYTES);
+        if (!begin)
+            break;
+        _tile_zero(1);
+        _tile_loadd(7, w->low, AMX_BYTES);
+        _tile_dpbsud(1, 4, 7);
+        break;
+    case 2:
+        if (leave && N > 1)
+            _tile_stored(2, before->high + AMX_ROWS, AMX_BYTES);
+        if (!begin || N == 1)
+            break;
         _tile_zero(2);
-        _tile_zero(3);
         _tile_loadd(5, x + TILE, B);
         _tile_dpbssd(2, 5, 6);
+        break;
+    default:
+        if (leave && N > 1)
+            _tile_stored(3, before->low + AMX_ROWS, AMX_BYTES);
+        if (!begin || N == 1)
+            break;
+        _tile_zero(3);
         _tile_dpbsud(3, 5, 7);
-    }
-    _tile_stored(0, s->high, AMX_BYTES);
-    _tile_stored(1, s->low, AMX_BYTES);
-    if (N > 1) {
-        _tile_stored(2, s->high + AMX_ROWS, AMX_BYTES);
-        _tile_stored(3, s->low + AMX_ROWS, AMX_BYTES);
+        break;
     }
 }
 
-/* The sums of a block meet their scales. */
+/* Of a quarter of the tokens, the sums of a block meet their scales. */
 QN_INLINE void finish(float (*acc)[QN_PANEL], const sums *s, __m512 factor,
-                      const float *d, const int N)
+                      const float *d, const int at, const int N)
 {
+    const int n = N * AMX_ROWS / QUARTERS;
+
     QN_UNROLL
-    for (int i = 0; i < N * AMX_ROWS; i++) {
+    for (int i = at * n; i < (at + 1) * n; i++) {
         __m512i high = _mm512_slli_epi32(_mm512_load_si512(s->high[i]), 8);
         __m512i sum = _mm512_add_epi32(high, _mm512_load_si512(s->low[i]));
         __m512 a = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum),
@@ -194,23 +214,30 @@ QN_INLINE void finish(float (*acc)[QN_PANEL], const sums *s, __m512 factor,
 }
 
 /* n_block blocks of a panel, the first one at k0, with N tiles of tokens whose
- * blocks are those from number `at` on. `fresh`: the panel's are not bytes yet. */
+ * blocks are those from number `first` on. `fresh`: the panel's are not bytes
+ * yet; there are `places` for them. */
 QN_INLINE void pass(room *r, const qn_tile *t, const uint8_t *panel, int k0,
-                    int n_block, int at, bool fresh, const int N)
+                    int n_block, int first, bool fresh, int places, const int N)
 {
-    const int group = t->q->group, last = PRODUCT_LAG + FINISH_LAG;
+    const int group = t->q->group;
 
-    for (int b = 0; b < n_block + last; b++) {
-        int m = b - PRODUCT_LAG, f = b - last, k = k0 + b * B;
-        if (fresh && b < n_block)
-            fill(&r->w[b % PLACES], panel + (int64_t)(k / group) * t->q->bytes,
-                 k % group, t->q->head);
-        if (m >= 0 && m < n_block)
-            multiply(r->x + (at + m) * PAIR * B, &r->w[m % PLACES],
-                     &r->s[m % RING], N);
-        if (f >= 0)
-            finish(r->acc, &r->s[f % RING], r->w[f % PLACES].factor,
-                   r->d + (at + f) * PAIR, N);
+    for (int b = 0; b < n_block + FINISH_LAG; b++) {
+        const int m = b - PRODUCT_LAG, f = b - FINISH_LAG, k = k0 + b * B;
+        const uint8_t *at = panel + (int64_t)(k / group) * t->q->bytes;
+        const bool fills = fresh && b < n_block;
+        if (fills)
+            r->factor[b % PLACES] = i8_scales(QN_LAYOUT_A6, at);
+        QN_UNROLL
+        for (int j = 0; j < QUARTERS; j++) {
+            if (fills)
+                fill(&r->w[b % places], at, k % group + 16 * j, t->q->head, j);
+            multiply(r->x + (first + m) * PAIR * B, &r->w[m & (places - 1)],
+                     &r->s[(m & 1) ^ 1], m > 0 && m <= n_block,
+                     m >= 0 && m < n_block, j, N);
+            if (f >= 0)
+                finish(r->acc, &r->s[f & 1], r->factor[f % PLACES],
+                       r->d + (first + f) * PAIR, j, N);
+        }
     }
 }
 
@@ -234,6 +261,7 @@ static void panels(const qn_tile *t)
 {
     const int n_pair = (t->n_tok + PAIR - 1) / PAIR;
     const int chunk = MAX_BLOCK / n_pair * B;
+    const int places = n_pair == 1 ? FEW_PLACES : PLACES;
     room r;
 
     configure(QN_MIN(t->n_tok, AMX_ROWS));
@@ -248,9 +276,11 @@ static void panels(const qn_tile *t)
                 float *to = t->acc + i * PAIR * t->acc_tok + p * QN_PANEL;
                 take_acc(&r, to, t->acc_tok, n_tok, t->load || k > 0);
                 if (n_tok > AMX_ROWS)
-                    pass(&r, t, panel, k, n_block, i * n_block, i == 0, 2);
+                    pass(&r, t, panel, k, n_block, i * n_block, i == 0, places,
+                         2);
                 else
-                    pass(&r, t, panel, k, n_block, i * n_block, i == 0, 1);
+                    pass(&r, t, panel, k, n_block, i * n_block, i == 0, places,
+                         1);
                 give_acc(&r, to, t->acc_tok, n_tok);
             }
     }

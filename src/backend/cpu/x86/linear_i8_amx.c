@@ -24,12 +24,15 @@
 enum {
     MAX_TOK = 128,
     MIN_BLOCK = 16,
-    CHUNK = 256,           /* k's of 128 tokens that wait in order of use */
-    FEW_CHUNK = CHUNK * 8, /* of up to 16 */
-    PLACES = 2 * CHUNK,    /* k's of weights as bytes */
-    LAG = 4,               /* blocks from a product to its scales */
+    CHUNK = 256,            /* k's of 128 tokens that wait in order of use */
+    FEW_CHUNK = CHUNK * 8,  /* of up to 16 */
+    PAIR = 32,              /* tokens of two tiles */
+    PAIR_CHUNK = CHUNK * 4, /* of up to 32 */
+    PLACES = 2 * CHUNK,     /* k's of weights as bytes */
+    LAG = 4,                /* blocks from a product to its scales */
     FEW_LAG = 3, /* from bytes to product; both together: below PLACES / 64 */
     RING = 2 * LAG,
+    PAIR_LAG = RING / 2 - 1, /* two of them a block */
     AHEAD = 4096
 };
 
@@ -52,6 +55,7 @@ typedef struct room {
     tokens x;
     bytes w;
     QN_ALIGNED(64) int32_t sums[RING][AMX_ROWS][QN_PANEL];
+    float acc[PAIR][QN_PANEL]; /* of up to 32 tokens */
 } room;
 
 /* What does not change within a call. */
@@ -235,9 +239,49 @@ QN_INLINE void multiply_1(const uint8_t *x, const uint8_t *v, int32_t *sums,
     _tile_stored(1, sums, AMX_BYTES);
 }
 
-QN_INLINE void multiply_few(const uint8_t *x, const uint8_t *v, int32_t *sums,
-                            const bool plus, const int B)
+/* Of up to 32 tokens: what the tile had leaves first, since a product takes as
+ * long as the processor can look ahead. */
+QN_INLINE void multiply_first(const uint8_t *x, const uint8_t *v,
+                              int32_t *before, bool leave, bool begin,
+                              const bool plus, const int B)
 {
+    if (leave)
+        _tile_stored(0, before, AMX_BYTES);
+    if (!begin)
+        return;
+    _tile_zero(0);
+    _tile_loadd(4, v, AMX_BYTES);
+    _tile_loadd(2, x, B);
+    if (plus)
+        _tile_dpbsud(0, 2, 4);
+    else
+        _tile_dpbssd(0, 2, 4);
+}
+
+/* The second tile of tokens, with the same weights. */
+QN_INLINE void multiply_second(const uint8_t *x, int32_t *before, bool leave,
+                               bool begin, const bool plus, const int B)
+{
+    if (leave)
+        _tile_stored(1, before, AMX_BYTES);
+    if (!begin)
+        return;
+    _tile_zero(1);
+    _tile_loadd(3, x, B);
+    if (plus)
+        _tile_dpbsud(1, 3, 4);
+    else
+        _tile_dpbssd(1, 3, 4);
+}
+
+QN_INLINE void multiply_few(const uint8_t *x, const uint8_t *v, int32_t *before,
+                            bool leave, bool begin, const bool plus,
+                            const int B)
+{
+    if (leave)
+        _tile_stored(6, before, AMX_BYTES);
+    if (!begin)
+        return;
     _tile_zero(6);
     _tile_loadd(7, x, B);
     _tile_loadd(4, v, AMX_BYTES);
@@ -245,7 +289,6 @@ QN_INLINE void multiply_few(const uint8_t *x, const uint8_t *v, int32_t *sums,
         _tile_dpbsud(6, 7, 4);
     else
         _tile_dpbssd(6, 7, 4);
-    _tile_stored(6, sums, AMX_BYTES);
 }
 
 /* The sums of token i, block b of x, at block `at` of w, meet their scales. */
@@ -333,10 +376,11 @@ QN_INLINE void few(room *r, const consts *c, const qn_tile *t, qn_layout l,
         int m = b - FEW_LAG, f = m - LAG;
         if (b < n)
             fill(&r->w, c, t, l, panel, k0 + b * B, b % places, B);
-        if (m >= 0 && m < n)
+        if (m >= 0)
             multiply_few(r->x.q + m * 16 * B,
                          r->w.v + m % places * B * QN_PANEL,
-                         r->sums[m % RING][0], is_unsigned(l), B);
+                         r->sums[(m + RING - 1) % RING][0], m > 0 && m <= n,
+                         m < n, is_unsigned(l), B);
         QN_UNROLL
         for (int i = 0; i < R && f >= 0; i++)
             acc[i] = finish(r, l, r->sums[f % RING][i], f % places, f, i,
@@ -348,11 +392,61 @@ QN_INLINE void few(room *r, const consts *c, const qn_tile *t, qn_layout l,
             _mm512_store_ps(to + i * t->acc_tok, acc[i]);
 }
 
+/* ---- 17 to 32 tokens ----------------------------------------------------- */
+
+/* Tile `at` of the sums of block f of n, in the room. */
+QN_INLINE void finish_in(room *r, qn_layout l, const int at, int f, int n,
+                         int places)
+{
+    QN_UNROLL
+    for (int i = 0; i < AMX_ROWS; i++) {
+        float *acc = r->acc[at * AMX_ROWS + i];
+        _mm512_store_ps(acc,
+                        finish(r, l, r->sums[f * 2 % RING + at][i], f % places,
+                               f + at * n, i, _mm512_load_ps(acc)));
+    }
+}
+
+/* The same, with two products that share the weights. */
+QN_INLINE void two(room *r, const consts *c, const qn_tile *t, qn_layout l,
+                   const uint8_t *panel, float *to, int k0, int n_k,
+                   const int B)
+{
+    const int n = (n_k + B - 1) / B, places = PLACES / B;
+
+    for (int i = 0; i < PAIR; i++)
+        _mm512_store_ps(r->acc[i], (t->load || k0 > 0) && i < t->n_tok
+                                       ? _mm512_load_ps(to + i * t->acc_tok)
+                                       : _mm512_setzero_ps());
+    for (int b = 0; b < n + FEW_LAG + PAIR_LAG; b++) {
+        int m = b - FEW_LAG, f = m - PAIR_LAG;
+        if (b < n)
+            fill(&r->w, c, t, l, panel, k0 + b * B, b % places, B);
+        const uint8_t *x = r->x.q + m * 16 * B;
+        const bool leave = m > 0 && m <= n, begin = m >= 0 && m < n;
+        int32_t *before = r->sums[(2 * m + RING - 2) % RING][0];
+        if (m >= 0)
+            multiply_first(x, r->w.v + m % places * B * QN_PANEL, before, leave,
+                           begin, is_unsigned(l), B);
+        if (f >= 0)
+            finish_in(r, l, 0, f, n, places);
+        if (m >= 0)
+            multiply_second(x + n * 16 * B, before + AMX_ROWS * QN_PANEL, leave,
+                            begin, is_unsigned(l), B);
+        if (f >= 0)
+            finish_in(r, l, 1, f, n, places);
+    }
+    for (int i = 0; i < t->n_tok; i++)
+        _mm512_store_ps(to + i * t->acc_tok, _mm512_load_ps(r->acc[i]));
+}
+
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B)
 {
     const consts c = consts_of(t, l);
     const bool is_few = t->n_tok <= AMX_ROWS;
-    const int chunk = is_few ? FEW_CHUNK : CHUNK;
+    const int chunk = is_few             ? FEW_CHUNK
+                      : t->n_tok <= PAIR ? PAIR_CHUNK
+                                         : CHUNK;
     room r;
 
     configure(is_few ? t->n_tok : 1, B);
@@ -370,6 +464,10 @@ QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B)
                     few(&r, &c, t, l, panel, to, k, n_k, 16, B);
                 continue;
             }
+            if (t->n_tok <= PAIR) {
+                two(&r, &c, t, l, panel, to, k, n_k, B);
+                continue;
+            }
             for (int b = 0; b < n_block; b++)
                 fill(&r.w, &c, t, l, panel, k + b * B, b, B);
             many(&r, l, to, t->acc_tok, t->load || k > 0, t->n_tok, n_block, B);
@@ -379,8 +477,8 @@ QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B)
 }
 
 /* Up to here vpdpbusd is as fast: a tile costs the same however few k's a block
- * has. Measured, Q6_K in blocks of 16: 392 GFLOP/s for 8 tokens, 190 to 240 with
- * tiles for 16 and 32. */
+ * has. Measured, Q6_K in blocks of 16: 392 GFLOP/s for 8 tokens, 190 to 240
+ * with tiles for 16 and 32. */
 QN_INLINE int few_tok(int block)
 {
     return block == 16 ? 32 : block == 32 ? 8 : 6;
