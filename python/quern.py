@@ -246,6 +246,15 @@ def _ids(values):
     return (c.c_int32 * max(len(values), 1))(*values), len(values)
 
 
+def _is_id(value):
+    """Is it a number, not a list of them? Arrays have __index__, too."""
+    try:
+        len(value)
+    except TypeError:
+        return hasattr(value, "__index__")
+    return False
+
+
 def _place(name, value, words):
     if value not in words:
         raise ValueError("%s is %r; there are %s" % (
@@ -617,7 +626,7 @@ class Model:
         What is not given is what the model's own settings say.
         Error ELIMIT: the prompt and its completion cannot fit."""
         single = isinstance(prompt, (str, bytes)) or (
-            len(prompt) > 0 and hasattr(prompt[0], "__index__"))
+            len(prompt) > 0 and _is_id(prompt[0]))
         prompts = [self._prompt(p) for p in ([prompt] if single else prompt)]
         done = [{} for _ in prompts]
         logprobs = options.get("n_logprobs", -1) >= 0

@@ -36,7 +36,7 @@ struct qn_gen;
 typedef struct qn_call {
     struct qn_server *srv;
     const struct qn_route *route;
-    char id[40];      /* request id, for log and client */
+    char id[128];     /* request id, for log and client */
     char target[160]; /* path as the log shows it */
     char arg[256];    /* what {} of the route's path matched */
     char method[8];
@@ -77,9 +77,9 @@ void qn_call_unref(qn_call *call);
 bool qn_call_name(qn_call *call, const char *id);
 /* The whole answer at once; takes the text. */
 void qn_call_reply(qn_call *call, int status, const char *type, qn_str *text);
-/* OpenAI's error object, or KServe's under /v2. `param` and `code` may be NULL; the kind of error
- * follows from the status. After a stream has begun it is sent as an event
- * and the stream ends. */
+/* OpenAI's error object, or KServe's under /v2. `param` and `code` may be NULL;
+ * the kind of error follows from the status. After a stream has begun it is
+ * sent as an event and the stream ends. */
 void qn_call_fail(qn_call *call, int status, const char *code,
                   const char *param, const char *fmt, ...) QN_PRINTF(5, 6);
 /* The same with a Retry-After header. */

@@ -22,7 +22,7 @@
  * 4 MiB, 2 GiB from a disk: 0.5 GB/s without, 1.3 with; no cost when cached.) */
 #define ADVISE_MIN ((size_t)1 << 20)
 
-/* Rather a file that is not there than a name on the hub. */
+/* What is not there is rather a file than a name on the hub. */
 static bool names_file(const char *path)
 {
     return qn_ends(path, ".gguf") || qn_ends(path, ".safetensors") ||
@@ -34,15 +34,16 @@ static int open_cached(qn_ckpt *ck, const char *path, qn_err *err)
 {
     qn_hub_name name;
     char *snapshot;
-    int rc;
+    bool named = qn_hub_name_parse(path, &name);
+    int rc = named ? qn_hub_find(&name, &snapshot, err) : QN_ENOENT;
 
-    if (names_file(path) || !qn_hub_name_parse(path, &name))
+    if (rc < 0 && (!named || names_file(path)))
         return qn_fail(err, QN_ENOENT,
                        "%s: no such file or directory; a model is a Hugging "
                        "Face directory, a .gguf or a .safetensors file, or a "
                        "name on the hub (org/name)",
                        path);
-    QN_TRY(qn_hub_find(&name, &snapshot, err));
+    QN_TRY(rc);
     rc = qn_hf_open_dir(ck, snapshot, err);
     qn_free(snapshot);
     return rc;

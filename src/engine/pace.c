@@ -21,7 +21,8 @@
  * Where products take rows in tiles (backend.h, row_tile), a step has whole ones:
  * 20 rows would cost what 32 do. Rather fewer rows than more, unless the next
  * tile would be nearly full: then fewer sequences decode at a time and the others
- * wait to be read, but each token takes less.
+ * wait to be read, but each token takes less. Half of what LEAST and SPREAD ask
+ * for is always left for prompts.
  *
  * What rows take is measured: row_ms by passes of prompts alone, base_ms by
  * what others take beyond their rows'.
@@ -122,15 +123,16 @@ static void follow(qn_engine *e)
 }
 
 /* Where rows are computed in tiles, whole ones: as many as `all` nearly fills,
- * and no other number until it is clear that another is better. */
-static double whole_tiles(qn_pace *p, double all, int n_row)
+ * and no other number until it is clear that another is better; one more where
+ * that would leave too few for what is read. */
+static double whole_tiles(qn_pace *p, double all, double must)
 {
     if (p->tile <= 1)
         return all;
     if (p->rows == 0 || all < p->rows * DOWN || all >= (p->rows + p->tile) * UP)
         p->rows = (int)(all / UP / p->tile) * p->tile;
     int n = QN_MAX(p->rows, QN_MIN(FEW, p->tile));
-    return n > n_row ? n : (n_row / p->tile + 1) * p->tile;
+    return n >= must ? n : ceil(must / p->tile) * p->tile;
 }
 
 int qn_pace_rows(qn_engine *e, int n_decode, int n_row, int64_t backlog)
@@ -147,8 +149,10 @@ int qn_pace_rows(qn_engine *e, int n_decode, int n_row, int64_t backlog)
         return QN_MIN(left, e->max_prompt_rows);
     double least = QN_MAX(LEAST, FEW - n_row);
     double all = SHARE * p->seqs * (1 + p->ratio) + n_row - n_decode;
-    all = QN_MAX(all, n_row + QN_MAX(least, (double)backlog / SPREAD));
-    double want = whole_tiles(p, all, n_row) - n_row;
+    double spread = (double)backlog / SPREAD;
+    all = QN_MAX(all, n_row + QN_MAX(least, spread));
+    double want = whole_tiles(p, all, n_row + QN_MAX(LEAST, spread) / 2) -
+                  n_row;
     if (p->row_ms > 0) {
         double alone = p->base_ms + p->row_ms * n_row;
         double most = rows_within(p, QN_MAX(LONGEST * alone, SHORT_MS));

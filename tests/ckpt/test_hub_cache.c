@@ -131,6 +131,13 @@ static void test_find(void **state)
     help_refused("org/net@v2", QN_ENOENT, WORDS("quern pull org/net@v2"));
     help_write(dir, "refs/v2", "../" COMMIT_A);
     help_refused("org/net@v2", QN_ENOENT, WORDS("quern pull org/net@v2"));
+    dir = help_path(cache, "models--org--net.gguf");
+    help_refused("org/net.gguf", QN_ENOENT, WORDS("a model is"));
+    make_snapshot(dir, COMMIT_B, "b");
+    assert_int_equal(qn_mkdirs(help_path(dir, "refs"), NULL), 0);
+    help_write(dir, "refs/main", COMMIT_B);
+    check_opens("org/net.gguf", "b");
+    dir = help_path(cache, "models--org--net");
     help_write(dir, "refs/main", "");
     help_refused("org/net", QN_ENOENT, WORDS("quern pull org/net"));
     unsetenv("HF_HUB_CACHE");

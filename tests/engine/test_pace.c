@@ -259,12 +259,63 @@ static void test_whole_tiles(void **state)
     }
 }
 
+/* Among n that write for long one more is read: ms until its first token. */
+static double newcomer(int n, int tile_of_products, int n_prompt)
+{
+    qn_engine *e = play_engine_of(llama,
+                                  (qn_engine_params){.max_seqs = MOST,
+                                                     .n_ctx = 16384,
+                                                     .max_step_ms = 900});
+    play *p[MOST];
+    machine = stairs;
+    now = 1000000000;
+    e->pace.tile = tile_of_products;
+    for (int i = 0; i <= n; i++) {
+        qn_request_params rp = play_params(ids, i < n ? 8 : (size_t)n_prompt,
+                                           i < n ? 248 : 8);
+        ids[0] = i;
+        p[i] = play_submit(e, &rp);
+        for (int k = 0; k < 8 && i == n - 1; k++) /* all of them write */
+            assert_true(qn_engine_step(e, NULL) >= 0);
+    }
+    double t0 = (double)now;
+    while (p[n]->out[0].n == 0) {
+        assert_true(qn_engine_step(e, NULL) >= 0);
+        for (int i = 0; i <= n; i++)
+            play_poll(p[i]);
+    }
+    double ms = ((double)now - t0) * 1e-6;
+    for (int i = 0; i <= n; i++)
+        play_free(p[i]);
+    qn_engine_free(e);
+    print_message("%2d rows, %2d sequences write, %4d tokens are read in "
+                  "%.1f s\n",
+                  tile_of_products, n, n_prompt, ms * 1e-3);
+    return ms;
+}
+
+/* Whole tiles do not leave one row a step for what is read. */
+static void test_newcomer(void **state)
+{
+    (void)state;
+    jitter = 0;
+    for (int n = 1; n < MOST; n++)
+        for (int n_prompt = 60; n_prompt <= 240; n_prompt *= 2) {
+            double any = newcomer(n, 1, n_prompt);
+            double whole = newcomer(n, 16, n_prompt);
+            if (whole > 1.5 * any)
+                fail_msg("%.1f s, %.1f with any number of rows", whole * 1e-3,
+                         any * 1e-3);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_even),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_whole_tiles),
+        cmocka_unit_test(test_newcomer),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

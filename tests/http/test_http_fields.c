@@ -447,9 +447,18 @@ static void test_request_id(void **state)
                 NAMED);
     assert_string_equal(web_str(&r, "id"), "cmpl-by-header");
     web_free(&r);
-    static const char *const wrong[] = {
-        "", "a b", "\\n", "\\u00e4",
-        "0123456789012345678901234567890123456789"};
+    /* routers put a word before a UUID */
+    r = web_post("/v1/completions",
+                 "{\"prompt\":\"a\",\"max_tokens\":1,\"request_id\":\"chatcmpl-"
+                 "6b1a2f0c-93de-4c7a-a5b1-0f8e2d4c6a7b\"}");
+    assert_string_equal(web_str(&r, "id"),
+                        "cmpl-chatcmpl-6b1a2f0c-93de-4c7a-a5b1-0f8e2d4c6a7b");
+    web_free(&r);
+#define EIGHTY                                 \
+    "0123456789012345678901234567890123456789" \
+    "0123456789012345678901234567890123456789"
+    static const char *const wrong[] = {"", "a b", "\\n", "\\u00e4",
+                                        EIGHTY EIGHTY};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char body[256];
         snprintf(body, sizeof body,

@@ -257,6 +257,14 @@ class BuiltIn(unittest.TestCase):
                                   temperature=0)
         self.assertEqual(got.ids, want.ids)
 
+        class Row(list):  # as arrays are, with more than one number
+            def __index__(self):
+                raise TypeError("only integer scalar arrays")
+
+        rows = self.model.generate([Row(map(Id, ids)), Row(ids)],
+                                   max_new_tokens=3, temperature=0)
+        self.assertEqual([r.ids for r in rows], [want.ids] * 2)
+
     def test_words(self):
         with self.assertRaisesRegex(ValueError, "format is 'xml'; there are"):
             self.model.generate("Once", format="xml")
