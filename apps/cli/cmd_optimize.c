@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/interrupt.h"
+#include "cli/request_args.h"
 #include "cli/terminal.h"
 #include "quantize/optimize.h"
 
@@ -30,7 +31,8 @@ static const qn_opt place_opts[] = {
 };
 
 static const qn_opt method_opts[] = {
-    {"quantization-method", 0, QN_OPT_TEXT, .arg = "METHOD",
+    {"quantization-method", 0, QN_OPT_TEXT,
+     .arg = "bitsandbytes|rtn|gptq|awq|auto|fp8|gguf",
      .help = "bitsandbytes (nf4, fp4, int8), rtn (integers, rounded to "
              "nearest), gptq and awq (integers, calibrated with a text), auto "
              "(as many bits for each matrix as it needs), fp8, or gguf "
@@ -233,8 +235,7 @@ static void fill_type(const qn_args *a, qn_optimize_params *p)
 
 static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
 {
-    const char *model = qn_args_text(a, "model");
-    p->model = model ? model : qn_args_operand(a, 0);
+    QN_TRY(qn_model_operand(a, &p->model, err));
     p->output_dir = qn_args_text(a, "output-dir");
     if (!p->model)
         return qn_usage(err, "which model? quern optimize --model DIR");

@@ -21,6 +21,13 @@ static void bash_name(void *user, const char *title, const qn_opt *o)
         printf(" --no-%s", o->name);
 }
 
+/* A choice, or a text of which some are named. */
+static bool has_words(const qn_opt *o)
+{
+    return o->type == QN_OPT_CHOICE ||
+           (o->type == QN_OPT_TEXT && o->arg && strchr(o->arg, '|'));
+}
+
 /* A case of the option before the word: what may follow it. */
 static void bash_value(void *user, const char *title, const qn_opt *o)
 {
@@ -32,7 +39,7 @@ static void bash_value(void *user, const char *title, const qn_opt *o)
     if (o->letter)
         printf("-%c|", o->letter);
     printf("--%s) ", o->name);
-    if (o->type == QN_OPT_CHOICE) {
+    if (has_words(o)) {
         printf("words=\"");
         for (const char *p = o->arg; *p; p++)
             putchar(*p == '|' ? ' ' : *p);
@@ -128,7 +135,7 @@ static void zsh_spec(const char *dashes, const char *name, const qn_opt *o)
     printf("        '%s%s%s[", o->type == QN_OPT_LIST ? "*" : "", dashes, name);
     zsh_text(o->help, first_sentence(o->help));
     putchar(']');
-    if (o->type == QN_OPT_CHOICE) {
+    if (has_words(o)) {
         printf(":value:(");
         for (const char *p = o->arg; *p; p++)
             putchar(*p == '|' ? ' ' : *p);

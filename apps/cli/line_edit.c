@@ -150,13 +150,14 @@ static qn_line_kind edit(qn_lines *l, const char **line)
     qn_keys_begin(&l->keys);
     el_resize(l->el);
     const char *text = el_gets(l->el, &n);
+    bool whole = text && n > 0 && !qn_interrupted();
+    l->keys.more = whole && l->keys.more;
     qn_keys_end(&l->keys);
-    if (text && n > 0 && !qn_interrupted()) {
+    if (whole) {
         keep(l, text, (size_t)n);
         *line = without_end(l->line, (size_t)n);
         return l->keys.more ? QN_LINE_PASTED : QN_LINE;
     }
-    l->keys.more = false;
     putchar('\n');
     fflush(stdout);
     return qn_interrupted() ? QN_LINE_INTERRUPTED : QN_LINE_END;

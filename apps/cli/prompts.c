@@ -63,7 +63,9 @@ int qn_read_input(const char *path, char **text, size_t *n, qn_err *err)
         return read_stream(stdin, "standard input", text, n, err);
     if (!is_stream(path))
         return qn_file_slurp(text, n, path, MAX_PROMPT, err);
-    FILE *f = fopen(path, "re");
+    FILE *f = fopen(path, "re"); /* a pipe waits for its writer */
+    if (!f && qn_interrupted())
+        return qn_fail(err, QN_ECANCEL, "interrupted");
     if (!f)
         return qn_fail(err, QN_EIO, "%s: cannot open it: %s", path,
                        strerror(errno));
@@ -136,14 +138,21 @@ static int open_source(qn_prompts *p, qn_err *err)
     return 0;
 }
 
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* "org/name-7b" or "org/name.v1": a slash between two names, the last of which
- * is hardly a word. */
+ * is no word. "1/2", "HTTP/1.1", "TCP/IP-based" and "IPv4/IPv6" begin prompts. */
 static bool names_repo(const char *word)
 {
-    const char *slash = strchr(word, '/');
-    return slash && slash > word && !strchr(slash + 1, '/') &&
-           strpbrk(slash + 1, "-._0123456789") && !strpbrk(word, " ,;:?!") &&
-           !strchr("-._", slash[1]);
+    const char *slash = strchr(word, '/'), *c = word;
+    while (c != slash && *c && !is_letter(*c))
+        c++;
+    return slash && c != slash && is_letter(slash[1]) &&
+           !strchr(slash + 1, '/') && strpbrk(slash + 1, "-._") &&
+           strpbrk(slash + 1, "0123456789") && !strpbrk(word, " ,;:?!");
 }
 
 /* "quern run DIR", "quern run FILE.gguf hello" and "quern run org/name-7b

@@ -37,6 +37,7 @@ before=$(cksum "$model"/*)
 
 # what does not go together
 refused 2 'which model' --method rtn
+refused 2 'given twice' --model "$model" "$dir"
 refused 1 'no quantization method' --model "$model" --method hqq
 refused 1 '4 bits, not 3' --model "$model" --bits 3
 refused 1 'double quantization' --model "$model" --method fp8 --double-quant

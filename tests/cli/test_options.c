@@ -279,6 +279,9 @@ static void test_bash(void **state)
     assert_string_equal(complete(path, "quern run --top-", 2),
                         "--top-k --top-p --top-n-sigma\n");
     assert_string_equal(complete(path, "quern run -n \"\"", 3), "\n");
+    assert_string_equal(
+        complete(path, "quern optimize --quantization-method \"\"", 3),
+        "bitsandbytes rtn gptq awq auto fp8 gguf\n");
     assert_string_equal(complete(path, "quern tokenize --no-sp", 2),
                         "--no-special\n");
 }

@@ -503,6 +503,10 @@ static void test_no_model(void **state)
     qn_proc_has_err(&p, "quern run --model facebook/opt-350m");
     qn_proc_free(&p);
     SAME(NULL, "", "run", "-q", "-n", "0", "and/or", "what?");
+    SAME(NULL, "", "run", "-q", "-n", "0", "1/2", "plus", "1/3-rd");
+    SAME(NULL, "", "run", "-q", "-n", "0", "HTTP/1.1", "is");
+    SAME(NULL, "", "run", "-q", "-n", "0", "TCP/IP-based", "networks");
+    SAME(NULL, "", "run", "-q", "-n", "0", "IPv4/IPv6", "hosts");
     /* a file that is not there is no name on the hub */
     quern(&p, NULL, "run", "-m", "models/none.gguf", "-p", "hi");
     qn_proc_has_err(&p, "no such file or directory; a model is");
@@ -563,6 +567,22 @@ static void test_interrupt_in_a_pass(void **state)
     assert_in_range(n, 0, 1); /* the end of a line */
 }
 
+/* A pipe that nobody writes to. */
+static void test_interrupt_of_waiting(void **state)
+{
+    char pipe[4096], path[4096];
+    (void)state;
+    snprintf(pipe, sizeof pipe, "%s/silent", qn_test_tmpdir());
+    snprintf(path, sizeof path, "%s/silent.txt", qn_test_tmpdir());
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    pid_t pid = qn_proc_start(path,
+                              (const char *const[]){"run", "-f", pipe, NULL});
+    usleep(300000);
+    kill(pid, SIGINT);
+    assert_int_equal(qn_proc_wait(pid), 130);
+    unlink(pipe);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,6 +605,7 @@ int main(void)
         cmocka_unit_test(test_no_model),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_interrupt_in_a_pass),
+        cmocka_unit_test(test_interrupt_of_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
