@@ -486,13 +486,17 @@ int qn_httpd_start(qn_listener *l, int fd, qn_err *err)
     return 0;
 }
 
+/* The daemon's thread may still name the socket to epoll: it is shut here, so
+ * that nobody connects, and closed when that thread has ended. */
 void qn_httpd_quiesce(qn_listener *l)
 {
     if (!l->daemon)
         return;
     int fd = MHD_quiesce_daemon(l->daemon);
-    if (fd >= 0)
-        close(fd);
+    if (fd >= 0) {
+        shutdown(fd, SHUT_RDWR);
+        l->ended = fd + 1;
+    }
 }
 
 void qn_httpd_stop(qn_listener *l)
@@ -500,6 +504,9 @@ void qn_httpd_stop(qn_listener *l)
     if (l->daemon)
         MHD_stop_daemon(l->daemon);
     l->daemon = NULL;
+    if (l->ended > 0)
+        close(l->ended - 1);
+    l->ended = 0;
     if (l->path) {
         unlink(l->path);
         free(l->path);

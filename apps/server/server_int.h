@@ -30,7 +30,8 @@ typedef struct qn_listener {
     struct MHD_Daemon *daemon; /* NULL: not listening */
     bool admin;
     bool tcp;
-    char *path; /* of a socket file, removed at the end */
+    int ended;  /* by qn_httpd_quiesce: its socket + 1, or 0 */
+    char *path; /* of a socket file, removed at the end      */
 } qn_listener;
 
 struct qn_server {
