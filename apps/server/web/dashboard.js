@@ -88,7 +88,9 @@ const COUNTERS = [
 ];
 
 function makeCard(card) {
-  const canvas = el('canvas', {role: 'img'});
+  const title = `card_${card.name}`; // until drawCard says the figures, too
+  const canvas = el('canvas', {role: 'img', 'aria-label': t(title),
+                               'data-t-label': title});
   const figures = card.series.map(([what], i) => {
     const figure = el('dd', null, '–');
     const e = el('div', {class: `key k${i + 1}`},
@@ -96,7 +98,7 @@ function makeCard(card) {
     return {e, figure};
   });
   const element = el('section', {class: 'card', 'data-card': card.name},
-    el('h2', {'data-t': `card_${card.name}`}, t(`card_${card.name}`)),
+    el('h2', {'data-t': title}, t(title)),
     el('p', {class: 'help', 'data-t': `card_${card.name}_is`},
        t(`card_${card.name}_is`)),
     el('dl', {class: 'keys'}, figures.map(f => f.e)), canvas);
