@@ -55,6 +55,11 @@ static const qn_opt load_opts[] = {
     {"abort-within", 0, QN_OPT_REAL, .arg = "S",
      .help = "At a random time up to this.", .def = "1", .lo = 0.001,
      .hi = 1e6},
+    {"retries", 0, QN_OPT_INT, .arg = "N",
+     .help = "A request that is refused (429, 503) is sent again up to so many "
+             "times, when the server says (Retry-After); its latencies count "
+             "from the first time. 0: it has failed.",
+     .def = "0", .lo = 0, .hi = 1000},
     {"seed", 0, QN_OPT_INT, .arg = "N", .help = "Of the random numbers.",
      .def = "0", .lo = 0, .hi = 0},
     {0},
@@ -115,6 +120,7 @@ typedef struct bench {
     qn_shot_target target;
     qn_load load;
     double timeout;
+    int retries;
     int max_threads;
     uint64_t t0;
     qn_shot_result *results;
@@ -147,7 +153,12 @@ static void *client(void *arg)
         pthread_mutex_unlock(&b->lock);
         qn_load_body(&b->load, i, &body);
         const qn_load_shot *s = &b->load.shots[i];
-        qn_shot shot = {body.p, body.n, b->timeout, s->leave, s->n_out};
+        qn_shot shot = {.body = body.p,
+                        .n = body.n,
+                        .timeout = b->timeout,
+                        .leave = s->leave,
+                        .n_out = s->n_out,
+                        .retries = b->retries};
         qn_shot_run(&b->target, &shot, b->t0, &b->results[i]);
         pthread_mutex_lock(&b->lock);
         b->n_busy--;
@@ -272,6 +283,7 @@ static int bench_serve(qn_args *a, qn_err *err)
     bool open = p.trace || p.rate > 0;
     bench b = {
         .timeout = qn_args_real(a, "timeout"),
+        .retries = (int)qn_args_int(a, "retries"),
         .max_threads = most   ? most
                        : open ? MAX_THREADS
                               : 8,

@@ -19,7 +19,9 @@ int qn_reader_open(qn_line_reader *r, const char *path, qn_err *err)
     if (!own)
         return 0;
     r->name = path;
-    r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    r->fd = open(path, O_RDONLY | O_CLOEXEC); /* a pipe waits for a writer */
+    if (r->fd < 0 && qn_interrupted())
+        return qn_fail(err, QN_ECANCEL, "interrupted");
     if (r->fd < 0)
         return qn_fail(err, QN_ENOENT, "%s: cannot open it: %s", path,
                        strerror(errno));

@@ -11,7 +11,7 @@
 typedef QN_VEC(double) samples;
 
 typedef struct report {
-    int n[QN_SHOT_ENDS], n_good;
+    int n[QN_SHOT_ENDS], n_good, n_retries;
     int64_t n_in, n_out;
     samples ttft, tpot, itl, e2e; /* ms */
 } report;
@@ -67,6 +67,7 @@ static void gather(const qn_load_run *run, report *r)
     for (int i = 0; i < run->load->n; i++) {
         const qn_shot_result *x = &run->results[i];
         r->n[x->end]++;
+        r->n_retries += x->n_retries;
         if (x->end != QN_SHOT_OK)
             continue;
         double ttft = x->ttft * 1e3, e2e = x->e2e * 1e3, tpot = 0;
@@ -144,6 +145,14 @@ static void print_counts(const qn_load_run *run, const report *r, bool json)
     const char *why = json ? NULL : first_reason(run);
     if (why)
         printf("  the first of them: %s\n", why);
+    if (!json && r->n[QN_SHOT_REFUSED])
+        printf("  a server refuses what its queue has no room for: requests "
+               "come faster than it\n  serves them (%.3g a second); lower "
+               "--request-rate, raise its --max-queue, or\n  say --retries to "
+               "wait as it asks\n",
+               r->n[QN_SHOT_OK] / run->seconds);
+    if (json || r->n_retries)
+        figure(json, "retries", "Sent again after a refusal:", r->n_retries);
     if (json || r->n[QN_SHOT_LEFT])
         figure(json, "aborted", "Left by the client:", r->n[QN_SHOT_LEFT]);
     if (json || run->max_concurrency)

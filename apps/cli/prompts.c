@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define MAX_PROMPT ((size_t)64 << 20)
 
@@ -50,18 +49,11 @@ static int read_stream(FILE *f, const char *name, char **text, size_t *n,
     return 0;
 }
 
-/* What a shell puts in place of a command's output is no regular file. */
-static bool is_stream(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
-}
-
 int qn_read_input(const char *path, char **text, size_t *n, qn_err *err)
 {
     if (strcmp(path, "-") == 0)
         return read_stream(stdin, "standard input", text, n, err);
-    if (!is_stream(path))
+    if (!qn_path_is_stream(path)) /* as a shell puts for a command */
         return qn_file_slurp(text, n, path, MAX_PROMPT, err);
     FILE *f = fopen(path, "re"); /* a pipe waits for its writer */
     if (!f && qn_interrupted())

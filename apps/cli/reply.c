@@ -123,6 +123,10 @@ static void take_header(qn_reply *a, const char *s)
     static const char coding[] = "transfer-encoding:";
     if (strncasecmp(s, coding, sizeof coding - 1) == 0)
         a->chunked = strcasestr(s + sizeof coding - 1, "chunked") != NULL;
+    static const char retry[] = "retry-after:"; /* or a date, which is none */
+    if (strncasecmp(s, retry, sizeof retry - 1) == 0)
+        a->retry_after = (int)QN_MIN(strtoul(s + sizeof retry - 1, NULL, 10),
+                                     QN_REPLY_RETRY);
     if (*s)
         return;
     bool informs = a->status < 200; /* 100 Continue: another one follows */

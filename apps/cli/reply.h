@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define QN_REPLY_LINE ((size_t)4 << 20) /* longest line, bytes */
+#define QN_REPLY_RETRY 86400ul          /* longest Retry-After, s */
 #define QN_REPLY_ERROR ((size_t)2048)   /* of an error's body, kept */
 
 typedef struct qn_reply {
@@ -26,7 +27,8 @@ typedef struct qn_reply {
     uint64_t first;      /* ns, when the first text came; 0: none has */
     double *gaps;        /* [n_gaps] s between events with text */
     int n_gaps;
-    qn_str error; /* the body of another status than 200, its beginning */
+    int retry_after; /* s, by the header of that name; 0: there is none */
+    qn_str error;    /* the body of another status than 200, its beginning */
 
     /* where it stands */
     enum {

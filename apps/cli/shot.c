@@ -177,6 +177,31 @@ static void take_answer(qn_shot_result *r, qn_reply *a, uint64_t begin)
     }
 }
 
+/* One sending and its answer. True: the time was over first; *why: there was no
+ * connection. */
+static bool attempt(const qn_shot_target *t, const qn_shot *shot, uint64_t end,
+                    qn_reply *a, const char **why)
+{
+    int fd = dial(t, why);
+    if (fd < 0)
+        return false;
+    *why = NULL;
+    bool late = send_request(fd, t, shot->body, shot->n) &&
+                read_answer(fd, a, end);
+    close(fd);
+    return late;
+}
+
+/* Until the server wants to be asked again; false: not within the time. */
+static bool wait_to_retry(const qn_reply *a, uint64_t end)
+{
+    unsigned s = (unsigned)QN_MAX(a->retry_after, 1);
+    if (qn_now_ns() + s * 1000000000ull >= end)
+        return false;
+    sleep(s);
+    return true;
+}
+
 void qn_shot_run(const qn_shot_target *t, const qn_shot *shot, uint64_t t0,
                  qn_shot_result *r)
 {
@@ -184,17 +209,20 @@ void qn_shot_run(const qn_shot_target *t, const qn_shot *shot, uint64_t t0,
     qn_reply a = {0};
     uint64_t begin = qn_now_ns();
     double most = shot->leave > 0 ? shot->leave : shot->timeout;
-    const char *why = NULL;
-    bool late = false;
+    uint64_t end = begin + (uint64_t)(most * 1e9);
+    const char *why = "no address";
     r->start = (double)(begin - t0) * 1e-9;
-    int fd = dial(t, &why);
-    if (fd < 0) {
-        r->why = qn_xstrdup(why ? why : "no address");
+    bool late = attempt(t, shot, end, &a, &why);
+    while (!why && !late && judge(&a, shot, late) == QN_SHOT_REFUSED &&
+           r->n_retries < shot->retries && wait_to_retry(&a, end)) {
+        r->n_retries++;
+        qn_reply_deinit(&a);
+        late = attempt(t, shot, end, &a, &why);
+    }
+    if (why) {
+        r->why = qn_xstrdup(why);
         return;
     }
-    if (send_request(fd, t, shot->body, shot->n))
-        late = read_answer(fd, &a, begin + (uint64_t)(most * 1e9));
-    close(fd);
     r->e2e = (double)(qn_now_ns() - begin) * 1e-9;
     r->end = judge(&a, shot, late);
     take_answer(r, &a, begin);

@@ -30,9 +30,10 @@ typedef struct qn_shot_result {
     int status;          /* HTTP; 0: there was none */
     char *why;           /* what the system or the server said of its failure,
                             or NULL; freed by the caller */
+    int n_retries;       /* times that it was sent again */
     int n_prompt, n_out; /* tokens, from the usage chunk   */
     double start;        /* s since the run began          */
-    double ttft, e2e;    /* s                              */
+    double ttft, e2e;    /* s since it was first sent      */
     double *gaps;        /* [n_gaps] s between chunks with text; freed by the
                             caller */
     int n_gaps;
@@ -44,6 +45,7 @@ typedef struct qn_shot {
     double timeout; /* s */
     double leave;   /* s after which the client leaves; 0: it stays */
     int64_t n_out;  /* tokens that have to come */
+    int retries; /* when it is refused, after the time that the server says */
 } qn_shot;
 
 /* http://host[:port][/path][/v1], [host] for an IPv6 address; the path of the

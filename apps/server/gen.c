@@ -148,19 +148,12 @@ static int take_chat(prep *p)
         return qn_fail(p->err, QN_EINVAL, "field %s is missing", f->param);
     }
     QN_TRY(alloc_prompts(p, 1));
-    char *messages = json_dumps(f->messages, JSON_COMPACT);
-    char *tools = f->tools ? json_dumps(f->tools, JSON_COMPACT) : NULL;
-    char *kwargs = f->template_kwargs
-                       ? json_dumps(f->template_kwargs, JSON_COMPACT)
-                       : NULL;
     char *text = NULL;
     size_t n = 0;
-    int rc = qn_chat_render(p->srv->model, messages, tools,
-                            f->add_generation_prompt && !f->continue_final,
-                            kwargs, &text, &n, p->err);
-    free(messages);
-    free(tools);
-    free(kwargs);
+    int rc = qn_messages_render(p->srv->model, f->messages, f->tools,
+                                f->template_kwargs,
+                                f->add_generation_prompt && !f->continue_final,
+                                &text, &n, p->err);
     if (rc < 0) {
         f->param = p->g->style->input;
         return rc;

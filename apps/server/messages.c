@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_MESSAGES 65536
@@ -87,6 +88,25 @@ int qn_messages_prepare(json_t *list, qn_err *err)
     for (size_t i = 0; i < n; i++)
         QN_TRY(prepare_one(json_array_get(list, i), i, err));
     return 0;
+}
+
+int qn_messages_render(const qn_model *model, const json_t *messages,
+                       const json_t *tools, const json_t *kwargs,
+                       bool generation_prompt, char **text, size_t *n,
+                       qn_err *err)
+{
+    char *m = json_dumps(messages, JSON_COMPACT);
+    char *t = tools ? json_dumps(tools, JSON_COMPACT) : NULL;
+    char *k = kwargs ? json_dumps(kwargs, JSON_COMPACT) : NULL;
+    int rc = qn_chat_render(model, m, t, generation_prompt, k, text, n, err);
+    free(m);
+    free(t);
+    free(k);
+    if (rc == QN_EUNSUP)
+        return qn_err_prefix(err, rc,
+                             "no conversation with this model; "
+                             "/v1/completions goes on from a text");
+    return rc;
 }
 
 int qn_messages_cut(const json_t *list, const char *text, size_t *n,

@@ -113,11 +113,8 @@ static char *render(query *q, size_t *n)
         fail(q, "messages", err.msg);
         return NULL;
     }
-    char *m = json_dumps(messages, JSON_COMPACT);
-    char *t = tools ? json_dumps(tools, JSON_COMPACT) : NULL;
-    char *k = kwargs ? json_dumps(kwargs, JSON_COMPACT) : NULL;
-    if (qn_chat_render(q->call->srv->model, m, t, generation, k, &text, n,
-                       &err) < 0) {
+    if (qn_messages_render(q->call->srv->model, messages, tools, kwargs,
+                           generation, &text, n, &err) < 0) {
         fail(q, "messages", err.msg);
         text = NULL;
     } else if (goes_on && qn_messages_cut(messages, text, n, &err) < 0) {
@@ -125,9 +122,6 @@ static char *render(query *q, size_t *n)
         qn_free(text);
         text = NULL;
     }
-    free(m);
-    free(t);
-    free(k);
     return text;
 }
 

@@ -155,9 +155,7 @@ char *qn_path_target(const char *path, bool *direct)
     struct stat st;
     bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
     *direct = qn_starts(path, "/dev/fd/") || qn_starts(path, "/dev/std") ||
-              qn_starts(path, "/proc/") ||
-              (stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
-               !S_ISDIR(st.st_mode));
+              qn_starts(path, "/proc/") || qn_path_is_stream(path);
     char *behind = link && !*direct ? realpath(path, NULL) : NULL;
     return behind ? behind : qn_xstrdup(path);
 }
@@ -232,6 +230,12 @@ bool qn_path_is_dir(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool qn_path_is_stream(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
 const char *qn_path_kind(const char *path)

@@ -44,6 +44,8 @@ int qn_file_write(const char *path, const void *p, size_t n, qn_err *err);
 
 bool qn_path_is_file(const char *path);
 bool qn_path_is_dir(const char *path);
+/* A pipe, a terminal or another device: what is read once, to its end. */
+bool qn_path_is_stream(const char *path);
 /* "a file", "a directory", "a device", ...; NULL: there is nothing. */
 const char *qn_path_kind(const char *path);
 /* dir + "/" + name; qn_free it. */

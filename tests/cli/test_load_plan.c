@@ -236,6 +236,33 @@ static void test_answers(void **state)
     }
 }
 
+static void test_retry_after(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header;
+        int want;
+    } rows[] = {
+        {"retry-after: 7\r\n", 7},
+        {"Retry-After:12\r\n", 12},
+        {"Retry-After: Thu, 26 Nov 2026 22:00:00 GMT\r\n", 0},
+        {"Retry-After: 99999999999999999999999\r\n", 86400},
+        {"X-Retry-After: 7\r\n", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        qn_str s = {0};
+        qn_reply a = {0};
+        qn_str_addf(&s, "HTTP/1.1 429 Too Many Requests\r\n%s\r\n",
+                    rows[i].header);
+        qn_reply_feed(&a, s.p, s.n, 1000);
+        assert_int_equal(a.status, 429);
+        assert_int_equal(a.retry_after, rows[i].want);
+        qn_reply_deinit(&a);
+        qn_str_deinit(&s);
+    }
+}
+
 /* Figures of known results, worked out by hand. */
 static void test_report(void **state)
 {
@@ -262,7 +289,7 @@ static void test_report(void **state)
          .n_out = 5,
          .ttft = 0.4,
          .e2e = 0.8},
-        {.end = QN_SHOT_REFUSED, .status = 429},
+        {.end = QN_SHOT_REFUSED, .status = 429, .n_retries = 2},
         {.end = QN_SHOT_CUT, .status = 200},
         {.end = QN_SHOT_LEFT, .status = 200},
     };
@@ -292,6 +319,7 @@ static void test_report(void **state)
         {"failed_refused", 1},
         {"failed_cut", 1},
         {"aborted", 1},
+        {"retries", 2},
         {"total_input_tokens", 60},
         {"total_output_tokens", 9},
         {"request_throughput", 1.5},
@@ -324,9 +352,13 @@ static void test_report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_distributions), cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_traces),        cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_answers),       cmocka_unit_test(test_report),
+        cmocka_unit_test(test_distributions),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_traces),
+        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -575,11 +575,14 @@ static void test_interrupt_of_waiting(void **state)
     snprintf(pipe, sizeof pipe, "%s/silent", qn_test_tmpdir());
     snprintf(path, sizeof path, "%s/silent.txt", qn_test_tmpdir());
     assert_int_equal(mkfifo(pipe, 0600), 0);
-    pid_t pid = qn_proc_start(path,
-                              (const char *const[]){"run", "-f", pipe, NULL});
-    usleep(300000);
-    kill(pid, SIGINT);
-    assert_int_equal(qn_proc_wait(pid), 130);
+    for (int i = 0; i < 2; i++) {
+        const char *how = i ? "--prompts-file" : "-f";
+        pid_t pid = qn_proc_start(path, (const char *const[]){"run", how, pipe,
+                                                              NULL});
+        usleep(300000);
+        kill(pid, SIGINT);
+        assert_int_equal(qn_proc_wait(pid), 130);
+    }
     unlink(pipe);
 }
 

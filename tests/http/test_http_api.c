@@ -457,6 +457,26 @@ static void test_metrics(void **state)
     assert_true(web_metric("quern_time_to_first_token_seconds_count") > 0);
 }
 
+/* A base model: chats are refused with what there is instead. */
+static void test_no_template(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/v1/chat/completions",
+                                        "/apply-template", "/tokenize"};
+    qn_engine_params engine = {.max_seqs = 1};
+    web_stop(NULL);
+    web_start_of(qn_test_data("models/llama"), &engine, NULL);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        web_reply r = web_post(paths[i], "{\"messages\":" WEB_TALK "}");
+        assert_non_null(
+            strstr(web_str(&r, "error.message"), "no chat template"));
+        assert_non_null(
+            strstr(web_str(&r, "error.message"), "/v1/completions"));
+        web_expect_error(r, 400, "invalid_request_error", "messages");
+    }
+    web_stop(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +492,7 @@ int main(void)
         cmocka_unit_test(test_kserve_errors),
         cmocka_unit_test(test_keep_alive_and_chunked),
         cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_no_template),
     };
     return cmocka_run_group_tests(tests, NULL, web_stop);
 }
