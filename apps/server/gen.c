@@ -176,14 +176,20 @@ static int take_chat(prep *p)
 
 /* ---- what depends on the prompts --------------------------------------- */
 
-static void truncate_prompt(qn_prompt *q, int64_t keep, bool right)
+static int truncate_prompt(prep *p, qn_prompt *q, int64_t keep)
 {
     if ((int64_t)q->n <= keep)
-        return;
-    if (!right)
+        return 0;
+    if (!p->g->f.truncate_right)
         memmove(q->ids, q->ids + (q->n - (size_t)keep),
                 (size_t)keep * sizeof *q->ids);
     q->n = (size_t)keep;
+    if (!p->g->f.echo)
+        return 0;
+    free(q->text); /* what is echoed is what was read */
+    q->text = NULL;
+    return qn_detokenize(p->srv->model, q->ids, q->n, false, &q->text,
+                         &q->text_len, p->err);
 }
 
 /* Whether prompt and completion fit; sets how much may be generated. */
@@ -201,7 +207,7 @@ static int check_room(prep *p)
         int64_t keep = f->truncate < 0 ? ctx - QN_MAX(f->max_tokens, 1)
                                        : f->truncate;
         if (f->truncate != 0 && keep > 0)
-            truncate_prompt(q, keep, f->truncate_right);
+            QN_TRY(truncate_prompt(p, q, keep));
         longest = QN_MAX(longest, (int64_t)q->n);
     }
     int64_t want = f->max_tokens;

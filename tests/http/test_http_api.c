@@ -103,6 +103,30 @@ static void test_several_prompts(void **state)
     web_free(&r);
 }
 
+/* Of a prompt that was shortened, what is left comes first. */
+static void test_echo_of_a_part(void **state)
+{
+    (void)state;
+    web_need();
+    for (int right = 0; right < 2; right++) {
+        char body[256], text[256] = "";
+        snprintf(body, sizeof body,
+                 "{\"prompt\":\"Once upon a time there was a mill\","
+                 "\"max_tokens\":1,\"echo\":true,\"logprobs\":0,"
+                 "\"truncate_prompt_tokens\":3,\"truncation_side\":\"%s\"}",
+                 right ? "right" : "left");
+        web_reply r = web_post("/v1/completions", body);
+        assert_int_equal(r.status, 200);
+        const json_t *list = web_at(&r, "choices.0.logprobs.tokens");
+        assert_int_equal(json_array_size(list), 4);
+        for (size_t i = 0; i < 4; i++)
+            strcat(text, json_string_value(json_array_get(list, i)));
+        assert_string_equal(web_str(&r, "choices.0.text"), text);
+        assert_true((strstr(text, "Once") != NULL) == right);
+        web_free(&r);
+    }
+}
+
 static void test_stop_and_best_of(void **state)
 {
     (void)state;
@@ -483,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_completion),
         cmocka_unit_test(test_several_prompts),
+        cmocka_unit_test(test_echo_of_a_part),
         cmocka_unit_test(test_stop_and_best_of),
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_quotes_in_logprobs),
