@@ -465,7 +465,7 @@ int qn_httpd_start(qn_listener *l, int fd, qn_err *err)
     struct MHD_OptionItem more[8] = {{MHD_OPTION_END, 0, NULL}};
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
                      MHD_USE_ITC;
-    if (l->srv->tls && !l->admin)
+    if (l->srv->tls && l->tcp) /* a socket file has its rights */
         flags |= qn_tls_options(l->srv->tls, more);
     l->daemon =
         MHD_start_daemon(flags, 0, NULL, NULL, on_request, l,

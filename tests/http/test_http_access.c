@@ -539,9 +539,14 @@ static void test_tls(void **state)
     (void)state;
     const char *cert = file("cert.pem", NULL), *key = file("key.pem", NULL);
     make_certificate(cert, key);
-    const char *const options[] = {"tls-cert",       cert, "tls-key", key,
-                                   "header-timeout", "1",  NULL};
+    const char *plain = file("t", NULL);
+    const char *const options[] = {
+        "tls-cert", cert,          "tls-key", key, "header-timeout",
+        "1",        "unix-socket", plain,     NULL};
     web_start(options);
+    web_reply r = ask_unix(plain, GET("/health"));
+    assert_int_equal(r.status, 200);
+    web_free(&r);
     assert_int_equal(ask_tls(), 1);
     make_certificate(cert, key);
     assert_int_equal(ask_tls(), 1);
