@@ -15,6 +15,7 @@
 #define QN_QUANTIZE_CALIBRATE_H
 
 #include "quantize/optimize_int.h"
+#include "quantize/tri.h"
 
 /* Statistics. */
 enum {
@@ -28,7 +29,7 @@ typedef struct qn_cal_input {
     int64_t n;      /* width                                       */
     int64_t count;  /* rows seen                                   */
     float *squares; /* [n] mean of x^2                             */
-    float *gram;    /* [n, n] sum of x x^T                         */
+    qn_tri gram;    /* sum of x x^T                                */
     float *rows;    /* [n_rows, n] some of them, or NULL           */
     int64_t n_rows;
 } qn_cal_input;
@@ -80,5 +81,7 @@ const qn_cal_input *qn_cal_find(const qn_cal *c, const char *tensor,
                                 int expert);
 /* The i-th input of this stage, NULL behind the last; its first tensor. */
 qn_cal_input *qn_cal_input_at(qn_cal *c, size_t i, const char **tensor);
+/* Its memory is given back before the stage ends; it is still found. */
+void qn_cal_input_drop(qn_cal_input *in);
 
 #endif

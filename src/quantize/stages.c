@@ -152,8 +152,8 @@ static int gptq_input(qn_stages *s, qn_cal_input *in, const char *first,
     double damping = s->p->damping > 0 ? s->p->damping : 0.01;
     qn_gptq g;
     qn_err why = {0};
-    int rc = qn_gptq_factor(&g, qn_cal_backend(s->cal), in->gram, in->n,
-                            damping, wants_order(s), &why);
+    int rc = qn_gptq_factor(&g, qn_cal_backend(s->cal), &in->gram, damping,
+                            wants_order(s), &why);
     if (rc == QN_EINVAL) {
         qn_note_add(s->plan->notes,
                     "%s, and what reads the same: rounded to nearest, because "
@@ -184,6 +184,7 @@ static int gptq_round(qn_stages *s, int stage, const qn_watch *watch,
         n++;
     for (size_t i = 0; (in = qn_cal_input_at(s->cal, i, &first)); i++) {
         QN_TRY(gptq_input(s, in, first, stage, err));
+        qn_cal_input_drop(in);
         QN_TRY(qn_watch_told(watch, (double)(i + 1) / (double)n, "quantizing",
                              err));
     }
