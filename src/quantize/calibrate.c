@@ -584,17 +584,24 @@ int qn_cal_load(qn_cal *c, int stage, qn_err *err)
     return QN_OK;
 }
 
-void qn_cal_drop(qn_cal *c)
+void qn_cal_unload(qn_cal *c)
 {
     int from, to;
     if (c->stage < 0)
         return;
     qn_cal_stage(c, c->stage, &from, &to);
-    forget_inputs(c);
-    qn_vec_clear(&c->readers);
+    for (size_t i = 0; i < c->readers.n; i++)
+        c->readers.v[i].m.w = NULL;
     qn_net_drop_layer(c->net, -1);
     for (int i = from; i < to; i++)
         qn_net_drop_layer(c->net, i);
+}
+
+void qn_cal_drop(qn_cal *c)
+{
+    qn_cal_unload(c);
+    forget_inputs(c);
+    qn_vec_clear(&c->readers);
     c->stage = -1;
 }
 

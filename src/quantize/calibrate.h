@@ -7,7 +7,7 @@
  * weights and statistics are in memory, and the residual stream of all samples.
  * Networks whose layers read more than that stream are one stage.
  *
- *     open -> for each stage: load -> run (maybe put, run again) -> drop
+ *     open -> for each stage: load -> run -> unload (maybe load, put, run) -> drop
  *
  * Ownership: borrows the checkpoint. What find gives lives until the next load.
  * Threads: one at a time; it uses the backend's. */
@@ -59,6 +59,8 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
                qn_err *err);
 /* The residual stream of all samples, [n] numbers: what the next stage reads. */
 float *qn_cal_stream(qn_cal *c, size_t *n);
+/* Gives the stage's weights back; what was gathered of it stays. */
+void qn_cal_unload(qn_cal *c);
 void qn_cal_drop(qn_cal *c);
 
 /* All layers at once, and no stages; then logits [len, n_vocab] of a sample,
