@@ -534,6 +534,7 @@ int qn_awq_stage(qn_cal *cal, const qn_ckpt *ck, qn_opt_plan *plan, int stage,
     uint64_t t0 = qn_now_ns();
     qn_watch in = qn_watch_part(watch, 0, 0.3);
     QN_TRY(qn_cal_run(cal, QN_CAL_SQUARES | QN_CAL_ROWS, true, &in, err));
+    qn_cal_unload(cal);
     double read = qn_ms_since(t0) * 1e-3;
     in = qn_watch_part(watch, 0.3, 0.7);
     QN_TRY(fold_stage(&c, stage, &in));

@@ -20,8 +20,7 @@
 enum {
     SAMPLE_ROWS = 256, /* kept of an input */
     SHORTEST = 16,     /* tokens of a sample */
-    FEWEST = 8,        /* samples, where nobody says how many */
-    GRAM_STRIP = 1024  /* columns of X^T X at a time, from its diagonal */
+    FEWEST = 8         /* samples, where nobody says how many */
 };
 #define TEXT_MAX ((size_t)64 << 20)
 
@@ -143,9 +142,9 @@ static int room_for_columns(qn_cal *c, size_t need)
     return QN_OK;
 }
 
-/* Strips of columns, each with what lies at and below its diagonal. Inputs are
- * rounded to bf16, as they are wherever a network runs in bf16; sums are not.
- * The rows are padded with zeros to what the backend multiplies. */
+/* The strips of X^T X, each a product. Inputs are rounded to bf16, as they are
+ * wherever a network runs in bf16; sums are not. The rows are padded with zeros
+ * to what the backend multiplies. */
 static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
 {
     int64_t stride = (r->n_row + 7) / 8 * 8;
@@ -155,16 +154,16 @@ static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
         memset(c->turned, 0, need * sizeof(float));
     column_sums sums = {in, r, c->turned, stride};
     qn_pool_run(c->pool, column_thread, &sums);
-    for (int64_t a = 0; a < in->n; a += GRAM_STRIP) {
+    for (int64_t a = 0; a < in->n; a = qn_tri_end(&in->gram, a)) {
         qn_matmul p = {.x = c->turned + a * stride,
                        .w = c->turned + a * stride,
-                       .y = in->gram + a * in->n + a,
+                       .y = qn_tri_at(&in->gram, a, a),
                        .ldx = stride,
                        .ldw = stride,
-                       .ldy = in->n,
+                       .ldy = in->gram.ld,
                        .n_row = in->n - a,
                        .n_in = stride,
-                       .n_out = QN_MIN(GRAM_STRIP, in->n - a),
+                       .n_out = qn_tri_end(&in->gram, a) - a,
                        .scale = 1,
                        .add = true,
                        .rounded = true};
@@ -173,48 +172,14 @@ static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
     return QN_OK;
 }
 
-typedef struct mirror_job {
-    qn_cal_input *in;
-    qn_pool *pool;
-} mirror_job;
-
-/* Squares of the upper part, from those that lie across the diagonal. */
-static void mirror_thread(void *arg, int thread, int n_threads)
-{
-    enum {
-        SIDE = 32
-    };
-    mirror_job *j = arg;
-    float *g = j->in->gram;
-    int64_t n = j->in->n;
-    (void)thread;
-    (void)n_threads;
-    for (int64_t i0; (i0 = qn_pool_next(j->pool) * SIDE) < n;)
-        for (int64_t k0 = i0; k0 < n; k0 += SIDE)
-            for (int64_t i = i0; i < QN_MIN(i0 + SIDE, n); i++)
-                for (int64_t k = QN_MAX(k0, i + 1); k < QN_MIN(k0 + SIDE, n);
-                     k++)
-                    g[i * n + k] = g[k * n + i];
-}
-
-/* The half that add_gram spares. */
-static void mirror(const qn_cal *c, qn_cal_input *in)
-{
-    mirror_job j = {in, c->pool};
-    if (in->gram)
-        qn_pool_run(c->pool, mirror_thread, &j);
-}
-
 static int input_new(qn_cal *c, int64_t n)
 {
     qn_cal_input in = {.n = n};
     bool ok = true;
     in.squares = qn_alloc((size_t)n, sizeof(float));
     ok = ok && in.squares;
-    if (c->what & QN_CAL_GRAM) {
-        in.gram = qn_alloc((size_t)n, (size_t)n * sizeof(float));
-        ok = ok && in.gram;
-    }
+    if (c->what & QN_CAL_GRAM)
+        ok = qn_tri_new(&in.gram, n, NULL) == QN_OK && ok;
     if (c->what & QN_CAL_ROWS) {
         in.rows = qn_alloc(SAMPLE_ROWS, (size_t)n * sizeof(float));
         ok = ok && in.rows;
@@ -235,7 +200,7 @@ static int gather(qn_cal *c, int input, const rows_ref *r)
     in->count += r->n_row;
     if (in->rows)
         keep_rows(c, in, r);
-    if (in->gram)
+    if (in->gram.v)
         return add_gram(c, in, r);
     column_sums sums = {in, r, NULL, 0};
     qn_pool_run(c->pool, column_thread, &sums);
@@ -529,13 +494,18 @@ int qn_cal_open(qn_cal **out, const qn_optimize_params *p, const qn_ckpt *ck,
     return QN_OK;
 }
 
+void qn_cal_input_drop(qn_cal_input *in)
+{
+    qn_free(in->squares);
+    qn_free(in->rows);
+    in->squares = in->rows = NULL;
+    qn_tri_free(&in->gram);
+}
+
 static void forget_inputs(qn_cal *c)
 {
-    for (size_t i = 0; i < c->inputs.n; i++) {
-        qn_free(c->inputs.v[i].squares);
-        qn_free(c->inputs.v[i].gram);
-        qn_free(c->inputs.v[i].rows);
-    }
+    for (size_t i = 0; i < c->inputs.n; i++)
+        qn_cal_input_drop(&c->inputs.v[i]);
     qn_vec_clear(&c->inputs);
     for (size_t i = 0; i < c->readers.n; i++)
         c->readers.v[i].input = -1;
@@ -614,17 +584,24 @@ int qn_cal_load(qn_cal *c, int stage, qn_err *err)
     return QN_OK;
 }
 
-void qn_cal_drop(qn_cal *c)
+void qn_cal_unload(qn_cal *c)
 {
     int from, to;
     if (c->stage < 0)
         return;
     qn_cal_stage(c, c->stage, &from, &to);
-    forget_inputs(c);
-    qn_vec_clear(&c->readers);
+    for (size_t i = 0; i < c->readers.n; i++)
+        c->readers.v[i].m.w = NULL;
     qn_net_drop_layer(c->net, -1);
     for (int i = from; i < to; i++)
         qn_net_drop_layer(c->net, i);
+}
+
+void qn_cal_drop(qn_cal *c)
+{
+    qn_cal_unload(c);
+    forget_inputs(c);
+    qn_vec_clear(&c->readers);
     c->stage = -1;
 }
 
@@ -747,7 +724,6 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     }
     for (size_t i = 0; what && i < c->inputs.n; i++) {
         qn_cal_input *in = &c->inputs.v[i];
-        mirror(c, in);
         for (int64_t k = 0; k < in->n && in->count; k++)
             in->squares[k] /= (float)in->count;
     }

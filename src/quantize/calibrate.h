@@ -7,7 +7,7 @@
  * weights and statistics are in memory, and the residual stream of all samples.
  * Networks whose layers read more than that stream are one stage.
  *
- *     open -> for each stage: load -> run (maybe put, run again) -> drop
+ *     open -> for each stage: load -> run -> unload (maybe load, put, run) -> drop
  *
  * Ownership: borrows the checkpoint. What find gives lives until the next load.
  * Threads: one at a time; it uses the backend's. */
@@ -15,6 +15,7 @@
 #define QN_QUANTIZE_CALIBRATE_H
 
 #include "quantize/optimize_int.h"
+#include "quantize/tri.h"
 
 /* Statistics. */
 enum {
@@ -28,7 +29,7 @@ typedef struct qn_cal_input {
     int64_t n;      /* width                                       */
     int64_t count;  /* rows seen                                   */
     float *squares; /* [n] mean of x^2                             */
-    float *gram;    /* [n, n] sum of x x^T                         */
+    qn_tri gram;    /* sum of x x^T                                */
     float *rows;    /* [n_rows, n] some of them, or NULL           */
     int64_t n_rows;
 } qn_cal_input;
@@ -58,6 +59,8 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
                qn_err *err);
 /* The residual stream of all samples, [n] numbers: what the next stage reads. */
 float *qn_cal_stream(qn_cal *c, size_t *n);
+/* Gives the stage's weights back; what was gathered of it stays. */
+void qn_cal_unload(qn_cal *c);
 void qn_cal_drop(qn_cal *c);
 
 /* All layers at once, and no stages; then logits [len, n_vocab] of a sample,
@@ -80,5 +83,7 @@ const qn_cal_input *qn_cal_find(const qn_cal *c, const char *tensor,
                                 int expert);
 /* The i-th input of this stage, NULL behind the last; its first tensor. */
 qn_cal_input *qn_cal_input_at(qn_cal *c, size_t i, const char **tensor);
+/* Its memory is given back before the stage ends; it is still found. */
+void qn_cal_input_drop(qn_cal_input *in);
 
 #endif

@@ -1,14 +1,14 @@
 /* cholesky.c - see cholesky.h.
  *
- * h is turned round (i -> n - 1 - i) to H'. Then
- *   1. H' = R^T R, R upper triangular: block rows from the top; each is
- *      factored and taken from what is below and right of it.
- *   2. X = R^-1: block rows from the bottom,
- *        X[I][I] = R[I][I]^-1,  X[I][J] = -X[I][I] R[I][>I] X[>I][J],
- *      kept transposed in the lower part, where it meets R at the diagonal
- *      alone.
- *   3. inverse(H') = X X^T. Turned back, U[i][j] = X^T[n-1-i][n-1-j] is upper
- *      triangular and inverse(h) = U^T U. */
+ *   1. h = W^T W, W lower triangular: block rows J from the last up,
+ *        W[J][J]^T W[J][J] = h[J][J],  W[J][<J] = W[J][J]^-T h[J][<J],
+ *      and h[<J][<J] -= W[J][<J]^T W[J][<J]. In the diagonal's place lies what
+ *      is wanted of it later, W[J][J]^-1.
+ *   2. T = W^-1: block columns J from the last on,
+ *        T[>J][J] = -T[>J][>J] W[>J][J] W[J][J]^-1.
+ *   Then inverse(h) = T T^T.
+ *
+ * All but the diagonal blocks are products of the backend. */
 #include "quantize/cholesky.h"
 
 #include "base/compiler.h"
@@ -20,97 +20,115 @@
 
 enum {
     BLOCK = 128,
-    PANEL_LINE = BLOCK + 16, /* rows do not fall on few cache sets */
-    TILE = 64, /* columns of a panel, which stay in the first cache */
-    SIDE = 16, /* the same of X */
-    STRIP =
-        1024 /* columns of a product; what lies across the diagonal is spared */
+    LINE = BLOCK + 16, /* rows do not fall on few cache sets */
+    TILE = 64          /* columns that are turned at a time */
 };
 
 typedef struct factor {
     qn_backend *be;
     qn_pool *pool;
-    float *h; /* [n, n] */
-    int64_t n, j0, j1;
-    float *panel; /* [n, PANEL_LINE], BLOCK of each row */
-    float *part;  /* [BLOCK, n] */
+    qn_tri *h;
+    int64_t j0, j1;
+    float *panel;         /* [n, LINE], BLOCK of each row */
+    float (*x)[BLOCK];    /* W[J][J]^-1 */
+    float (*turn)[BLOCK]; /* its transpose */
     bool bad;
     qn_err *err;
 } factor;
 
-/* The array back to front: rows and columns turned round. */
-static void turn_round(float *h, int64_t n)
-{
-    for (int64_t i = 0, m = n * n; i < m / 2; i++) {
-        float t = h[i];
-        h[i] = h[m - 1 - i];
-        h[m - 1 - i] = t;
-    }
-}
+/* ---- W ------------------------------------------------------------------- */
 
-/* ---- R ------------------------------------------------------------------- */
-
-/* The diagonal block of [j0, j1): R of it. */
+/* The diagonal block of [j0, j1): W of it. */
 static void factor_diagonal(factor *f)
 {
-    int64_t n = f->n, w = f->j1 - f->j0;
-    float *d = f->h + f->j0 * n + f->j0;
-    for (int64_t j = 0; j < w; j++) {
-        float *row = d + j * n, v = row[j];
+    int64_t w = f->j1 - f->j0, ld = f->h->ld;
+    float *d = qn_tri_at(f->h, f->j0, f->j0);
+    for (int64_t j = w - 1; j >= 0; j--) {
+        float *row = d + j * ld, v = row[j];
         f->bad = f->bad || !(v > 0) || !isfinite(v);
         float inv = 1.0f / sqrtf(v);
-        for (int64_t k = j; k < w; k++)
+        for (int64_t k = 0; k <= j; k++)
             row[k] *= inv;
-        for (int64_t i = j + 1; i < w; i++)
-            for (int64_t k = i; k < w; k++)
-                d[i * n + k] -= row[i] * row[k];
+        for (int64_t i = 0; i < j; i++)
+            for (int64_t k = 0; k <= i; k++)
+                d[i * ld + k] -= row[i] * row[k];
     }
 }
 
-/* A tile of the rows right of it, and turned into the panel. */
-static void solve_columns(const factor *f, int64_t begin, int64_t end)
+/* Its inverse, in its place and aside. */
+static void invert_diagonal(factor *f)
 {
-    int64_t n = f->n, w = f->j1 - f->j0, width = end - begin;
-    const float *d = f->h + f->j0 * n + f->j0;
-    float *at = f->h + f->j0 * n + begin;
-    for (int64_t j = 0; j < w; j++) {
-        float *row = at + j * n, inv = 1.0f / d[j * n + j];
-        for (int64_t k = 0; k < width; k++)
-            row[k] *= inv;
-        for (int64_t i = j + 1; i < w; i++) {
-            float *to = at + i * n, s = d[j * n + i];
-            for (int64_t k = 0; k < width; k++)
-                to[k] -= s * row[k];
-        }
+    int64_t w = f->j1 - f->j0, ld = f->h->ld;
+    float *d = qn_tri_at(f->h, f->j0, f->j0);
+    memset(f->x, 0, BLOCK * sizeof *f->x);
+    memset(f->turn, 0, BLOCK * sizeof *f->turn);
+    for (int64_t i = 0; i < w; i++) {
+        double sum[BLOCK] = {0};
+        for (int64_t k = 0; k < i; k++)
+            for (int64_t c = 0; c <= k; c++)
+                sum[c] -= (double)d[i * ld + k] * (double)f->x[k][c];
+        sum[i] = 1;
+        for (int64_t c = 0; c <= i; c++)
+            f->x[i][c] = (float)(sum[c] / (double)d[i * ld + i]);
     }
-    for (int64_t k = 0; k < width; k++)
-        for (int64_t j = 0; j < w; j++)
-            f->panel[(begin - f->j1 + k) * PANEL_LINE + j] = at[j * n + k];
+    for (int64_t i = 0; i < w; i++) {
+        memcpy(d + i * ld, f->x[i], (size_t)w * sizeof *d);
+        for (int64_t c = 0; c <= i; c++)
+            f->turn[c][i] = f->x[i][c];
+    }
 }
 
-static void panel_thread(void *arg, int thread, int n_threads)
+/* W[J][<J]. */
+static int solve_row(factor *f)
+{
+    int64_t w = f->j1 - f->j0;
+    for (int64_t a = 0; a < f->j0; a = qn_tri_end(f->h, a)) {
+        float *at = qn_tri_at(f->h, f->j0, a);
+        qn_matmul p = {.x = f->turn[0],
+                       .w = at,
+                       .y = at,
+                       .ldx = BLOCK,
+                       .ldw = f->h->ld,
+                       .ldy = f->h->ld,
+                       .turned = true,
+                       .n_row = w,
+                       .n_in = w,
+                       .n_out = QN_MIN(qn_tri_end(f->h, a), f->j0) - a,
+                       .scale = 1};
+        QN_TRY(qn_matmul_run(f->be, &p, f->err));
+    }
+    return QN_OK;
+}
+
+/* ... turned into the panel. */
+static void turn_thread(void *arg, int thread, int n_threads)
 {
     const factor *f = arg;
+    int64_t w = f->j1 - f->j0, ld = f->h->ld;
     (void)thread;
     (void)n_threads;
-    for (int64_t k; (k = f->j1 + qn_pool_next(f->pool) * TILE) < f->n;)
-        solve_columns(f, k, QN_MIN(k + TILE, f->n));
+    for (int64_t k; (k = qn_pool_next(f->pool) * TILE) < f->j0;) {
+        const float *at = qn_tri_at(f->h, f->j0, k);
+        int64_t n = QN_MIN((int64_t)TILE, f->j0 - k);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < w; j++)
+                f->panel[(k + i) * LINE + j] = at[j * ld + i];
+    }
 }
 
-/* What is below and right: -= panel^T panel, its upper part. */
+/* What is above: -= panel panel^T, its lower half. */
 static int take_panel(factor *f)
 {
-    int64_t n = f->n, left = n - f->j1, w = f->j1 - f->j0;
-    for (int64_t a = 0; a < left; a += STRIP) {
-        qn_matmul p = {.x = f->panel,
-                       .w = f->panel + a * PANEL_LINE,
-                       .y = f->h + f->j1 * n + f->j1 + a,
-                       .ldx = PANEL_LINE,
-                       .ldw = PANEL_LINE,
-                       .ldy = n,
-                       .n_row = QN_MIN(a + STRIP, left),
-                       .n_in = w,
-                       .n_out = QN_MIN(STRIP, left - a),
+    for (int64_t a = 0; a < f->j0; a = qn_tri_end(f->h, a)) {
+        qn_matmul p = {.x = f->panel + a * LINE,
+                       .w = f->panel + a * LINE,
+                       .y = qn_tri_at(f->h, a, a),
+                       .ldx = LINE,
+                       .ldw = LINE,
+                       .ldy = f->h->ld,
+                       .n_row = f->j0 - a,
+                       .n_in = f->j1 - f->j0,
+                       .n_out = QN_MIN(qn_tri_end(f->h, a), f->j0) - a,
                        .scale = -1,
                        .add = true};
         QN_TRY(qn_matmul_run(f->be, &p, f->err));
@@ -120,140 +138,100 @@ static int take_panel(factor *f)
 
 static int factor_rows(factor *f)
 {
-    for (f->j0 = 0; f->j0 < f->n; f->j0 = f->j1) {
-        f->j1 = QN_MIN(f->j0 + BLOCK, f->n);
+    int64_t n = f->h->n;
+    for (f->j0 = (n - 1) / BLOCK * BLOCK; f->j0 >= 0; f->j0 -= BLOCK) {
+        f->j1 = QN_MIN(f->j0 + BLOCK, n);
         factor_diagonal(f);
         if (f->bad)
             return qn_fail(f->err, QN_EINVAL,
                            "the inputs' products are not positive definite; "
                            "raise --damping");
-        qn_pool_run(f->pool, panel_thread, f);
+        invert_diagonal(f);
+        QN_TRY(solve_row(f));
+        qn_pool_run(f->pool, turn_thread, f);
         QN_TRY(take_panel(f));
     }
     return QN_OK;
 }
 
-/* ---- X ------------------------------------------------------------------- */
+/* ---- T ------------------------------------------------------------------- */
 
-/* x = inverse of the upper triangular r [w, w]. */
-static void invert_small(const float *r, int64_t ldr, int64_t w,
-                         float x[BLOCK][BLOCK])
+/* Zeros above the diagonal, so that rows of a strip can be multiplied whole. */
+static void clear_above(qn_tri *h)
 {
-    for (int64_t c = 0; c < w; c++) {
-        for (int64_t i = 0; i < w; i++)
-            x[i][c] = 0;
-        x[c][c] = 1.0f / r[c * ldr + c];
-        for (int64_t i = c - 1; i >= 0; i--) {
-            double sum = 0;
-            for (int64_t k = i + 1; k <= c; k++)
-                sum += (double)r[i * ldr + k] * (double)x[k][c];
-            x[i][c] = (float)(-sum / (double)r[i * ldr + i]);
-        }
+    for (int64_t i = 0; i < h->n; i++) {
+        float *row = qn_tri_at(h, i, i);
+        memset(row + 1, 0, (size_t)(qn_tri_end(h, i) - i - 1) * sizeof *row);
     }
 }
 
-typedef struct column_job {
-    factor *f;
-    float (*x)[BLOCK];
-} column_job;
-
-/* Columns [k, k + n) of X[I][J] = -x * part, into the lower part, transposed. */
-static void columns_of_x(const column_job *c, int64_t k, int64_t n)
+/* panel = T[>J][>J] W[>J][J], by strips of T's columns. */
+static int multiply_left(factor *f)
 {
-    const factor *f = c->f;
-    int64_t left = f->n - f->j1, w = f->j1 - f->j0;
-    for (int64_t i = 0; i < w; i++) {
-        float sum[SIDE] = {0};
-        for (int64_t j = i; j < w; j++)
-            for (int64_t l = 0; l < n; l++)
-                sum[l] += c->x[i][j] * f->part[j * left + k + l];
-        for (int64_t l = 0; l < n; l++)
-            f->h[(f->j1 + k + l) * f->n + f->j0 + i] = -sum[l];
-    }
-}
-
-static void column_thread(void *arg, int thread, int n_threads)
-{
-    const column_job *c = arg;
-    int64_t left = c->f->n - c->f->j1;
-    (void)thread;
-    (void)n_threads;
-    for (int64_t k; (k = qn_pool_next(c->f->pool) * SIDE) < left;) {
-        if (left - k >= SIDE)
-            columns_of_x(c, k, SIDE);
-        else
-            columns_of_x(c, k, left - k);
-    }
-}
-
-/* part = R[I][>I] X[>I][J] in strips of J, whose columns of X end there. */
-static int multiply_right(factor *f)
-{
-    int64_t n = f->n, left = n - f->j1;
-    for (int64_t a = 0; a < left; a += STRIP) {
-        qn_matmul p = {.x = f->h + f->j0 * n + f->j1,
-                       .w = f->h + (f->j1 + a) * n + f->j1,
-                       .y = f->part + a,
-                       .ldx = n,
-                       .ldw = n,
-                       .ldy = left,
-                       .n_row = f->j1 - f->j0,
-                       .n_in = QN_MIN(a + STRIP, left),
-                       .n_out = QN_MIN(STRIP, left - a),
+    for (int64_t a = f->j1; a < f->h->n; a = qn_tri_end(f->h, a)) {
+        qn_matmul p = {.x = qn_tri_at(f->h, a, a),
+                       .w = qn_tri_at(f->h, a, f->j0),
+                       .y = f->panel + (a - f->j1) * LINE,
+                       .ldx = f->h->ld,
+                       .ldw = f->h->ld,
+                       .ldy = LINE,
+                       .turned = true,
+                       .n_row = f->h->n - a,
+                       .n_in = qn_tri_end(f->h, a) - a,
+                       .n_out = f->j1 - f->j0,
                        .scale = 1,
-                       .lower = a + 1};
+                       .add = a > f->j1};
         QN_TRY(qn_matmul_run(f->be, &p, f->err));
     }
     return QN_OK;
 }
 
-/* Block row [j0, j1) of X, those below being there. */
-static int invert_block(factor *f)
+/* Block column [j0, j1) of T, those behind it being there. */
+static int invert_column(factor *f)
 {
-    int64_t n = f->n, left = n - f->j1, w = f->j1 - f->j0;
-    float x[BLOCK][BLOCK];
-    float *diagonal = f->h + f->j0 * n + f->j0;
-    invert_small(diagonal, n, w, x);
-    if (left > 0) {
-        column_job c = {f, x};
-        QN_TRY(multiply_right(f));
-        qn_pool_run(f->pool, column_thread, &c);
+    float *diagonal = qn_tri_at(f->h, f->j0, f->j0);
+    QN_TRY(multiply_left(f));
+    qn_matmul p = {.x = f->panel,
+                   .w = diagonal,
+                   .y = qn_tri_at(f->h, f->j1, f->j0),
+                   .ldx = LINE,
+                   .ldw = f->h->ld,
+                   .ldy = f->h->ld,
+                   .turned = true,
+                   .n_row = f->h->n - f->j1,
+                   .n_in = f->j1 - f->j0,
+                   .n_out = f->j1 - f->j0,
+                   .scale = -1};
+    return qn_matmul_run(f->be, &p, f->err);
+}
+
+static int invert_columns(factor *f)
+{
+    int64_t n = f->h->n;
+    clear_above(f->h);
+    for (f->j0 = (n - 1) / BLOCK * BLOCK - BLOCK; f->j0 >= 0; f->j0 -= BLOCK) {
+        f->j1 = f->j0 + BLOCK;
+        QN_TRY(invert_column(f));
     }
-    for (int64_t i = 0; i < w; i++)
-        for (int64_t j = i; j < w; j++)
-            diagonal[j * n + i] = x[i][j];
     return QN_OK;
 }
 
-static int invert_rows(factor *f)
+int qn_inverse_factor(qn_backend *be, qn_tri *h, qn_err *err)
 {
-    int64_t last = (f->n - 1) / BLOCK * BLOCK;
-    for (f->j0 = last; f->j0 >= 0; f->j0 -= BLOCK) {
-        f->j1 = QN_MIN(f->j0 + BLOCK, f->n);
-        QN_TRY(invert_block(f));
-    }
-    return QN_OK;
-}
-
-int qn_inverse_factor(qn_backend *be, float *h, int64_t n, qn_err *err)
-{
-    factor f = {
-        .be = be, .pool = be->api->pool(be), .h = h, .n = n, .err = err};
-    f.panel = qn_alloc((size_t)n, PANEL_LINE * sizeof(float));
-    f.part = qn_alloc((size_t)n, BLOCK * sizeof(float));
-    int rc = f.panel && f.part
+    factor f = {.be = be, .pool = be->api->pool(be), .h = h, .err = err};
+    f.panel = qn_alloc((size_t)h->n, LINE * sizeof(float));
+    f.x = qn_alloc(BLOCK, sizeof *f.x);
+    f.turn = qn_alloc(BLOCK, sizeof *f.turn);
+    int rc = f.panel && f.x && f.turn
                  ? QN_OK
                  : qn_fail(err, QN_ENOMEM, "no memory to factor %lld columns",
-                           (long long)n);
-    if (rc == QN_OK) {
-        turn_round(h, n);
+                           (long long)h->n);
+    if (rc == QN_OK)
         rc = factor_rows(&f);
-    }
     if (rc == QN_OK)
-        rc = invert_rows(&f);
-    if (rc == QN_OK)
-        turn_round(h, n);
+        rc = invert_columns(&f);
     qn_free(f.panel);
-    qn_free(f.part);
+    qn_free(f.x);
+    qn_free(f.turn);
     return rc;
 }

@@ -4,10 +4,10 @@
 #define QN_QUANTIZE_CHOLESKY_H
 
 #include "backend/backend.h"
+#include "quantize/tri.h"
 
-/* h [n, n], symmetric and positive definite, becomes U in its upper part, with
- * inverse(h) = U^T U; the rest of it then means nothing. QN_EINVAL when h is
- * not positive definite. */
-int qn_inverse_factor(qn_backend *be, float *h, int64_t n, qn_err *err);
+/* The symmetric, positive definite matrix h becomes T in its place, with
+ * inverse(h) = T T^T. QN_EINVAL when it is not positive definite. */
+int qn_inverse_factor(qn_backend *be, qn_tri *h, qn_err *err);
 
 #endif

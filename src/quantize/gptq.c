@@ -34,48 +34,54 @@ static int by_weight(const void *a, const void *b)
     return (x->k > y->k) - (x->k < y->k);
 }
 
-/* Columns by falling diagonal, and h in that order. */
-static int put_in_order(qn_gptq *g, float *h, int64_t n, qn_err *err)
+/* Columns by falling diagonal, and h in that order. at: where each column of
+ * old is now; was: which one is at each place. */
+static int put_in_order(qn_gptq *g, qn_tri *h, qn_err *err)
 {
+    int64_t n = h->n;
     rank *r = qn_alloc((size_t)n, sizeof *r);
-    float *copy = qn_alloc((size_t)n, (size_t)n * sizeof *copy);
+    int32_t *at = qn_alloc((size_t)n, sizeof *at);
+    int32_t *was = qn_alloc((size_t)n, sizeof *was);
     g->order = qn_alloc((size_t)n, sizeof *g->order);
-    int rc = r && copy && g->order
+    int rc = r && at && was && g->order
                  ? QN_OK
                  : qn_fail(err, QN_ENOMEM,
-                           "activation order: no memory for a matrix of %lld "
-                           "columns",
+                           "activation order: no memory for %lld columns",
                            (long long)n);
-    for (int64_t k = 0; k < n && rc == QN_OK; k++)
-        r[k] = (rank){h[k * n + k], (int32_t)k};
-    if (rc == QN_OK) {
+    for (int64_t k = 0; k < n && rc == QN_OK; k++) {
+        r[k] = (rank){*qn_tri_at(h, k, k), (int32_t)k};
+        at[k] = was[k] = (int32_t)k;
+    }
+    if (rc == QN_OK)
         qsort(r, (size_t)n, sizeof *r, by_weight);
-        memcpy(copy, h, (size_t)(n * n) * sizeof *h);
-        for (int64_t i = 0; i < n; i++) {
-            g->order[i] = r[i].k;
-            for (int64_t j = 0; j < n; j++)
-                h[i * n + j] = copy[(int64_t)r[i].k * n + r[j].k];
-        }
+    for (int64_t i = 0; i < n && rc == QN_OK; i++) {
+        int32_t from = at[r[i].k];
+        g->order[i] = r[i].k;
+        qn_tri_swap(h, i, from);
+        was[from] = was[i];
+        at[was[i]] = from;
+        was[i] = r[i].k;
     }
     qn_free(r);
-    qn_free(copy);
+    qn_free(at);
+    qn_free(was);
     return rc;
 }
 
-int qn_gptq_factor(qn_gptq *g, qn_backend *be, float *h, int64_t n,
-                   double damping, bool ordered, qn_err *err)
+int qn_gptq_factor(qn_gptq *g, qn_backend *be, qn_tri *h, double damping,
+                   bool ordered, qn_err *err)
 {
     double mean = 0;
-    *g = (qn_gptq){.be = be, .n = n, .u = h};
-    for (int64_t i = 0; i < n; i++)
-        mean += (double)h[i * n + i] / (double)n;
+    *g = (qn_gptq){.be = be, .t = h};
+    for (int64_t i = 0; i < h->n; i++)
+        mean += (double)*qn_tri_at(h, i, i) / (double)h->n;
     if (!(mean > 0) || !isfinite(mean))
         return qn_fail(err, QN_EINVAL, "nothing came to the layer");
     if (ordered)
-        QN_TRY(put_in_order(g, h, n, err));
-    for (int64_t i = 0; i < n; i++)
-        h[i * n + i] += (float)(damping * mean);
-    return qn_inverse_factor(be, h, n, err);
+        QN_TRY(put_in_order(g, h, err));
+    for (int64_t i = 0; i < h->n; i++)
+        *qn_tri_at(h, i, i) += (float)(damping * mean);
+    return qn_inverse_factor(be, h, err);
 }
 
 void qn_gptq_deinit(qn_gptq *g)
@@ -90,7 +96,7 @@ typedef struct round_job {
     qn_pool *pool;
     float *w;     /* [n_out, n] in the order of rounding */
     float *error; /* [n_out, QN_GPTQ_BLOCK]              */
-    float *u;     /* [QN_GPTQ_BLOCK, QN_GPTQ_BLOCK] of U */
+    float *u;     /* [QN_GPTQ_BLOCK, QN_GPTQ_BLOCK] of T's transpose */
     qn_qrows *out;
     int64_t k0, k1;
     int32_t *group; /* [n] that scales the column rounded at each turn */
@@ -192,7 +198,7 @@ static void fit_at(const round_job *j, strip *s, int64_t k)
 
 /* ---- rounding ------------------------------------------------------------ */
 
-/* Rounds column k; errors are over U's diagonal. */
+/* Rounds column k; errors are over T's diagonal. */
 static void round_column(const round_job *j, strip *s, int64_t k,
                          const float *scale, const float *zero, float u)
 {
@@ -280,13 +286,14 @@ static void round_thread(void *arg, int thread, int n_threads)
     each_strip(arg, round_strip);
 }
 
-/* The block's own part of U, rows side by side. */
+/* The block's own part of T, columns side by side. */
 static void copy_block(round_job *j)
 {
-    int64_t n = j->m->n_in, width = j->k1 - j->k0;
-    for (int64_t k = 0; k < width; k++)
-        memcpy(j->u + k * QN_GPTQ_BLOCK, j->g->u + (j->k0 + k) * n + j->k0,
-               (size_t)width * sizeof *j->u);
+    const qn_tri *t = j->g->t;
+    int64_t width = j->k1 - j->k0;
+    for (int64_t i = 0; i < width; i++)
+        for (int64_t k = 0; k <= i; k++)
+            j->u[k * QN_GPTQ_BLOCK + i] = qn_tri_at(t, j->k0 + i, j->k0)[k];
 }
 
 /* What the errors of a block do to the columns behind it. */
@@ -296,12 +303,11 @@ static int spread(const round_job *j, qn_err *err)
     if (left == 0)
         return QN_OK;
     qn_matmul p = {.x = j->error,
-                   .w = j->g->u + j->k0 * n + j->k1,
+                   .w = qn_tri_at(j->g->t, j->k1, j->k0),
                    .y = j->w + j->k1,
                    .ldx = QN_GPTQ_BLOCK,
-                   .ldw = n,
+                   .ldw = j->g->t->ld,
                    .ldy = n,
-                   .turned = true,
                    .n_row = j->m->n_out,
                    .n_in = width,
                    .n_out = left,
@@ -339,7 +345,7 @@ typedef struct turn_job {
 static void turn_thread(void *arg, int thread, int n_threads)
 {
     turn_job *t = arg;
-    int64_t n = t->g->n, begin, end;
+    int64_t n = t->g->t->n, begin, end;
     float *row = qn_xcalloc((size_t)n, sizeof *row);
     qn_pool_split(t->n_out, 1, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
@@ -362,11 +368,11 @@ static void turn(round_job *j, bool back)
         qn_pool_run(j->pool, turn_thread, &t);
 }
 
-/* An error e in the column of turn k costs (e / U[k][k])^2. */
+/* An error e in the column of turn k costs (e / T[k][k])^2. */
 static void set_turn(round_job *j, int64_t k)
 {
     int64_t at = j->g->static_groups ? place(j->g, k) : k;
-    float u = j->g->u[k * j->m->n_in + k];
+    float u = *qn_tri_at(j->g->t, k, k);
     j->group[k] = (int32_t)(at / j->m->group);
     j->share[at] = 1 / (u * u);
 }

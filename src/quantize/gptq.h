@@ -3,8 +3,8 @@
  *
  * H = X^T X over the inputs x of a layer says how much an error in each weight
  * shows in the outputs. Columns are rounded one after the other; the error of
- * each, times a row of U, is taken from the columns that are left. U is upper
- * triangular with inverse(H) = U^T U.
+ * each, times a column of T, is taken from the columns that are left. T is lower
+ * triangular with inverse(H) = T T^T.
  *
  * The columns may go by falling diagonal of H (activation order). Groups are
  * then either of columns that are neighbours in that order, which the layout
@@ -16,6 +16,7 @@
 #define QN_QUANTIZE_GPTQ_H
 
 #include "backend/backend.h"
+#include "quantize/tri.h"
 #include "tensor/qmat.h"
 
 enum {
@@ -24,20 +25,19 @@ enum {
 
 typedef struct qn_gptq {
     qn_backend *be;
-    int64_t n;
-    float *u;       /* [n, n], the upper part */
+    const qn_tri *t;
     int32_t *order; /* [n] the column that is rounded at each turn; NULL:
                           as they stand */
     bool static_groups;
 } qn_gptq;
 
-/* h [n, n], symmetric, becomes u, with damping * mean(diagonal) added to the
- * diagonal before. With `ordered`, order is made (qn_gptq_deinit frees it) and
- * u is that of the columns so ordered. QN_EINVAL: h is no such matrix (nothing
+/* The symmetric matrix h becomes T in its place, with damping * mean(diagonal)
+ * added to the diagonal before. With `ordered`, order is made (qn_gptq_deinit
+ * frees it) and T is that of the columns so ordered. QN_EINVAL: h is no such matrix (nothing
  * came through, not finite, or singular in spite of the damping). */
-int qn_gptq_factor(qn_gptq *g, qn_backend *be, float *h, int64_t n,
-                   double damping, bool ordered, qn_err *err);
-void qn_gptq_deinit(qn_gptq *g); /* not u, which is the caller's h */
+int qn_gptq_factor(qn_gptq *g, qn_backend *be, qn_tri *h, double damping,
+                   bool ordered, qn_err *err);
+void qn_gptq_deinit(qn_gptq *g); /* not T, which is the caller's h */
 
 /* Codes, scales and zeros of all rows of w [n_out, n_in], which is used up (in
  * the end it holds what the codes mean). The scheme is one of integers. g_idx:

@@ -19,19 +19,12 @@ enum {
     ROWS = 16 /* a panel of the backend */
 };
 
-/* Row r of w, with the zeros that follow. */
-static void take_row(const qn_matmul *p, int64_t r, float *row)
-{
-    int64_t full = p->lower ? QN_MIN(p->lower + r, p->n_in) : p->n_in;
-    memcpy(row, p->w + r * p->ldw, (size_t)full * sizeof *row);
-    memset(row + full, 0, (size_t)(p->n_in - full) * sizeof *row);
-}
-
 /* n rows of w from r on, one behind the other. */
 static void take_rows(const qn_matmul *p, int64_t r, int64_t n, float *rows)
 {
     for (int64_t i = 0; i < n && !p->turned; i++)
-        take_row(p, r + i, rows + i * p->n_in);
+        memcpy(rows + i * p->n_in, p->w + (r + i) * p->ldw,
+               (size_t)p->n_in * sizeof *rows);
     for (int64_t k = 0; k < p->n_in && p->turned; k++)
         for (int64_t i = 0; i < n; i++)
             rows[i * p->n_in + k] = p->w[k * p->ldw + r + i];

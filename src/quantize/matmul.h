@@ -14,12 +14,11 @@ typedef struct qn_matmul {
     int64_t n_row, n_in, n_out;
     float scale;
     bool add;
-    bool rounded;  /* x and w to bf16, which some processors multiply faster */
-    bool turned;   /* w lies as [n_in, n_out] */
-    int64_t lower; /* 0, or: row r of w has so many elements and r more, zeros
-                      behind them */
+    bool rounded; /* x and w to bf16, which some processors multiply faster */
+    bool turned;  /* w lies as [n_in, n_out] */
 } qn_matmul;
-/* Work is shared among the threads of the backend. */
+/* Work is shared among the threads of the backend. w is read before y is
+ * written, so y may lie where w does. */
 int qn_matmul_run(qn_backend *be, const qn_matmul *p, qn_err *err);
 
 #endif

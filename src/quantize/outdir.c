@@ -168,6 +168,45 @@ static int follow_link(qn_outdir *o, qn_err *err)
     return QN_OK;
 }
 
+/* The last slash before s, or the path's beginning. */
+static char *slash_before(const qn_outdir *o, char *s)
+{
+    while (s > o->path && *--s != '/')
+        ;
+    return s;
+}
+
+/* The folders above it, and how much of the path was there before. */
+static int make_parents(qn_outdir *o, qn_err *err)
+{
+    char *end = slash_before(o, o->path + strlen(o->path));
+    for (char *s = end; s > o->path; s = slash_before(o, s)) {
+        *s = '\0';
+        bool is = qn_path_is_dir(o->path);
+        *s = '/';
+        o->there = (size_t)(s - o->path);
+        if (is)
+            break;
+        o->there = 0;
+    }
+    if (end == o->path)
+        return QN_OK;
+    *end = '\0';
+    int rc = qn_mkdirs(o->path, err);
+    *end = '/';
+    return rc;
+}
+
+/* Those of them that were not there, where nothing else is in them. */
+static void drop_parents(qn_outdir *o)
+{
+    char *end = o->path + strlen(o->path);
+    while ((end = slash_before(o, end)) > o->path + o->there) {
+        *end = '\0';
+        rmdir(o->path);
+    }
+}
+
 int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err)
 {
     memset(o, 0, sizeof *o);
@@ -181,14 +220,11 @@ int qn_outdir_open(qn_outdir *o, const char *path, qn_err *err)
                        path);
     o->path = qn_xstrndup(path, n);
     int rc = follow_link(o, err);
-    char *slash = strrchr(o->path, '/');
     if (rc >= 0)
         rc = look_at(o->path, err);
-    if (rc >= 0 && slash && slash != o->path) {
-        *slash = '\0';
-        rc = qn_mkdirs(o->path, err);
-        *slash = '/';
-    }
+    o->there = rc >= 0 ? 0 : strlen(o->path);
+    if (rc >= 0)
+        rc = make_parents(o, err);
     if (rc >= 0) {
         qn_str s;
         qn_str_init(&s);
@@ -354,6 +390,7 @@ void qn_outdir_discard(qn_outdir *o)
         clear(o->partial, is_any);
         rmdir(o->partial);
     }
+    drop_parents(o);
     forget(o);
 }
 

@@ -3,7 +3,8 @@
  * open makes NAME.partial beside the directory that is wanted, and holds a
  * lock in it; close renames it. A run that was killed leaves NAME.partial
  * behind; open finds it unlocked, and what is in it, for the caller to judge.
- * A run that fails removes it (qn_outdir_discard). Names in it that begin with
+ * A run that fails removes it (qn_outdir_discard), and the folders above it that
+ * it made. Names in it that begin with
  * a dot are the run's own and do not outlive it. */
 #ifndef QN_QUANTIZE_OUTDIR_H
 #define QN_QUANTIZE_OUTDIR_H
@@ -16,6 +17,7 @@
 
 typedef struct qn_outdir {
     char *path, *partial; /* NULL: not open */
+    size_t there;         /* of path, what was there before it was opened */
     int lock;
 } qn_outdir;
 

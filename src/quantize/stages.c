@@ -3,7 +3,10 @@
  *
  *   gptq   the layer is run, its matrices are rounded, and it is run again with
  *          what they became, so that the next one sees the errors
- *   awq    the layer is run once, unrounded; see awq.c */
+ *   awq    the layer is run once, unrounded; see awq.c
+ *
+ * While matrices are rounded, the layer itself is not in memory: it is read
+ * again. */
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/file.h"
@@ -18,12 +21,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A matrix of the stage as codes, until the layer is run with it. */
+typedef struct rounded {
+    const qn_opt_item *it;
+    qn_qrows rows;
+    int32_t *g_idx; /* [n_in] */
+} rounded;
+
 struct qn_stages {
     const qn_optimize_params *p;
     const qn_ckpt *ck;
     qn_opt_plan *plan;
     qn_cal *cal;
     qn_pool *pool;
+    QN_VEC(rounded) done;
     int next;        /* stage to be made */
     double share[3]; /* gptq: where in its time a stage is when its statistics
                         are gathered, when it is rounded, at its end */
@@ -83,10 +94,28 @@ int qn_stages_open(qn_stages **out, const qn_optimize_params *p,
     return QN_OK;
 }
 
+static void rounded_free(rounded *r)
+{
+    qn_free(r->rows.codes);
+    qn_free(r->rows.scales);
+    qn_free(r->rows.zeros);
+    qn_free(r->g_idx);
+    *r = (rounded){0};
+}
+
+static void forget_rounded(qn_stages *s)
+{
+    for (size_t i = 0; i < s->done.n; i++)
+        rounded_free(&s->done.v[i]);
+    qn_vec_clear(&s->done);
+}
+
 void qn_stages_close(qn_stages *s)
 {
     if (!s)
         return;
+    forget_rounded(s);
+    qn_vec_deinit(&s->done);
     qn_cal_close(s->cal);
     qn_free(s);
 }
@@ -113,36 +142,88 @@ static bool wants_static(const qn_stages *s, const qn_opt_item *it)
            (s->p->static_groups || strcmp(it->mat.scheme->name, "gptq") != 0);
 }
 
-static int gptq_item(qn_stages *s, qn_opt_item *it, qn_gptq *g, qn_err *err)
+static int rounded_new(rounded *r, const qn_opt_item *it, qn_err *err)
 {
     const qn_qmat *m = &it->mat;
     size_t groups = (size_t)(m->n_out * qn_qmat_n_group(m));
-    qn_qrows rows = {qn_alloc((size_t)m->n_out, (size_t)m->n_in),
-                     qn_alloc(groups, sizeof(float)),
-                     qn_alloc(groups, sizeof(float))};
-    int32_t *g_idx = qn_alloc((size_t)m->n_in, sizeof *g_idx);
+    *r = (rounded){.it = it,
+                   .rows = {qn_alloc((size_t)m->n_out, (size_t)m->n_in),
+                            qn_alloc(groups, sizeof(float)),
+                            qn_alloc(groups, sizeof(float))},
+                   .g_idx = qn_alloc((size_t)m->n_in, sizeof(int32_t))};
+    return r->rows.codes && r->rows.scales && r->rows.zeros && r->g_idx
+               ? QN_OK
+               : qn_fail(err, QN_ENOMEM, "tensor %s: no memory for its codes",
+                         it->t->name);
+}
+
+static int gptq_item(qn_stages *s, qn_opt_item *it, qn_gptq *g, qn_err *err)
+{
+    const qn_qmat *m = &it->mat;
+    rounded r;
     float *w = NULL;
-    int rc = rows.codes && rows.scales && rows.zeros && g_idx
-                 ? qn_matrix_read(it, s->ck, s->pool, &w, err)
-                 : qn_fail(err, QN_ENOMEM, "tensor %s: no memory for its codes",
-                           it->t->name);
+    int rc = rounded_new(&r, it, err);
     g->static_groups = wants_static(s, it);
     if (rc == QN_OK)
-        rc = qn_gptq_matrix(g, m, w, &rows, g_idx, err);
+        rc = qn_matrix_read(it, s->ck, s->pool, &w, err);
     if (rc == QN_OK)
-        rc = qn_matrix_pack(it, &rows, s->pool, err);
+        rc = qn_gptq_matrix(g, m, w, &r.rows, r.g_idx, err);
+    qn_free(w);
+    if (rc == QN_OK)
+        rc = qn_matrix_pack(it, &r.rows, s->pool, err);
     if (rc == QN_OK && g->order && strcmp(m->scheme->name, "gptq") == 0)
         for (int i = 0; i < QN_QPARTS; i++)
             if (m->part[i].name && strcmp(m->part[i].name, ".g_idx") == 0)
-                memcpy(m->part[i].out, g_idx, (size_t)m->part[i].n_bytes);
+                memcpy(m->part[i].out, r.g_idx, (size_t)m->part[i].n_bytes);
     if (rc == QN_OK)
-        rc = qn_net_put_rows(qn_cal_net(s->cal), it->t->name, w, err);
-    qn_free(w);
-    qn_free(g_idx);
-    qn_free(rows.codes);
-    qn_free(rows.scales);
-    qn_free(rows.zeros);
+        qn_vec_push(&s->done, r);
+    else
+        rounded_free(&r);
     return rc;
+}
+
+typedef struct meaning_job {
+    const rounded *r;
+    float *w;
+} meaning_job;
+
+/* Weights of codes. */
+static void meaning_thread(void *arg, int thread, int n_threads)
+{
+    const meaning_job *j = arg;
+    const qn_qmat *m = &j->r->it->mat;
+    const qn_qrows *q = &j->r->rows;
+    int64_t n = m->n_in, n_group = qn_qmat_n_group(m), begin, end;
+    qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
+    for (int64_t row = begin; row < end; row++) {
+        for (int64_t k = 0; k < n; k++) {
+            int64_t at = row * n_group + j->r->g_idx[k];
+            float zero = m->zeros ? q->zeros[at] : m->zero;
+            j->w[row * n + k] = ((float)q->codes[row * n + k] - zero) *
+                                q->scales[at];
+        }
+    }
+}
+
+/* The stage is loaded again, with what was rounded. */
+static int put_rounded(qn_stages *s, int stage, qn_err *err)
+{
+    QN_TRY(qn_cal_load(s->cal, stage, err));
+    for (size_t i = 0; i < s->done.n; i++) {
+        rounded *r = &s->done.v[i];
+        const qn_qmat *m = &r->it->mat;
+        meaning_job j = {r, qn_alloc((size_t)m->n_out,
+                                     (size_t)m->n_in * sizeof(float))};
+        if (!j.w)
+            return qn_fail(err, QN_ENOMEM, "tensor %s: no memory",
+                           r->it->t->name);
+        qn_pool_run(s->pool, meaning_thread, &j);
+        int rc = qn_net_put_rows(qn_cal_net(s->cal), r->it->t->name, j.w, err);
+        qn_free(j.w);
+        rounded_free(r);
+        QN_TRY(rc);
+    }
+    return QN_OK;
 }
 
 /* All matrices of the stage that read this input. */
@@ -152,8 +233,8 @@ static int gptq_input(qn_stages *s, qn_cal_input *in, const char *first,
     double damping = s->p->damping > 0 ? s->p->damping : 0.01;
     qn_gptq g;
     qn_err why = {0};
-    int rc = qn_gptq_factor(&g, qn_cal_backend(s->cal), in->gram, in->n,
-                            damping, wants_order(s), &why);
+    int rc = qn_gptq_factor(&g, qn_cal_backend(s->cal), &in->gram, damping,
+                            wants_order(s), &why);
     if (rc == QN_EINVAL) {
         qn_note_add(s->plan->notes,
                     "%s, and what reads the same: rounded to nearest, because "
@@ -184,6 +265,7 @@ static int gptq_round(qn_stages *s, int stage, const qn_watch *watch,
         n++;
     for (size_t i = 0; (in = qn_cal_input_at(s->cal, i, &first)); i++) {
         QN_TRY(gptq_input(s, in, first, stage, err));
+        qn_cal_input_drop(in);
         QN_TRY(qn_watch_told(watch, (double)(i + 1) / (double)n, "quantizing",
                              err));
     }
@@ -208,12 +290,17 @@ static int gptq_stage(qn_stages *s, int stage, const qn_watch *watch,
     uint64_t t[4] = {qn_now_ns()};
     qn_watch in = qn_watch_part(watch, 0, at[0]);
     QN_TRY(qn_cal_run(s->cal, QN_CAL_GRAM, false, &in, err));
+    qn_cal_unload(s->cal);
     t[1] = qn_now_ns();
     in = qn_watch_part(watch, at[0], at[1]);
     QN_TRY(gptq_round(s, stage, &in, err));
     t[2] = qn_now_ns();
     in = qn_watch_part(watch, at[1], 1);
-    QN_TRY(qn_cal_run(s->cal, 0, true, &in, err));
+    if (stage + 1 < qn_cal_n_stages(s->cal)) { /* something reads it */
+        QN_TRY(put_rounded(s, stage, err));
+        QN_TRY(qn_cal_run(s->cal, 0, true, &in, err));
+    }
+    forget_rounded(s);
     t[3] = qn_now_ns();
     learn_shares(s, t);
     return QN_OK;

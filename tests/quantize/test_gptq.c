@@ -10,6 +10,7 @@
 enum {
     N = 96,
     BIG = 300,
+    WIDE = 1100, /* more than two strips */
     ROWS = 32,
     TOK = 400
 };
@@ -27,15 +28,34 @@ static void make_h(float *h, int n)
 {
     float *x = malloc((size_t)n * sizeof *x);
     memset(h, 0, (size_t)(n * n) * sizeof *h);
-    for (int t = 0; t < TOK; t++) {
+    for (int t = 0; t < QN_MAX((int)TOK, n); t++) {
         float mood = rnd() * 2;
         for (int i = 0; i < n; i++)
             x[i] = rnd() + mood * (float)(i % 5) + (i ? x[i - 1] / 2 : 0);
         for (int i = 0; i < n; i++)
-            for (int j = 0; j < n; j++)
+            for (int j = 0; j <= i; j++)
                 h[i * n + j] += x[i] * x[j];
     }
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < i; j++)
+            h[j * n + i] = h[i * n + j];
     free(x);
+}
+
+/* The half that is kept of h [n, n], rows `ld` apart. */
+static qn_tri half_of(const float *h, int n, int ld)
+{
+    qn_tri t;
+    assert_int_equal(qn_tri_new(&t, n, NULL), 0);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++)
+            *qn_tri_at(&t, i, j) = h[i * ld + j];
+    return t;
+}
+
+static double at(const qn_tri *t, int i, int j)
+{
+    return i < j ? 0 : (double)*qn_tri_at(t, i, j);
 }
 
 static qn_backend *backend(int threads)
@@ -46,61 +66,66 @@ static qn_backend *backend(int threads)
     return be;
 }
 
-/* (H + damping) U^T U = 1, for sizes around those of its blocks. */
-static void check_factor(int n, int threads, const float *all)
+/* (H + damping) T T^T = 1, for sizes around those of its blocks; of the columns
+ * in their order. */
+static void check_factor(int n, int threads, bool ordered, const float *all)
 {
-    float *h = malloc((size_t)(n * n) * sizeof *h);
-    float *u = malloc((size_t)(n * n) * sizeof *u);
     double mean = 0, *x = malloc((size_t)n * sizeof *x);
+    qn_tri t = half_of(all, n, WIDE);
     qn_gptq g;
     qn_err err = {0};
     for (int i = 0; i < n; i++)
-        memcpy(h + i * n, all + i * BIG, (size_t)n * sizeof *h);
-    for (int i = 0; i < n; i++)
-        mean += (double)h[i * n + i] / n;
-    memcpy(u, h, (size_t)(n * n) * sizeof *u);
+        mean += (double)all[i * WIDE + i] / n;
     qn_backend *be = backend(threads);
-    if (qn_gptq_factor(&g, be, u, n, 0.01, false, &err) < 0)
+    if (qn_gptq_factor(&g, be, &t, 0.01, ordered, &err) < 0)
         fail_msg("%s", err.msg);
-    qn_gptq_deinit(&g);
     qn_backend_close(be);
-    for (int c = 0; c < n; c += 31) { /* column c of the product */
+    for (int c = 0; c < n; c += 1 + n / 8) { /* column c of the product */
         for (int k = 0; k < n; k++) {
             x[k] = 0;
             for (int m = 0; m <= QN_MIN(k, c); m++)
-                x[k] += (double)u[m * n + k] * (double)u[m * n + c];
+                x[k] += at(&t, k, m) * at(&t, c, m);
         }
         for (int i = 0; i < n; i++) {
+            const float *h = all + (ordered ? g.order[i] : i) * WIDE;
             double sum = 0.01 * mean * x[i];
             for (int k = 0; k < n; k++)
-                sum += (double)h[i * n + k] * x[k];
+                sum += (double)h[ordered ? g.order[k] : k] * x[k];
             if (fabs(sum - (i == c)) > 2e-3)
                 fail_msg("%d columns, %d threads: [%d, %d] is %g", n, threads,
                          i, c, sum);
+            if (ordered && i &&
+                all[g.order[i] * (WIDE + 1)] > all[g.order[i - 1] * (WIDE + 1)])
+                fail_msg("column %d comes after %d", g.order[i],
+                         g.order[i - 1]);
         }
     }
-    free(h);
-    free(u);
+    qn_gptq_deinit(&g);
+    qn_tri_free(&t);
     free(x);
 }
 
 static void test_factor(void **state)
 {
     (void)state;
-    float *all = malloc(BIG * BIG * sizeof *all);
-    make_h(all, BIG);
-    check_factor(1, 1, all);
-    check_factor(N, 1, all);
-    check_factor(128, 2, all);
-    check_factor(129, 3, all);
-    check_factor(BIG, 2, all);
+    float *all = malloc(WIDE * WIDE * sizeof *all);
+    make_h(all, WIDE);
+    check_factor(1, 1, false, all);
+    check_factor(N, 1, false, all);
+    check_factor(128, 2, false, all);
+    check_factor(129, 3, true, all);
+    check_factor(512, 2, false, all);
+    check_factor(513, 1, true, all);
+    check_factor(WIDE, 2, true, all);
     qn_gptq g;
     qn_backend *be = backend(1);
     memset(all, 0, N * N * sizeof *all);
-    assert_int_equal(qn_gptq_factor(&g, be, all, N, 0.01, false, NULL),
+    qn_tri t = half_of(all, N, N);
+    assert_int_equal(qn_gptq_factor(&g, be, &t, 0.01, false, NULL),
                      QN_EINVAL); /* nothing came through */
     qn_gptq_deinit(&g);
     qn_backend_close(be);
+    qn_tri_free(&t);
     free(all);
 }
 
@@ -129,7 +154,7 @@ static double loss(const qn_qmat *m, const qn_qrows *r, const int32_t *g_idx,
 /* How columns are ordered, and groups. */
 static void check_rows(bool ordered, bool fixed)
 {
-    static float h[N * N], u[N * N], w[ROWS * N], used[ROWS * N];
+    static float h[N * N], w[ROWS * N], used[ROWS * N];
     uint8_t codes[ROWS * N];
     float scales[ROWS * N], zeros[ROWS * N];
     int32_t g_idx[N];
@@ -137,8 +162,8 @@ static void check_rows(bool ordered, bool fixed)
     qn_backend *be = backend(2);
     qn_gptq g;
     make_h(h, N);
-    memcpy(u, h, sizeof u);
-    assert_int_equal(qn_gptq_factor(&g, be, u, N, 0.01, ordered, NULL), 0);
+    qn_tri t = half_of(h, N, N);
+    assert_int_equal(qn_gptq_factor(&g, be, &t, 0.01, ordered, NULL), 0);
     g.static_groups = fixed;
     for (int i = 0; i < ROWS * N; i++)
         w[i] = rnd();
@@ -161,10 +186,10 @@ static void check_rows(bool ordered, bool fixed)
             for (int k = 0; k < N && (fixed || !ordered); k++)
                 assert_int_equal(g_idx[k], k / 32);
             for (int i = 0; i < ROWS * N; i++) { /* what codes mean */
-                int64_t at = i / N * 3 + g_idx[i % N];
-                float z = zero ? zeros[at] : m.zero;
-                assert_true(fabsf(used[i] -
-                                  ((float)codes[i] - z) * scales[at]) < 1e-5f);
+                int64_t group = i / N * 3 + g_idx[i % N];
+                float z = zero ? zeros[group] : m.zero;
+                assert_true(fabsf(used[i] - ((float)codes[i] - z) *
+                                                scales[group]) < 1e-5f);
             }
             double gptq = loss(&m, &r, g_idx, w, h);
             if (!(gptq < 0.6 * nearest))
@@ -173,6 +198,7 @@ static void check_rows(bool ordered, bool fixed)
         }
     }
     qn_gptq_deinit(&g);
+    qn_tri_free(&t);
     qn_backend_close(be);
 }
 
@@ -197,11 +223,11 @@ static void check_codes(const qn_gptq *g, const qn_qmat *m, const qn_qrows *r,
         for (int k = 0; k < n; k++)
             now[k] = (double)w[row * n + (g->order ? g->order[k] : k)];
         for (int k = 0; k < n; k++) {
-            int at = g->order ? g->order[k] : k;
-            int64_t group = row * n_group + g_idx[at];
-            double scale = (double)r->scales[group], u;
+            int place = g->order ? g->order[k] : k;
+            int64_t group = row * n_group + g_idx[place];
+            double scale = (double)r->scales[group];
             double zero = (double)(m->zeros ? r->zeros[group] : m->zero);
-            int code = r->codes[row * n + at];
+            int code = r->codes[row * n + place];
             double off = now[k] / scale + zero - code;
             bool fine = code == 0     ? off < 0.501
                         : code == max ? off > -0.501
@@ -209,10 +235,9 @@ static void check_codes(const qn_gptq *g, const qn_qmat *m, const qn_qrows *r,
             if (!fine)
                 fail_msg("row %d, turn %d of %d: code %d is off by %g",
                          (int)row, k, n, code, off);
-            u = (double)g->u[k * n + k];
-            double e = (now[k] - (code - zero) * scale) / u;
+            double e = (now[k] - (code - zero) * scale) / at(g->t, k, k);
             for (int i = k + 1; i < n; i++)
-                now[i] -= e * (double)g->u[k * n + i];
+                now[i] -= e * at(g->t, i, k);
         }
     }
     free(now);
@@ -245,13 +270,14 @@ static void test_codes(void **state)
                      .round = QN_F32};
         assert_int_equal(qn_qmat_lay(&m, NULL), 0);
         make_h(h, BIG);
-        assert_int_equal(qn_gptq_factor(&g, be, h, BIG, 0.01, i % 4 > 1, NULL),
-                         0);
+        qn_tri t = half_of(h, BIG, BIG);
+        assert_int_equal(qn_gptq_factor(&g, be, &t, 0.01, i % 4 > 1, NULL), 0);
         g.static_groups = i == 3 || i == 7;
         memcpy(used, w, SOME * BIG * sizeof *w);
         assert_int_equal(qn_gptq_matrix(&g, &m, used, &r, g_idx, NULL), 0);
         check_codes(&g, &m, &r, g_idx, w);
         qn_gptq_deinit(&g);
+        qn_tri_free(&t);
         qn_backend_close(be);
     }
     free(h);

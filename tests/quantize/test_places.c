@@ -134,7 +134,8 @@ static int fail_there(size_t i, char *at, place how)
     if (how == READ_ONLY &&
         mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY, NULL) != 0)
         return CANNOT;
-    snprintf(to, sizeof to, "%s/out", at);
+    bool deep = how != READ_ONLY && i % 2 == 0; /* folders are made above it */
+    snprintf(to, sizeof to, "%s/%sout", at, deep ? "two/more/" : "");
     qn_optimize_params p = params(i, qn_test_data("models/llama"), to);
     if (how == FILLS)
         p.progress = fill_up;
