@@ -67,7 +67,7 @@ typedef enum qn_jkind {
     QN_JN_CONCAT,  /* v joined                                            */
     QN_JN_ATTR,    /* a.name                                              */
     QN_JN_ITEM,    /* a[b]                                                */
-    QN_JN_SLICE,   /* a[v[0]:v[1]:v[2]], each may be NULL                 */
+    QN_JN_SLICE,   /* a[v[0]:v[1]:v[2]], each may be NULL; op: see FOLDED */
     QN_JN_CALL,    /* a(...): v positional, w keywords, b *args, c **kw   */
     QN_JN_KW,      /* name=a                                              */
     QN_JN_FILTER,  /* a|name(...): as CALL; a NULL: the text of the block */
@@ -89,6 +89,11 @@ typedef enum qn_jkind {
     QN_JN_BREAK,
     QN_JN_CONTINUE
 } qn_jkind;
+
+/* Jinja computes what it prints while it compiles where that is made of
+ * literals alone. Everything comes out as it would later but for slices of what
+ * has none, which are undefined then and an error otherwise. */
+#define QN_JOP_FOLDED 'f'
 
 enum {
     QN_JCTX_LOAD,
@@ -217,6 +222,11 @@ int qn_jparse_tuple(qn_jcomp *c, qn_jtuple_how how, qn_jnode **out);
 int qn_jparse_filters(qn_jcomp *c, qn_jnode *on, bool bare, qn_jnode **out);
 /* A target of for, set, with. */
 int qn_jparse_target(qn_jcomp *c, qn_jtuple_how how, qn_jnode **out);
+
+/* No names, no calls, nothing that needs to be asked for at run time. */
+bool qn_jparse_is_literal(const qn_jnode *n);
+/* Marks the slices of an expression of literals (QN_JOP_FOLDED). */
+void qn_jparse_fold(qn_jnode *n);
 
 bool qn_jparse_is_op(const qn_jcomp *c, char op);
 bool qn_jparse_is_name(const qn_jcomp *c, const char *name);

@@ -348,6 +348,17 @@ static int attr_fit_slice(qn_jrt *rt, const qn_jval b[3], int64_t len,
     return 0;
 }
 
+bool qn_jrt_has_slice(qn_jval obj, const qn_jval bounds[3])
+{
+    int64_t at;
+
+    for (int i = 0; i < 3; i++)
+        if (bounds[i].type != QN_J_NONE && !qn_jv_as_int(bounds[i], &at))
+            return false;
+    return obj.type == QN_J_STR || obj.type == QN_J_RANGE ||
+           obj.type == QN_J_UNDEF || qn_jv_is_seq(obj);
+}
+
 int qn_jrt_slice(qn_jrt *rt, qn_jval obj, const qn_jval bounds[3], qn_jval *out)
 {
     int64_t len;

@@ -169,6 +169,8 @@ static int eval_slice(qn_jrt *rt, qn_jenv *env, const qn_jnode *n, qn_jval *out)
             QN_TRY(qn_jrt_eval(rt, env, n->v[i], &bounds[i]));
     }
     rt->line = n->line;
+    if (n->op == QN_JOP_FOLDED && !qn_jrt_has_slice(obj, bounds))
+        return qn_jrt_undef_hint(rt, "a slice of what has no slices", out);
     return qn_jrt_slice(rt, obj, bounds, out);
 }
 

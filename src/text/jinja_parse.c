@@ -142,3 +142,52 @@ int qn_jparse_expect(qn_jcomp *c, qn_jtok_kind kind, qn_jtok **out)
     c->tok++;
     return 0;
 }
+
+/* ---- literals ------------------------------------------------------------ */
+
+/* Filters that Jinja gives the context, so that they wait for it. */
+static bool parse_needs_context(qn_view name)
+{
+    static const char *const names[] = {"map",        "select",     "reject",
+                                        "selectattr", "rejectattr", "random"};
+
+    for (size_t i = 0; i < QN_COUNTOF(names); i++)
+        if (qn_view_eqs(name, names[i]))
+            return true;
+    return false;
+}
+
+static bool parse_all_literal(qn_jnode *const *v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (v[i] && !qn_jparse_is_literal(v[i]))
+            return false;
+    return true;
+}
+
+bool qn_jparse_is_literal(const qn_jnode *n)
+{
+    if (n->kind == QN_JN_NAME || n->kind == QN_JN_CALL || n->kind == QN_JN_DATA)
+        return false;
+    if ((n->kind == QN_JN_FILTER || n->kind == QN_JN_TEST) &&
+        (!n->a || !n->x.func || parse_needs_context(n->name)))
+        return false;
+    qn_jnode *const one[] = {n->a, n->b, n->c};
+    return parse_all_literal(one, 3) && parse_all_literal(n->v, n->n) &&
+           parse_all_literal(n->w, n->m);
+}
+
+void qn_jparse_fold(qn_jnode *n)
+{
+    if (!n)
+        return;
+    if (n->kind == QN_JN_SLICE)
+        n->op = QN_JOP_FOLDED;
+    qn_jparse_fold(n->a);
+    qn_jparse_fold(n->b);
+    qn_jparse_fold(n->c);
+    for (uint32_t i = 0; i < n->n; i++)
+        qn_jparse_fold(n->v[i]);
+    for (uint32_t i = 0; i < n->m; i++)
+        qn_jparse_fold(n->w[i]);
+}

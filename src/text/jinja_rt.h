@@ -173,7 +173,9 @@ const qn_jfunc *qn_jinja_seq_filter(qn_view name); /* jinja_fseq.c */
  * an undefined value, not an error. */
 int qn_jrt_getattr(qn_jrt *rt, qn_jval obj, qn_view name, qn_jval *out);
 int qn_jrt_getitem(qn_jrt *rt, qn_jval obj, qn_jval key, qn_jval *out);
-/* obj[start:stop:step]; the bounds may be none. */
+/* obj[start:stop:step]; the bounds may be none. has_slice: whether the object
+ * can be sliced at all, and by such bounds. */
+bool qn_jrt_has_slice(qn_jval obj, const qn_jval bounds[3]);
 int qn_jrt_slice(qn_jrt *rt, qn_jval obj, const qn_jval bounds[3],
                  qn_jval *out);
 /* obj|attr(name): an attribute only, never an element. */

@@ -333,6 +333,12 @@ static int stmt_autoescape(qn_jcomp *c, qn_jnode *n)
     return stmt_done(c, n, body);
 }
 
+static void stmt_fold(qn_jnode *x)
+{
+    if (qn_jparse_is_literal(x))
+        qn_jparse_fold(x);
+}
+
 static int stmt_print(qn_jcomp *c, qn_jnode *n)
 {
     qn_jnodes items = {0};
@@ -343,6 +349,7 @@ static int stmt_print(qn_jcomp *c, qn_jnode *n)
         if (items.n)
             QN_TRY(qn_jparse_expect_op(c, ','));
         QN_TRY(qn_jparse_expression(c, true, &x));
+        stmt_fold(x);
         qn_jparse_push(c, &items, x);
     }
     return stmt_done(c, n, items);
@@ -454,6 +461,7 @@ static int stmt_body(qn_jcomp *c, const char *tag, stmt_ends ends,
         case QN_JT_VAR_BEGIN:
             QN_TRY(qn_jparse_tuple(c, (qn_jtuple_how){0}, &x));
             QN_TRY(qn_jparse_expect(c, QN_JT_VAR_END, NULL));
+            stmt_fold(x);
             QN_TRY(stmt_output(c, out, x));
             break;
         case QN_JT_BLOCK_BEGIN:

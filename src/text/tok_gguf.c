@@ -1,10 +1,11 @@
 /* tok_gguf.c - the vocabulary inside a GGUF file.
  *
- * Four kinds. "gpt2": byte-level BPE with merges; how words are divided is a
- * name ("pre"), and a table here says what the name means. "llama":
+ * Five kinds. "gpt2": byte-level BPE with merges; how words are divided is a
+ * name ("pre"), and tok_gguf_pre.c says what the name means. "llama":
  * SentencePiece's BPE, where a pair of symbols may become the token that has
- * the text of both, best score first, and blanks are spelled U+2581. "t5": SentencePiece's
- * Unigram. "bert": WordPiece. */
+ * the text of both, best score first, and blanks are spelled U+2581. "gemma4":
+ * the same spelling with merges. "t5": SentencePiece's Unigram. "bert":
+ * WordPiece. */
 #include "base/json.h"
 #include "base/utf8.h"
 #include "text/tok_spm.h"
@@ -15,128 +16,8 @@
 enum {
     GGUF_UNKNOWN = 2,
     GGUF_CONTROL = 3,
-    GGUF_USER_DEFINED = 4,
-    GGUF_MAX_PATTERNS = 6
+    GGUF_USER_DEFINED = 4
 };
-
-typedef struct gguf_pre {
-    const char *names;                       /* blanks around each */
-    const char *patterns[GGUF_MAX_PATTERNS]; /* applied one after the other */
-    bool ignore_merges, add_bos;
-} gguf_pre;
-
-#define SHORT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define LEAD "[^\\r\\n\\p{L}\\p{N}]?"
-#define BLANKS "|\\s+(?!\\S)|\\s+"
-#define TAIL "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+" BLANKS
-#define TAIL_SLASH "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+" BLANKS
-#define GPT2 \
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+" BLANKS
-#define CL100K SHORT "|" LEAD "\\p{L}+|\\p{N}{1,3}" TAIL
-#define QWEN2 SHORT "|" LEAD "\\p{L}+|\\p{N}" TAIL
-#define UPPERS "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWERS "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define CASED(short) \
-    LEAD UPPERS "*" LOWERS "+" short "|" LEAD UPPERS "+" LOWERS "*" short
-#define DEEPSEEK3                                                             \
-    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"                   \
-    "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*" \
-    "|\\s*[\\r\\n]+" BLANKS
-
-/* What each name stands for in the files that llama.cpp's converter writes;
- * where it approximates an original pattern, the original stands here. */
-static const gguf_pre gguf_pres[] = {
-    {" gpt-2 phi-2 gigachat jina-es jina-de jina-v2-es jina-v2-de a.x-4.0 "
-     "mellum modern-bert exaone4 mpt olmo jais trillion granite-docling ",
-     {GPT2},
-     false,
-     false},
-    {" llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 "
-     "jina-v5-nano ",
-     {CL100K},
-     true,
-     true},
-    {" dbrx smaug-bpe glm4 chatglm-bpe ", {CL100K}, false, false},
-    {" qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan "
-     "solar-open grok-2 bailingmoe bailingmoe2 llada-moe ",
-     {QWEN2},
-     false,
-     false},
-    {" qwen35 ",
-     {SHORT "|" LEAD "[\\p{L}\\p{M}]+|\\p{N}"
-            "| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+" BLANKS},
-     false,
-     false},
-    {" gpt-4o llama4 kanana2 talkie minimax-m2 ",
-     {CASED(SHORT "?") "|\\p{N}{1,3}" TAIL_SLASH},
-     false,
-     false},
-    {" tekken ", {CASED("") "|\\p{N}" TAIL_SLASH}, true, true},
-    {" starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 ",
-     {"\\p{N}", GPT2},
-     false,
-     false},
-    {" falcon ",
-     {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"},
-     false,
-     false},
-    {" deepseek-coder ",
-     {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+",
-      "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+", "\\p{N}"},
-     false,
-     false},
-    {" deepseek-v3 hunyuan-dense hy_v4 joyai-llm ",
-     {"\\p{N}{1,3}",
-      "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}"
-      "\\x{30a0}-\\x{30ff}]+",
-      DEEPSEEK3},
-     false,
-     false},
-    {" bloom poro-chat gpt3-finnish ",
-     {" ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}"
-      "\\x{60c})]+"},
-     false,
-     false},
-    {" viking ",
-     {" ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}"
-      "\\x{60c})]+",
-      "\\p{N}"},
-     false,
-     false},
-    {" seed-coder ",
-     {SHORT "|" LEAD "\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+"
-            "|\\s*[\\r\\n]+" BLANKS},
-     false,
-     false},
-    {" default ",
-     {"[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"},
-     false,
-     false},
-};
-
-static const gguf_pre *gguf_pre_of(const char *name)
-{
-    char padded[64];
-    snprintf(padded, sizeof padded, " %.60s ",
-             name && *name ? name : "default");
-    for (size_t k = 0; k < QN_COUNTOF(gguf_pres); k++)
-        if (strstr(gguf_pres[k].names, padded))
-            return &gguf_pres[k];
-    return NULL;
-}
-
-bool qn_tok_gguf_pre_find(const char *name, qn_tok_gguf_pre *out)
-{
-    const gguf_pre *pre = gguf_pre_of(name);
-    if (!pre)
-        return false;
-    *out = (qn_tok_gguf_pre){.patterns = pre->patterns,
-                             .ignore_merges = pre->ignore_merges,
-                             .add_bos = pre->add_bos};
-    while (out->n < GGUF_MAX_PATTERNS && pre->patterns[out->n])
-        out->n++;
-    return true;
-}
 
 /* ---- what both kinds share ---------------------------------------------- */
 
@@ -213,10 +94,10 @@ static void gguf_roles(qn_tok *t, const qn_tok_gguf *g, bool spm)
 
 /* ---- gpt2 --------------------------------------------------------------- */
 
-static int gguf_words(qn_tok_draft *d, const gguf_pre *pre, qn_err *err)
+static int gguf_words(qn_tok_draft *d, const qn_tok_gguf_pre *pre, qn_err *err)
 {
     qn_tok *t = d->t;
-    for (int k = 0; k < GGUF_MAX_PATTERNS && pre->patterns[k]; k++) {
+    for (size_t k = 0; k < pre->n; k++) {
         qn_tok_step *s = qn_tok_steps_add(&t->pre, &qn_tok_pre_tokenizers,
                                           "Split");
         s->behavior = QN_TOK_ISOLATED;
@@ -249,18 +130,18 @@ static int gguf_merges(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
 
 static int gguf_read_gpt2(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
 {
-    const gguf_pre *pre = gguf_pre_of(g->pre);
-    if (!pre)
+    qn_tok_gguf_pre pre;
+    if (!qn_tok_gguf_pre_find(g->pre, &pre))
         return qn_fail(err, QN_EUNSUP,
                        "%s: tokenizer.ggml.pre \"%.40s\" is not known", d->name,
                        g->pre);
-    QN_TRY(gguf_words(d, pre, err));
+    QN_TRY(gguf_words(d, &pre, err));
     QN_TRY(gguf_vocab(d, g, err));
     QN_TRY(gguf_merges(d, g, err));
     QN_TRY(gguf_added(d, g, err));
-    d->o.ignore_merges = pre->ignore_merges;
+    d->o.ignore_merges = pre.ignore_merges;
     gguf_roles(d->t, g, false);
-    return gguf_post(d, g, pre->add_bos && g->bos >= 0, err);
+    return gguf_post(d, g, pre.add_bos && g->bos >= 0, err);
 }
 
 /* ---- llama -------------------------------------------------------------- */
@@ -313,6 +194,25 @@ static int gguf_read_llama(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
     d->o.by_text = d->o.byte_fallback = d->o.late_unknown = true;
     d->o.unk = d->t->role[QN_TOK_UNK];
     return gguf_post(d, g, d->t->role[QN_TOK_BOS] >= 0, err);
+}
+
+/* ---- gemma4 -------------------------------------------------------------
+ *
+ * Merges like gpt2's, of characters: the text is one word. Files that say
+ * otherwise of the first token are wrong (llama.cpp adds it all the same). */
+
+static int gguf_read_gemma4(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err)
+{
+    qn_tok_gguf with_bos = *g;
+    QN_TRY(gguf_spm_pipeline(d, false, err));
+    QN_TRY(gguf_vocab(d, g, err));
+    QN_TRY(gguf_merges(d, g, err));
+    QN_TRY(gguf_added(d, g, err));
+    gguf_roles(d->t, g, false);
+    d->o.fuse_unk = d->o.byte_fallback = true;
+    d->o.unk = d->t->role[QN_TOK_UNK];
+    with_bos.add_bos = d->t->role[QN_TOK_BOS] >= 0;
+    return gguf_post(d, &with_bos, false, err);
 }
 
 /* ---- bert ---------------------------------------------------------------
@@ -417,9 +317,8 @@ static const struct {
     const char *model;
     int (*read)(qn_tok_draft *d, const qn_tok_gguf *g, qn_err *err);
 } gguf_models[] = {
-    {"gpt2", gguf_read_gpt2},
-    {"llama", gguf_read_llama},
-    {"bert", gguf_read_bert},
+    {"gpt2", gguf_read_gpt2},     {"llama", gguf_read_llama},
+    {"gemma4", gguf_read_gemma4}, {"bert", gguf_read_bert},
     {"t5", gguf_read_t5},
 };
 
@@ -432,7 +331,7 @@ int qn_tok_open_gguf(qn_tok **out, const qn_tok_gguf *g, qn_err *err)
     if (k == QN_COUNTOF(gguf_models))
         return qn_fail(err, QN_EUNSUP,
                        "%s: tokenizer.ggml.model \"%.40s\" is not supported "
-                       "(supported: gpt2, llama, bert, t5)",
+                       "(supported: gpt2, llama, gemma4, bert, t5)",
                        g->name, g->model ? g->model : "(none)");
     qn_tok_draft d;
     qn_tok_draft_init(&d, g->name);

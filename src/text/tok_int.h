@@ -81,6 +81,16 @@ bool qn_tok_is_tiktoken(qn_view text);
 int qn_tok_open_ranks(qn_tok **out, qn_view ranks, const char *path,
                       const json_t *config, qn_err *err);
 
+/* How Kimi's tokenization_kimi.py divides text. */
+#define QN_TOK_KIMI_CASED(upper, lower)                                             \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]" upper \
+    "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]" lower                              \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+#define QN_TOK_KIMI                                                           \
+    "[\\p{Han}]+|" QN_TOK_KIMI_CASED("*", "+") "|" QN_TOK_KIMI_CASED(         \
+        "+", "*") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+" \
+                  "|\\s+(?!\\S)|\\s+"
+
 /* A token by its bytes in base64. scratch: what one token after the other is
  * written to. */
 int qn_tok_draft_bytes(qn_tok_draft *d, qn_view base64, int64_t id,

@@ -2,7 +2,7 @@
  *
  * The files hold ranks alone; how text is divided and which ids are special
  * stands in the programs that read them. Sources: tiktoken's openai_public.py,
- * tokenizer.py of Llama 3 and 4, tokenization_qwen.py. */
+ * tokenizer.py of Llama 3 and 4, tokenization_qwen.py, tokenization_kimi.py. */
 #include "base/json.h"
 #include "text/tok_int.h"
 
@@ -15,8 +15,8 @@ typedef struct ranks_row {
     const char *pattern; /* as qn_tok_open_tiktoken takes it */
     const qn_tok_special *special;
     size_t n_special;
-    /* Further special tokens "<|more_K|>", ids from `more_first`, numbers from
-     * `more_number`. */
+    /* Further special tokens, ids from `more_first`: as tokenizer_config.json
+     * names them, or "<|more_K|>", K from `more_number`. */
     const char *more;
     int more_first, more_n, more_number;
     const char *bos; /* put before a text, or NULL */
@@ -50,6 +50,9 @@ static const qn_tok_special ranks_llama3[] = {
     {"<|eot_id|>", 128009},
     {"<|python_tag|>", 128010}};
 
+static const qn_tok_special ranks_kimi[] = {{"[EOS]", 163585},
+                                            {"[BOS]", 163584}};
+
 #define LIST(a) a, QN_COUNTOF(a)
 
 static const ranks_row ranks_rows[] = {
@@ -61,6 +64,9 @@ static const ranks_row ranks_rows[] = {
     {"qwen", 151643, "qwen2", LIST(ranks_qwen), "extra", 151646, 205, 0, NULL},
     {"tokenizer", 128000, "llama3", LIST(ranks_llama3),
      "reserved_special_token", 128011, 245, 2, "<|begin_of_text|>"},
+    /* Kimi, Moonlight */
+    {"tiktoken", 163584, QN_TOK_KIMI, LIST(ranks_kimi), "reserved_token",
+     163586, 254, 163586, NULL},
 };
 
 bool qn_tok_is_tiktoken(qn_view text)
@@ -98,6 +104,16 @@ static const ranks_row *ranks_find(const char *path, uint32_t n)
     return NULL;
 }
 
+/* What tokenizer_config.json calls the special token, or NULL. */
+static const char *ranks_listed(const json_t *config, int id)
+{
+    char key[16];
+    snprintf(key, sizeof key, "%d", id);
+    return json_string_value(json_object_get(
+        json_object_get(json_object_get(config, "added_tokens_decoder"), key),
+        "content"));
+}
+
 int qn_tok_open_ranks(qn_tok **out, qn_view ranks, const char *path,
                       const json_t *config, qn_err *err)
 {
@@ -105,19 +121,22 @@ int qn_tok_open_ranks(qn_tok **out, qn_view ranks, const char *path,
     const ranks_row *row = ranks_find(path, n);
     QN_VEC(qn_tok_special) special = {0};
     if (!row)
-        return qn_fail(err, QN_EUNSUP,
-                       "%s: a rank file of %u tokens that is none of those "
-                       "known (r50k, p50k, cl100k, o200k, qwen, Llama 3), so "
-                       "its pattern and special tokens are not known; a "
-                       "tokenizer.json would say them",
-                       path, n);
+        return qn_fail(
+            err, QN_EUNSUP,
+            "%s: a rank file of %u tokens that is none of those "
+            "known (r50k, p50k, cl100k, o200k, qwen, Llama 3, Kimi), so "
+            "its pattern and special tokens are not known; a "
+            "tokenizer.json would say them",
+            path, n);
     for (size_t k = 0; k < row->n_special; k++)
         qn_vec_push(&special, row->special[k]);
     char *names = qn_xmalloc((size_t)(row->more_n + 1) * 48);
     for (int k = 0; k < row->more_n; k++) {
+        int id = row->more_first + k;
+        const char *listed = ranks_listed(config, id);
         snprintf(names + 48 * k, 48, "<|%s_%d|>", row->more,
                  row->more_number + k);
-        qn_tok_special s = {names + 48 * k, row->more_first + k};
+        qn_tok_special s = {listed ? listed : names + 48 * k, id};
         qn_vec_push(&special, s);
     }
     int rc = qn_tok_open_tiktoken(out, ranks, row->pattern, special.v,

@@ -439,6 +439,45 @@ static void test_tekken(void **state)
     }
 }
 
+/* Kimi's ranks: 163,584 of them, the special tokens named by the other file. */
+static void test_kimi(void **state)
+{
+    (void)state;
+    const char *dir = qn_test_tmpdir();
+    char path[4200];
+    qn_str ranks = {0};
+    for (int k = 0; k < 163584; k++) {
+        char b[5] = {(char)k, (char)0xFF, (char)(k >> 8), (char)(k >> 16), 0};
+        base64(&ranks,
+               k == 300   ? "th"
+               : k == 301 ? "the"
+                          : b,
+               k == 300   ? 2
+               : k == 301 ? 3
+               : k < 256  ? 1
+                          : 4);
+        qn_str_addf(&ranks, " %d\n", k);
+    }
+    snprintf(path, sizeof path, "%s/tiktoken.model", dir);
+    qn_test_write_file(path, ranks.p, ranks.n);
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", dir);
+    static const char config[] =
+        "{\"tokenizer_class\":\"TikTokenTokenizer\",\"bos_token\":\"[BOS]\","
+        "\"eos_token\":\"[EOS]\",\"added_tokens_decoder\":{\"163587\":"
+        "{\"content\":\"<|im_user|>\",\"special\":true}}}";
+    qn_test_write_file(path, config, strlen(config));
+    qn_err err = {0};
+    qn_tok *t = NULL;
+    if (qn_tok_open_dir(&t, dir, &err) < 0)
+        fail_msg("%s", err.msg);
+    expect(t, "<|im_user|>the<|reserved_token_163588|>[EOS]", QN_TOK_DEFAULT,
+           "163587(0,11) 301(11,14) 163588(14,39) 163585(39,44)");
+    assert_int_equal(qn_tok_role_id(t, QN_TOK_BOS), 163584);
+    assert_int_equal(qn_tok_role_id(t, QN_TOK_EOS), 163585);
+    qn_tok_close(t);
+    qn_str_deinit(&ranks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_ranks_refused),
+        cmocka_unit_test(test_kimi),
         cmocka_unit_test(test_tekken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

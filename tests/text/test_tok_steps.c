@@ -150,6 +150,9 @@ static void test_pre_tokenizers(void **state)
          "Apples are \u308A\u3093\u3054 \u6797\u6A8E",
          "Apples are (0,11)|\u308A\u3093\u3054 \u6797\u6A8E(11,27)"},
         {"{\"type\":\"UnicodeScripts\"}", "  a b", "a b(2,5)"},
+        /* The scripts of Unicode 9: what is younger has none. */
+        {"{\"type\":\"UnicodeScripts\"}", "\U0001FA28b\u0561\u0589",
+         "b(4,5)|\u0561(5,7)|\u0589(7,9)"},
         {"{\"type\":\"FixedLength\",\"length\":2}", "a\u00E9c d<s>e",
          "a\u00E9(0,3)|c (3,5)|d(5,6)|<s>(6,9)|e(9,10)"},
         {"{\"type\":\"FixedLength\"}", "abcdefg", "abcde(0,5)|fg(5,7)"},
