@@ -224,13 +224,15 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
 {
     return _mm512_permutexvar_ps(_mm512_srli_epi32(d, (unsigned)shift), b.all);
 }
-/* The f8_e4m3 byte at bits [shift, shift + 8), which is no NaN: its sign on top,
- * its exponent and mantissa where those of an f32 end. */
-QN_INLINE vf v_e4m3(vi d, int shift)
+/* The four f8_e4m3 of each lane, none a NaN, as pairs of bf16 for v_low_bf16 and
+ * v_high_bf16: values times 2^-120, bytes 0 and 2, and bytes 1 and 3. */
+QN_INLINE void v_e4m3_pairs(vi d, vi *even, vi *odd)
 {
-    vi top = _mm512_srai_epi32(_mm512_slli_epi32(d, (unsigned)(24 - shift)), 4);
-    vi bits = _mm512_and_si512(top, _mm512_set1_epi32((int)0x87f00000));
-    return _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0x1p120f));
+    const vi bits = _mm512_set1_epi16((short)0x87f0);
+
+    *odd = _mm512_and_si512(_mm512_srai_epi16(d, 4), bits);
+    *even = _mm512_and_si512(_mm512_srai_epi16(_mm512_slli_epi16(d, 8), 4),
+                             bits);
 }
 /* Rounded to f16 and back. */
 QN_INLINE vf v_round_f16(vf a)
