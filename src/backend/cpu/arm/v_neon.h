@@ -268,14 +268,18 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
 
     return vreinterpretq_f32_u8(vqtbl4q_u8(b.bytes, vreinterpretq_u8_u32(at)));
 }
-QN_INLINE void v_e4m3_pairs(vi d, vi *even, vi *odd)
+QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
 {
     const int16x8_t bits = vdupq_n_s16((int16_t)0x87f0);
-    int16x8_t h = vreinterpretq_s16_s32(d);
+    vi d[VP];
 
-    *odd = vreinterpretq_s32_s16(vandq_s16(vshrq_n_s16(h, 4), bits));
-    *even = vreinterpretq_s32_s16(
-        vandq_s16(vshrq_n_s16(vshlq_n_s16(h, 8), 4), bits));
+    v_dwords(p, d);
+    QN_UNROLL
+    for (int v = 0; v < VP; v++) {
+        int16x8_t o = vreinterpretq_s16_s32(d[v]), e = vshlq_n_s16(o, 8);
+        odd[v] = vreinterpretq_s32_s16(vandq_s16(vshrq_n_s16(o, 4), bits));
+        even[v] = vreinterpretq_s32_s16(vandq_s16(vshrq_n_s16(e, 4), bits));
+    }
 }
 QN_INLINE vf v_round_f16(vf a)
 {

@@ -21,7 +21,8 @@
 
 enum {
     F8_TOK = 6,
-    F8_PANEL = 2, /* for one token: an fma waits for the one before */
+    F8_PANEL = 2,   /* for one token: an fma waits for the one before */
+    F8_GROUP = 128, /* the most k's of a group */
     F8_AHEAD = 1024
 };
 #define F8_HALF 0x1p60f /* twice of it is 2^120 */
@@ -31,17 +32,12 @@ QN_INLINE void f8_dword(vf sum[][F8_PANEL][VP], const uint8_t *at,
                         int64_t w_panel, const float *x, int64_t x_tok,
                         const int N, const int T)
 {
-    const vf half = v_set1(F8_HALF);
     vi even[F8_PANEL][VP], odd[F8_PANEL][VP];
 
     QN_UNROLL
     for (int p = 0; p < N; p++) {
-        vi d[VP];
         QN_PREFETCH(at + p * w_panel + F8_AHEAD);
-        v_dwords(at + p * w_panel, d);
-        QN_UNROLL
-        for (int v = 0; v < VP; v++)
-            v_e4m3_pairs(d[v], &even[p][v], &odd[p][v]);
+        v_e4m3_pairs(at + p * w_panel, even[p], odd[p]);
     }
     QN_UNROLL
     for (int j = 0; j < 4; j++) {
@@ -53,11 +49,11 @@ QN_INLINE void f8_dword(vf sum[][F8_PANEL][VP], const uint8_t *at,
             vi pair = j % 2 ? odd[p][v] : even[p][v];
             w[p][v] = j < 2 ? v_low_bf16(pair) : v_high_bf16(pair);
             if (T > 1)
-                w[p][v] = v_fma(w[p][v], half, v_zero());
+                w[p][v] = v_fma(w[p][v], v_set1(F8_HALF), v_zero());
         }
         QN_UNROLL
         for (int t = 0; t < T; t++) {
-            vf b = v_set1(T > 1 ? x[t * x_tok + j] : x[j] * F8_HALF);
+            vf b = v_set1(x[t * x_tok + j]);
             QN_UNROLL
             for (int p = 0; p < N; p++)
                 QN_UNROLL
@@ -89,6 +85,26 @@ QN_INLINE void f8_finish(vf sum[][F8_PANEL][VP], const qn_tile *t,
     }
 }
 
+/* The sums of n k's of a group whose codes are at `at`. */
+QN_INLINE void f8_group(vf sum[][F8_PANEL][VP], const uint8_t *at,
+                        int64_t w_panel, const float *x, int64_t x_tok, int n,
+                        const int N, const int T)
+{
+    float up[F8_GROUP];
+
+    for (int i = 0; i < n && T == 1; i++)
+        up[i] = x[i] * F8_HALF;
+    QN_UNROLL
+    for (int i = 0; i < T; i++)
+        QN_UNROLL
+    for (int p = 0; p < N; p++)
+        QN_UNROLL
+    for (int v = 0; v < VP; v++)
+        sum[i][p][v] = v_zero();
+    for (int k = 0; k < n; k += 4, at += 64)
+        f8_dword(sum, at, w_panel, T == 1 ? up + k : x + k, x_tok, N, T);
+}
+
 QN_INLINE void f8_tile(const qn_tile *t, const int N, const int T)
 {
     const float *x = (const float *)(const void *)t->x;
@@ -96,20 +112,12 @@ QN_INLINE void f8_tile(const qn_tile *t, const int N, const int T)
     const uint8_t *g = t->w;
     bool load = t->load;
 
-    for (int k = 0; k < t->n_k; g += t->q->bytes, load = true) {
-        int end = QN_MIN(t->n_k, k + t->q->group);
-        const uint8_t *at = g + t->q->head;
+    for (int k = 0; k < t->n_k; k += t->q->group, load = true) {
+        int n = QN_MIN(t->n_k - k, t->q->group);
         vf sum[F8_TOK][F8_PANEL][VP];
-        QN_UNROLL
-        for (int i = 0; i < T; i++)
-            QN_UNROLL
-        for (int p = 0; p < N; p++)
-            QN_UNROLL
-        for (int v = 0; v < VP; v++)
-            sum[i][p][v] = v_zero();
-        for (; k < end; k += 4, x += 4, at += 64)
-            f8_dword(sum, at, t->w_panel, x, x_tok, N, T);
+        f8_group(sum, g + t->q->head, t->w_panel, x + k, x_tok, n, N, T);
         f8_finish(sum, t, g, load, N, T);
+        g += t->q->bytes;
     }
 }
 

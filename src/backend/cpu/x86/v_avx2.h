@@ -239,16 +239,18 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
     return _mm256_blendv_ps(low, high,
                             _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
 }
-QN_INLINE void v_e4m3_pairs(vi d, vi *even, vi *odd)
+/* What begins a byte earlier has even bytes where odd ones are. */
+QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
 {
     const vi bits = _mm256_set1_epi16((short)0x87f0);
-    const vi up = _mm256_setr_epi8(-1, 0, -1, 2, -1, 4, -1, 6, -1, 8, -1, 10,
-                                   -1, 12, -1, 14, -1, 0, -1, 2, -1, 4, -1, 6,
-                                   -1, 8, -1, 10, -1, 12, -1, 14);
 
-    *odd = _mm256_and_si256(_mm256_srai_epi16(d, 4), bits);
-    *even = _mm256_and_si256(_mm256_srai_epi16(_mm256_shuffle_epi8(d, up), 4),
-                             bits);
+    v_dwords(p, odd);
+    v_dwords(p - 1, even);
+    QN_UNROLL
+    for (int v = 0; v < VP; v++) {
+        odd[v] = _mm256_and_si256(_mm256_srai_epi16(odd[v], 4), bits);
+        even[v] = _mm256_and_si256(_mm256_srai_epi16(even[v], 4), bits);
+    }
 }
 /* Rounded to f16 and back. */
 QN_INLINE vf v_round_f16(vf a)
