@@ -129,14 +129,16 @@ static int report(const qn_command *cmd, int rc, const qn_err *err)
 /* Output that could not be written is a failure like any other. */
 static int flush_output(const qn_command *cmd, int status)
 {
-    char name[64];
+    char name[64], text[128];
     bool bad = ferror(stdout) != 0;
     errno = 0;
     if (fflush(stdout) == 0 && !bad)
         return status;
-    snprintf(name, sizeof name, "quern %s", cmd ? cmd->name : "");
-    qn_complain(name,
-                errno ? strerror(errno) : "standard output: write failed");
+    snprintf(name, sizeof name, "quern%s%s", cmd ? " " : "",
+             cmd ? cmd->name : "");
+    snprintf(text, sizeof text, "standard output: %s",
+             errno ? strerror(errno) : "write failed");
+    qn_complain(name, text);
     return status == STATUS_OK ? STATUS_FAILED : status;
 }
 

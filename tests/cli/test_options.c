@@ -324,19 +324,26 @@ static void test_full_disk(void **state)
 static void test_closed_streams(void **state)
 {
     (void)state;
-    int status;
+    int status, err[2];
+    char said[200] = "";
+    assert_int_equal(pipe(err), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         char *argv[] = {"quern", "--version", NULL};
-        for (int fd = 0; fd <= 2; fd++)
-            close(fd);
+        close(0);
+        close(1);
+        dup2(err[1], 2);
         int failed = qn_cli_main(2, argv);
         int next = open("/dev/null", O_RDONLY);
         _exit(failed == 1 && next > 2 ? 0 : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
+    close(err[1]);
+    assert_true(read(err[0], said, sizeof said - 1) > 0);
+    close(err[0]);
+    assert_non_null(strstr(said, "quern: standard output: "));
 }
 
 int main(void)
