@@ -75,9 +75,9 @@ static float affine_codes(const float *x, const float *w, int n, int top,
     return sum_of(t, n);
 }
 
-/* The best s and o for these codes; o >= 0 unless `any_sign`. */
+/* The best s and o >= 0 for these codes. */
 static affine affine_solve(const float *x, const float *w, int n,
-                           const float *q, bool any_sign)
+                           const float *q)
 {
     float tq[QN_FIT_ELEMS], tqq[QN_FIT_ELEMS], tx[QN_FIT_ELEMS];
     float txq[QN_FIT_ELEMS];
@@ -95,18 +95,17 @@ static affine affine_solve(const float *x, const float *w, int n,
         a.s = (sw * sxq - sq * sx) / det;
         a.o = (a.s * sq - sx) / sw;
     }
-    if (!(a.o >= 0.0f) && !any_sign) {
+    if (!(a.o >= 0.0f)) {
         a.o = 0.0f;
         a.s = sqq > 0.0f ? sxq / sqq : 0.0f;
     }
     return a;
 }
 
-static affine affine_fit(const float *x, const float *w, int n, int top,
-                         bool any_sign)
+static affine affine_fit(const float *x, const float *w, int n, int top)
 {
     float q[QN_FIT_ELEMS];
-    float lo = any_sign ? x[0] : 0.0f, hi = x[0];
+    float lo = 0.0f, hi = x[0];
     for (int i = 0; i < n; i++) {
         lo = x[i] < lo ? x[i] : lo;
         hi = x[i] > hi ? x[i] : hi;
@@ -127,7 +126,7 @@ static affine affine_fit(const float *x, const float *w, int n, int top,
             if (!(e < last))
                 break;
             last = e;
-            a = affine_solve(x, w, n, q, any_sign);
+            a = affine_solve(x, w, n, q);
         }
     }
     return best;
@@ -137,19 +136,6 @@ static void put_codes(const float *codes, int n, uint8_t *q)
 {
     for (int i = 0; i < n; i++)
         q[i] = (uint8_t)(int)codes[i];
-}
-
-void qn_fit_affine_block(const float *x, const float *w, int n, int top,
-                         uint16_t *d, uint16_t *m, uint8_t *q)
-{
-    float ones[QN_FIT_ELEMS], codes[QN_FIT_ELEMS];
-    w = all_weights(w, n, ones);
-    affine a = affine_fit(x, w, n, top, true);
-    *d = qn_f16_of_f32(a.s);
-    *m = qn_f16_of_f32(-a.o);
-    a = (affine){qn_f32_of_f16(*d), -qn_f32_of_f16(*m)};
-    affine_codes(x, w, n, top, a, codes);
-    put_codes(codes, n, q);
 }
 
 /* The codes of one sub-block near scale / d and offset / m, with the least
@@ -214,7 +200,7 @@ void qn_fit_affine_super(const float *x, const float *w, int n_sub, int top,
     w = all_weights(w, QN_FIT_ELEMS, ones);
     memset(out, 0, sizeof *out);
     for (int j = 0; j < n_sub; j++) {
-        want[j] = affine_fit(x + j * n, w + j * n, n, top, false);
+        want[j] = affine_fit(x + j * n, w + j * n, n, top);
         unit.s = fmaxf(unit.s, want[j].s / (float)code_top);
         unit.o = fmaxf(unit.o, want[j].o / (float)code_top);
     }

@@ -28,10 +28,6 @@ typedef struct qn_fit_affine {
 void qn_fit_affine_super(const float *x, const float *w, int n_sub, int top,
                          int code_top, qn_fit_affine *out);
 
-/* One block of n elements: value = D * q[i] + M, with M of any sign. */
-void qn_fit_affine_block(const float *x, const float *w, int n, int top,
-                         uint16_t *d, uint16_t *m, uint8_t *q);
-
 /* The values that a code may stand for, ascending: count whole numbers from
  * `first` on, or the list. */
 typedef struct qn_fit_book {
