@@ -142,11 +142,10 @@ static void test_gptq(void **state)
            WORDS("5 bits", "2, 3, 4 and 8"));
 }
 
-/* A group beyond the last is found when the matrix is opened. */
-static void test_g_idx(void **state)
+/* Opened, a matrix whose g_idx says anything is refused. */
+static void refuse_g_idx(const char *config, const char *word)
 {
-    (void)state;
-    const char *dir = new_dir(GPTQ_CONFIG);
+    const char *dir = new_dir(config);
     help_safetensors(help_path(dir, "model.safetensors"),
                      GPTQ("[1,2]", "[1,1]", "[1,2]",
                           ",\"a.g_idx\":{\"dtype\":\"I32\",\"shape\":[8],"
@@ -161,7 +160,18 @@ static void test_g_idx(void **state)
                                         &mem, &err),
                      QN_EFORMAT);
     assert_non_null(strstr(err.msg, "a.g_idx"));
+    assert_non_null(strstr(err.msg, word));
     qn_ckpt_close(ck);
+}
+
+/* Groups beyond the last, and others than the configuration says. */
+static void test_g_idx(void **state)
+{
+    (void)state;
+    refuse_g_idx(GPTQ_CONFIG, "there are 1 groups");
+    refuse_g_idx("{\"quantization_config\": {\"quant_method\": \"gptq\", "
+                 "\"bits\": 4, \"group_size\": 8, \"desc_act\": false}}",
+                 "\"desc_act\": false");
 }
 
 /* compressed-tensors: 2 rows of 32 in 4 words, which are 3 bits (10 to a word)
