@@ -12,10 +12,18 @@
  *   Ownership  *_open/_new give an object that *_close/_free ends; strings
  *              and arrays handed out through `char **` / `int32_t **` belong
  *              to the caller and are released with qn_free(); `const`
- *              pointers are borrowed and live as long as their object.
+ *              pointers are borrowed and live as long as their object. A model
+ *              is closed after its engines; a request may be freed after its
+ *              engine, which has ended it. NULL is fine for what is freed or
+ *              closed, and where it is named; nowhere else.
+ *   Memory     what a model, an engine or a request needs much of is
+ *              QN_ENOMEM when it is not there. Who has not even a little left
+ *              is ended, with a line on standard error.
  *   Threads    a model is immutable after qn_model_open and may be shared.
  *              An engine and its requests belong to one thread at a time;
- *              qn_request_cancel alone may be called from anywhere.
+ *              qn_request_cancel alone may be called from anywhere. Engines of
+ *              one model compute in turns. The child of a fork() lacks the
+ *              model's threads and can only exec.
  *   Text       UTF-8, length in bytes; never needs to be NUL-terminated on
  *              the way in, always is on the way out.
  */

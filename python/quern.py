@@ -468,7 +468,8 @@ class Model:
         self._model = handle
 
     def close(self):
-        """Frees everything; calling it again does nothing."""
+        """Frees everything; calling it again does nothing. A stream that is
+        left open ends with a ValueError. Not while another thread generates."""
         if self._engine:
             _lib.qn_engine_free(self._engine)
         if self._model:
@@ -592,6 +593,8 @@ class Model:
                                              options))
                 running = 1
                 while running > 0:
+                    if engine is not self._engine:
+                        raise ValueError("the model is closed")
                     running = _call("qn_engine_step", engine)
                     for k, request in enumerate(requests):
                         for event in request.events():

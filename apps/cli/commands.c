@@ -15,9 +15,11 @@
 #include "cli/terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* In the order of the help: to use a model, to have one, to measure, to look
  * inside. A row is a line. */
@@ -198,9 +200,20 @@ static bool is_one_of(const char *word, const char *a, const char *b)
     return strcmp(word, a) == 0 || strcmp(word, b) == 0;
 }
 
+/* A standard stream that is closed would give its number to the next file or
+ * socket, which then got what is written to the stream. The null device takes
+ * the place, so opened that reading and writing still fail. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int qn_cli_main(int argc, char **argv)
 {
     int words;
+    hold_standard_streams();
     setlocale(LC_CTYPE, "");
     if (argc < 2) {
         qn_help_program();

@@ -325,6 +325,9 @@ static int take_object(const qn_prompts *p, qn_job *job, qn_args *own,
                      "%s: give one of \"prompt\", \"messages\" and "
                      "\"token_ids\"",
                      where);
+    if (rc == 0 && messages && !json_is_array(messages))
+        rc = qn_fail(err, QN_EINVAL, "%s: \"messages\" is a list of objects",
+                     where);
     if (rc == 0 && messages) {
         rc = qn_job_add_messages(job, m, messages, p->kwargs, err);
     } else if (rc == 0) {

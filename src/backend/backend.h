@@ -18,7 +18,8 @@
  * Activations are f32, row-major [n_tok, dim] with a row stride (ld, in
  * elements). Weights are packed by the backend when they are loaded.
  *
- * Threads: one exec at a time per backend; weight_put from any number.
+ * Threads: exec from any number, which take turns (engines that share a model
+ * share its backend); weight_put from any number, while nobody calls exec.
  */
 #ifndef QN_BACKEND_BACKEND_H
 #define QN_BACKEND_BACKEND_H

@@ -1,9 +1,7 @@
 /* arena.c - bump allocation in blocks that double.
  *
  * Invariants: head is the block that is being filled, used <= head->cap;
- * blocks behind head are full or hold one large object. After a reset one
- * block is left, large enough for what the arena held: an arena that lives
- * through rounds of the same work allocates nothing from the second on. */
+ * blocks behind head are full or hold one large object. */
 #include "base/arena.h"
 
 #include "base/mem.h"
@@ -28,18 +26,12 @@ void qn_arena_init(qn_arena *a)
     *a = (qn_arena){0};
 }
 
-static void arena_free_blocks(arena_block *b)
-{
-    while (b) {
-        arena_block *next = b->next;
-        free(b);
-        b = next;
-    }
-}
-
 void qn_arena_deinit(qn_arena *a)
 {
-    arena_free_blocks(a->head);
+    for (arena_block *b = a->head, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
     *a = (qn_arena){0};
 }
 
@@ -52,20 +44,6 @@ static arena_block *arena_block_new(size_t cap)
     b->next = NULL;
     b->cap = cap;
     return b;
-}
-
-void qn_arena_reset(qn_arena *a)
-{
-    arena_block *b = a->head;
-    if (b && b->next) {
-        size_t cap = 0;
-        for (arena_block *i = b; i; i = i->next)
-            cap += i->cap;
-        arena_free_blocks(b);
-        a->head = arena_block_new(cap);
-    }
-    a->used = 0;
-    a->total = 0;
 }
 
 void *qn_arena_alloc(qn_arena *a, size_t n)

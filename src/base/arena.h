@@ -1,8 +1,7 @@
 /* arena.h - many small objects with one lifetime.
  *
- * Ownership: everything from an arena is freed by qn_arena_deinit (or
- * forgotten by qn_arena_reset, which keeps the memory). Not thread-safe.
- * Never returns NULL (see base/mem.h). */
+ * Ownership: everything from an arena is freed by qn_arena_deinit. Not
+ * thread-safe. Never returns NULL (see base/mem.h). */
 #ifndef QN_BASE_ARENA_H
 #define QN_BASE_ARENA_H
 
@@ -11,12 +10,11 @@
 typedef struct qn_arena {
     struct qn_arena_block *head; /* newest first */
     size_t used;                 /* bytes used in head */
-    size_t total;                /* bytes handed out since init or reset */
+    size_t total;                /* bytes handed out */
 } qn_arena;
 
 void qn_arena_init(qn_arena *a);
 void qn_arena_deinit(qn_arena *a);
-void qn_arena_reset(qn_arena *a);
 
 /* 16-byte aligned, not cleared. */
 void *qn_arena_alloc(qn_arena *a, size_t n);

@@ -10,11 +10,8 @@
 #define QN_INLINE static inline __attribute__((always_inline))
 #define QN_ALIGNED(n) __attribute__((aligned(n)))
 #define QN_LIKELY(x) __builtin_expect(!!(x), 1)
-#define QN_UNLIKELY(x) __builtin_expect(!!(x), 0)
 /* Asks for the cache line at p, which may be any address. */
 #define QN_PREFETCH(p) __builtin_prefetch((p), 0, 3)
-#define QN_MUST_USE __attribute__((warn_unused_result))
-#define QN_RESTRICT __restrict__
 
 __extension__ typedef unsigned __int128 qn_u128;
 

@@ -108,14 +108,6 @@ int qn_err_prefix(qn_err *err, int code, const char *fmt, ...)
     return code;
 }
 
-void qn_err_clear(qn_err *err)
-{
-    if (!err)
-        return;
-    err->code = QN_OK;
-    err->msg[0] = '\0';
-}
-
 const char *qn_code_name(int code)
 {
     switch (code) {

@@ -21,8 +21,6 @@ int qn_vfail(qn_err *err, int code, const char *fmt, va_list ap);
 /* Puts "what: " before the message that err already holds; returns its code. */
 int qn_err_prefix(qn_err *err, int code, const char *fmt, ...) QN_PRINTF(3, 4);
 
-void qn_err_clear(qn_err *err);
-
 /* "EINVAL", "ENOENT", ...: under these docs/troubleshooting.md has them. */
 const char *qn_code_name(int code);
 

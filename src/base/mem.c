@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 /* ---- small memory: never NULL --------------------------------------- */
@@ -267,9 +268,22 @@ static uint64_t mem_proc_kb(const char *path, const char *key)
     return kb * 1024;
 }
 
+/* Where /proc is not there (a bare chroot), less is known: the page cache, which
+ * gives way as well, does not count as free. */
+static uint64_t mem_host(bool available)
+{
+    uint64_t n = mem_proc_kb("/proc/meminfo",
+                             available ? "MemAvailable" : "MemTotal");
+    struct sysinfo si;
+    if (n || sysinfo(&si) != 0)
+        return n;
+    n = available ? (uint64_t)si.freeram + si.bufferram : si.totalram;
+    return n * si.mem_unit;
+}
+
 uint64_t qn_mem_available(void)
 {
-    uint64_t host = mem_proc_kb("/proc/meminfo", "MemAvailable");
+    uint64_t host = mem_host(true);
     qn_cgroup_mem cg;
     if (!qn_cgroup_memory("", &cg))
         return host;
@@ -278,7 +292,7 @@ uint64_t qn_mem_available(void)
 
 uint64_t qn_mem_total(void)
 {
-    uint64_t host = mem_proc_kb("/proc/meminfo", "MemTotal");
+    uint64_t host = mem_host(false);
     qn_cgroup_mem cg;
     if (!qn_cgroup_memory("", &cg))
         return host;

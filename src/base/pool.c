@@ -293,11 +293,6 @@ int64_t qn_pool_next(qn_pool *pool)
     return atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
 }
 
-void qn_pool_rewind(qn_pool *pool)
-{
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-}
-
 void qn_pool_split(int64_t n, int64_t grain, int thread, int n_threads,
                    int64_t *begin, int64_t *end)
 {

@@ -29,10 +29,8 @@ void qn_pool_run(qn_pool *pool, qn_pool_fn fn, void *arg);
 /* Inside a run: all threads meet. */
 void qn_pool_barrier(qn_pool *pool);
 /* Inside a run: the next index from a counter shared by the team, which
- * starts at 0 with each run (and can be set back by ONE thread between two
- * barriers with qn_pool_rewind). */
+ * starts at 0 with each run. */
 int64_t qn_pool_next(qn_pool *pool);
-void qn_pool_rewind(qn_pool *pool);
 
 /* Splits [0, n) so that every thread's part is a multiple of `grain` except
  * the last; independent of anything but its arguments. */

@@ -113,6 +113,28 @@ static int read_small(const join_ctx *j, ckpt_quant *cq)
     return QN_OK;
 }
 
+/* GPTQ's files name each column's group also where columns were taken in order:
+ * then the matrix is one without such a part, whose codes backends keep. */
+static int drop_plain_order(const join_ctx *j, ckpt_quant *cq)
+{
+    qn_qmat *m = &cq->mat;
+    int32_t idx[1024];
+    if (m->g_idx_part < 0)
+        return QN_OK;
+    const qn_tensor *t = &j->ck->tensors[cq->part[m->g_idx_part] - 1];
+    for (int64_t k = 0, n; k < m->n_in; k += n) {
+        n = QN_MIN(m->n_in - k, (int64_t)QN_COUNTOF(idx));
+        QN_TRY(qn_ckpt_read(j->ck, t, (uint64_t)k * sizeof *idx, idx,
+                            (size_t)n * sizeof *idx, j->err));
+        for (int64_t i = 0; i < n; i++) {
+            if (idx[i] != (k + i) / m->group)
+                return QN_OK;
+        }
+    }
+    m->g_idx_part = -1;
+    return QN_OK;
+}
+
 /* The tensor that stands for the parts. */
 static int join_one(join_ctx *j, const ckpt_quant *found, size_t main)
 {
@@ -124,6 +146,7 @@ static int join_one(join_ctx *j, const ckpt_quant *found, size_t main)
     int rc = qn_qmat_plan(m, j->q, j->err);
     if (rc < 0)
         return qn_err_prefix(j->err, rc, "%s", ck->path);
+    QN_TRY(drop_plain_order(j, cq));
     for (int i = 0; i < QN_QPARTS; i++) {
         if (cq->part[i])
             j->is_part[cq->part[i] - 1] = 1;

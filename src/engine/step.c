@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +140,15 @@ static void add_prompts(qn_engine *e, qn_batch *b)
 
 /* ---- what becomes of it ------------------------------------------------ */
 
+/* A broken checkpoint, or an overflow in the network. */
+static bool has_numbers(const float *row, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(row[i]))
+            return true;
+    return false;
+}
+
 /* The next token of s, by the logits of its last row. */
 static int choose(qn_seq *s, const float *row, qn_err *err)
 {
@@ -150,6 +160,10 @@ static int choose(qn_seq *s, const float *row, qn_err *err)
         qn_sampler_mask(s->sampler, bits, ends);
     }
     int32_t id = qn_sampler_pick(s->sampler, row);
+    if (id < 0 && !has_numbers(row, s->req->engine->n_vocab))
+        return qn_fail(err, QN_EFORMAT,
+                       "the model's logits are no numbers (NaN): its weights "
+                       "are broken, or have outgrown their type");
     if (id < 0)
         return qn_fail(err, QN_EINVAL,
                        "no token is allowed: allowed_ids, banned_ids, "
@@ -187,6 +201,7 @@ static int begin_decode(qn_request *req, const float *row, qn_err *err)
         return qn_request_end(req, QN_FINISH_LENGTH, err);
     if (req->p.n_beams > 1) {
         req->beams = qn_beams_new(req);
+        req->t_first = req->t_last = qn_now_ns(); /* texts come at the end */
         return qn_beams_step(req->beams, row, 1, err);
     }
     for (int i = 1; i < req->n_seqs; i++) {

@@ -230,28 +230,8 @@ int qn_qmat_plan(qn_qmat *m, const json_t *q, qn_err *err)
     return QN_OK;
 }
 
-/* A part that says groups which plan took to be one after the other: it has to
- * say the same. */
-static int check_even(const qn_qmat *m, const qn_qpart *p, qn_err *err)
-{
-    for (int64_t k = 0; k < m->n_in; k++) {
-        int32_t g = qn_qpart_i32(p, k);
-        if (g != k / m->group)
-            return qn_fail(err, QN_EFORMAT,
-                           "tensor %s: element %" PRId64 " is in group %d, "
-                           "where \"desc_act\": false of the configuration "
-                           "means group %" PRId64 "; if the file is in "
-                           "activation order, write true there",
-                           p->name, k, (int)g, k / m->group);
-    }
-    return QN_OK;
-}
-
 int qn_qmat_check(const qn_qmat *m, qn_err *err)
 {
-    for (int i = 0; i < QN_QPARTS && m->g_idx_part < 0; i++)
-        if (m->part[i].name && strcmp(m->scheme->part[i].suffix, ".g_idx") == 0)
-            QN_TRY(check_even(m, &m->part[i], err));
     if (m->g_idx_part < 0)
         return QN_OK;
     const qn_qpart *p = &m->part[m->g_idx_part];

@@ -225,6 +225,15 @@ static int filter_float(qn_jrt *rt, qn_jval self, const qn_jargs *a,
     return 0;
 }
 
+/* "%.*f", whatever the locale's decimal point is. */
+static void filter_fixed(char *buf, size_t cap, int digits, double f)
+{
+    snprintf(buf, cap, "%.*f", digits, f);
+    for (char *p = buf; *p; p++)
+        if ((*p < '0' || *p > '9') && *p != '-')
+            *p = '.';
+}
+
 /* round(f, digits) of Python: the decimal text rounds to even, exactly. */
 static double filter_round_float(double f, int64_t digits)
 {
@@ -239,10 +248,7 @@ static double filter_round_float(double f, int64_t digits)
         return rint(f / unit) * unit;
     }
     qn_jval v;
-    snprintf(buf, sizeof buf, "%.*f", (int)digits, f);
-    for (char *p = buf; *p; p++) /* whatever the locale's point is */
-        if ((*p < '0' || *p > '9') && *p != '-')
-            *p = '.';
+    filter_fixed(buf, sizeof buf, (int)digits, f);
     return qn_jv_parse_float(qn_view_cstr(buf), &v.u.f) ? v.u.f : f;
 }
 
@@ -323,8 +329,10 @@ static int filter_filesizeformat(qn_jrt *rt, qn_jval self, const qn_jargs *a,
     } else {
         for (unit = base * base; bytes >= unit && i < 7; i++)
             unit *= base;
-        qn_jsb_addf(&sb, "%.1f %c%sB", base * bytes / unit,
-                    !binary && i == 0 ? 'k' : prefix[i], binary ? "i" : "");
+        char buf[400];
+        filter_fixed(buf, sizeof buf, 1, base * bytes / unit);
+        qn_jsb_addf(&sb, "%s %c%sB", buf, !binary && i == 0 ? 'k' : prefix[i],
+                    binary ? "i" : "");
     }
     return qn_jsb_done(&sb, out);
 }

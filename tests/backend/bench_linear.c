@@ -7,6 +7,9 @@
  * the fractions and the best are printed. BENCH_THREADS=1 measures the time
  * that the thread ran, which others' load disturbs less. Arguments name weight
  * types, shapes (8192x2048) and numbers of rows; without any of a sort, all.
+ *
+ * bf16 comes first, and the last figure of a line is how many times its weights a
+ * second the type reads: below 1 where packing them does not pay.
  */
 #include "backend/ops.h"
 
@@ -87,8 +90,9 @@ static qn_weight *weight(qn_backend *be, const bench_type *b, int64_t n_out,
     return w;
 }
 
+/* `base`: GFLOP/s of bf16, which sets it. */
 static void bench_case(qn_backend *be, const bench_type *type, int n_out,
-                       int n_in, int n_row, qn_probe *probe)
+                       int n_in, int n_row, qn_probe *probe, double *base)
 {
     qn_probe_kind kind = type->kind;
     qn_weight_desc d = desc_of(type, n_out, n_in);
@@ -125,13 +129,18 @@ static void bench_case(qn_backend *be, const bench_type *type, int n_out,
     }
     qsort(s, REPEATS, sizeof *s, by_value);
     qsort(f, REPEATS, sizeof *f, by_value);
+    double rate = s[REPEATS / 2] * 1e-9 / (few ? bytes : flops) * flops;
+    if (type->t == QN_BF16)
+        *base = rate;
     printf("%-7s %-8s %6d x %-5d rows %4d  %7.1f %s (best %7.1f)  "
-           "%3.0f %% (best %3.0f %%) of the %s, %.0f GFLOP/s\n",
+           "%3.0f %% (best %3.0f %%) of the %s, %.0f GFLOP/s",
            "linear", type->name, n_out, n_in, n_row, s[REPEATS / 2] * 1e-9,
            few ? "GB/s  " : "GFLOP/s", s[REPEATS - 1] * 1e-9,
            100 * f[REPEATS / 2], 100 * f[REPEATS - 1],
-           few ? "read probe" : "dot product probe",
-           s[REPEATS / 2] * 1e-9 / (few ? bytes : flops) * flops);
+           few ? "read probe" : "dot product probe", rate);
+    if (*base > 0)
+        printf(", %.2f times bf16", rate / *base);
+    printf("\n");
     fflush(stdout);
     for (int i = 0; i < n_copy; i++)
         be->api->weight_free(be, w[i]);
@@ -174,6 +183,7 @@ void bench_linear(int argc, char **argv)
         {"a8-128", QN_F32, QN_PROBE_I8, {QN_CODE_INT8, 128, QN_F32, {0}}},
         {"f8-128", QN_F32, QN_PROBE_F32, {QN_CODE_FP8, 128, QN_F32, {0}}},
     };
+    double base[QN_COUNTOF(shapes)][QN_COUNTOF(rows)] = {{0}};
     const char *threads = getenv("BENCH_THREADS");
     qn_backend *be = open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
     qn_probe *probe;
@@ -196,7 +206,7 @@ void bench_linear(int argc, char **argv)
                 if (wanted(argc, argv, types[t].name, 0) &&
                     wanted(argc, argv, shape, 1) && wanted(argc, argv, row, 2))
                     bench_case(be, &types[t], shapes[s][0], shapes[s][1],
-                               rows[r], probe);
+                               rows[r], probe, &base[s][r]);
             }
     qn_probe_free(probe);
     qn_backend_close(be);

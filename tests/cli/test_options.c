@@ -1,7 +1,12 @@
 /* Options of the real program: mistakes, help, where values come from. */
 #include "proc.h"
 
+#include "cli/commands.h"
+
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void usage(const char *message, const char *const *args)
 {
@@ -314,6 +319,26 @@ static void test_full_disk(void **state)
     assert_int_equal(qn_proc_wait(pid), 1);
 }
 
+/* A daemon's parent closes what it does not want, and numbers 0 to 2 would go
+ * to the server's own sockets. */
+static void test_closed_streams(void **state)
+{
+    (void)state;
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char *argv[] = {"quern", "--version", NULL};
+        for (int fd = 0; fd <= 2; fd++)
+            close(fd);
+        int failed = qn_cli_main(2, argv);
+        int next = open("/dev/null", O_RDONLY);
+        _exit(failed == 1 && next > 2 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_bash),
         cmocka_unit_test(test_zsh),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_closed_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -377,7 +377,7 @@ static void test_batch_errors(void **state)
         {"[1]", "expected {"},
         {"{\"token_ids\": [99999]}", "the vocabulary has"},
         {"{\"prompt\": \"\\ud800\"}", "line 9"},
-        {"{\"messages\": 3}", "messages"},
+        {"{\"messages\": 3}", "is a list of objects"},
     };
     char input[4096] = "";
     int n = (int)(sizeof lines / sizeof *lines);

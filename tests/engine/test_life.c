@@ -233,6 +233,45 @@ static void test_cancel_from_thread(void **state)
     qn_engine_free(e);
 }
 
+typedef struct alone {
+    qn_request_params p;
+    play *r;
+} alone;
+
+static void *run_alone(void *arg)
+{
+    alone *a = arg;
+    qn_engine *e = play_engine(llama, 256, 2, 16);
+    a->r = play_submit(e, &a->p);
+    play_run(e, a->r);
+    qn_engine_free(e);
+    return NULL;
+}
+
+/* A model is shared, an engine is not: each thread has its own. */
+static void test_engines_in_threads(void **state)
+{
+    (void)state;
+    enum {
+        N = 3
+    };
+    int32_t prompt[N] = {3, 5, 7};
+    alone one[N], many[N];
+    pthread_t t[N];
+    for (int i = 0; i < N; i++) {
+        one[i].p = many[i].p = play_params(&prompt[i], 1, 60);
+        run_alone(&one[i]);
+    }
+    for (int i = 0; i < N; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, run_alone, &many[i]), 0);
+    for (int i = 0; i < N; i++) {
+        pthread_join(t[i], NULL);
+        play_equal(many[i].r, one[i].r);
+        play_free(many[i].r);
+        play_free(one[i].r);
+    }
+}
+
 /* ---- pages ------------------------------------------------------------- */
 
 /* Layers with a window of 16 hold two pages of 64 at most between steps. */
@@ -358,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_cancel_late),
         cmocka_unit_test(test_cancel_from_thread),
+        cmocka_unit_test(test_engines_in_threads),
         cmocka_unit_test(test_windows_give_back),
         cmocka_unit_test(test_waiting),
         cmocka_unit_test(test_failing_allocations),

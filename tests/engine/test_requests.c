@@ -6,6 +6,7 @@
 
 #include "ckpt/ckpt.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const double tolerance = 2e-4; /* of the largest logit, as the goldens */
@@ -610,6 +611,40 @@ static void test_limits(void **state)
     qn_model_close(m);
 }
 
+/* Weights that are no numbers: the request ends with that, not with what it
+ * asked for. */
+static void test_broken_weights(void **state)
+{
+    char path[4096], file[4200];
+    size_t n, n_header = 0;
+    (void)state;
+    snprintf(path, sizeof path, "%s/nan", qn_test_tmpdir());
+    assert_int_equal(mkdir(path, 0700), 0);
+    char *p = qn_test_read_file(qn_test_data("models/llama/config.json"), &n);
+    snprintf(file, sizeof file, "%s/config.json", path);
+    qn_test_write_file(file, p, n);
+    free(p);
+    p = qn_test_read_file(qn_test_data("models/llama/model.safetensors"), &n);
+    memcpy(&n_header, p, sizeof n_header);
+    memset(p + 8 + n_header, 0xff, n - 8 - n_header);
+    snprintf(file, sizeof file, "%s/model.safetensors", path);
+    qn_test_write_file(file, p, n);
+    free(p);
+    qn_model *m = play_model(path, 0);
+    qn_engine *e = play_engine(m, 0, 2, 64);
+    qn_request_params rp = play_params((const int32_t[]){1, 2, 3}, 3, 4);
+    play *r = play_submit(e, &rp);
+    qn_err err = {0};
+    play_run(e, r);
+    assert_int_equal(r->out[0].finish, QN_FINISH_ERROR);
+    assert_int_equal(qn_request_error(r->req, &err), QN_EFORMAT);
+    assert_non_null(strstr(err.msg, "NaN"));
+    play_free(r);
+    play_no_pages(e);
+    qn_engine_free(e);
+    qn_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -623,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_nothing_allowed),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_broken_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

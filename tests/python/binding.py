@@ -243,6 +243,14 @@ class BuiltIn(unittest.TestCase):
             self.assertRaises(quern.Error, self.model.logits, "Once")
         self.model.generate("Once", max_new_tokens=1)
 
+    def test_closed_in_a_stream(self):
+        model = quern.Model(TINY)
+        stream = model.stream([1, 2], max_new_tokens=50, ignore_eos=True)
+        next(stream)
+        model.close()
+        with self.assertRaises(ValueError):
+            list(stream)
+
     def test_ids_of_other_types(self):
         class Id:
             def __init__(self, i):

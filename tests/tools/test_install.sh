@@ -46,4 +46,20 @@ text=$(env -u QUERN_DEFAULT_MODEL "$prefix/complete" "" "The mill")
 ! "$prefix/complete" /nowhere/model 2>"$prefix/err" >"$prefix/out" ||
     fail "a model that is not there opens"
 grep -q /nowhere/model "$prefix/err" || fail "its message does not name it"
+
+# Into one file, with whatever is in the header: nothing that it needs is left
+# out of quern.pc.
+{
+    echo '#include <quern.h>'
+    echo 'typedef void (*function)(void);'
+    echo 'function all[] = {'
+    grep -o 'qn_[a-z_]*;' "$root/cmake/quern.map" |
+        sed 's/\(.*\);/    (function)\1,/'
+    echo '};'
+    echo 'int main(void) { return all[0] == 0; }'
+} >"$prefix/all.c"
+# shellcheck disable=SC2046 # flags are words
+"${CC:-cc}" -std=c17 "$prefix/all.c" -o "$prefix/all" \
+    $(pkg-config --static --cflags --libs quern | sed 's/-lquern/-l:libquern.a/')
+"$prefix/all" || fail "the program with the static library does not run"
 echo "installed, linked, run"

@@ -28,6 +28,7 @@ static int cpu_open(qn_backend **out, const qn_backend_params *p, qn_err *err)
         return rc;
     }
     be->n_threads = qn_pool_n_threads(be->pool);
+    pthread_mutex_init(&be->turn, NULL);
     *out = &be->base;
     return QN_OK;
 }
@@ -37,6 +38,7 @@ static void cpu_close(qn_backend *base)
     qn_cpu_backend *be = self(base);
 
     qn_pool_free(be->pool);
+    pthread_mutex_destroy(&be->turn);
     qn_big_free(be->ws, be->ws_bytes, QN_MEM_WORKSPACE);
     qn_free(be);
 }

@@ -7,6 +7,7 @@
 
 #include "backend/cpu/kernels.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 typedef struct qn_cpu_backend {
@@ -17,7 +18,8 @@ typedef struct qn_cpu_backend {
     qn_isa isa;
     int64_t l2; /* bytes per core */
     qn_kernels kern;
-    uint8_t *ws; /* grows to what the largest list needed */
+    pthread_mutex_t turn; /* of those who call exec: pool and ws are one's */
+    uint8_t *ws;          /* grows to what the largest list needed */
     uint64_t ws_bytes;
 } qn_cpu_backend;
 

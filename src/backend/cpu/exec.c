@@ -243,6 +243,7 @@ void qn_cpu_exec(qn_backend *base, const qn_op *ops, int n_op)
 
     if (n_op <= 0)
         return;
+    pthread_mutex_lock(&be->turn);
     tickets = (uint64_t)n_op * sizeof(qn_ticket);
     steps = qn_round64((uint64_t)n_op * sizeof(exec_step));
     grow(be, tickets + steps);
@@ -263,4 +264,5 @@ void qn_cpu_exec(qn_backend *base, const qn_op *ops, int n_op)
                    .own = be->ws + steps + max.shared,
                    .own_bytes = max.own};
     qn_pool_run(be->pool, walk, &r);
+    pthread_mutex_unlock(&be->turn);
 }

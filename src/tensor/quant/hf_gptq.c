@@ -35,13 +35,6 @@ static int gptq_bits(qn_qmat *m, const json_t *q, qn_err *err)
     return QN_OK;
 }
 
-/* Whether groups are of neighbours, as the configuration says; then a g_idx
- * says the same (qn_qmat_check) and kernels can do without. */
-static bool is_even(const json_t *q)
-{
-    return json_is_false(json_object_get(q, "desc_act"));
-}
-
 static int gptq_plan(qn_qmat *m, const json_t *q, qn_err *err)
 {
     const qn_qpart *w = &m->part[P_QWEIGHT], *s = &m->part[P_SCALES];
@@ -66,7 +59,7 @@ static int gptq_plan(qn_qmat *m, const json_t *q, qn_err *err)
         QN_TRY(qn_qpart_want(m, P_G_IDX, QN_I32, err));
         if (!qn_qpart_is(&m->part[P_G_IDX], 1, m->n_in, 0))
             return qn_qpart_bad(m, P_G_IDX, "[n_in]", err);
-        m->g_idx_part = is_even(q) ? -1 : P_G_IDX;
+        m->g_idx_part = P_G_IDX;
     }
     const char *f = json_string_value(json_object_get(q, "checkpoint_format"));
     m->extra = f && strcmp(f, "gptq_v2") == 0 ? 0 : 1;

@@ -8,6 +8,7 @@ void qn_vec_elem_neon(qn_kernels *k);
 void qn_vec_rec_neon(qn_kernels *k);
 void qn_vec_linear_neon(qn_kernels *k);
 void qn_vec_scaled_neon(qn_kernels *k);
+void qn_vec_f8_neon(qn_kernels *k);
 void qn_vec_mix_neon(qn_kernels *k);
 void qn_vec_coded_neon(qn_kernels *k);
 void qn_vec_coded_dotprod(qn_kernels *k);

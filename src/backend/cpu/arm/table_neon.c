@@ -7,6 +7,7 @@ void qn_kernels_neon(qn_kernels *k)
     qn_vec_rec_neon(k);
     qn_vec_linear_neon(k);
     qn_vec_scaled_neon(k);
+    qn_vec_f8_neon(k);
     qn_vec_mix_neon(k);
     qn_vec_whole_neon(k);
     qn_arm_prep_neon(k);

@@ -268,14 +268,18 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
 
     return vreinterpretq_f32_u8(vqtbl4q_u8(b.bytes, vreinterpretq_u8_u32(at)));
 }
-/* No NaN: its sign on top, the rest where exponent and mantissa of an f32 end. */
-QN_INLINE vf v_e4m3(vi d, int shift)
+QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
 {
-    int32x4_t b = vreinterpretq_s32_u32(vshlq_n_u32(bits_from(d, shift), 24));
-    uint32x4_t bits = vandq_u32(vreinterpretq_u32_s32(vshrq_n_s32(b, 4)),
-                                vdupq_n_u32(0x87f00000));
+    const int16x8_t bits = vdupq_n_s16((int16_t)0x87f0);
+    vi d[VP];
 
-    return v_mul(vreinterpretq_f32_u32(bits), v_set1(0x1p120f));
+    v_dwords(p, d);
+    QN_UNROLL
+    for (int v = 0; v < VP; v++) {
+        int16x8_t o = vreinterpretq_s16_s32(d[v]), e = vshlq_n_s16(o, 8);
+        odd[v] = vreinterpretq_s32_s16(vandq_s16(vshrq_n_s16(o, 4), bits));
+        even[v] = vreinterpretq_s32_s16(vandq_s16(vshrq_n_s16(e, 4), bits));
+    }
 }
 QN_INLINE vf v_round_f16(vf a)
 {

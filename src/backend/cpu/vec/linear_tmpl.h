@@ -14,6 +14,13 @@
  */
 #include "backend/cpu/vec/madd_tmpl.h"
 
+/* Few tokens: memory is asked for before the processor sees the stream. */
+QN_INLINE void ahead(const uint8_t *at, const int T)
+{
+    if (T <= 2)
+        QN_PREFETCH(at + 512);
+}
+
 /* Layouts with one k after the other. */
 QN_INLINE void walk_k(vf acc[][4][VP], const qn_tile *t, qn_layout l,
                       const int N, const int T)
@@ -29,6 +36,7 @@ QN_INLINE void walk_k(vf acc[][4][VP], const qn_tile *t, qn_layout l,
         QN_UNROLL
         for (int p = 0; p < N; p++) {
             const uint8_t *at = wp[p] + (int64_t)k * step;
+            ahead(at, T);
             if (l == QN_LAYOUT_F32)
                 v_panel_f32(at, w[p]);
             else
@@ -50,7 +58,9 @@ QN_INLINE void walk_pairs(vf acc[][4][VP], const qn_tile *t, const int N,
     for (int k = 0; k < t->n_k; k += 2, x += 2) {
         QN_UNROLL
         for (int p = 0; p < N; p++) {
-            v_dwords(t->w + p * t->w_panel + (int64_t)k * 32, d[p]);
+            const uint8_t *at = t->w + p * t->w_panel + (int64_t)k * 32;
+            ahead(at, T);
+            v_dwords(at, d[p]);
             QN_UNROLL
             for (int v = 0; v < VP; v++)
                 w[p][v] = v_low_bf16(d[p][v]);

@@ -1,4 +1,4 @@
-/* scaled_tmpl.h - products of coded weights (layouts CB4 to F8) with f32
+/* scaled_tmpl.h - products of coded weights (layouts CB4 to M8) with f32
  * activations: the body that the instruction sets compile in their own words.
  *
  *   w = round(value(code) * scale)      acc += w * x      one fma per k
@@ -25,8 +25,6 @@ QN_INLINE vf weight(qn_layout l, v_book book, vi d, vf scale, vf zero,
 
     if (l == QN_LAYOUT_CB4)
         return v_mul(v_lookup(book, d, nibble), scale);
-    if (l == QN_LAYOUT_F8)
-        return v_mul(v_e4m3(d, 8 * j), scale);
     v = per_dword(l) == 8 ? v_field(d, nibble, 15, 0)
                           : v_field(d, 8 * j, 255, 0);
     if (qn_layout_mins(l))
@@ -195,11 +193,6 @@ static void FN(linear_m8)(const qn_tile *t)
     any_tok(t, QN_LAYOUT_M8, QN_F32);
 }
 
-static void FN(linear_f8)(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_F8, QN_F32);
-}
-
 void FN(qn_vec_scaled)(qn_kernels *k)
 {
     static const struct {
@@ -216,8 +209,6 @@ void FN(qn_vec_scaled)(qn_kernels *k)
          {FN_NAME("linear_m4"), FN(linear_m4), QN_X_F32, CODED_TOK}},
         {QN_LAYOUT_M8,
          {FN_NAME("linear_m8"), FN(linear_m8), QN_X_F32, CODED_TOK}},
-        {QN_LAYOUT_F8,
-         {FN_NAME("linear_f8"), FN(linear_f8), QN_X_F32, CODED_TOK}},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)

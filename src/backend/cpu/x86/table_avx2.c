@@ -7,6 +7,7 @@ void qn_kernels_avx2(qn_kernels *k)
     qn_vec_rec_avx2(k);
     qn_vec_linear_avx2(k);
     qn_vec_scaled_avx2(k);
+    qn_vec_f8_avx2(k);
     qn_vec_coded_avx2(k);
     qn_x86_prep_avx2(k);
     qn_x86_linear_q_avx2(k);

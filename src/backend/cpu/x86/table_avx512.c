@@ -7,6 +7,7 @@ void qn_kernels_avx512(qn_kernels *k)
     qn_vec_rec_avx512(k);
     qn_vec_linear_avx512(k);
     qn_vec_scaled_avx512(k);
+    qn_vec_f8_avx512(k);
     qn_x86_pack_avx512(k);
     qn_vec_mix_avx512(k);
 }

@@ -188,9 +188,13 @@ QN_INLINE void v_dwords(const uint8_t *p, vi d[VP])
     d[0] = _mm256_loadu_si256((const __m256i *)p);
     d[1] = _mm256_loadu_si256((const __m256i *)(p + 32));
 }
+/* By a shuffle: some processors have one unit for shifts, and fmas share it. */
 QN_INLINE vf v_low_bf16(vi d)
 {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(d, 16));
+    const vi up = _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1,
+                                   -1, 12, 13, -1, -1, 0, 1, -1, -1, 4, 5, -1,
+                                   -1, 8, 9, -1, -1, 12, 13);
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(d, up));
 }
 QN_INLINE vf v_high_bf16(vi d)
 {
@@ -235,13 +239,18 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
     return _mm256_blendv_ps(low, high,
                             _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
 }
-/* The f8_e4m3 byte at bits [shift, shift + 8), which is no NaN: its sign on top,
- * its exponent and mantissa where those of an f32 end. */
-QN_INLINE vf v_e4m3(vi d, int shift)
+/* What begins a byte earlier has even bytes where odd ones are. */
+QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
 {
-    vi top = _mm256_srai_epi32(_mm256_slli_epi32(d, 24 - shift), 4);
-    vi bits = _mm256_and_si256(top, _mm256_set1_epi32((int)0x87f00000));
-    return _mm256_mul_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0x1p120f));
+    const vi bits = _mm256_set1_epi16((short)0x87f0);
+
+    v_dwords(p, odd);
+    v_dwords(p - 1, even);
+    QN_UNROLL
+    for (int v = 0; v < VP; v++) {
+        odd[v] = _mm256_and_si256(_mm256_srai_epi16(odd[v], 4), bits);
+        even[v] = _mm256_and_si256(_mm256_srai_epi16(even[v], 4), bits);
+    }
 }
 /* Rounded to f16 and back. */
 QN_INLINE vf v_round_f16(vf a)

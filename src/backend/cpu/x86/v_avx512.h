@@ -224,13 +224,18 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
 {
     return _mm512_permutexvar_ps(_mm512_srli_epi32(d, (unsigned)shift), b.all);
 }
-/* The f8_e4m3 byte at bits [shift, shift + 8), which is no NaN: its sign on top,
- * its exponent and mantissa where those of an f32 end. */
-QN_INLINE vf v_e4m3(vi d, int shift)
+/* The f8_e4m3 of a panel for four k's, no NaN among them, as pairs of bf16 for
+ * v_low_bf16 and v_high_bf16: values times 2^-120 of bytes 0 and 2, and of bytes
+ * 1 and 3. The byte before p may be read. */
+QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
 {
-    vi top = _mm512_srai_epi32(_mm512_slli_epi32(d, (unsigned)(24 - shift)), 4);
-    vi bits = _mm512_and_si512(top, _mm512_set1_epi32((int)0x87f00000));
-    return _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0x1p120f));
+    const vi bits = _mm512_set1_epi16((short)0x87f0);
+    vi d[VP];
+
+    v_dwords(p, d);
+    odd[0] = _mm512_and_si512(_mm512_srai_epi16(d[0], 4), bits);
+    even[0] = _mm512_and_si512(_mm512_srai_epi16(_mm512_slli_epi16(d[0], 8), 4),
+                               bits);
 }
 /* Rounded to f16 and back. */
 QN_INLINE vf v_round_f16(vf a)
