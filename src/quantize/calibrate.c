@@ -16,6 +16,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 enum {
     SAMPLE_ROWS = 256, /* kept of an input */
@@ -570,6 +571,17 @@ static void list_readers(qn_cal *c)
             qn_vec_push(&c->readers, rd);
 }
 
+/* Rows of the embeddings that the text has, which lie here and there: huge
+ * pages would be empty but for a few of them. */
+static int load_begin(qn_cal *c, qn_err *err)
+{
+    bool none = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) > 0;
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    int rc = qn_net_load_begin(c->net, c->ck, c->ids.v, c->ids.n, err);
+    (void)prctl(PR_SET_THP_DISABLE, none, 0, 0, 0);
+    return rc;
+}
+
 int qn_cal_load(qn_cal *c, int stage, qn_err *err)
 {
     int from, to;
@@ -577,7 +589,7 @@ int qn_cal_load(qn_cal *c, int stage, qn_err *err)
     qn_cal_drop(c);
     c->stage = stage;
     if (from == 0)
-        QN_TRY(qn_net_load_begin(c->net, c->ck, c->ids.v, c->ids.n, err));
+        QN_TRY(load_begin(c, err));
     for (int i = from; i < to; i++)
         QN_TRY(qn_net_load_layer(c->net, c->ck, i, err));
     list_readers(c);

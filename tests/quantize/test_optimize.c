@@ -213,6 +213,8 @@ static double error_of(const qn_ckpt *a, const qn_ckpt *b, size_t *n_quant)
             all2 += q->quant ? (double)x[k] * (double)x[k] : 0;
         }
         *n_quant += q->quant != NULL;
+        if (q->quant) /* or kernels could not read its groups */
+            assert_int_equal(qn_ckpt_quant(q)->g_idx_part, -1);
         free(x);
         free(y);
     }
