@@ -226,16 +226,20 @@ static void statistics(const run_state *r, bool batch)
                 sec > 0 ? (double)r->n_new / sec : 0, r->load_ms, mem);
         return;
     }
-    char rate[48] = "", seed[48] = "";
+    char rate[48] = "", seed[48] = "", known[48] = "";
+    if (s->n_cached > 0)
+        snprintf(known, sizeof known, " (%d of them known)", s->n_cached);
     if (s->n_completion > 1 && s->decode_ms > 0)
         snprintf(rate, sizeof rate, " at %.1f tok/s",
                  (s->n_completion - 1) / s->decode_ms * 1e3);
     if (r->chance)
         snprintf(seed, sizeof seed, ", seed %llu", (unsigned long long)r->seed);
-    qn_note("load %.0f ms, prompt %d tokens at %.1f tok/s, first token after "
+    qn_note("load %.0f ms, prompt %d tokens%s at %.1f tok/s, first token after "
             "%.*f ms, %d new%s, memory %s%s",
-            r->load_ms, s->n_prompt,
-            s->prefill_ms > 0 ? s->n_prompt / s->prefill_ms * 1e3 : 0,
+            r->load_ms, s->n_prompt, known,
+            s->prefill_ms > 0
+                ? (s->n_prompt - s->n_cached) / s->prefill_ms * 1e3
+                : 0,
             s->ttft_ms < 10 ? 1 : 0, s->ttft_ms, s->n_completion, rate, mem,
             seed);
 }

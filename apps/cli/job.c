@@ -244,9 +244,11 @@ static json_t *timings(const qn_request_stats *s)
     json_object_set_new(o, "ttft_ms", rounded(s->ttft_ms));
     json_object_set_new(o, "prefill_ms", rounded(s->prefill_ms));
     json_object_set_new(o, "decode_ms", rounded(s->decode_ms));
-    if (s->prefill_ms > 0)
+    json_object_set_new(o, "cached_tokens", json_integer(s->n_cached));
+    if (s->prefill_ms > 0) /* of those that were read */
         json_object_set_new(o, "prefill_tok_per_s",
-                            rounded(s->n_prompt / s->prefill_ms * 1e3));
+                            rounded((s->n_prompt - s->n_cached) /
+                                    s->prefill_ms * 1e3));
     if (s->decode_ms > 0 && s->n_completion > 1)
         json_object_set_new(o, "decode_tok_per_s",
                             rounded((s->n_completion - 1) / s->decode_ms *

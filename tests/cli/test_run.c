@@ -104,6 +104,14 @@ static void test_session(void **state)
     SAME(NULL, p.out, "run", "-q", "-n", "8", "--session", file, "--token-ids",
          ids);
     qn_proc_free(&p);
+    quern(&p, NULL, "run", "-q", "-n", "1", "--session", file, "-o", "json",
+          "--token-ids", ids);
+    json_t *o = line_of(&p, 0);
+    const json_t *t = json_object_get(o, "timings");
+    assert_int_equal(json_integer_value(json_object_get(t, "cached_tokens")),
+                     128);
+    json_decref(o);
+    qn_proc_free(&p);
     qn_test_write_file(file, "nothing", 7);
     quern(&p, NULL, "run", "-q", "-n", "8", "--session", file, "-p", "The");
     assert_int_equal(p.status, 1);
