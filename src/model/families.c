@@ -240,7 +240,7 @@ static const qn_family dense_rows[] = {
      .keys = "alibi no_bias expansion_ratio attention_multiplier "
              "clip_qkv",
      .nested = "attn_config",
-     .expects = "attn_config.alibi_bias_max=8 alibi_bias_max=8",
+     .expects = "attn_config.alibi_bias_max=8 alibi_bias_max=8 logit_scale=1",
      .ignores = "learned_pos_emb norm_type embedding_fraction "
                 "attn_config.attn_impl attn_config.attn_type",
      .defaults = {SET(ALIBI, 1), SET(NO_BIAS, 1)},
