@@ -112,7 +112,9 @@ static const qn_family dense_rows[] = {
     {.type = "qwen2",
      .keys = "sliding_window use_sliding_window max_window_layers layer_types",
      .expects = "attention_bias=true",
-     .ignores = "use_mrope",
+     /* dual_chunk_attention_config (the ones for a million tokens) is about
+      * texts beyond its chunks; transformers does not read it either */
+     .ignores = "use_mrope dual_chunk_attention_config",
      .defaults = {SET(VOCAB, 151936), SET(D_MODEL, 4096), SET(D_FF, 22016),
                   SET(N_LAYER, 32), SET(N_HEAD, 32), SET(N_CTX, 32768),
                   SET(WINDOW, 4096), SET(WINDOW_FROM, 28)},
@@ -240,7 +242,7 @@ static const qn_family dense_rows[] = {
      .keys = "alibi no_bias expansion_ratio attention_multiplier "
              "clip_qkv",
      .nested = "attn_config",
-     .expects = "attn_config.alibi_bias_max=8 alibi_bias_max=8",
+     .expects = "attn_config.alibi_bias_max=8 alibi_bias_max=8 logit_scale=1",
      .ignores = "learned_pos_emb norm_type embedding_fraction "
                 "attn_config.attn_impl attn_config.attn_type",
      .defaults = {SET(ALIBI, 1), SET(NO_BIAS, 1)},

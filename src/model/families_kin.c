@@ -86,6 +86,7 @@ static const qn_family kin_rows[] = {
 
     ALIAS("glm4v_moe_text", "glm4_moe"),
     ALIAS("exaone4_5_text", "exaone4"),
+    ALIAS("qwen3_vl_text", "qwen3"),
     ALIAS("kimi_k2", "deepseek_v3"),
     ALIAS("minimax", "minimax_m2"), /* as M2 was published */
 

@@ -48,13 +48,18 @@ static void use_gguf(qn_view tokens, qn_view merges, uint8_t how)
 {
     static const char *const pres[] = {NULL,     "llama-bpe",   "qwen2",
                                        "falcon", "deepseek-v3", "strange"};
+    static const char *const late_pres[] = {"kimi-k2", "youtu",  "deepseek-llm",
+                                            "afmoe",   "jais-2", "superbpe"};
     static const char *const models[] = {"gpt2", "llama", "bert", "t5"};
+    static const char *const late_models[] = {"gpt2", "gemma4", "bert", "t5"};
+    bool late = (how & 0x30) == 0x30;
     qn_view token[MAX_LINES], merge[MAX_LINES];
     float scores[MAX_LINES];
     int32_t types[MAX_LINES];
     qn_tok_gguf g = {.name = "fuzz",
-                     .model = models[(how & 1) | (how >> 5 & 2)],
-                     .pre = pres[(how >> 1) % 6],
+                     .model = (late ? late_models
+                                    : models)[(how & 1) | (how >> 5 & 2)],
+                     .pre = (late ? late_pres : pres)[(how >> 1) % 6],
                      .tokens = token,
                      .scores = scores,
                      .types = types,

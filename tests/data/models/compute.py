@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """compute.py: networks in numpy (Debian: python3-numpy), from their papers and
 configuration keys: Bloom and OLMoE for settings that the other references lack,
-DeepSeek's first, Falcon Mamba and the first GPT, which have no other.
+DeepSeek's first, Falcon Mamba, the first GPT and Mellum, which have no other.
 
     ./compute.py --check FOLDER...  those of transformers: how far off is this?
     ./compute.py [NAME...]          makes those anew that nobody else computed
@@ -142,6 +142,42 @@ def olmoe(c, w, ids):
     return norm("model.norm", h) @ w["lm_head.weight"].T
 
 
+def mellum(c, w, ids):
+    """Norms of q and k by head; layers that slide and layers that do not, each
+    kind with its own rotation; experts whose weights are made to add up to 1."""
+    heads, n_kv, d, eps = (c[k] for k in ("num_attention_heads", "num_key_value_heads", "head_dim", "rms_norm_eps"))
+    n, used, rows = len(ids), c["num_experts_per_tok"], np.arange(len(ids))
+
+    def norm(name, x):
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w[name + ".weight"]
+
+    def gated(p, x):
+        return (silu(x @ w[p + "gate_proj.weight"].T) * (x @ w[p + "up_proj.weight"].T)) @ w[p + "down_proj.weight"].T
+
+    def rotate(x, theta):
+        angle = rows[:, None] / theta ** (np.arange(0, d, 2) / d)
+        a, b = np.split(x, 2, -1)
+        return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], -1)
+
+    h = w["model.embed_tokens.weight"][ids]
+    for i, kind in enumerate(c["layer_types"]):
+        p, theta = f"model.layers.{i}.", c["rope_parameters"][kind]["rope_theta"]
+        x = norm(p + "input_layernorm", h)
+        q, k, v = ((x @ w[f"{p}self_attn.{m}_proj.weight"].T).reshape(n, -1, d).transpose(1, 0, 2) for m in "qkv")
+        q, k = (rotate(norm(f"{p}self_attn.{m}_norm", t), theta) for m, t in (("q", q), ("k", k)))
+        far = (rows[None, :] <= rows[:, None] - c["sliding_window"]) & (kind == "sliding_attention")
+        h = h + attend(q, k, v, np.where(far, -np.inf, 0)) @ w[p + "self_attn.o_proj.weight"].T
+        x = norm(p + "post_attention_layernorm", h)
+        if c["mlp_layer_types"][i] == "dense":
+            h = h + gated(p + "mlp.", x)
+            continue
+        scores = softmax(x @ w[p + "mlp.gate.weight"].T)
+        for t in range(n):
+            chosen = np.argsort(-scores[t], kind="stable")[:used]
+            h[t] = h[t] + sum(scores[t, e] / scores[t, chosen].sum() * gated(f"{p}mlp.experts.{e}.", x[t]) for e in chosen)
+    return norm("model.norm", h) @ w["lm_head.weight"].T
+
+
 def falcon_mamba(c, w, ids):
     eps, rank, n_state = c["layer_norm_epsilon"], c["time_step_rank"], c["state_size"]
 
@@ -191,7 +227,7 @@ def network(folder):
         c = json.load(f)
     w = {k: v.astype(np.float64) for k, v in load(folder + "/model.safetensors").items()}
     run = {"bloom": bloom, "olmoe": olmoe, "deepseek": olmoe, "falcon_mamba": falcon_mamba,
-           "openai-gpt": openai_gpt}[c["model_type"]]
+           "openai-gpt": openai_gpt, "mellum": mellum}[c["model_type"]]
     return lambda ids: run(c, w, ids)
 
 
@@ -227,6 +263,15 @@ FALCON_MAMBA = {"architectures": ["FalconMambaForCausalLM"], "model_type": "falc
 OPENAI_GPT = {"architectures": ["OpenAIGPTLMHeadModel"], "model_type": "openai-gpt", "afn": "gelu",
               "layer_norm_epsilon": 1e-5, "n_ctx": 256, "n_embd": 32, "n_head": 4, "n_layer": 3, "n_positions": 256,
               "n_special": 0, "predict_special_tokens": True, "vocab_size": 256}
+MELLUM = {"architectures": ["MellumForCausalLM"], "model_type": "mellum", "attention_bias": False, "head_dim": 8,
+          "hidden_act": "silu", "hidden_size": 32, "intermediate_size": 48, "max_position_embeddings": 256,
+          "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+          "mlp_layer_types": ["dense", "sparse", "sparse"], "moe_intermediate_size": 16, "norm_topk_prob": True,
+          "num_attention_heads": 4, "num_experts": 4, "num_experts_per_tok": 2, "num_hidden_layers": 3,
+          "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "sliding_window": 8, "tie_word_embeddings": False,
+          "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 500000.0},
+                              "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}},
+          "vocab_size": 128, "bos_token_id": 1, "eos_token_id": 2}
 
 
 def weights(c, r):
@@ -292,21 +337,21 @@ def weights(c, r):
         matrix(p + "down_proj", d, ff)
 
     matrix("model.embed_tokens", v, d)
-    first = c["model_type"] == "deepseek"
+    first, head = c["model_type"] == "deepseek", c.get("head_dim")
     for i in range(c["num_hidden_layers"]):
         p = f"model.layers.{i}."
-        qk_norms = () if first else (("self_attn.q_norm", d), ("self_attn.k_norm", kv))
+        qk_norms = () if first else (("self_attn.q_norm", head or d), ("self_attn.k_norm", head or kv))
         for name, n in (("input_layernorm", d), ("post_attention_layernorm", d), *qk_norms):
             norm(p + name, n)
         for name, n in (("q", d), ("k", kv), ("v", kv), ("o", d)):
             matrix(f"{p}self_attn.{name}_proj", n, d)
-        if first and i < c["first_k_dense_replace"]:
+        if i < c.get("first_k_dense_replace", 0) or c.get("mlp_layer_types", [None] * (i + 1))[i] == "dense":
             gated(p + "mlp.", ff)
             continue
         n_exp = c["n_routed_experts"] if first else c["num_experts"]
         matrix(p + "mlp.gate", n_exp, d)
         for e in range(n_exp):
-            gated(f"{p}mlp.experts.{e}.", c["moe_intermediate_size"] if first else ff)
+            gated(f"{p}mlp.experts.{e}.", c.get("moe_intermediate_size", ff))
         if first:
             gated(p + "mlp.shared_experts.", c["n_shared_experts"] * c["moe_intermediate_size"])
     norm("model.norm", d)
@@ -346,7 +391,7 @@ if __name__ == "__main__":
             check(folder)
     else:
         ours = {"bloom_stream": BLOOM, "olmoe_clip": OLMOE, "deepseek": DEEPSEEK, "falcon_mamba": FALCON_MAMBA,
-                "openai-gpt": OPENAI_GPT}
+                "openai-gpt": OPENAI_GPT, "mellum": MELLUM}
         for seed, name in enumerate(ours, 1):
             if name in sys.argv[1:] or not sys.argv[1:]:
                 make(name, ours[name], seed)
