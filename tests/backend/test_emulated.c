@@ -8,17 +8,12 @@
 
 #if defined(__x86_64__)
 
-void emulated_kernels_avx512vnni(qn_kernels *k);
-void emulated_x86_mix_avx512vnni(qn_kernels *k);
+void emulated_x86_linear_i8_avx512vnni(qn_kernels *k);
+void emulated_x86_coded_i8_avx512vnni(qn_kernels *k);
 void emulated_x86_linear_i8_amx(qn_kernels *k);
 void emulated_x86_linear_a6_amx(qn_kernels *k);
 
 static qn_kernels ref, dots, tiles;
-
-void emulated_x86_mix_avx512vnni(qn_kernels *k)
-{
-    (void)k; /* not emulated */
-}
 
 typedef struct emulated_case {
     qn_layout l;
@@ -148,7 +143,8 @@ static void test_whole(void **state)
 
     (void)state;
     qn_kernels_init(&ref, QN_ISA_REF);
-    emulated_kernels_avx512vnni(&dots);
+    emulated_x86_linear_i8_avx512vnni(&dots);
+    emulated_x86_coded_i8_avx512vnni(&dots);
     emulated_x86_linear_i8_amx(&tiles);
     emulated_x86_linear_a6_amx(&tiles);
     for (size_t l = 0; l < QN_COUNTOF(layouts); l++)

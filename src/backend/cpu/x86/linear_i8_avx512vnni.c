@@ -16,7 +16,7 @@ void linear_a6_avx512vnni(const qn_tile *t)
     any_tok(t, QN_LAYOUT_A6, QN_SUMS_BLOCK);
 }
 
-void qn_kernels_avx512vnni(qn_kernels *k)
+void qn_x86_linear_i8_avx512vnni(qn_kernels *k)
 {
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_avx512vnni",
                                                  linear_q8_0_avx512vnni,
@@ -27,6 +27,4 @@ void qn_kernels_avx512vnni(qn_kernels *k)
     k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){"linear_a6_avx512vnni",
                                                linear_a6_avx512vnni,
                                                QN_X_I8_SUMS, MAX_TOK};
-    qn_x86_coded_i8_avx512vnni(k);
-    qn_x86_mix_avx512vnni(k);
 }
