@@ -27,11 +27,13 @@ int main(int argc, char **argv)
         p.prompt = ids;
         p.max_new_tokens = 48;
         qn_sampling_from_model(model, &p.sampling);
-        left = qn_request_submit(engine, &p, &request, &err) == 0;
+        left = qn_request_submit(engine, &p, &request, &err) < 0 ? -1 : 1;
     }
     while (left > 0 && (left = qn_engine_step(engine, &err)) >= 0)
         while (qn_request_next(request, &ev))
             fwrite(ev.text, 1, ev.text_len, stdout), fflush(stdout);
+    if (left == 0 && qn_request_error(request, &err) < 0)
+        left = -1;
     if (left < 0)
         fprintf(stderr, "%s\n", err.msg);
     qn_request_free(request);

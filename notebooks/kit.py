@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,22 @@ def post(url, **body):
                                {"Content-Type": "application/json"})
     with urllib.request.urlopen(r) as answer:
         return json.load(answer)
+
+
+def javascript(name, url, question):
+    """What a program of examples/clients prints, or why it cannot run here."""
+    clients = os.path.join(ROOT, "examples/clients")
+    places = [os.path.join(p, "node_modules")
+              for p in (clients, os.path.join(BUILD, "npm-clients"))]
+    modules = next((p for p in places if os.path.isdir(p + "/openai")), None)
+    if not modules or not shutil.which("node"):
+        return name + " was left out: it wants node, and npm install in examples/clients"
+    folder = tempfile.mkdtemp(dir=WORK.name)
+    shutil.copy(os.path.join(clients, name), folder)
+    os.symlink(modules, os.path.join(folder, "node_modules"))
+    return subprocess.run(["node", os.path.join(folder, name), question], text=True, check=True,
+                          capture_output=True, timeout=60,
+                          env={**os.environ, "QUERN_URL": url}).stdout.strip()
 
 
 def look():

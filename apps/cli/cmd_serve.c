@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/request_args.h"
 #include "server/apidoc.h"
+#include "server/auth.h"
 #include "server/server.h"
 
 #include <stdio.h>
@@ -77,9 +78,13 @@ static int take_settings(qn_settings *s, const qn_args *a, qn_err *err)
 static int check(qn_args *a, qn_err *err)
 {
     qn_settings set = {0};
-    int rc = take_settings(&set, a, err);
+    qn_auth *keys = NULL;
+    int rc = take_settings(&set, a, err) < 0 ? QN_USAGE : 0;
+    if (rc == 0)
+        rc = qn_auth_new(&keys, set.api_key_file, err);
+    qn_auth_free(keys);
     qn_settings_deinit(&set);
-    return rc < 0 ? QN_USAGE : 0;
+    return rc;
 }
 
 static int serve(qn_args *a, qn_err *err)

@@ -102,6 +102,10 @@ int qn_job_add_messages(qn_job *job, const qn_model *m, const json_t *messages,
         return qn_fail(err, QN_EINVAL, "the messages are not valid UTF-8");
     int rc = qn_chat_render(m, list, NULL, true, kwargs, &text, &n, err);
     free(list);
+    if (rc == QN_EUNSUP)
+        return qn_err_prefix(err, rc,
+                             "no chat with this model; --prompt goes on from "
+                             "a text");
     if (rc < 0)
         return rc;
     rc = add_encoded(job, m, text, n, false, err);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -78,9 +79,21 @@ static void add_text(qn_str *out, const char *name, const char *value)
     qn_jsonout_cstr(out, value);
 }
 
+/* Balancers and Prometheus ask for these all the time; of interest when the
+ * answer is another than that all is well. */
+static bool probe(const qn_call *call)
+{
+    static const char *const paths[] = {"/health", "/ready", "/metrics",
+                                        "/v2/health/live", "/v2/health/ready"};
+    for (size_t i = 0; call->status == 200 && i < QN_COUNTOF(paths); i++)
+        if (strcmp(call->target, paths[i]) == 0)
+            return true;
+    return false;
+}
+
 void qn_accesslog_request(qn_accesslog *log, qn_call *call, bool whole)
 {
-    if (log->fd < 0 || atomic_load(&log->level) < 2)
+    if (log->fd < 0 || atomic_load(&log->level) < (probe(call) ? 3 : 2))
         return;
     qn_str line = {0};
     char key[64];

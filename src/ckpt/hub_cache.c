@@ -175,7 +175,8 @@ static int not_cached(const qn_hub_name *name, qn_err *err)
     char *cache = qn_hub_cache();
     int rc = qn_fail(err, QN_ENOENT,
                      "%s%s%s: no such file or directory, and the hub's cache "
-                     "%s does not have it; `quern pull %s%s%s` fetches it",
+                     "%s does not have it; if it is a name on the hub, "
+                     "`quern pull %s%s%s` fetches it",
                      name->repo, at, rev, cache, name->repo, at, rev);
 
     qn_free(cache);

@@ -328,6 +328,10 @@ static void test_no_template(void **state)
     assert_int_equal(p.status, 1);
     qn_proc_has_err(&p, "no conversation with this model");
     qn_proc_free(&p);
+    quern(&p, NULL, "run", "-m", dir, "--chat", "hi");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "--prompt goes on from a text");
+    qn_proc_free(&p);
 }
 
 int main(void)

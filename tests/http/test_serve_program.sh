@@ -20,6 +20,12 @@ trap 'rm -rf "$dir"' EXIT
 echo '{"prot": 8000}' >"$dir/wrong.json"
 "$quern" serve --config "$dir/wrong.json" --check-config 2>/dev/null &&
     fail "an unknown key is taken"
+echo 'name:short' >"$dir/keys"
+"$quern" serve --api-key-file "$dir/keys" --check-config >/dev/null 2>&1 &&
+    fail "--check-config takes a key of five characters"
+echo 'name:long-enough' >"$dir/keys"
+"$quern" serve --api-key-file "$dir/keys" --check-config >/dev/null ||
+    fail "--check-config does not take a key"
 "$quern" serve --tls-cert a.pem --port 0 2>/dev/null &&
     fail "a certificate without a key is taken"
 [ -r "$model" ] || { echo "skipped: no model in models/"; exit 77; }
@@ -46,6 +52,18 @@ for _ in $(seq 50); do
 done
 [ "$(grep -c '"status":200' "$dir/access")" = 20 ] ||
     fail "the access log does not have them all"
+if command -v python3 >/dev/null; then # probes are not logged, if all is well
+    python3 -c 'import sys, urllib.request as u
+for path in "/ready", "/metrics", "/v1/models":
+    u.urlopen(sys.argv[1] + path).read()' "$url"
+    for _ in $(seq 50); do
+        grep -q '"/v1/models","status":200' "$dir/access" && break
+        sleep 0.1
+    done
+    grep -q '"/v1/models","status":200' "$dir/access" ||
+        fail "the access log does not have /v1/models"
+    grep -E '"/(ready|metrics)"' "$dir/access" && fail "a probe is logged"
+fi
 grep -q '"prompt"' "$dir/access" && fail "the access log has prompts"
 
 # a trace, ten times as fast; its fourth row asks for more than fits

@@ -39,8 +39,10 @@ PKG_CONFIG_PATH=$lib
 export PKG_CONFIG_PATH
 flags=$(pkg-config --cflags --libs quern)
 # shellcheck disable=SC2086 # flags are words
-"${CC:-cc}" -std=c17 -Wall -Wextra -Werror "$root/examples/complete.c" \
-    -o "$prefix/complete" $flags "-Wl,-rpath,$(dirname "$lib")"
+for program in complete ask_all; do
+    "${CC:-cc}" -std=c17 -Wall -Wextra -Werror "$root/examples/$program.c" \
+        -o "$prefix/$program" $flags "-Wl,-rpath,$(dirname "$lib")"
+done
 text=$(env -u QUERN_DEFAULT_MODEL "$prefix/complete" "" "The mill")
 [ "$text" = "$built" ] || fail "installed library: '$text', built: '$built'"
 ! "$prefix/complete" /nowhere/model 2>"$prefix/err" >"$prefix/out" ||
@@ -62,4 +64,19 @@ grep -q /nowhere/model "$prefix/err" || fail "its message does not name it"
 "${CC:-cc}" -std=c17 "$prefix/all.c" -o "$prefix/all" \
     $(pkg-config --static --cflags --libs quern | sed 's/-lquern/-l:libquern.a/')
 "$prefix/all" || fail "the program with the static library does not run"
+! "$prefix/complete" "" "" 2>"$prefix/err" >"$prefix/out" ||
+    fail "an empty prompt succeeds"
+[ -s "$prefix/err" ] || fail "an empty prompt is not told"
+env -u QUERN_DEFAULT_MODEL "$prefix/ask_all" "" "What is 2 + 3?" \
+    'Say "no".' >"$prefix/out" || fail "ask_all"
+grep -q '2 + 3 = 5' "$prefix/out" || fail "ask_all: $(cat "$prefix/out")"
+
+# So linked, a program has to be told where the model is.
+# shellcheck disable=SC2046 # flags are words
+"${CC:-cc}" "$root/examples/complete.c" -o "$prefix/alone" \
+    $(pkg-config --static --cflags --libs quern | sed 's/-lquern/-l:libquern.a/')
+! ldd "$prefix/alone" | grep -q libquern || fail "linked with the library"
+text=$(QUERN_DEFAULT_MODEL=$prefix/share/quern/models/quern-14m.gguf \
+    "$prefix/alone" "" "The mill")
+[ "$text" = "$built" ] || fail "the archive says '$text'"
 echo "installed, linked, run"

@@ -88,6 +88,31 @@ if "$python" -c 'import markdown' 2>/dev/null; then
         [ -s "$dir/site/docs/$to" ] || echo "$to"
     done >"$dir/missing"
     [ -s "$dir/missing" ] && fail "the site lacks $(cat "$dir/missing")"
+    grep -qE '<script( src="[^"]*"| data-up="[^"]*")+></script>' \
+        "$dir/site/docs/faq.html" || fail "the site's search is not loaded"
+    grep -rlE '<script>|<style>| on[a-z]+="' "$dir/site" --include='*.html' |
+        head -1 >"$dir/out"
+    [ -s "$dir/out" ] && fail "a script or a style inline: $(cat "$dir/out")"
+    if command -v node >/dev/null; then # WORDS LANGUAGE PAGE: the first that is found
+        while read -r words language page; do
+            got=$(cd "$dir/site" && node -e 'global.window = {};
+require("./search_index.js");
+const [words, language] = process.argv.slice(1);
+const hit = require("./search.js").find(window.QUERN_INDEX,
+  words.replace(/_/g, " "), language)[0];
+console.log(hit ? hit.page : "nothing")' "$words" "$language")
+            case $got in
+            "$page"*) ;;
+            *) fail "the search for $words finds $got" ;;
+            esac
+        done <<END
+aarch64_emulator en docs/install.html#for-aarch64
+EUNSUP en docs/troubleshooting.html#eunsup
+EUNSUP zh docs/zh/troubleshooting.html#eunsup
+仪表盘 zh docs/zh/web-page.html
+no-such-word-anywhere-at-all en nothing
+END
+    fi
 else
     echo "skipped: making the site (python3-markdown is not here)"
 fi
