@@ -40,17 +40,21 @@ static qn_weight_desc desc_of(const bench_type *b, int64_t n_out, int64_t n_in)
     return (qn_weight_desc){n_out, n_in, b->t, b->codes.group ? &b->codes : 0};
 }
 
-/* Random codes; 16 rows of them repeated. */
+/* Random codes; 16 rows of them repeated. Of FP8 normal numbers, as nearly all
+ * weights are in groups: some processors take long for others. */
 static void put_codes(qn_backend *be, qn_weight *w, const qn_weight_codes *c,
                       int64_t n_out, int64_t n_in)
 {
+    bool f8 = c->kind == QN_CODE_FP8;
     size_t n = (size_t)(16 * n_in), n_group = n / (size_t)c->group + 16;
     bool four = c->kind == QN_CODE_BOOK4 || c->kind == QN_CODE_INT4;
     qn_qrows rows = {malloc(n), malloc(n_group * sizeof(float)),
                      malloc(n_group * sizeof(float))};
 
     for (size_t i = 0; i < n; i++)
-        rows.codes[i] = (uint8_t)rnd_int(four ? 16 : 120);
+        rows.codes[i] = (uint8_t)(four ? rnd_int(16)
+                                  : f8 ? 8 + rnd_int(112)
+                                       : rnd_int(120));
     for (size_t i = 0; i < n_group; i++) {
         rows.scales[i] = rnd();
         rows.zeros[i] = four ? 8 : 128;

@@ -4,6 +4,10 @@
 
 #include "backend/cpu/cpu_int.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 enum {
     DIM = 96,
     ROWS = 3,
@@ -371,12 +375,40 @@ static void test_head_by_head(void **state)
     each_isa(head_by_head);
 }
 
+/* Nothing can follow where there is no workspace; but it is said. */
+static void test_no_workspace(void **state)
+{
+    char said[200] = "";
+    int err[2], status;
+    (void)state;
+    assert_int_equal(pipe(err), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        qn_backend *be = open_cpu(QN_ISA_REF, 1, false);
+        list l;
+        list_make(&l, be);
+        signal(SIGABRT, SIG_DFL);
+        dup2(err[1], STDERR_FILENO);
+        qn_mem_fail_after(0);
+        be->api->exec(be, l.ops, 3);
+        _exit(0);
+    }
+    close(err[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    assert_true(read(err[0], said, sizeof said - 1) > 0);
+    close(err[0]);
+    assert_non_null(strstr(said, "quern: "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norm_and_product),
         cmocka_unit_test(test_rope_and_append),
         cmocka_unit_test(test_head_by_head),
+        cmocka_unit_test(test_no_workspace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

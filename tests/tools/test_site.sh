@@ -53,6 +53,13 @@ twins() {
 twins && fail "a twin that was never marked passes"
 twins --mark README.zh.md docs/zh/b.md
 twins || fail "twins are refused: $(cat "$dir/out")"
+twins --mark docs/b.md 2>/dev/null && fail "an English page is marked as a twin"
+cp "$dir/pages/docs/zh/b.md" "$dir/pages/docs/zh/a.md"
+printf '\n<!-- after docs/a.md 0123456789ab -->\n' | cat "$dir/pages/docs/b.md" - \
+    >"$dir/pages/docs/a.md"
+twins --mark docs/zh/a.md
+twins && fail "an English page with the hash of a twin passes"
+rm "$dir/pages/docs/a.md" "$dir/pages/docs/zh/a.md"
 sed -i 's/# A/# B/' "$dir/pages/README.md"
 sed -i 's/echo a/echo b/' "$dir/pages/docs/zh/b.md"
 : >"$dir/pages/docs/c.md"

@@ -18,6 +18,7 @@
  */
 #include "backend/cpu/cpu_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What was planned for an op, or for a norm and the product that it joins. */
@@ -222,14 +223,17 @@ static qn_need plan(const qn_cpu_backend *be, const qn_op *ops, int n_op,
 static void grow(qn_cpu_backend *be, uint64_t n)
 {
     void *p;
+    qn_err err;
 
     if (n <= be->ws_bytes)
         return;
     qn_big_free(be->ws, be->ws_bytes, QN_MEM_WORKSPACE);
     be->ws_bytes = 0;
     n += n / 4;
-    if (qn_big_alloc(&p, n, QN_MEM_WORKSPACE, NULL) < 0)
-        abort();
+    if (qn_big_alloc(&p, n, QN_MEM_WORKSPACE, &err) < 0) {
+        fprintf(stderr, "quern: %s\n", err.msg);
+        abort(); /* nothing useful can follow */
+    }
     be->ws = p;
     be->ws_bytes = n;
 }

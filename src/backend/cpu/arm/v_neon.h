@@ -268,6 +268,7 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
 
     return vreinterpretq_f32_u8(vqtbl4q_u8(b.bytes, vreinterpretq_u8_u32(at)));
 }
+#define V_E4M3_UNIT 0x1p-120f
 QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
 {
     const int16x8_t bits = vdupq_n_s16((int16_t)0x87f0);

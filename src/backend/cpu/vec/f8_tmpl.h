@@ -7,11 +7,11 @@
  * A code whose bits stand where an f32 has its sign, the end of its exponent and
  * the beginning of its mantissa is its value times 2^-120, also where that is
  * subnormal: four codes are two shifts and two masks, and then each is one as for
- * bf16. So that sums are normal numbers, x is taken times 2^60 for one token, or
- * the weights are for several, which gives the same bits for |x| below 2^67; the
- * group's scale has the rest. That is an fma, since some processors multiply
- * subnormals slowly and have no such trouble there. A NaN among codes is told by
- * that scale.
+ * bf16. So that sums are normal numbers there, x is taken times 2^60 for one token,
+ * or the weights are for several, which gives the same bits for |x| below 2^67; the
+ * group's scale has the rest. (By an fma: AMD's Zen multiplies subnormals slowly and
+ * has no such trouble with them in an fma.) Where V_E4M3_UNIT is 1, nothing of that
+ * is done. A NaN among codes is told by the group's scale.
  *
  * Tile: N panels x T tokens of sums; the sums over groups wait in t->acc. Bound:
  * 3 operations for 16 weights of one token, or the bytes of w. Reference:
@@ -25,7 +25,8 @@ enum {
     F8_GROUP = 128, /* the most k's of a group */
     F8_AHEAD = 1024
 };
-#define F8_HALF 0x1p60f /* twice of it is 2^120 */
+/* Twice of it, 1 / V_E4M3_UNIT. */
+#define F8_HALF (V_E4M3_UNIT < 1 ? 0x1p60f : 1.0f)
 
 /* One dword of codes per lane: 4 k's. */
 QN_INLINE void f8_dword(vf sum[][F8_PANEL][VP], const uint8_t *at,
@@ -48,7 +49,7 @@ QN_INLINE void f8_dword(vf sum[][F8_PANEL][VP], const uint8_t *at,
         for (int v = 0; v < VP; v++) {
             vi pair = j % 2 ? odd[p][v] : even[p][v];
             w[p][v] = j < 2 ? v_low_bf16(pair) : v_high_bf16(pair);
-            if (T > 1)
+            if (T > 1 && V_E4M3_UNIT < 1)
                 w[p][v] = v_fma(w[p][v], v_set1(F8_HALF), v_zero());
         }
         QN_UNROLL

@@ -239,7 +239,10 @@ QN_INLINE vf v_lookup(v_book b, vi d, int shift)
     return _mm256_blendv_ps(low, high,
                             _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
 }
-/* What begins a byte earlier has even bytes where odd ones are. */
+/* What begins a byte earlier has even bytes where odd ones are. Codes without an
+ * exponent become subnormal: of weights in groups these are one in some thousands,
+ * and an fma of them is slow on some processors (v_avx512.h). */
+#define V_E4M3_UNIT 0x1p-120f
 QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
 {
     const vi bits = _mm256_set1_epi16((short)0x87f0);
