@@ -53,8 +53,8 @@ void qn_big_free(void *p, size_t n, qn_purpose purpose);
 /* Bytes held now for a purpose. */
 uint64_t qn_big_used(qn_purpose purpose);
 
-/* Memory a new block could take without swapping, from /proc/meminfo and the
- * cgroup's limit, bytes; and the whole memory granted. */
+/* Memory a new block could take without swapping, from /proc/meminfo (without
+ * it from sysinfo) and the cgroup's limit, bytes; and the whole memory granted. */
 uint64_t qn_mem_available(void);
 uint64_t qn_mem_total(void);
 /* Resident set of this process, now and at its peak, bytes. */

@@ -572,7 +572,8 @@ static void list_readers(qn_cal *c)
 }
 
 /* Rows of the embeddings that the text has, which lie here and there: huge
- * pages would be empty but for a few of them. */
+ * pages would be empty but for a few of them. The kernel knows this switch for
+ * a whole process only: other threads' new memory is in small pages meanwhile. */
 static int load_begin(qn_cal *c, qn_err *err)
 {
     bool none = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) > 0;
