@@ -22,11 +22,18 @@
 
 /* ---- small memory: never NULL --------------------------------------- */
 
+_Noreturn void qn_mem_die(const char *why)
+{
+    qn_log(0, "%s", why);
+    fprintf(stderr, "quern: %s\n", why);
+    abort();
+}
+
 static _Noreturn void mem_die(size_t n, size_t size)
 {
-    qn_log(0, "out of memory: %zu x %zu bytes", n, size);
-    fprintf(stderr, "quern: out of memory (%zu x %zu bytes)\n", n, size);
-    abort();
+    char why[80];
+    snprintf(why, sizeof why, "out of memory (%zu x %zu bytes)", n, size);
+    qn_mem_die(why);
 }
 
 void *qn_xmalloc(size_t n)

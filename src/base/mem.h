@@ -25,6 +25,8 @@ void *qn_xrealloc(void *p, size_t n);
 void *qn_xreallocarray(void *p, size_t n, size_t size);
 char *qn_xstrdup(const char *s);
 char *qn_xstrndup(const char *s, size_t n);
+/* Ends the program, as those do, with a line to the log and to standard error. */
+_Noreturn void qn_mem_die(const char *why);
 
 /* NULL when n * size overflows or memory is short. Zeroed; free with free()
  * or qn_free(). n * size == 0 gives a valid pointer. */

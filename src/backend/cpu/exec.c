@@ -18,9 +18,6 @@
  */
 #include "backend/cpu/cpu_int.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 /* What was planned for an op, or for a norm and the product that it joins. */
 typedef struct exec_step {
     bool joined;      /* with the next op                    */
@@ -230,10 +227,8 @@ static void grow(qn_cpu_backend *be, uint64_t n)
     qn_big_free(be->ws, be->ws_bytes, QN_MEM_WORKSPACE);
     be->ws_bytes = 0;
     n += n / 4;
-    if (qn_big_alloc(&p, n, QN_MEM_WORKSPACE, &err) < 0) {
-        fprintf(stderr, "quern: %s\n", err.msg);
-        abort(); /* nothing useful can follow */
-    }
+    if (qn_big_alloc(&p, n, QN_MEM_WORKSPACE, &err) < 0)
+        qn_mem_die(err.msg);
     be->ws = p;
     be->ws_bytes = n;
 }
