@@ -18,15 +18,24 @@ static void on_signal(int sig)
         final = 1;
 }
 
-/* Without SA_RESTART: a read that waits for a person gives up. */
-void qn_interrupt_watch(void)
+/* Without SA_RESTART: a read that waits for a person gives up. What was ignored
+ * stays so: a shell without job control ignores SIGINT for what it runs in the
+ * background, where Ctrl-C is meant for another. */
+static void watch(int sig)
 {
     struct sigaction sa;
+    if (sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN)
+        return;
     memset(&sa, 0, sizeof sa);
     sa.sa_handler = on_signal;
     sigemptyset(&sa.sa_mask);
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
+    sigaction(sig, &sa, NULL);
+}
+
+void qn_interrupt_watch(void)
+{
+    watch(SIGINT);
+    watch(SIGTERM);
 }
 
 bool qn_interrupted(void)

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* From here on the signals only ask. */
+/* From here on the signals only ask; one that is ignored stays ignored. */
 void qn_interrupt_watch(void);
 bool qn_interrupted(void);
 /* It was SIGTERM: whoever asked wants the program to end. */

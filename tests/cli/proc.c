@@ -20,11 +20,14 @@ static long long now_ms(void)
     return (long long)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* In the child. Environment variables of whoever runs the tests stay out. */
+/* In the child. Environment variables of whoever runs the tests stay out, and
+ * signals that are ignored where tests run in the background. */
 static void become_quern(const char *const *args)
 {
     char path[4096];
     char *argv[64] = {path};
+    if (!getenv("QUERN_TEST_KEEP_SIGNALS"))
+        signal(SIGINT, SIG_DFL);
     snprintf(path, sizeof path, "%s/bin/quern", qn_test_build_dir());
     for (int i = 0; args[i] && i < 62; i++)
         argv[i + 1] = (char *)(uintptr_t)args[i];

@@ -554,6 +554,32 @@ static void test_interrupt(void **state)
     free(text);
 }
 
+/* In the background of a shell without job control SIGINT is ignored: Ctrl-C
+ * is for what runs in front. */
+static void test_interrupt_in_background(void **state)
+{
+    char path[4096];
+    size_t n = 0;
+    (void)state;
+    snprintf(path, sizeof path, "%s/background.txt", qn_test_tmpdir());
+    void (*before)(int) = signal(SIGINT, SIG_IGN);
+    setenv("QUERN_TEST_KEEP_SIGNALS", "1", 1);
+    pid_t pid = qn_proc_start(path,
+                              (const char *const[]){"run", "--ignore-eos", "-n",
+                                                    "300", "Once upon a time",
+                                                    NULL});
+    unsetenv("QUERN_TEST_KEEP_SIGNALS");
+    signal(SIGINT, before);
+    for (int i = 0; i < 6000 && n < 20; i++) {
+        usleep(5000);
+        if (access(path, R_OK) == 0)
+            free(qn_test_read_file(path, &n));
+    }
+    kill(pid, SIGINT);
+    assert_int_equal(qn_proc_wait(pid), 0);
+    unlink(path);
+}
+
 /* In the middle of the only pass over a prompt, which takes seconds with these
  * kernels: not one token is written. */
 static void test_interrupt_in_a_pass(void **state)
@@ -615,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_blank_between),
         cmocka_unit_test(test_no_model),
         cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_interrupt_in_background),
         cmocka_unit_test(test_interrupt_in_a_pass),
         cmocka_unit_test(test_interrupt_of_waiting),
     };
