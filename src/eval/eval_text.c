@@ -8,14 +8,15 @@
 #include "eval/eval_int.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/str.h"
 #include "engine/parts.h"
 #include "eval/logits_file.h"
 #include "eval/position.h"
 #include "eval/score.h"
 
-#include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -406,24 +407,20 @@ static int make_report(const text_run *t, json_t **report, qn_err *err)
 /* One line for each scored position, in the order of the text. */
 static int write_positions(const text_run *t, qn_err *err)
 {
-    const char *path = t->p->positions;
-    FILE *f = fopen(path, "w");
-    if (!f)
-        return qn_fail(err, QN_EIO, "%s: %s", path, strerror(errno));
-    fprintf(f, "position,token,nll,hit%s\n",
-            t->base_info ? ",base_nll,kl,delta_p,same_top,same_top5" : "");
+    qn_str s = {0};
+    qn_str_addf(&s, "position,token,nll,hit%s\n",
+                t->base_info ? ",base_nll,kl,delta_p,same_top,same_top5" : "");
     for (size_t i = 0; i < t->done; i++) {
         const qn_position *at = &t->at[i];
-        fprintf(f, "%zu,%d,%.9g,%d", i, (int)t->next[i], at->nll, at->hit);
+        qn_str_addf(&s, "%zu,%d,%.9g,%d", i, (int)t->next[i], at->nll, at->hit);
         if (t->base_info)
-            fprintf(f, ",%.9g,%.9g,%.6g,%d,%d", at->base_nll, at->kl,
-                    (double)at->dp, at->same_top, at->same_top5);
-        fputc('\n', f);
+            qn_str_addf(&s, ",%.9g,%.9g,%.6g,%d,%d", at->base_nll, at->kl,
+                        (double)at->dp, at->same_top, at->same_top5);
+        qn_str_addc(&s, '\n');
     }
-    bool bad = ferror(f) != 0;
-    if (fclose(f) != 0 || bad)
-        return qn_fail(err, QN_EIO, "%s: %s", path, strerror(errno));
-    return 0;
+    int rc = qn_file_write(t->p->positions, s.p, s.n, err); /* all or nothing */
+    qn_str_deinit(&s);
+    return rc;
 }
 
 /* ---- all of it ---------------------------------------------------------------- */

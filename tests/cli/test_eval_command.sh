@@ -38,6 +38,11 @@ grep -q '"base":{.*"exact":true.*"kl":{"mean":[0-9]' "$dir/out" ||
     fail "json: $(cat "$dir/out")"
 scored=$(sed 's/.*"scored":\([0-9]*\).*/\1/' "$dir/out")
 [ "$(wc -l <"$dir/p.csv")" = $((scored + 1)) ] || fail "lines of the csv"
+# a disk that is full: the file of positions that there was, or none, never a part
+said=$(trap '' XFSZ && ulimit -f 0 && "$quern" eval --text "$dir/t" -t 1 \
+    --positions "$dir/full.csv" 2>&1) && fail "a full disk, and no error"
+echo "$said" | grep -q full.csv || fail "a full disk: $said"
+[ -e "$dir/full.csv" ] && fail "a full disk leaves a part of the positions"
 "$quern" eval --text "$dir/t" -t 1 --base-logits "$dir/l" -o markdown \
     >"$dir/out" || fail "stored base: status $?"
 grep -q '^| KL, mean | ' "$dir/out" || fail "no KL in the markdown"
