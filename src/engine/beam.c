@@ -162,8 +162,6 @@ static int emit(qn_beams *b, qn_err *err)
                 "allowed_ids, banned_ids and logit_bias leave only %d of %d "
                 "completions",
                 n, req->p.n);
-    for (int i = n; i < req->p.n; i++)
-        qn_request_event(req, i)->ev.finish = QN_FINISH_ERROR;
     for (int i = 0; i < n; i++) {
         const qn_hyp *h = &b->hyps[i];
         qn_seq *s = qn_seq_new(req, i);
@@ -182,6 +180,8 @@ static int emit(qn_beams *b, qn_err *err)
         QN_TRY(qn_seq_finish(s, h->ended ? QN_FINISH_STOP : QN_FINISH_LENGTH,
                              err));
     }
+    for (int i = n; i < req->p.n; i++)
+        qn_request_event(req, i)->ev.finish = QN_FINISH_ERROR;
     return 1;
 }
 
@@ -211,8 +211,14 @@ int qn_beams_step(struct qn_beams *b, const float *rows, int n_rows,
         double best = live[0].score / pow((double)length, penalty);
         over = req->p.early_stopping || best <= b->hyps[b->k - 1].score;
     }
-    if (over)
-        return emit(b, err);
-    breed(b, live, n_live);
-    return 0;
+    if (!over) {
+        breed(b, live, n_live);
+        return 0;
+    }
+    /* From here on its sequences are completions: who ends a request that fails
+     * gives one last event to those that have none. */
+    req->beams = NULL;
+    int rc = emit(b, err);
+    qn_beams_free(b);
+    return rc;
 }

@@ -380,7 +380,8 @@ void qn_beams_free(struct qn_beams *b);
 /* rows [n_rows, n_vocab]: logits of the live beams in their order (one row,
  * the prompt's last, at first).
  * Replaces req->seqs by the next beams; 1 when the search has ended (the
- * completions' events are then emitted), 0 to go on. */
+ * completions' events are then emitted, and b and req->beams are gone, as after
+ * an error), 0 to go on. */
 int qn_beams_step(struct qn_beams *b, const float *rows, int n_rows,
                   qn_err *err);
 

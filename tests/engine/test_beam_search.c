@@ -196,10 +196,52 @@ static void test_against_plain(void **state)
     }
 }
 
+static int n_fails; /* detokenizing fails at this call, counted down */
+
+int __real_qn_detok_push(qn_detok *d, int32_t id, qn_str *out, qn_err *err);
+int __wrap_qn_detok_push(qn_detok *d, int32_t id, qn_str *out, qn_err *err);
+
+int __wrap_qn_detok_push(qn_detok *d, int32_t id, qn_str *out, qn_err *err)
+{
+    if (n_fails > 0 && --n_fails == 0)
+        return qn_fail(err, QN_ELIMIT, "made up");
+    return __real_qn_detok_push(d, id, out, err);
+}
+
+/* A text that cannot be made: one last event for each completion, which
+ * play_poll() looks at, whether it was given out before or not. */
+static void test_text_fails(void **state)
+{
+    (void)state;
+    static const int32_t prompt[] = {5, 6, 7};
+    qn_model *m = play_builtin();
+    if (!m)
+        skip();
+    qn_engine *e = play_engine(m, 1024, 8, 50);
+    for (int at = 1; at <= 13; at++) {
+        qn_request_params p = play_params(prompt, QN_COUNTOF(prompt), 4);
+        p.n_beams = 4;
+        p.n = 3;
+        play *r = play_submit(e, &p);
+        n_fails = at;
+        play_run(e, r);
+        for (int i = 0; i < r->n_out; i++)
+            assert_int_equal(r->out[i].finish,
+                             i < (at - 1) / 4 ? QN_FINISH_LENGTH
+                                              : QN_FINISH_ERROR);
+        play_free(r);
+        play_no_pages(e);
+        n_fails = 0;
+    }
+    qn_engine_free(e);
+    qn_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_plain),
+        cmocka_unit_test(test_text_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
