@@ -92,53 +92,57 @@ static int dial(const qn_shot_target *t, const char **why)
     return fd;
 }
 
-static bool send_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
-        if (k <= 0)
-            return false;
-        p += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
-
-static bool send_request(int fd, const qn_shot_target *t, const char *body,
+static void make_request(qn_str *s, const qn_shot_target *t, const char *body,
                          size_t n)
 {
-    qn_str s = {0};
     bool v6 = strchr(t->host, ':') != NULL;
-    qn_str_addf(&s,
+    qn_str_addf(s,
                 "POST %s HTTP/1.1\r\nHost: %s%s%s:%s\r\n"
                 "Content-Type: application/json\r\nConnection: close\r\n",
                 t->path, v6 ? "[" : "", t->host, v6 ? "]" : "", t->port);
     if (t->key)
-        qn_str_addf(&s, "Authorization: Bearer %s\r\n", t->key);
-    qn_str_addf(&s, "Content-Length: %zu\r\n\r\n", n);
-    qn_str_add(&s, body, n);
-    bool ok = send_all(fd, s.p, s.n);
-    qn_str_deinit(&s);
-    return ok;
+        qn_str_addf(s, "Authorization: Bearer %s\r\n", t->key);
+    qn_str_addf(s, "Content-Length: %zu\r\n\r\n", n);
+    qn_str_add(s, body, n);
 }
 
 /* ---- the answer -------------------------------------------------------- */
 
-/* True when the time is over before the answer is. */
-static bool read_answer(int fd, qn_reply *a, uint64_t end)
+/* Sends what it takes now of p [n]; how many bytes. All that is left where it
+ * takes no more: it has answered already, and that is read. */
+static size_t send_some(int fd, const char *p, size_t n)
+{
+    ssize_t k = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (k >= 0)
+        return (size_t)k;
+    return errno == EAGAIN || errno == EINTR ? 0 : n;
+}
+
+/* Sends p [n] and reads the answer, which may come, and be the last word,
+ * before all is sent (429). True when the time is over before the answer is. */
+static bool exchange(int fd, const char *p, size_t n, qn_reply *a, uint64_t end)
 {
     char buf[16384];
     for (bool more = true; more;) {
         uint64_t now = qn_now_ns();
         struct pollfd pf = {.fd = fd, .events = POLLIN};
+        if (n > 0)
+            pf.events |= POLLOUT;
         if (now >= end)
             return true;
         if (poll(&pf, 1, (int)QN_MIN((end - now) / 1000000 + 1, 1000000u)) < 0)
             return false;
+        if (n > 0 && (pf.revents & (POLLOUT | POLLHUP | POLLERR))) {
+            size_t k = send_some(fd, p, n);
+            p += k;
+            n -= k;
+        }
         if (!(pf.revents & (POLLIN | POLLHUP | POLLERR)))
             continue;
-        ssize_t n = recv(fd, buf, sizeof buf, 0);
-        more = n > 0 && qn_reply_feed(a, buf, (size_t)n, qn_now_ns());
+        ssize_t k = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
+        if (k < 0 && (errno == EAGAIN || errno == EINTR))
+            continue;
+        more = k > 0 && qn_reply_feed(a, buf, (size_t)k, qn_now_ns());
     }
     return false;
 }
@@ -186,8 +190,10 @@ static bool attempt(const qn_shot_target *t, const qn_shot *shot, uint64_t end,
     if (fd < 0)
         return false;
     *why = NULL;
-    bool late = send_request(fd, t, shot->body, shot->n) &&
-                read_answer(fd, a, end);
+    qn_str request = {0};
+    make_request(&request, t, shot->body, shot->n);
+    bool late = exchange(fd, request.p, request.n, a, end);
+    qn_str_deinit(&request);
     close(fd);
     return late;
 }

@@ -99,7 +99,8 @@ grep -q 'no connection to http://127.0.0.1:1: Connection refused; start' \
 grep -q "answers with status 404: .*POST /other/v1/completions" \
     "$dir/result" || fail "$(cat "$dir/result")"
 
-# who is refused comes again when the server says, if it is told to
+# who is refused comes again when the server says, if it is told to; answers are
+# long, so that all four have come before the first is over
 : >"$dir/log2"
 "$quern" serve --model "$model" --port 0 --batch-size 1 --max-queue 1 \
     --access-log none 2>"$dir/log2" &
@@ -107,11 +108,11 @@ narrow=$!
 trap 'kill $server $narrow 2>/dev/null || :; rm -rf "$dir"' EXIT
 url2=$(url_of "$dir/log2" $narrow) || fail "it does not start with a queue of 1"
 "$quern" bench serve --url "$url2" --num-prompts 4 --request-rate 10000 \
-    --random-output-len 8 >"$dir/result"
+    --random-output-len 400 >"$dir/result"
 grep -q '^  a server refuses what its queue has no room for' "$dir/result" ||
     fail "a full queue: $(cat "$dir/result")"
 "$quern" bench serve --url "$url2" --num-prompts 4 --request-rate 10000 \
-    --random-output-len 8 --retries 100 --output-format json >"$dir/result"
+    --random-output-len 400 --retries 100 --output-format json >"$dir/result"
 grep -q '"completed": 4, "failed": 0,.*"retries": [1-9]' "$dir/result" ||
     fail "retries: $(cat "$dir/result")"
 kill $narrow
