@@ -226,9 +226,9 @@ static void test_text_fails(void **state)
         n_fails = at;
         play_run(e, r);
         for (int i = 0; i < r->n_out; i++)
-            assert_int_equal(r->out[i].finish,
-                             i < (at - 1) / 4 ? QN_FINISH_LENGTH
-                                              : QN_FINISH_ERROR);
+            assert_int_equal(r->out[i].finish, i < (at - 1) / 4
+                                                   ? QN_FINISH_LENGTH
+                                                   : QN_FINISH_ERROR);
         play_free(r);
         play_no_pages(e);
         n_fails = 0;
