@@ -1,5 +1,6 @@
 /* textapi.c - /tokenize, /detokenize, /apply-template: the text side of the
- * model without the model. The first two are vLLM's, the third llama.cpp's. */
+ * model without the model. The first two are vLLM's and take llama.cpp's body,
+ * too (content in place of prompt, with its defaults); the third is llama.cpp's. */
 #include "base/json.h"
 #include "base/mem.h"
 #include "server/handlers.h"
@@ -171,9 +172,12 @@ void qn_textapi_tokenize(qn_call *call)
 {
     static const char *const known[] = {"model",
                                         "prompt",
+                                        "content",
                                         "add_special_tokens",
+                                        "add_special",
                                         "parse_special",
                                         "return_token_strs",
+                                        "with_pieces",
                                         "messages",
                                         "tools",
                                         "chat_template_kwargs",
@@ -184,9 +188,19 @@ void qn_textapi_tokenize(qn_call *call)
     if (!open_query(&q, call, known))
         return;
     const json_t *prompt = json_object_get(q.doc, "prompt");
+    const json_t *content = json_object_get(q.doc, "content");
     bool chat = json_object_get(q.doc, "messages") != NULL;
-    bool special = flag(&q, "add_special_tokens", !chat);
-    bool parse = flag(&q, "parse_special", chat);
+    bool special = flag(&q, "add_special_tokens", !chat && !content);
+    special = flag(&q, "add_special", special);
+    bool parse = flag(&q, "parse_special", chat || content);
+    if (flag(&q, "with_pieces", false))
+        fail(&q, "with_pieces",
+             "with_pieces is not supported: use "
+             "return_token_strs");
+    if ((prompt != NULL) + (content != NULL) + chat > 1)
+        fail(&q, "prompt", "give one of prompt, content and messages");
+    if (content)
+        prompt = content;
     size_t n = 0;
     char *text = chat ? render(&q, &n) : NULL;
     if (text)
@@ -195,7 +209,7 @@ void qn_textapi_tokenize(qn_call *call)
         answer_ids(&q, json_string_value(prompt), json_string_length(prompt),
                    special, parse);
     else
-        fail(&q, "prompt", "give prompt, a string, or messages");
+        fail(&q, "prompt", "give prompt or content, a string, or messages");
     qn_free(text);
     json_decref(q.doc);
 }
@@ -229,7 +243,9 @@ void qn_textapi_detokenize(qn_call *call)
         fail(&q, "tokens", err.msg);
     if (!q.failed) {
         qn_str out = {0};
-        qn_str_adds(&out, "{\"prompt\":");
+        qn_str_adds(&out, "{\"prompt\":"); /* vLLM's name */
+        qn_jsonout_str(&out, text, len);
+        qn_str_adds(&out, ",\"content\":"); /* llama.cpp's */
         qn_jsonout_str(&out, text, len);
         qn_str_addc(&out, '}');
         qn_call_reply(call, 200, "application/json", &out);

@@ -81,6 +81,37 @@ static void test_completion(void **state)
     web_free(&r);
 }
 
+/* The bodies of llama.cpp's clients: no BOS unless asked for, special tokens
+ * written out are meant. */
+static void test_tokenize_content(void **state)
+{
+    (void)state;
+    web_need();
+    web_reply a = web_post("/tokenize",
+                           "{\"content\":\"<|im_start|>Once upon\"}");
+    web_reply b = web_post("/tokenize", "{\"prompt\":\"<|im_start|>Once upon\","
+                                        "\"add_special_tokens\":false,"
+                                        "\"parse_special\":true}");
+    assert_int_equal(a.status, 200);
+    assert_int_equal(b.status, 200);
+    assert_true(json_equal(web_at(&a, "tokens"), web_at(&b, "tokens")));
+    char *list = json_dumps(web_at(&a, "tokens"), JSON_COMPACT);
+    char body[512];
+    snprintf(body, sizeof body, "{\"tokens\":%s}", list);
+    web_reply back = web_post("/detokenize", body);
+    assert_string_equal(web_str(&back, "content"), "<|im_start|>Once upon");
+    free(list);
+    web_free(&back);
+    web_free(&b);
+    web_free(&a);
+    web_expect_error(web_post("/tokenize",
+                              "{\"content\":\"a\",\"prompt\":\"a\"}"),
+                     400, "invalid_request_error", "prompt");
+    web_expect_error(web_post("/tokenize",
+                              "{\"content\":\"a\",\"with_pieces\":true}"),
+                     400, "invalid_request_error", "with_pieces");
+}
+
 static void test_several_prompts(void **state)
 {
     (void)state;
@@ -506,6 +537,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_tokenize_content),
         cmocka_unit_test(test_several_prompts),
         cmocka_unit_test(test_echo_of_a_part),
         cmocka_unit_test(test_stop_and_best_of),
