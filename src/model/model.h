@@ -91,10 +91,14 @@ int qn_pass_forward(qn_pass *pass, const qn_batch *batch, const float **logits,
                     qn_err *err);
 
 /* Layers [from, to) alone: h [n_row, d_model] goes in (from 0: the embeddings
- * do) and what leaves layer to - 1 comes back in it. No logits. On backends
- * with host_memory. */
+ * do, unless the batch of a chain has no tokens) and what leaves layer to - 1
+ * comes back in it. No logits. On backends with host_memory. */
 int qn_pass_layers(qn_pass *pass, const qn_batch *batch, int from, int to,
                    float *h, qn_err *err);
+
+/* The beginning alone: what goes into layer 0 of a chain (qn_net_is_chain), of
+ * which that layer needs nothing else. h [n_row, d_model]. */
+int qn_pass_embed(qn_pass *pass, const qn_batch *batch, float *h, qn_err *err);
 
 /* The end alone: logits of all rows, as qn_pass_forward gives them, of the h
  * [n_row, d_model] that leaves the last layer of a chain (qn_net_is_chain). */
