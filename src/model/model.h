@@ -46,6 +46,10 @@ int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err);
 int qn_net_load_begin(qn_net *net, const qn_ckpt *ck, const int32_t *tokens,
                       size_t n, qn_err *err);
 void qn_net_drop_layer(qn_net *net, int layer);
+/* A matrix that is no longer multiplied by gives its memory back; *fresh is in
+ * its place, of the same form, and void until it is put or loaded again. */
+int qn_net_empty(qn_net *net, const qn_weight *w, const qn_weight **fresh,
+                 qn_err *err);
 /* Puts other rows in the place of a tensor's, w [rows of the tensor, n_in]
  * (never transposed); those of layers that are not loaded are passed over. */
 int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,

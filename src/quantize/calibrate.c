@@ -217,6 +217,35 @@ static reader *reader_of(qn_cal *c, const qn_weight *w)
     return NULL;
 }
 
+/* Whether all matrices of a layer have their inputs, but those of this op. */
+static bool is_last(const qn_cal *c, const qn_op_linear *op)
+{
+    for (size_t i = 0; i < c->readers.n; i++) {
+        const reader *rd = &c->readers.v[i];
+        bool own = false;
+        for (int k = 0; k < op->n_part; k++)
+            own = own || op->part[k].w == rd->m.w;
+        if (rd->input < 0 && !own)
+            return false;
+    }
+    return qn_net_is_chain(c->net);
+}
+
+/* What is not multiplied by in this run makes room for the statistics of what
+ * it reads, which are the largest of the layer where that is the widest. */
+static int make_way(qn_cal *c, const qn_op_linear *op)
+{
+    if (c->keep || !is_last(c, op))
+        return QN_OK;
+    c->last_op = c->n_ops - 1;
+    for (int i = 0; i < op->n_part; i++) {
+        reader *rd = reader_of(c, op->part[i].w);
+        if (rd)
+            QN_TRY(qn_net_empty(c->net, rd->m.w, &rd->m.w, c->err));
+    }
+    return QN_OK;
+}
+
 static int see_linear(qn_cal *c, const qn_op_linear *op, int64_t n_in)
 {
     rows_ref r = {op->x, op->ldx, NULL, op->n_row};
@@ -227,13 +256,14 @@ static int see_linear(qn_cal *c, const qn_op_linear *op, int64_t n_in)
             input = rd->input;
     }
     if (input < 0) {
-        input = input_new(c, n_in);
-        QN_TRY(input);
+        input = (int)c->inputs.n;
         for (int i = 0; i < op->n_part; i++) {
             reader *rd = reader_of(c, op->part[i].w);
             if (rd)
                 rd->input = input;
         }
+        QN_TRY(make_way(c, op));
+        QN_TRY(input_new(c, n_in));
     }
     return gather(c, input, &r);
 }
@@ -357,7 +387,7 @@ static bool observe(void *user, const qn_op *op)
     c->rc = op->kind == QN_OP_LINEAR ? see_linear(c, &op->u.linear, n)
                                      : see_experts(c, &op->u.experts, n);
     bool more = c->keep || at != c->last_op;
-    if (at > c->last_op)
+    if (more && at > c->last_op)
         c->last_op = at;
     return c->rc >= 0 && more;
 }
