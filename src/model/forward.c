@@ -275,13 +275,20 @@ int qn_forward_layers(qn_pass *p, const qn_batch *batch, int from, int to)
     qn_fwd f = fwd_of(p, batch);
     *f.out = (qn_batch){.n_row = batch->n_row}; /* nothing is left out */
     rope_tables(&f);
-    if (from == 0)
+    if (from == 0 && batch->tokens)
         begin(&f);
     else if (f.hp->layer_norm_eps > 0)
         f.eps = f.hp->layer_norm_eps;
     layers(&f, from, to);
     if (f.hp->n_alt)
         qn_blk_alt_join(&f);
+    return f.n_op;
+}
+
+int qn_forward_begin(qn_pass *p, const qn_batch *batch)
+{
+    qn_fwd f = fwd_of(p, batch);
+    begin(&f);
     return f.n_op;
 }
 

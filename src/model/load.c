@@ -547,6 +547,24 @@ void qn_net_drop_layer(qn_net *net, int layer)
     }
 }
 
+int qn_net_empty(qn_net *net, const qn_weight *w, const qn_weight **fresh,
+                 qn_err *err)
+{
+    for (size_t i = 0; i < net->slots.n; i++) {
+        qn_slot *s = &net->slots.v[i];
+        if (s->kind == QN_VECTOR || s->w != w)
+            continue;
+        qn_weight_desc d = qn_slot_desc(s);
+        net->be->api->weight_free(net->be, s->w);
+        s->w = NULL;
+        int rc = net->be->api->weight_new(net->be, &d, &s->w, err);
+        put_weight(net, s);
+        *fresh = s->w;
+        return rc;
+    }
+    return qn_fail(err, QN_EINTERNAL, "no such weight");
+}
+
 /* Rows of a slot taken from w by the threads, PIECE_ROWS at a time. */
 typedef struct put_job {
     qn_net *net;

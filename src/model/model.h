@@ -46,6 +46,10 @@ int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err);
 int qn_net_load_begin(qn_net *net, const qn_ckpt *ck, const int32_t *tokens,
                       size_t n, qn_err *err);
 void qn_net_drop_layer(qn_net *net, int layer);
+/* A matrix that is no longer multiplied by gives its memory back; *fresh is in
+ * its place, of the same form, and void until it is put or loaded again. */
+int qn_net_empty(qn_net *net, const qn_weight *w, const qn_weight **fresh,
+                 qn_err *err);
 /* Puts other rows in the place of a tensor's, w [rows of the tensor, n_in]
  * (never transposed); those of layers that are not loaded are passed over. */
 int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,
@@ -91,10 +95,14 @@ int qn_pass_forward(qn_pass *pass, const qn_batch *batch, const float **logits,
                     qn_err *err);
 
 /* Layers [from, to) alone: h [n_row, d_model] goes in (from 0: the embeddings
- * do) and what leaves layer to - 1 comes back in it. No logits. On backends
- * with host_memory. */
+ * do, unless the batch of a chain has no tokens) and what leaves layer to - 1
+ * comes back in it. No logits. On backends with host_memory. */
 int qn_pass_layers(qn_pass *pass, const qn_batch *batch, int from, int to,
                    float *h, qn_err *err);
+
+/* The beginning alone: what goes into layer 0 of a chain (qn_net_is_chain), of
+ * which that layer needs nothing else. h [n_row, d_model]. */
+int qn_pass_embed(qn_pass *pass, const qn_batch *batch, float *h, qn_err *err);
 
 /* The end alone: logits of all rows, as qn_pass_forward gives them, of the h
  * [n_row, d_model] that leaves the last layer of a chain (qn_net_is_chain). */

@@ -395,7 +395,7 @@ static int check_batch(const qn_pass *p, const qn_batch *b, qn_err *err)
                        p->par.max_spans, p->par.max_out);
     int64_t end = qn_net_max_positions(p->net);
     for (int i = 0; i < b->n_row; i++) {
-        if (b->tokens[i] < 0 || b->tokens[i] >= hp->n_vocab)
+        if (b->tokens && (b->tokens[i] < 0 || b->tokens[i] >= hp->n_vocab))
             return qn_fail(err, QN_EINVAL,
                            "token %d is not in the vocabulary of %d",
                            b->tokens[i], hp->n_vocab);
@@ -444,9 +444,8 @@ static void step_inputs(qn_pass *p, const qn_batch *batch)
     step_freqs(p, batch);
     for (int i = 0; i < batch->n_row; i++) {
         p->pos_ids[i] = batch->pos[i] + p->net->hp.pos_offset;
-        p->ple_ids[i] = batch->tokens[i] < p->net->hp.ple_vocab
-                            ? batch->tokens[i]
-                            : 0;
+        int32_t id = batch->tokens ? batch->tokens[i] : 0;
+        p->ple_ids[i] = id < p->net->hp.ple_vocab ? id : 0;
         p->q_scale[i] = query_scale(&p->net->hp, batch->pos[i]);
     }
 }
@@ -480,13 +479,27 @@ int qn_pass_layers(qn_pass *p, const qn_batch *batch, int from, int to,
     size_t n = (size_t)batch->n_row * (size_t)p->net->hp.d_model;
     QN_TRY(check_batch(p, batch, err));
     if (!p->net->be->api->host_memory || from < 0 || from >= to ||
-        to > p->net->hp.n_layer)
+        to > p->net->hp.n_layer || (!batch->tokens && !qn_net_is_chain(p->net)))
         return qn_fail(err, QN_EINVAL, "layers %d to %d of %d cannot be run",
                        from, to, p->net->hp.n_layer);
     step_inputs(p, batch);
-    if (from > 0)
+    if (from > 0 || !batch->tokens)
         memcpy(p->h, h, n * sizeof *h);
     run_list(p, qn_forward_layers(p, batch, from, to));
+    memcpy(h, p->h, n * sizeof *h);
+    return QN_OK;
+}
+
+int qn_pass_embed(qn_pass *p, const qn_batch *batch, float *h, qn_err *err)
+{
+    size_t n = (size_t)batch->n_row * (size_t)p->net->hp.d_model;
+    QN_TRY(check_batch(p, batch, err));
+    if (!p->net->be->api->host_memory || !qn_net_is_chain(p->net))
+        return qn_fail(err, QN_EINVAL,
+                       "embeddings of %d rows cannot be had alone",
+                       batch->n_row);
+    step_inputs(p, batch);
+    run_list(p, qn_forward_begin(p, batch));
     memcpy(h, p->h, n * sizeof *h);
     return QN_OK;
 }

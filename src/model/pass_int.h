@@ -165,8 +165,11 @@ void qn_blk_moe(qn_fwd *f, int layer, const float *x);
 
 /* Builds the list for a batch; returns the number of operations. */
 int qn_forward_build(qn_pass *p, const qn_batch *batch);
-/* The list of layers [from, to) alone, all rows, from and to p->h. */
+/* The list of layers [from, to) alone, all rows, from and to p->h; what comes
+ * before layer 0 with it, if the batch has tokens. */
 int qn_forward_layers(qn_pass *p, const qn_batch *batch, int from, int to);
+/* The list of what comes before the layers, all rows, to p->h. */
+int qn_forward_begin(qn_pass *p, const qn_batch *batch);
 /* The list of what follows the layers, all rows, of p->h. */
 int qn_forward_head(qn_pass *p, const qn_batch *batch);
 

@@ -42,6 +42,7 @@ struct qn_cal {
     int n_sample, len;
     int64_t stride; /* tokens from one sample to the next */
     float *h;       /* [n_sample, len, d_model] into the stage */
+    bool embedded;  /* h is what goes into layer 0 */
     int32_t *pages, *pos;
 
     int stage;      /* loaded, or -1 */
@@ -216,6 +217,35 @@ static reader *reader_of(qn_cal *c, const qn_weight *w)
     return NULL;
 }
 
+/* Whether all matrices of a layer have their inputs, but those of this op. */
+static bool is_last(const qn_cal *c, const qn_op_linear *op)
+{
+    for (size_t i = 0; i < c->readers.n; i++) {
+        const reader *rd = &c->readers.v[i];
+        bool own = false;
+        for (int k = 0; k < op->n_part; k++)
+            own = own || op->part[k].w == rd->m.w;
+        if (rd->input < 0 && !own)
+            return false;
+    }
+    return qn_net_is_chain(c->net);
+}
+
+/* What is not multiplied by in this run makes room for the statistics of what
+ * it reads, which are the largest of the layer where that is the widest. */
+static int make_way(qn_cal *c, const qn_op_linear *op)
+{
+    if (c->keep || !is_last(c, op))
+        return QN_OK;
+    c->last_op = c->n_ops - 1;
+    for (int i = 0; i < op->n_part; i++) {
+        reader *rd = reader_of(c, op->part[i].w);
+        if (rd)
+            QN_TRY(qn_net_empty(c->net, rd->m.w, &rd->m.w, c->err));
+    }
+    return QN_OK;
+}
+
 static int see_linear(qn_cal *c, const qn_op_linear *op, int64_t n_in)
 {
     rows_ref r = {op->x, op->ldx, NULL, op->n_row};
@@ -226,13 +256,14 @@ static int see_linear(qn_cal *c, const qn_op_linear *op, int64_t n_in)
             input = rd->input;
     }
     if (input < 0) {
-        input = input_new(c, n_in);
-        QN_TRY(input);
+        input = (int)c->inputs.n;
         for (int i = 0; i < op->n_part; i++) {
             reader *rd = reader_of(c, op->part[i].w);
             if (rd)
                 rd->input = input;
         }
+        QN_TRY(make_way(c, op));
+        QN_TRY(input_new(c, n_in));
     }
     return gather(c, input, &r);
 }
@@ -356,7 +387,7 @@ static bool observe(void *user, const qn_op *op)
     c->rc = op->kind == QN_OP_LINEAR ? see_linear(c, &op->u.linear, n)
                                      : see_experts(c, &op->u.experts, n);
     bool more = c->keep || at != c->last_op;
-    if (at > c->last_op)
+    if (more && at > c->last_op)
         c->last_op = at;
     return c->rc >= 0 && more;
 }
@@ -571,6 +602,27 @@ static void list_readers(qn_cal *c)
             qn_vec_push(&c->readers, rd);
 }
 
+const int32_t *qn_cal_tokens(const qn_cal *c, int sample)
+{
+    return c->ids.v + sample * c->stride;
+}
+
+/* A sample as a batch, with logits of all rows or of none; *span is its. */
+static qn_batch batch_of(const qn_cal *c, int sample, bool logits,
+                         qn_span *span)
+{
+    *span = (qn_span){.n_row = c->len,
+                      .rope_len = c->len,
+                      .pages = {c->pages, c->pages}};
+    return (qn_batch){.n_row = c->len,
+                      .tokens = qn_cal_tokens(c, sample),
+                      .pos = c->pos,
+                      .n_span = 1,
+                      .spans = span,
+                      .n_out = logits ? c->len : 0,
+                      .out_rows = logits ? c->pos : NULL};
+}
+
 /* Rows of the embeddings that the text has, which lie here and there: huge
  * pages would be empty but for a few of them. The kernel knows this switch for
  * a whole process only: other threads' new memory is in small pages meanwhile. */
@@ -583,14 +635,31 @@ static int load_begin(qn_cal *c, qn_err *err)
     return rc;
 }
 
+/* The stream into layer 0, of a chain: no layer is in memory meanwhile, and then
+ * no embeddings are beside the layer. */
+static int embed(qn_cal *c, qn_err *err)
+{
+    size_t n = (size_t)c->len * (size_t)qn_net_hparams(c->net)->d_model;
+    int rc = load_begin(c, err);
+    for (int i = 0; i < c->n_sample && rc == QN_OK; i++) {
+        qn_span span;
+        qn_batch b = batch_of(c, i, false, &span);
+        rc = qn_pass_embed(c->pass, &b, c->h + (size_t)i * n, err);
+    }
+    qn_net_drop_layer(c->net, -1);
+    c->embedded = rc == QN_OK;
+    return rc;
+}
+
 int qn_cal_load(qn_cal *c, int stage, qn_err *err)
 {
     int from, to;
+    bool chain = qn_net_is_chain(c->net);
     qn_cal_stage(c, stage, &from, &to);
     qn_cal_drop(c);
     c->stage = stage;
-    if (from == 0)
-        QN_TRY(load_begin(c, err));
+    if (from == 0 && !c->embedded)
+        QN_TRY(chain ? embed(c, err) : load_begin(c, err));
     for (int i = from; i < to; i++)
         QN_TRY(qn_net_load_layer(c->net, c->ck, i, err));
     list_readers(c);
@@ -625,11 +694,6 @@ float *qn_cal_stream(qn_cal *c, size_t *n)
     return c->h;
 }
 
-const int32_t *qn_cal_tokens(const qn_cal *c, int sample)
-{
-    return c->ids.v + sample * c->stride;
-}
-
 static int open_whole(qn_cal *c, qn_err *err)
 {
     qn_pass_params pp = {.n_pages = {1, 1},
@@ -655,22 +719,6 @@ int qn_cal_load_head(qn_cal *c, qn_err *err)
     qn_cal_drop(c);
     QN_TRY(qn_net_load_layer(c->net, c->ck, QN_NET_END, err));
     return open_whole(c, err);
-}
-
-/* A sample as a batch, with logits of all rows or of none; *span is its. */
-static qn_batch batch_of(const qn_cal *c, int sample, bool logits,
-                         qn_span *span)
-{
-    *span = (qn_span){.n_row = c->len,
-                      .rope_len = c->len,
-                      .pages = {c->pages, c->pages}};
-    return (qn_batch){.n_row = c->len,
-                      .tokens = qn_cal_tokens(c, sample),
-                      .pos = c->pos,
-                      .n_span = 1,
-                      .spans = span,
-                      .n_out = logits ? c->len : 0,
-                      .out_rows = logits ? c->pos : NULL};
 }
 
 int qn_cal_head(qn_cal *c, int sample, const float *h, const float **logits,
@@ -705,6 +753,8 @@ static int run_sample(qn_cal *c, int i, bool keep, float *scratch)
     qn_span span;
     qn_batch b = batch_of(c, i, false, &span);
     qn_cal_stage(c, c->stage, &from, &to);
+    if (c->embedded)
+        b.tokens = NULL;
     if (!keep) {
         memcpy(scratch, h, n * sizeof *h);
         h = scratch;
@@ -740,6 +790,8 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
         for (int64_t k = 0; k < in->n && in->count; k++)
             in->squares[k] /= (float)in->count;
     }
+    if (keep && c->stage == 0)
+        c->embedded = false;
     qn_pass_observe(c->pass, NULL, NULL);
     qn_free(scratch);
     return rc;

@@ -21,20 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A matrix of the stage as codes, until the layer is run with it. */
-typedef struct rounded {
-    const qn_opt_item *it;
-    qn_qrows rows;
-    int32_t *g_idx; /* [n_in] */
-} rounded;
-
 struct qn_stages {
     const qn_optimize_params *p;
     const qn_ckpt *ck;
     qn_opt_plan *plan;
     qn_cal *cal;
     qn_pool *pool;
-    QN_VEC(rounded) done;
     int next;        /* stage to be made */
     double share[3]; /* gptq: where in its time a stage is when its statistics
                         are gathered, when it is rounded, at its end */
@@ -94,28 +86,10 @@ int qn_stages_open(qn_stages **out, const qn_optimize_params *p,
     return QN_OK;
 }
 
-static void rounded_free(rounded *r)
-{
-    qn_free(r->rows.codes);
-    qn_free(r->rows.scales);
-    qn_free(r->rows.zeros);
-    qn_free(r->g_idx);
-    *r = (rounded){0};
-}
-
-static void forget_rounded(qn_stages *s)
-{
-    for (size_t i = 0; i < s->done.n; i++)
-        rounded_free(&s->done.v[i]);
-    qn_vec_clear(&s->done);
-}
-
 void qn_stages_close(qn_stages *s)
 {
     if (!s)
         return;
-    forget_rounded(s);
-    qn_vec_deinit(&s->done);
     qn_cal_close(s->cal);
     qn_free(s);
 }
@@ -142,86 +116,108 @@ static bool wants_static(const qn_stages *s, const qn_opt_item *it)
            (s->p->static_groups || strcmp(it->mat.scheme->name, "gptq") != 0);
 }
 
-static int rounded_new(rounded *r, const qn_opt_item *it, qn_err *err)
+static void codes_free(qn_qrows *q)
+{
+    qn_free(q->codes);
+    qn_free(q->scales);
+    qn_free(q->zeros);
+}
+
+static int codes_new(qn_qrows *q, const qn_opt_item *it, qn_err *err)
 {
     const qn_qmat *m = &it->mat;
     size_t groups = (size_t)(m->n_out * qn_qmat_n_group(m));
-    *r = (rounded){.it = it,
-                   .rows = {qn_alloc((size_t)m->n_out, (size_t)m->n_in),
-                            qn_alloc(groups, sizeof(float)),
-                            qn_alloc(groups, sizeof(float))},
-                   .g_idx = qn_alloc((size_t)m->n_in, sizeof(int32_t))};
-    return r->rows.codes && r->rows.scales && r->rows.zeros && r->g_idx
+    *q = (qn_qrows){qn_alloc((size_t)m->n_out, (size_t)m->n_in),
+                    qn_alloc(groups, sizeof(float)),
+                    qn_alloc(groups, sizeof(float))};
+    return q->codes && q->scales && q->zeros
                ? QN_OK
                : qn_fail(err, QN_ENOMEM, "tensor %s: no memory for its codes",
                          it->t->name);
 }
 
+/* What g_idx says goes into the part that has it. */
+static void put_g_idx(qn_qmat *m, const int32_t *g_idx)
+{
+    for (int i = 0; i < QN_QPARTS; i++) {
+        if (m->part[i].name && strcmp(m->part[i].name, ".g_idx") == 0) {
+            memcpy(m->part[i].out, g_idx, (size_t)m->part[i].n_bytes);
+            m->g_idx_part = i;
+        }
+    }
+}
+
+/* One matrix to its parts, which is all that is kept of it. */
 static int gptq_item(qn_stages *s, qn_opt_item *it, qn_gptq *g, qn_err *err)
 {
-    const qn_qmat *m = &it->mat;
-    rounded r;
+    qn_qmat *m = &it->mat;
+    qn_qrows q;
     float *w = NULL;
-    int rc = rounded_new(&r, it, err);
+    int32_t *g_idx = qn_xcalloc((size_t)m->n_in, sizeof *g_idx);
+    int rc = codes_new(&q, it, err);
     g->static_groups = wants_static(s, it);
     if (rc == QN_OK)
         rc = qn_matrix_read(it, s->ck, s->pool, &w, err);
     if (rc == QN_OK)
-        rc = qn_gptq_matrix(g, m, w, &r.rows, r.g_idx, err);
+        rc = qn_gptq_matrix(g, m, w, &q, g_idx, err);
     qn_free(w);
     if (rc == QN_OK)
-        rc = qn_matrix_pack(it, &r.rows, s->pool, err);
+        rc = qn_matrix_pack(it, &q, s->pool, err);
     if (rc == QN_OK && g->order && strcmp(m->scheme->name, "gptq") == 0)
-        for (int i = 0; i < QN_QPARTS; i++)
-            if (m->part[i].name && strcmp(m->part[i].name, ".g_idx") == 0)
-                memcpy(m->part[i].out, r.g_idx, (size_t)m->part[i].n_bytes);
-    if (rc == QN_OK)
-        qn_vec_push(&s->done, r);
-    else
-        rounded_free(&r);
+        put_g_idx(m, g_idx);
+    codes_free(&q);
+    free(g_idx);
     return rc;
 }
 
+enum {
+    MEANING_ROWS = 16
+};
+
+/* What the parts of a matrix say, as they will be read. */
 typedef struct meaning_job {
-    const rounded *r;
+    qn_qmat m;
+    qn_pool *pool;
     float *w;
 } meaning_job;
 
-/* Weights of codes. */
 static void meaning_thread(void *arg, int thread, int n_threads)
 {
     const meaning_job *j = arg;
-    const qn_qmat *m = &j->r->it->mat;
-    const qn_qrows *q = &j->r->rows;
-    int64_t n = m->n_in, n_group = qn_qmat_n_group(m), begin, end;
-    qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
-    for (int64_t row = begin; row < end; row++) {
-        for (int64_t k = 0; k < n; k++) {
-            int64_t at = row * n_group + j->r->g_idx[k];
-            float zero = m->zeros ? q->zeros[at] : m->zero;
-            j->w[row * n + k] = ((float)q->codes[row * n + k] - zero) *
-                                q->scales[at];
-        }
-    }
+    int64_t n_out = j->m.n_out;
+    void *scratch = qn_xmalloc(qn_qmat_scratch(&j->m, MEANING_ROWS));
+    (void)thread;
+    (void)n_threads;
+    for (int64_t r; (r = qn_pool_next(j->pool) * MEANING_ROWS) < n_out;)
+        qn_qmat_decode(&j->m, r, QN_MIN((int64_t)MEANING_ROWS, n_out - r),
+                       scratch, j->w + r * j->m.n_in);
+    free(scratch);
+}
+
+static int put_meaning(qn_stages *s, const qn_opt_item *it, qn_err *err)
+{
+    const qn_qmat *m = &it->mat;
+    meaning_job j = {.m = *m, .pool = s->pool};
+    for (int i = 0; i < QN_QPARTS; i++)
+        j.m.part[i].p = m->part[i].out;
+    j.m.round = QN_F32; /* the scales are rounded already */
+    j.w = qn_alloc((size_t)m->n_out, (size_t)m->n_in * sizeof(float));
+    if (!j.w)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", it->t->name);
+    qn_pool_run(s->pool, meaning_thread, &j);
+    int rc = qn_net_put_rows(qn_cal_net(s->cal), it->t->name, j.w, err);
+    qn_free(j.w);
+    return rc;
 }
 
 /* The stage is loaded again, with what was rounded. */
 static int put_rounded(qn_stages *s, int stage, qn_err *err)
 {
     QN_TRY(qn_cal_load(s->cal, stage, err));
-    for (size_t i = 0; i < s->done.n; i++) {
-        rounded *r = &s->done.v[i];
-        const qn_qmat *m = &r->it->mat;
-        meaning_job j = {r, qn_alloc((size_t)m->n_out,
-                                     (size_t)m->n_in * sizeof(float))};
-        if (!j.w)
-            return qn_fail(err, QN_ENOMEM, "tensor %s: no memory",
-                           r->it->t->name);
-        qn_pool_run(s->pool, meaning_thread, &j);
-        int rc = qn_net_put_rows(qn_cal_net(s->cal), r->it->t->name, j.w, err);
-        qn_free(j.w);
-        rounded_free(r);
-        QN_TRY(rc);
+    for (size_t i = 0; i < s->plan->items.n; i++) {
+        const qn_opt_item *it = &s->plan->items.v[i];
+        if (it->stage == stage && it->ready)
+            QN_TRY(put_meaning(s, it, err));
     }
     return QN_OK;
 }
@@ -300,7 +296,6 @@ static int gptq_stage(qn_stages *s, int stage, const qn_watch *watch,
         QN_TRY(put_rounded(s, stage, err));
         QN_TRY(qn_cal_run(s->cal, 0, true, &in, err));
     }
-    forget_rounded(s);
     t[3] = qn_now_ns();
     learn_shares(s, t);
     return QN_OK;
