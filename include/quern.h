@@ -358,7 +358,8 @@ QN_API void qn_request_pause(qn_request *req, bool paused);
 
 /* One forward pass over whatever is ready. Returns the number of requests
  * that still run or wait (0: idle), or a negative code when the pass itself
- * failed. A request that cannot go on ends alone, with QN_FINISH_ERROR. */
+ * failed. A request that cannot go on ends alone, with QN_FINISH_ERROR; where
+ * the pass has no memory, all that take part in it do. */
 QN_API int qn_engine_step(qn_engine *engine, qn_err *err);
 
 /* Calls fn now and then in the middle of a step that takes long, from the

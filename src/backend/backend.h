@@ -11,14 +11,15 @@
  *     (and, for attention, on that sequence's KV) bit for bit, whatever other
  *     rows are in the batch, however many threads run, however a prompt is
  *     cut into chunks. Reduction orders are fixed per output element.
- *  2. Ops allocate nothing; the list's buffers come from buf_new.
+ *  2. Ops allocate nothing; the list's buffers come from buf_new, and what else
+ *     it needs is there before it runs (exec, reserve).
  *  3. Shapes are checked once by the caller in src/model (the ops are
  *     programmer interface, not parser); kernels assert.
  *
  * Activations are f32, row-major [n_tok, dim] with a row stride (ld, in
  * elements). Weights are packed by the backend when they are loaded.
  *
- * Threads: exec from any number, which take turns (engines that share a model
+ * Threads: exec and reserve from any number, which take turns (engines that share a model
  * share its backend); weight_put from any number, while nobody calls exec.
  */
 #ifndef QN_BACKEND_BACKEND_H
@@ -35,7 +36,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define QN_BACKEND_ABI 2
+#define QN_BACKEND_ABI 3
 
 typedef struct qn_backend qn_backend;
 typedef struct qn_weight qn_weight; /* a packed matrix            */
@@ -586,8 +587,14 @@ typedef struct qn_backend_api {
     uint64_t (*experts_scratch)(const qn_backend *be, int n_row, int k,
                                 int d_model, int d_ff);
 
-    /* Runs the list in order and returns when the results are readable. */
-    void (*exec)(qn_backend *be, const qn_op *ops, int n_op);
+    /* Runs the list in order and returns when the results are readable.
+     * QN_ENOMEM when it needs workspace that is not there: nothing of it has
+     * run. */
+    int (*exec)(qn_backend *be, const qn_op *ops, int n_op, qn_err *err);
+    /* Workspace for the list, and for every part of it with the same or fewer
+     * rows at the same or earlier positions, in any number of spans: exec of
+     * such a list cannot fail. */
+    int (*reserve)(qn_backend *be, const qn_op *ops, int n_op, qn_err *err);
 
     /* The threads, for loading (NULL: none of its own). */
     qn_pool *(*pool)(qn_backend *be);

@@ -143,7 +143,10 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
     qn_pass_params pp;
     pass_params(e, e->n_ctx, p.kv_type, &pp);
     int rc = qn_pass_new(&e->pass, model->net, &pp, err);
+    if (rc == 0)
+        rc = qn_pass_reserve(e->pass, err);
     if (rc < 0) {
+        qn_pass_free(e->pass);
         free(e);
         return rc;
     }

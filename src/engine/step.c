@@ -300,18 +300,36 @@ QN_API void qn_engine_watch(qn_engine *e, qn_watch_fn fn, void *user)
     e->watch_user = user;
 }
 
+/* The pass had no memory: its requests end, the others and the engine go on. */
+static void end_of_pass(qn_engine *e, const qn_err *why)
+{
+    for (int i = 0; i < e->n_span; i++)
+        e->span_seq[i]->req->fail = *why;
+    for (qn_request *r = e->first, *next; r; r = next) {
+        next = r->next;
+        if (r->fail.code < 0)
+            qn_request_end(r, QN_FINISH_ERROR, NULL);
+    }
+}
+
 /* 1: it was given up, and its requests are ended. */
 static int forward(qn_engine *e, const qn_batch *b, const float **logits,
                    qn_err *err)
 {
     bool lasts = qn_pace_expects(&e->pace, b->n_row) > LONG_MS;
     e->n_span = b->n_span;
+    qn_err why = {0};
     qn_pass_watch(e->pass, lasts ? nobody_waits : NULL, e);
-    int rc = qn_pass_forward(e->pass, b, logits, err);
+    int rc = qn_pass_forward(e->pass, b, logits, &why);
     qn_pass_watch(e->pass, NULL, NULL); /* others use it, too (session.c) */
-    if (rc != QN_ECANCEL)
-        return rc;
-    end_some(e);
+    if (rc == 0)
+        return 0;
+    if (rc == QN_ECANCEL)
+        end_some(e);
+    else if (rc == QN_ENOMEM)
+        end_of_pass(e, &why);
+    else
+        return qn_fail(err, rc, "%s", why.msg);
     return 1;
 }
 

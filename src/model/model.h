@@ -88,6 +88,10 @@ int qn_pass_new(qn_pass **out, qn_net *net, const qn_pass_params *p,
                 qn_err *err);
 void qn_pass_free(qn_pass *pass);
 
+/* The backend's workspace for the largest step, so that none can fail for want of
+ * it. Of a net that has its weights. */
+int qn_pass_reserve(qn_pass *pass, qn_err *err);
+
 /* One step over a ragged batch (within the limits of qn_pass_params; pages of
  * every position that is written or read are in the spans' tables). Returns
  * logits f32 [n_out, n_vocab], host memory, valid until the next forward. */

@@ -458,19 +458,19 @@ void qn_pass_watch(qn_pass *pass, qn_pass_stop_fn fn, void *user)
 
 #define WATCHED_OPS 4 /* at a time: about a third of a layer */
 
-/* In parts, where somebody looks at it meanwhile. false: it was stopped. */
-static bool run_list(qn_pass *p, int n)
+/* In parts, where somebody looks at it meanwhile. */
+static int run_list(qn_pass *p, int n, qn_err *err)
 {
     qn_backend *be = p->net->be;
     int part = p->observe ? 1 : p->stop ? WATCHED_OPS : n;
     for (int i = 0; i < n; i += part) {
         if (p->stop && p->stop(p->stop_user))
-            return false;
+            return qn_fail(err, QN_ECANCEL, "the pass was stopped");
         if (p->observe && !p->observe(p->observe_user, &p->ops[i]))
-            return true;
-        be->api->exec(be, &p->ops[i], QN_MIN(part, n - i));
+            return QN_OK;
+        QN_TRY(be->api->exec(be, &p->ops[i], QN_MIN(part, n - i), err));
     }
-    return true;
+    return QN_OK;
 }
 
 int qn_pass_layers(qn_pass *p, const qn_batch *batch, int from, int to,
@@ -485,7 +485,7 @@ int qn_pass_layers(qn_pass *p, const qn_batch *batch, int from, int to,
     step_inputs(p, batch);
     if (from > 0 || !batch->tokens)
         memcpy(p->h, h, n * sizeof *h);
-    run_list(p, qn_forward_layers(p, batch, from, to));
+    QN_TRY(run_list(p, qn_forward_layers(p, batch, from, to), err));
     memcpy(h, p->h, n * sizeof *h);
     return QN_OK;
 }
@@ -514,7 +514,7 @@ int qn_pass_head(qn_pass *p, const qn_batch *batch, const float *h,
         return qn_fail(err, QN_EINVAL, "logits of %d rows cannot be had alone",
                        batch->n_row);
     memcpy(p->h, h, n * sizeof *h);
-    run_list(p, qn_forward_head(p, batch));
+    QN_TRY(run_list(p, qn_forward_head(p, batch), err));
     *logits = p->logits;
     return QN_OK;
 }
@@ -525,8 +525,7 @@ int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
     qn_backend *be = p->net->be;
     QN_TRY(check_batch(p, batch, err));
     step_inputs(p, batch);
-    if (!run_list(p, qn_forward_build(p, batch)))
-        return qn_fail(err, QN_ECANCEL, "the pass was stopped");
+    QN_TRY(run_list(p, qn_forward_build(p, batch), err));
     if (!p->host_logits) {
         *logits = p->logits;
         return QN_OK;
@@ -536,4 +535,20 @@ int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
                       sizeof(float));
     *logits = p->host_logits;
     return QN_OK;
+}
+
+/* All rows as one sequence at the end of the cache: no part of a batch has more
+ * of anything. */
+int qn_pass_reserve(qn_pass *p, qn_err *err)
+{
+    qn_backend *be = p->net->be;
+    int64_t cached = (int64_t)p->par.n_pages[0] * be->api->page_tokens;
+    qn_span span = {.n_row = p->par.max_rows,
+                    .pos0 = QN_MAX(cached - p->par.max_rows, 0)};
+    qn_batch all = {.n_row = span.n_row, .n_span = 1, .spans = &span};
+    qn_batch out = {.n_row = p->par.max_out};
+    QN_TRY(be->api->reserve(be, p->ops,
+                            qn_forward_layers(p, &all, 0, p->net->hp.n_layer),
+                            err));
+    return be->api->reserve(be, p->ops, qn_forward_head(p, &out), err);
 }

@@ -304,9 +304,9 @@ static int expert_hidden(qn_cal *c, const qn_op_experts *op, int e,
     }
     lin.u.linear.part[0].y = h;
     lin.u.linear.part[0].ldy = op->d_ff;
-    c->be->api->exec(c->be, &lin, 1);
+    int rc = c->be->api->exec(c->be, &lin, 1, c->err);
     qn_free(x);
-    return QN_OK;
+    return rc;
 }
 
 /* ... and its statistics; not of experts that do more between the products. */

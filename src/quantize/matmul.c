@@ -68,7 +68,7 @@ int qn_matmul_run(qn_backend *be, const qn_matmul *p, qn_err *err)
         .epi = p->add ? QN_EPI_ADD : QN_EPI_STORE,
         .scale = p->scale,
     };
-    be->api->exec(be, &op, 1);
+    int rc = be->api->exec(be, &op, 1, err);
     be->api->weight_free(be, j.w);
-    return QN_OK;
+    return rc;
 }

@@ -56,7 +56,7 @@ static bench_kv bench_kv_new(qn_backend *be, qn_kv_dtype t, int depth,
                                            .v = v.p,
                                            .ldk = k.ld,
                                            .ldv = v.ld};
-        be->api->exec(be, &op, 1);
+        exec_ops(be, &op, 1);
         for (int i = 1; i < b.n_pages; i++)
             be->api->kv_copy_page(be, b.kv[l], i, 0);
     }
@@ -90,7 +90,7 @@ static void bench_at(qn_backend *be, qn_kv_dtype t, int depth, int n_row,
     }
     for (int r = 0; r < REPEATS; r++) {
         double t0 = cpu_now();
-        be->api->exec(be, ops, n_layer);
+        exec_ops(be, ops, n_layer);
         best = fmin(best, cpu_now() - t0);
     }
     printf("attention %-4s depth %5d rows %3d  %8.3f ms  %6.1f GB/s  "

@@ -122,9 +122,9 @@ static void bench_case(qn_backend *be, const bench_type *type, int n_out,
     for (int r = 0; r < REPEATS; r++) {
         double b0 = few ? qn_probe_read(probe) : qn_probe_peak(probe, kind);
         double t, b1;
-        be->api->exec(be, ops, 1);
+        exec_ops(be, ops, 1);
         t = qn_probe_now(probe);
-        be->api->exec(be, ops, n_copy);
+        exec_ops(be, ops, n_copy);
         t = (qn_probe_now(probe) - t) / n_copy;
         b1 = few ? qn_probe_read(probe) : qn_probe_peak(probe, kind);
         bound = fmax(b0, b1);

@@ -151,6 +151,14 @@ qn_backend *open_cpu(qn_isa isa, int n_threads, bool exact)
     return be;
 }
 
+void exec_ops(qn_backend *be, const qn_op *ops, int n_op)
+{
+    qn_err err;
+
+    if (be->api->exec(be, ops, n_op, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
 void each_isa(void (*fn)(qn_isa isa))
 {
     for (qn_isa isa = QN_ISA_REF; isa <= qn_cpu_get()->isa; isa++) {

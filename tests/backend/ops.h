@@ -45,6 +45,8 @@ void rnd_seed(uint64_t seed);
 
 /* Opens the CPU backend or fails the test. */
 qn_backend *open_cpu(qn_isa isa, int n_threads, bool exact);
+/* Runs a list or fails the test. */
+void exec_ops(qn_backend *be, const qn_op *ops, int n_op);
 /* Calls fn for every instruction set of this machine, naming it. */
 void each_isa(void (*fn)(qn_isa isa));
 /* The largest whole number that the fast product of a layout makes of x. */

@@ -152,7 +152,7 @@ static void step(qn_backend *be, const attn_case *c, qn_kv *kv, seq *s, int n_s,
                                  .slopes = slopes,
                                  .sinks = sinks,
                                  .q_scale = c->q_scale ? factor : NULL};
-    be->api->exec(be, ops, 2);
+    exec_ops(be, ops, 2);
     mat_check(&out, "attention output");
     n_row = 0;
     for (int i = 0; i < n_s; i++)

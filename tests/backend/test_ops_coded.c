@@ -96,7 +96,7 @@ static void linear(qn_backend *be, const qn_weight *w, const mat *x, mat *y)
                              .n_part = 1,
                              .part = {{.w = w, .y = y->p, .ldy = y->ld}},
                              .scale = 1}};
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
 }
 
 static void rows_are_right(qn_backend *be, const qn_weight *w, const coded *d)
@@ -110,7 +110,7 @@ static void rows_are_right(qn_backend *be, const qn_weight *w, const coded *d)
                                 .scale = 1,
                                 .y = y.p,
                                 .ldy = y.ld}};
-        be->api->exec(be, &op, 1);
+        exec_ops(be, &op, 1);
         for (int64_t k = 0; k < d->n_in; k++)
             check_at("row", r, k, y.p[k], d->w[r * d->n_in + k], 0);
     }

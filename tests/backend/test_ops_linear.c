@@ -94,7 +94,7 @@ static void run_case(qn_isa isa, const linear_case *c)
         l->part[i].y = y[i].p;
         l->part[i].ldy = y[i].ld;
     }
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
 
     for (int i = 0; i < n_y; i++) {
         snprintf(what, sizeof what, "%s %s%s epi %d part %d [%d, %d] x %d",
@@ -224,7 +224,7 @@ static void independence(qn_isa isa)
                 op.u.linear.n_row = 1;
                 op.u.linear.part[0].y = mat_row(&one, r);
                 op.u.linear.part[0].ldy = OUT;
-                be[0]->api->exec(be[0], &op, 1);
+                exec_ops(be[0], &op, 1);
             }
             all = mat_new(ROWS, OUT, 0, 0, 0);
             y = mat_new(ROWS, OUT, 0, 0, 0);
@@ -235,7 +235,7 @@ static void independence(qn_isa isa)
                     op.u.linear.x = mat_row(&x, r);
                     op.u.linear.n_row = n;
                     op.u.linear.part[0].y = mat_row(i ? &y : &all, r);
-                    be[i]->api->exec(be[i], &op, 1);
+                    exec_ops(be[i], &op, 1);
                     if (r + n == ROWS) {
                         snprintf(what, sizeof what, "%s %s threads %d",
                                  qn_isa_name(isa), qn_dtype_get(types[t])->name,

@@ -119,7 +119,7 @@ static void routes(qn_isa isa)
                                        .renorm_p = plain && opt & 8 ? 2 : 0,
                                        .ids = ids,
                                        .weights = weights};
-            be->api->exec(be, &op, 1);
+            exec_ops(be, &op, 1);
             for (int r = 0; r < ROWS; r++) {
                 int want[K];
                 double ww[K];
@@ -168,7 +168,7 @@ static void sparsemix(qn_isa isa)
                                .scale = 1,
                                .ids = ids,
                                .weights = weights};
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     for (int r = 0; r < ROWS; r++) {
         const float *x = mat_row(&logits, r);
         bool used[EXPERTS] = {false};
@@ -343,7 +343,7 @@ static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
                                    .act = QN_ACT_SILU,
                                    .add = add,
                                    .scratch = scratch};
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     mat_check(&y, "experts");
     for (int r = 0; r < ROWS; r++) {
         double want[MODEL], tol[MODEL];
@@ -366,7 +366,7 @@ static void experts_case(qn_isa isa, qn_dtype gate_type, qn_dtype type,
         op.u.experts.y = mat_row(&alone, r);
         op.u.experts.ids = ids + r * K;
         op.u.experts.weights = weights + r * K;
-        be->api->exec(be, &op, 1);
+        exec_ops(be, &op, 1);
     }
     mat_same(&y, &alone, "experts, each row alone");
 

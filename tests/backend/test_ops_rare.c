@@ -51,7 +51,7 @@ static void curve_case(qn_backend *be, qn_op_curve how)
     how.n_row = ROWS;
     how.dim = DIM;
     op.u.curve = how;
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     mat_check(&y, "curve");
     for (int r = 0; r < ROWS; r++)
         for (int i = 0; i < DIM; i++) {
@@ -66,7 +66,7 @@ static void curve_case(qn_backend *be, qn_op_curve how)
     op.u.curve.n_row = 1;
     for (int r = 0; r < ROWS; r++) {
         op.u.curve.x = op.u.curve.y = mat_row(&x, r);
-        be->api->exec(be, &op, 1);
+        exec_ops(be, &op, 1);
     }
     mat_same(&y, &x, "curve in place");
     mat_free(&x);
@@ -110,7 +110,7 @@ static void copies(qn_isa isa)
                                  .n_row = ROWS,
                                  .n_group = GROUPS,
                                  .dim = PART};
-        be->api->exec(be, &op, 1);
+        exec_ops(be, &op, 1);
         mat_check(&y, "copy");
         for (int r = 0; r < ROWS; r++)
             for (int i = 0; i < 24; i++) {
@@ -155,7 +155,7 @@ static void diffs(qn_isa isa)
             s[j] += (double)mat_row(&v, 2 * j)[i] *
                     (double)mat_row(&v, 2 * j + 1)[i];
     lambda = exp(s[0]) - exp(s[1]) + (double)0.3f;
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     mat_check(&y, "diff");
     for (int r = 0; r < ROWS; r++)
         for (int i = 0; i < DIM; i++)
@@ -206,7 +206,7 @@ static void picks_of(qn_backend *be, bool weighted, bool add)
                              .weights = weighted ? weights : NULL,
                              .w = q,
                              .add = add};
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     mat_check(&y, "pick");
     for (int r = 0; r < ROWS; r++)
         for (int i = 0; i < n_y; i++) {
@@ -234,7 +234,7 @@ static void picks_of(qn_backend *be, bool weighted, bool add)
         op.u.pick.y = mat_row(&alone, r);
         op.u.pick.ids = ids + r * K;
         op.u.pick.weights = weighted ? weights + r * K : NULL;
-        be->api->exec(be, &op, 1);
+        exec_ops(be, &op, 1);
     }
     mat_same(&y, &alone, "pick, each row alone");
     for (int e = 0; e < EXP; e++)
@@ -288,7 +288,7 @@ static void heads_of(qn_backend *be, qn_dtype type)
                                .n_row = N,
                                .n_head = HEADS,
                                .w = q};
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     mat_check(&y, "heads");
     for (int r = 0; r < N; r++)
         for (int i = 0; i < HEADS * GY; i++) {
@@ -307,7 +307,7 @@ static void heads_of(qn_backend *be, qn_dtype type)
         op.u.heads.n_row = 1;
         op.u.heads.x = mat_row(&x, r);
         op.u.heads.y = mat_row(&alone, r);
-        be->api->exec(be, &op, 1);
+        exec_ops(be, &op, 1);
     }
     mat_same(&y, &alone, "heads, each row alone");
     for (int h = 0; h < HEADS; h++)
@@ -349,7 +349,7 @@ static void streams_case(qn_backend *be, bool correct)
                                    .a = correct ? a.p : NULL,
                                    .ldc = c.ld,
                                    .lda = a.ld};
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     mat_check(&y, "streams");
     for (int j = 0; j < N; j++)
         for (int r = 0; r < ROWS; r++)
@@ -400,7 +400,7 @@ static void matches(qn_isa isa)
                                .n_row = ROWS,
                                .dim = DIM,
                                .eps = 1e-5f};
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     mat_check(&x, "match");
     for (int r = 0; r < ROWS; r++) {
         double have = 0, want = 0;

@@ -72,7 +72,7 @@ static void in_pieces(qn_backend *be, const qn_op *op, int row0, int n,
         qn_batch b = {.n_row = m, .n_span = 1, .spans = &span};
         qn_op part = *op;
         from_row(&part, row0 + at, &b);
-        be->api->exec(be, &part, 1);
+        exec_ops(be, &part, 1);
     }
 }
 
@@ -90,7 +90,7 @@ static void all_ways(qn_isa isa, qn_op *op, mat *y, const char *what)
     foul_states();
     *out = y->p;
     from_row(op, 0, &both);
-    be->api->exec(be, op, 1);
+    exec_ops(be, op, 1);
     mat_check(y, what);
     qn_backend_close(be);
     *out = z.p;
@@ -424,7 +424,7 @@ static void bench_op(qn_isa isa, const char *what, qn_op *op, int64_t n_state,
     for (int i = 0; i < TURNS * n_slot; i++) {
         span.state_slot = i % n_slot;
         uint64_t t0 = qn_now_ns();
-        be->api->exec(be, op, 1);
+        exec_ops(be, op, 1);
         best = fmin(best, (double)(qn_now_ns() - t0) / n_row);
     }
     print_message("%-8s %-26s %4d rows: %8.2f us a row, %6.2f GB/s of state\n",

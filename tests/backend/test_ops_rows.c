@@ -7,7 +7,7 @@
 
 static void run(qn_backend *be, const qn_op *op)
 {
-    be->api->exec(be, op, 1);
+    exec_ops(be, op, 1);
 }
 
 static void embed(qn_isa isa)
@@ -218,7 +218,7 @@ static void ropes(qn_isa isa)
                                                      n,  0.5f,   table.p};
             ops[1].u.rope = (qn_op_rope){table.p, n, inter, ROWS,
                                          HEADS,   d, x.p,   x.ld};
-            be->api->exec(be, ops, 2);
+            exec_ops(be, ops, 2);
             mat_check(&x, "rope");
             mat_check(&table, "rope table");
             for (int r = 0; r < ROWS; r++)

@@ -135,6 +135,7 @@ const qn_backend_api qn_cpu_backend_api = {
     .copy = cpu_copy,
     .experts_scratch = qn_cpu_experts_scratch,
     .exec = qn_cpu_exec,
+    .reserve = qn_cpu_reserve,
     .pool = cpu_pool,
     .host_memory = true,
 };

@@ -88,6 +88,9 @@ QN_INLINE void qn_worker_barrier(const qn_worker *w)
     qn_pool_barrier(w->be->pool);
 }
 
+/* Up to so many elements of x, each thread prepares them all for a product. */
+#define QN_BY_ITSELF 16384
+
 /* What an op needs of the workspace. */
 typedef struct qn_need {
     uint64_t shared, own;
@@ -176,7 +179,8 @@ void qn_by_head_run(const qn_op_linear *l, const qn_op *ops, int n,
                     qn_worker *w, uint64_t own_used);
 
 /* exec.c */
-void qn_cpu_exec(qn_backend *be, const qn_op *ops, int n_op);
+int qn_cpu_exec(qn_backend *be, const qn_op *ops, int n_op, qn_err *err);
+int qn_cpu_reserve(qn_backend *be, const qn_op *ops, int n_op, qn_err *err);
 
 /* The ops: what each needs, and a thread's part of it. */
 void qn_op_embed_run(const qn_op_embed *op, qn_worker *w);
@@ -191,6 +195,10 @@ void qn_op_linear_run(const qn_op_linear *op, qn_worker *w);
 /* Does every thread prepare all rows, instead of its share of them? */
 bool qn_op_linear_by_itself(const qn_op_linear *op);
 void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
+                     qn_need *need);
+/* The most that one of the same or fewer rows, in any number of spans at the same
+ * or earlier positions, needs. (Of other ops, those of fewer rows need less.) */
+void qn_op_attn_most(const qn_cpu_backend *be, const qn_op_attn *op,
                      qn_need *need);
 void qn_op_attn_run(const qn_op_attn *op, qn_worker *w);
 /* Can kv heads be done one by one? One of them, by the calling thread. */

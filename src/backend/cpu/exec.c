@@ -1,8 +1,8 @@
 /* exec.c - runs a list of operations in one dispatch of the pool.
  *
  * The list is planned by the caller's thread: how much workspace its ops need
- * (grown before the run, never inside it), and between which ops the threads
- * must meet. Then every thread walks the list.
+ * (grown before the run, never inside it; nothing runs where it cannot grow),
+ * and between which ops the threads must meet. Then every thread walks the list.
  *
  * Invariants
  *  1. Threads meet after an op unless the list says that the next one does
@@ -215,53 +215,99 @@ static qn_need plan(const qn_cpu_backend *be, const qn_op *ops, int n_op,
     return max;
 }
 
-/* Workspaces are small beside weights and KV (the ops bound their needs), so
- * running out here ends the program, as qn_xmalloc would. */
-static void grow(qn_cpu_backend *be, uint64_t n)
+/* What there is stays where there is no more. */
+static int grow(qn_cpu_backend *be, uint64_t n, qn_err *err)
 {
     void *p;
-    qn_err err;
 
     if (n <= be->ws_bytes)
-        return;
-    qn_big_free(be->ws, be->ws_bytes, QN_MEM_WORKSPACE);
-    be->ws_bytes = 0;
+        return QN_OK;
     n += n / 4;
-    if (qn_big_alloc(&p, n, QN_MEM_WORKSPACE, &err) < 0)
-        qn_mem_die(err.msg);
+    QN_TRY(qn_big_alloc(&p, n, QN_MEM_WORKSPACE, err));
+    qn_big_free(be->ws, be->ws_bytes, QN_MEM_WORKSPACE);
     be->ws = p;
     be->ws_bytes = n;
+    return QN_OK;
 }
 
-void qn_cpu_exec(qn_backend *base, const qn_op *ops, int n_op)
+/* Bytes of tickets and of the plan, which are before everything else. */
+static uint64_t tickets_of(int n_op)
 {
-    qn_cpu_backend *be = QN_CONTAINER_OF(base, qn_cpu_backend, base);
-    uint64_t tickets, steps;
+    return (uint64_t)n_op * sizeof(qn_ticket);
+}
+
+static uint64_t head_of(int n_op)
+{
+    return tickets_of(n_op) + qn_round64((uint64_t)n_op * sizeof(exec_step));
+}
+
+static int exec(qn_cpu_backend *be, const qn_op *ops, int n_op, qn_err *err)
+{
+    uint64_t head = head_of(n_op), all;
+    exec_step *steps;
     qn_need max;
     exec_run r;
 
-    if (n_op <= 0)
-        return;
-    pthread_mutex_lock(&be->turn);
-    tickets = (uint64_t)n_op * sizeof(qn_ticket);
-    steps = qn_round64((uint64_t)n_op * sizeof(exec_step));
-    grow(be, tickets + steps);
-    max = plan(be, ops, n_op, (exec_step *)(void *)(be->ws + tickets));
-    steps += tickets;
-    if (be->ws_bytes < steps + max.shared + max.own * (uint64_t)be->n_threads) {
-        grow(be, steps + max.shared + max.own * (uint64_t)be->n_threads);
-        plan(be, ops, n_op, (exec_step *)(void *)(be->ws + tickets));
+    QN_TRY(grow(be, head, err));
+    steps = (exec_step *)(void *)(be->ws + tickets_of(n_op));
+    max = plan(be, ops, n_op, steps);
+    all = head + max.shared + max.own * (uint64_t)be->n_threads;
+    if (be->ws_bytes < all) {
+        QN_TRY(grow(be, all, err));
+        steps = (exec_step *)(void *)(be->ws + tickets_of(n_op));
+        plan(be, ops, n_op, steps);
     }
-    memset(be->ws, 0, tickets);
+    memset(be->ws, 0, tickets_of(n_op));
 
     r = (exec_run){.be = be,
                    .ops = ops,
                    .n_op = n_op,
                    .tickets = (qn_ticket *)(void *)be->ws,
-                   .steps = (const exec_step *)(void *)(be->ws + tickets),
-                   .shared = be->ws + steps,
-                   .own = be->ws + steps + max.shared,
+                   .steps = steps,
+                   .shared = be->ws + head,
+                   .own = be->ws + head + max.shared,
                    .own_bytes = max.own};
     qn_pool_run(be->pool, walk, &r);
+    return QN_OK;
+}
+
+int qn_cpu_exec(qn_backend *base, const qn_op *ops, int n_op, qn_err *err)
+{
+    qn_cpu_backend *be = QN_CONTAINER_OF(base, qn_cpu_backend, base);
+    int rc;
+
+    if (n_op <= 0)
+        return QN_OK;
+    pthread_mutex_lock(&be->turn);
+    rc = exec(be, ops, n_op, err);
     pthread_mutex_unlock(&be->turn);
+    return rc;
+}
+
+/* Whatever is joined with or done by the head of what: a norm's rows, a
+ * product's and an attention's scratch. */
+int qn_cpu_reserve(qn_backend *base, const qn_op *ops, int n_op, qn_err *err)
+{
+    qn_cpu_backend *be = QN_CONTAINER_OF(base, qn_cpu_backend, base);
+    qn_need attn = {0, 0}, other = {0, 0}, need;
+    uint64_t own;
+    int rc;
+
+    for (int i = 0; i < n_op; i++) {
+        qn_need *most = ops[i].kind == QN_OP_ATTN ? &attn : &other;
+        if (ops[i].kind == QN_OP_ATTN)
+            qn_op_attn_most(be, &ops[i].u.attn, &need);
+        else
+            need_of(be, &ops[i], &need);
+        most->own = QN_MAX(most->own, qn_round64(need.own));
+        most->shared = QN_MAX(most->shared, qn_round64(need.shared));
+    }
+    own = other.own + attn.own + QN_BY_ITSELF * sizeof(float);
+    pthread_mutex_lock(&be->turn);
+    rc = grow(be,
+              head_of(n_op) + QN_MAX(other.shared, attn.shared) +
+                  own * (uint64_t)be->n_threads,
+              err);
+    pthread_mutex_unlock(&be->turn);
+    return rc;
 }

@@ -163,6 +163,27 @@ void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
         need->shared = (uint64_t)(p.n_item * p.part_floats) * sizeof(float);
 }
 
+void qn_op_attn_most(const qn_cpu_backend *be, const qn_op_attn *op,
+                     qn_need *need)
+{
+    int64_t deepest = 0, items;
+    attn_plan p;
+
+    plan_of(be, op, &p);
+    for (int i = 0; i < op->batch->n_span; i++) {
+        const qn_span *s = &op->batch->spans[i];
+        deepest = QN_MAX(deepest, s->pos0 + s->n_row);
+    }
+    qn_op_attn_need(be, op, need);
+    need->shared = 0;
+    if (be->n_threads == 1 || deepest <= BLOCK)
+        return;
+    /* of tiles that are few enough to be cut */
+    items = (int64_t)ITEMS_PER_THREAD * be->n_threads * (deepest / BLOCK + 2);
+    need->shared = QN_MIN((uint64_t)(items * p.part_floats) * sizeof(float),
+                          (uint64_t)MAX_SHARED);
+}
+
 static void load_queries(const qn_kernels *k, attn_tile *t)
 {
     const qn_op_attn *op = t->op;

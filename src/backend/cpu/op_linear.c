@@ -9,8 +9,7 @@
  */
 #include "backend/cpu/product.h"
 
-#define STRETCH 512     /* rows prepared at a time               */
-#define OWN_ELEMS 16384 /* up to here a thread prepares by itself */
+#define STRETCH 512 /* rows prepared at a time */
 
 /* The distinct forms that the parts need. */
 static int forms_of(const qn_cpu_backend *be, const qn_op_linear *op,
@@ -39,7 +38,7 @@ static bool in_place(const qn_op_linear *op, qn_xform f)
 
 bool qn_op_linear_by_itself(const qn_op_linear *op)
 {
-    return (int64_t)op->n_row * op->part[0].w->n_in <= OWN_ELEMS;
+    return (int64_t)op->n_row * op->part[0].w->n_in <= QN_BY_ITSELF;
 }
 
 void qn_op_linear_need(const qn_cpu_backend *be, const qn_op_linear *op,
@@ -48,15 +47,17 @@ void qn_op_linear_need(const qn_cpu_backend *be, const qn_op_linear *op,
     qn_xform forms[QN_LINEAR_PARTS];
     int form_of_part[QN_LINEAR_PARTS];
     int n = forms_of(be, op, forms, form_of_part);
-    uint64_t bytes = 0;
+    int64_t n_in = op->part[0].w->n_in, row = 0;
 
     for (int j = 0; j < n; j++)
         if (!in_place(op, forms[j]))
-            bytes += (uint64_t)(qn_product_stride(forms[j],
-                                                  op->part[0].w->n_in) *
-                                QN_MIN(op->n_row, STRETCH));
-    need->own = QN_PRODUCT_ACC_BYTES + (qn_op_linear_by_itself(op) ? bytes : 0);
-    need->shared = qn_op_linear_by_itself(op) ? 0 : bytes;
+            row += qn_product_stride(forms[j], n_in);
+    /* also of fewer rows, which a thread may prepare by itself */
+    need->own = QN_PRODUCT_ACC_BYTES +
+                (uint64_t)(row * QN_MIN(op->n_row, QN_BY_ITSELF / n_in));
+    need->shared = qn_op_linear_by_itself(op)
+                       ? 0
+                       : (uint64_t)(row * QN_MIN(op->n_row, STRETCH));
 }
 
 /* Rows [row0, row0 + n_row) of x in every form needed; where each form's
