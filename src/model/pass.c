@@ -499,7 +499,7 @@ int qn_pass_embed(qn_pass *p, const qn_batch *batch, float *h, qn_err *err)
                        "embeddings of %d rows cannot be had alone",
                        batch->n_row);
     step_inputs(p, batch);
-    run_list(p, qn_forward_begin(p, batch));
+    QN_TRY(run_list(p, qn_forward_begin(p, batch), err));
     memcpy(h, p->h, n * sizeof *h);
     return QN_OK;
 }
