@@ -10,8 +10,9 @@
 #define QN_INLINE static inline __attribute__((always_inline))
 #define QN_ALIGNED(n) __attribute__((aligned(n)))
 #define QN_LIKELY(x) __builtin_expect(!!(x), 1)
-/* Asks for the cache line at p, which may be any address. */
-#define QN_PREFETCH(p) __builtin_prefetch((p), 0, 3)
+/* Asks for the cache line at p, which may be any address; into the second
+ * level, where more of them can be on their way (x86/stream.h). */
+#define QN_PREFETCH(p) __builtin_prefetch((p), 0, 2)
 
 __extension__ typedef unsigned __int128 qn_u128;
 

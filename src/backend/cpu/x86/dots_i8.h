@@ -28,6 +28,7 @@
 #error "compile this file with the flags of avx512vnni (cmake/isa.cmake)"
 #endif
 #include "backend/cpu/x86/i8_form.h"
+#include "backend/cpu/x86/stream.h"
 #include "backend/cpu/x86/x86.h"
 
 enum {
@@ -215,24 +216,12 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
     }
 }
 
-/* Asks for what will be read so many bytes later; `beyond` leads from a panel's
- * end to what follows in this stream. */
-QN_INLINE void ahead(const uint8_t *at, int64_t left, int64_t beyond, int bytes,
-                     const int N)
-{
-    const int far = N >= 4 ? 1024 : N == 2 ? 2048 : 4096;
-    const uint8_t *p = at + far + (left <= far ? beyond : 0);
-
-    QN_UNROLL
-    for (int i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
-}
-
 QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
                     const int T)
 {
     const consts c = consts_of(t, l);
     const int step = i8_code_bytes(l, B), in_group = i8_group(t, l);
+    const int far = stream_far(N);
     const int head = i8_head(t, l), group_bytes = i8_group_bytes(t, l);
     const uint8_t *x = t->x, *group = t->w;
     const uint8_t *end = group + (int64_t)((t->n_k + in_group - 1) / in_group) *
@@ -253,12 +242,12 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
         int in = 0;
         QN_UNROLL
         for (int p = 0; p < N; p++)
-            ahead(group + p * t->w_panel, end - group, beyond, head, N);
+            stream_ask(group + p * t->w_panel, end - group, beyond, head, far);
         for (; in < in_group && k < t->n_k; in += B, k += B) {
             QN_UNROLL
             for (int p = 0; p < N; p++) {
                 int64_t at = p * t->w_panel;
-                ahead(codes + at, end - codes, beyond, step, N);
+                stream_ask(codes + at, end - codes, beyond, step, far);
                 block(&c, l, group + at, in, codes + at, x, t->x_tok, acc[p], B,
                       T);
             }
