@@ -275,6 +275,8 @@ int qn_forward_layers(qn_pass *p, const qn_batch *batch, int from, int to)
     qn_fwd f = fwd_of(p, batch);
     *f.out = (qn_batch){.n_row = batch->n_row}; /* nothing is left out */
     rope_tables(&f);
+    if (f.n_op > 0 && !(from == 0 && batch->tokens))
+        f.ops[f.n_op - 1].no_barrier = false; /* the next one may read them */
     if (from == 0 && batch->tokens)
         begin(&f);
     else if (f.hp->layer_norm_eps > 0)

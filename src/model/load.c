@@ -518,6 +518,10 @@ int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
 int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err)
 {
     static const qn_net_params none = {0};
+    if (layer < 0) {
+        free(net->embedded);
+        net->embedded = NULL;
+    }
     return load_matrices(net, ck, &none, layer, NULL, err);
 }
 
@@ -530,9 +534,9 @@ int qn_net_load_begin(qn_net *net, const qn_ckpt *ck, const int32_t *tokens,
     for (size_t i = 0; i < n; i++)
         if (tokens[i] >= 0 && tokens[i] < n_vocab)
             wanted[tokens[i] / PIECE_ROWS] = true;
-    int rc = load_matrices(net, ck, &none, QN_NET_BEGIN, wanted, err);
-    free(wanted);
-    return rc;
+    free(net->embedded);
+    net->embedded = wanted;
+    return load_matrices(net, ck, &none, QN_NET_BEGIN, wanted, err);
 }
 
 void qn_net_drop_layer(qn_net *net, int layer)
@@ -565,17 +569,28 @@ int qn_net_empty(qn_net *net, const qn_weight *w, const qn_weight **fresh,
     return qn_fail(err, QN_EINTERNAL, "no such weight");
 }
 
-/* Rows of a slot taken from w by the threads, PIECE_ROWS at a time. */
+/* Rows of a slot that the threads ask for, PIECE_ROWS at a time. */
 typedef struct put_job {
     qn_net *net;
     const qn_slot *s;
-    const float *w;
+    qn_net_row_fn row;
+    void *user;
+    float *block;         /* of a turned slot: the rows that its columns are */
     pthread_mutex_t lock; /* of rc and err */
     int rc;
     qn_err *err;
 } put_job;
 
-static int put_piece(const put_job *j, int64_t row, int64_t n, float *turned,
+/* The rows of the tensor whose columns a turned slot has. */
+static int put_block(const put_job *j, int64_t begin, int64_t end, qn_err *err)
+{
+    int64_t n = j->s->n_out, first = (int64_t)j->s->first / n;
+    for (int64_t k = begin; k < end; k++)
+        QN_TRY(j->row(j->user, first + k, n, j->block + k * n, err));
+    return QN_OK;
+}
+
+static int put_piece(const put_job *j, int64_t row, int64_t n, float *x,
                      uint8_t *bytes, qn_err *err)
 {
     const qn_slot *s = j->s;
@@ -583,57 +598,95 @@ static int put_piece(const put_job *j, int64_t row, int64_t n, float *turned,
     uint64_t size;
     QN_TRY(qn_dtype_bytes(s->dtype, (uint64_t)s->n_in, &size, err));
     for (int64_t r = row; r < row + n; r++, bytes += size) {
-        const float *x = turned;
         for (int64_t k = 0; k < s->n_in && s->turned; k++)
-            turned[k] = j->w[(int64_t)s->first + k * s->n_out + r];
+            x[k] = j->block[k * s->n_out + r];
         if (!s->turned)
-            x = j->w + (first + source_row(&s->rows, r)) * s->n_in;
+            QN_TRY(j->row(j->user, first + source_row(&s->rows, r), s->n_in, x,
+                          err));
         QN_TRY(qn_dtype_encode(s->dtype, x, bytes, (size_t)s->n_in, err));
     }
     j->net->be->api->weight_put(s->w, row, n, bytes - (uint64_t)n * size);
     return QN_OK;
 }
 
+static int put_pieces(const put_job *j, int64_t begin, int64_t end, qn_err *err)
+{
+    const qn_slot *s = j->s;
+    const bool *some = s->role == QN_R_EMBED ? j->net->embedded : NULL;
+    float *x = qn_alloc((size_t)s->n_in, sizeof *x);
+    uint8_t *bytes = qn_alloc((size_t)s->n_in, PIECE_ROWS * sizeof(double));
+    int rc = x && bytes
+                 ? QN_OK
+                 : qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->name);
+    for (int64_t r = begin; r < end && rc == QN_OK; r += PIECE_ROWS)
+        if (!some || some[r / PIECE_ROWS])
+            rc = put_piece(j, r, QN_MIN(end - r, (int64_t)PIECE_ROWS), x, bytes,
+                           err);
+    qn_free(x);
+    qn_free(bytes);
+    return rc;
+}
+
 static void put_thread(void *arg, int thread, int n_threads)
 {
     put_job *j = arg;
-    size_t n_in = (size_t)j->s->n_in;
-    float *turned = qn_alloc(n_in, sizeof *turned);
-    uint8_t *bytes = qn_alloc(n_in, PIECE_ROWS * sizeof(double));
     int64_t begin, end;
     qn_err e = {0};
-    int rc = turned && bytes
-                 ? QN_OK
-                 : qn_fail(&e, QN_ENOMEM, "tensor %s: no memory", j->s->name);
     qn_pool_split(j->s->n_out, PIECE_ROWS, thread, n_threads, &begin, &end);
-    for (int64_t r = begin; r < end && rc == QN_OK; r += PIECE_ROWS)
-        rc = put_piece(j, r, QN_MIN(end - r, (int64_t)PIECE_ROWS), turned,
-                       bytes, &e);
+    int rc = put_pieces(j, begin, end, &e);
     pthread_mutex_lock(&j->lock);
     if (rc < 0 && j->rc == QN_OK && j->err)
         *j->err = e;
     j->rc = j->rc < 0 ? j->rc : rc;
     pthread_mutex_unlock(&j->lock);
-    qn_free(turned);
-    qn_free(bytes);
 }
 
-int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,
-                    qn_err *err)
+static int put_slot(put_job *j, qn_pool *pool)
+{
+    const qn_slot *s = j->s;
+    if (s->turned) { /* one head's: short */
+        j->block = qn_alloc((size_t)s->n_in, (size_t)s->n_out * sizeof(float));
+        j->rc = j->block ? put_block(j, 0, s->n_in, j->err)
+                         : qn_fail(j->err, QN_ENOMEM, "tensor %s: no memory",
+                                   s->name);
+    }
+    if (j->rc == QN_OK && pool)
+        qn_pool_run(pool, put_thread, j);
+    else if (j->rc == QN_OK)
+        put_thread(j, 0, 1);
+    qn_free(j->block);
+    j->block = NULL;
+    return j->rc;
+}
+
+int qn_net_put(qn_net *net, const char *tensor, qn_net_row_fn row, void *user,
+               qn_err *err)
 {
     qn_pool *pool = net->be->api->pool ? net->be->api->pool(net->be) : NULL;
-    put_job j = {.net = net, .w = w, .err = err};
+    put_job j = {.net = net, .row = row, .user = user, .err = err};
     pthread_mutex_init(&j.lock, NULL);
     for (size_t i = 0; i < net->slots.n && j.rc == QN_OK; i++) {
         j.s = &net->slots.v[i];
         if (j.s->kind == QN_VECTOR || !j.s->w || j.s->coded ||
             strcmp(j.s->name, tensor) != 0)
             continue;
-        if (pool)
-            qn_pool_run(pool, put_thread, &j);
-        else
-            put_thread(&j, 0, 1);
+        put_slot(&j, pool);
     }
     pthread_mutex_destroy(&j.lock);
     return j.rc;
+}
+
+static int row_in_memory(void *user, int64_t row, int64_t n, float *dst,
+                         qn_err *err)
+{
+    const float *w = user;
+    (void)err;
+    memcpy(dst, w + row * n, (size_t)n * sizeof *dst);
+    return QN_OK;
+}
+
+int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,
+                    qn_err *err)
+{
+    return qn_net_put(net, tensor, row_in_memory, (void *)(uintptr_t)w, err);
 }

@@ -50,8 +50,14 @@ void qn_net_drop_layer(qn_net *net, int layer);
  * its place, of the same form, and void until it is put or loaded again. */
 int qn_net_empty(qn_net *net, const qn_weight *w, const qn_weight **fresh,
                  qn_err *err);
-/* Puts other rows in the place of a tensor's, w [rows of the tensor, n_in]
- * (never transposed); those of layers that are not loaded are passed over. */
+/* Puts other rows in the place of a tensor's, those that `row` gives: dst [n]
+ * gets row `row` of the tensor (never transposed), asked for by several threads.
+ * What is not loaded is passed over. */
+typedef int (*qn_net_row_fn)(void *user, int64_t row, int64_t n, float *dst,
+                             qn_err *err);
+int qn_net_put(qn_net *net, const char *tensor, qn_net_row_fn row, void *user,
+               qn_err *err);
+/* The same of w [rows of the tensor, n_in]. */
 int qn_net_put_rows(qn_net *net, const char *tensor, const float *w,
                     qn_err *err);
 /* Whether layer i reads nothing but the residual stream that layer i - 1
@@ -71,10 +77,12 @@ typedef struct qn_plan {
 
 typedef struct qn_pass_params {
     int n_pages[QN_KV_GROUPS]; /* KV pages of each group            */
-    int max_rows;  /* tokens in one forward                              */
-    int max_out;   /* logit rows in one forward                          */
-    int max_spans; /* sequences in one forward                           */
-    int n_slots;   /* sequences with a state, if the net has one         */
+    int max_rows;   /* tokens in one forward                              */
+    int max_out;    /* logit rows in one forward                          */
+    int max_spans;  /* sequences in one forward                           */
+    int n_slots;    /* sequences with a state, if the net has one         */
+    bool one_layer; /* qn_pass_layers of one at a time, each from its first
+                       position: layers share memory for their keys      */
     qn_kv_dtype kv_dtype;
 } qn_pass_params;
 

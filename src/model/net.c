@@ -139,6 +139,7 @@ void qn_net_close(qn_net *net)
     free(net->layer_scale);
     free(net->group);
     free(net->state_at);
+    free(net->embedded);
     json_decref(net->ignored);
     qn_vec_deinit(&net->slots);
     qn_hparams_deinit(&net->hp);

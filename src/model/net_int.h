@@ -66,6 +66,10 @@ struct qn_net {
     uint64_t file_bytes; /* to be read, without vectors */
     json_t *ignored;     /* names of tensors that nothing uses */
 
+    /* [n_vocab / 16 + 1] which of the embeddings' rows were read, where not all
+     * were; or NULL */
+    bool *embedded;
+
     float *vectors; /* all norms and biases, backend memory */
     float *slopes;  /* ALiBi [n_head], backend memory, or NULL */
     uint64_t vector_bytes;

@@ -146,6 +146,27 @@ static qn_kv_desc kv_desc(const qn_net *net, const qn_pass_params *par,
     };
 }
 
+static bool kv_same(const qn_kv_desc *a, const qn_kv_desc *b)
+{
+    return a->n_kv == b->n_kv && a->d_k == b->d_k && a->d_v == b->d_v &&
+           a->dtype == b->dtype && a->n_pages == b->n_pages;
+}
+
+/* Whose memory the keys of a layer lie in: its own, or (one_layer) that of the
+ * first one like it. */
+static int kv_home(const qn_net *net, const qn_pass_params *par, int layer)
+{
+    qn_kv_desc d = kv_desc(net, par, layer);
+    for (int i = 0; i < layer && par->one_layer; i++) {
+        qn_kv_desc e = {0};
+        if (qn_net_has_kv(net, i))
+            e = kv_desc(net, par, i);
+        if (kv_same(&d, &e))
+            return i;
+    }
+    return layer;
+}
+
 void qn_net_plan(const qn_net *net, const qn_pass_params *par, qn_plan *plan)
 {
     const qn_backend_api *api = net->be->api;
@@ -155,7 +176,7 @@ void qn_net_plan(const qn_net *net, const qn_pass_params *par, qn_plan *plan)
     memset(plan, 0, sizeof *plan);
     plan->weights = net->weight_bytes;
     for (int i = 0; i < net->hp.n_layer; i++) {
-        if (!qn_net_has_kv(net, i))
+        if (!qn_net_has_kv(net, i) || kv_home(net, par, i) != i)
             continue;
         qn_kv_desc d = kv_desc(net, par, i);
         qn_kv_desc d1 = kv_desc(net, &one, i);
@@ -236,7 +257,11 @@ static int pass_memory(qn_pass *p, const qn_plan *plan, qn_err *err)
         if (!qn_net_has_kv(net, i))
             continue;
         qn_kv_desc d = kv_desc(net, &p->par, i);
-        QN_TRY(api->kv_new(net->be, &d, &p->kv[i], err));
+        int home = kv_home(net, &p->par, i);
+        if (home < i)
+            p->kv[i] = p->kv[home];
+        else
+            QN_TRY(api->kv_new(net->be, &d, &p->kv[i], err));
     }
     return QN_OK;
 }
@@ -303,7 +328,7 @@ void qn_pass_free(qn_pass *p)
         return;
     qn_backend *be = p->net->be;
     for (int i = 0; i < p->net->hp.n_layer; i++) {
-        if (p->kv[i])
+        if (p->kv[i] && kv_home(p->net, &p->par, i) == i)
             be->api->kv_free(be, p->kv[i]);
     }
     if (p->ws)

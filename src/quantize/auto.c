@@ -1,7 +1,6 @@
 /* auto.c - see auto.h. */
 #include "quantize/auto.h"
 
-#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -10,6 +9,7 @@
 #include "tensor/qscheme.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,48 +99,40 @@ typedef struct auto_ctx {
     qn_probe *probe;
     qn_pool *pool;
     qn_auto_row *rows;
-    size_t *item; /* of each row */
-    int *layer;   /* of each row */
+    size_t *item;          /* of each row */
+    qn_probe_place *place; /* of each row */
+    double *error;         /* [n, QN_AUTO_BITS] squares, of each choice */
+    double *kl;            /* of each row, with three bits */
+    float *whole;          /* of a transposed matrix that is changed, or NULL */
     size_t n;
-    const qn_watch *watch;
     qn_err *err;
 } auto_ctx;
 
-/* ---- rounding errors ----------------------------------------------------- */
+/* ---- rounding ------------------------------------------------------------ */
 
-typedef struct error_job {
-    const qn_qmat *m;
-    const float *w;
-    float *to;   /* what the codes mean, or NULL */
-    double *sum; /* of each thread */
-} error_job;
+enum {
+    ERROR_ROWS = 16 /* that a thread reads at a time */
+};
 
-static void error_thread(void *arg, int thread, int n_threads)
+/* A row to what its codes mean. Returns the sum of the errors' squares. */
+static double round_row(const qn_qmat *m, const float *w, float *to)
 {
-    const error_job *j = arg;
-    const qn_qmat *m = j->m;
     float max = (float)((1 << m->bits) - 1);
-    int64_t begin, end;
     double sum = 0;
-    qn_pool_split(m->n_out, 1, thread, n_threads, &begin, &end);
-    for (int64_t r = begin; r < end; r++) {
-        for (int64_t k0 = 0; k0 < m->n_in; k0 += m->group) {
-            int64_t n = QN_MIN(m->group, m->n_in - k0);
-            const float *w = j->w + r * m->n_in + k0;
-            float scale, zero, part = 0;
-            qn_affine_fit(m, w, n, &scale, &zero);
-            float inv = 1.0f / scale;
-            for (int64_t k = 0; k < n; k++) {
-                float v = (qn_affine_round(w[k] * inv, zero, max) - zero) *
-                          scale;
-                part += (v - w[k]) * (v - w[k]);
-                if (j->to)
-                    j->to[r * m->n_in + k0 + k] = v;
-            }
-            sum += (double)part;
+    for (int64_t k0 = 0; k0 < m->n_in; k0 += m->group) {
+        int64_t n = QN_MIN(m->group, m->n_in - k0);
+        float scale, zero, part = 0;
+        qn_affine_fit(m, w + k0, n, &scale, &zero);
+        float inv = 1.0f / scale;
+        for (int64_t k = k0; k < k0 + n; k++) {
+            float v = (qn_affine_round(w[k] * inv, zero, max) - zero) * scale;
+            part += (v - w[k]) * (v - w[k]);
+            if (to)
+                to[k] = v;
         }
+        sum += (double)part;
     }
-    j->sum[thread] = sum;
+    return sum;
 }
 
 /* The matrix with other bits; 0 bytes when the format has no such. */
@@ -156,65 +148,147 @@ static uint64_t lay(const qn_qmat *like, const qn_opt_item *it, int bits,
     return qn_qmat_lay(m, NULL) < 0 ? 0 : qn_qmat_bytes(m);
 }
 
-static double error_of(const auto_ctx *c, const qn_qmat *m, const float *w,
-                       float *to)
+/* Rows of a matrix, from its file or from memory. */
+static int rows_of(const auto_ctx *c, const qn_opt_item *it, int64_t row,
+                   int64_t n, float *dst, qn_err *err)
 {
-    double all = 0, *sum;
-    int n = qn_pool_n_threads(c->pool);
-    sum = qn_xcalloc((size_t)n, sizeof *sum);
-    error_job j = {m, w, to, sum};
-    qn_pool_run(c->pool, error_thread, &j);
-    for (int i = 0; i < n; i++)
-        all += sum[i];
-    free(sum);
-    return all;
+    size_t n_in = (size_t)it->mat.n_in;
+    if (!c->whole)
+        return qn_matrix_rows(it, c->ck, row, n, dst, err);
+    memcpy(dst, c->whole + (size_t)row * n_in, (size_t)n * n_in * sizeof *dst);
+    return QN_OK;
 }
 
-/* One matrix: bytes and loss of each choice. */
-static int weigh_item(auto_ctx *c, size_t i)
+typedef struct error_job {
+    const auto_ctx *c;
+    const qn_opt_item *it;
+    const qn_qmat *m; /* [QN_AUTO_BITS] */
+    double *sum;      /* [n_out, QN_AUTO_BITS] */
+    pthread_mutex_t lock;
+    int rc;
+    qn_err *err;
+} error_job;
+
+static int error_rows(const error_job *j, int64_t row, int64_t n, float *x,
+                      qn_err *err)
 {
-    qn_auto_row *row = &c->rows[i];
+    QN_TRY(rows_of(j->c, j->it, row, n, x, err));
+    for (int64_t r = 0; r < n; r++)
+        for (int k = 0; k < QN_AUTO_BITS; k++)
+            if (j->m[k].bits)
+                j->sum[(row + r) * QN_AUTO_BITS + k] =
+                    round_row(&j->m[k], x + r * j->m[k].n_in, NULL);
+    return QN_OK;
+}
+
+static void error_thread(void *arg, int thread, int n_threads)
+{
+    error_job *j = arg;
+    int64_t n_out = j->it->mat.n_out, row;
+    qn_err e = {0};
+    float *x = qn_alloc(ERROR_ROWS, (size_t)j->it->mat.n_in * sizeof *x);
+    int rc = x ? QN_OK
+               : qn_fail(&e, QN_ENOMEM, "tensor %s: no memory for its rows",
+                         j->it->t->name);
+    (void)thread;
+    (void)n_threads;
+    while (rc == QN_OK && (row = qn_pool_next(j->c->pool) * ERROR_ROWS) < n_out)
+        rc = error_rows(j, row, QN_MIN(n_out - row, (int64_t)ERROR_ROWS), x,
+                        &e);
+    pthread_mutex_lock(&j->lock);
+    if (rc < 0 && j->rc == QN_OK && j->err)
+        *j->err = e;
+    j->rc = j->rc < 0 ? j->rc : rc;
+    pthread_mutex_unlock(&j->lock);
+    qn_free(x);
+}
+
+/* Errors of all choices; rows are added in their order, whoever computed them. */
+static int weigh(const auto_ctx *c, size_t i, const qn_qmat *m)
+{
     const qn_opt_item *it = &c->plan->items.v[c->item[i]];
-    qn_net *net = qn_probe_net(c->probe);
-    double error[QN_AUTO_BITS] = {0}, kl = 0;
-    float *w = NULL;
-    qn_qmat m;
-    uint64_t t0 = qn_now_ns();
-    float *to = qn_alloc((size_t)it->mat.n_out,
-                         (size_t)it->mat.n_in * sizeof *to);
-    int rc = to ? qn_matrix_read(it, c->ck, c->pool, &w, c->err)
-                : qn_fail(c->err, QN_ENOMEM, "tensor %s: no memory",
-                          it->t->name);
-    for (int k = 0; k < QN_AUTO_BITS && rc == QN_OK; k++) {
-        row->bytes[k] = lay(c->like, it, qn_auto_bits[k], &m);
-        if (row->bytes[k])
-            error[k] = error_of(c, &m, w, k == PROBE ? to : NULL);
+    error_job j = {.c = c, .it = it, .m = m, .err = c->err};
+    size_t n = (size_t)it->mat.n_out;
+    j.sum = qn_alloc(n, QN_AUTO_BITS * sizeof *j.sum);
+    if (!j.sum)
+        return qn_fail(c->err, QN_ENOMEM, "tensor %s: no memory", it->t->name);
+    memset(j.sum, 0, n * QN_AUTO_BITS * sizeof *j.sum);
+    pthread_mutex_init(&j.lock, NULL);
+    qn_pool_run(c->pool, error_thread, &j);
+    pthread_mutex_destroy(&j.lock);
+    for (int k = 0; k < QN_AUTO_BITS; k++) {
+        double *error = &c->error[i * QN_AUTO_BITS + (size_t)k];
+        *error = 0;
+        for (size_t r = 0; r < n; r++)
+            *error += j.sum[r * QN_AUTO_BITS + (size_t)k];
     }
-    if (rc == QN_OK)
-        rc = qn_net_put_rows(net, it->t->name, to, c->err);
-    if (rc == QN_OK)
-        rc = qn_probe_kl(c->probe, c->layer[i], &kl, c->err);
-    if (rc == QN_OK)
-        rc = qn_net_put_rows(net, it->t->name, w, c->err);
-    qn_log(2, "%s: KL %.2e with three bits, %.2f s", it->t->name, kl,
-           qn_ms_since(t0) * 1e-3);
-    for (int k = 0; k < QN_AUTO_BITS && error[PROBE] > 0; k++)
-        row->loss[k] = fmax(kl, 1e-12) * error[k] / error[PROBE];
-    qn_free(w);
-    qn_free(to);
-    return rc;
+    qn_free(j.sum);
+    return j.rc;
+}
+
+/* ---- a change ------------------------------------------------------------ */
+
+typedef struct change {
+    const auto_ctx *c;
+    const qn_opt_item *it;
+    const qn_qmat *m; /* of three bits; NULL: rows as they are */
+} change;
+
+static int changed_row(void *user, int64_t row, int64_t n, float *dst,
+                       qn_err *err)
+{
+    const change *j = user;
+    (void)n;
+    QN_TRY(rows_of(j->c, j->it, row, 1, dst, err));
+    if (j->m)
+        round_row(j->m, dst, dst);
+    return QN_OK;
+}
+
+/* A transposed matrix is turned once, and so in memory while it is changed. */
+static int turn(auto_ctx *c, const qn_opt_item *it)
+{
+    qn_free(c->whole);
+    c->whole = NULL;
+    return it->transposed
+               ? qn_matrix_read(it, c->ck, c->pool, &c->whole, c->err)
+               : QN_OK;
+}
+
+static int put(void *user, size_t i, bool changed, qn_err *err)
+{
+    auto_ctx *c = user;
+    const qn_opt_item *it = &c->plan->items.v[c->item[i]];
+    qn_qmat m[QN_AUTO_BITS];
+    change j = {c, it, changed ? &m[PROBE] : NULL};
+    if (changed) {
+        for (int k = 0; k < QN_AUTO_BITS; k++)
+            if (!lay(c->like, it, qn_auto_bits[k], &m[k]))
+                m[k].bits = 0;
+        QN_TRY(turn(c, it));
+        QN_TRY(weigh(c, i, m));
+    }
+    return qn_net_put(qn_probe_net(c->probe), it->t->name, changed_row, &j,
+                      err);
 }
 
 /* ---- all of it ----------------------------------------------------------- */
 
-static int measure(auto_ctx *c)
+/* Bytes and loss of each choice. */
+static void fill_rows(auto_ctx *c)
 {
+    qn_qmat m;
     for (size_t i = 0; i < c->n; i++) {
-        QN_TRY(weigh_item(c, i));
-        QN_TRY(qn_watch_told(c->watch, (double)(i + 1) / (double)c->n,
-                             "measuring", c->err));
+        const qn_opt_item *it = &c->plan->items.v[c->item[i]];
+        const double *error = c->error + i * QN_AUTO_BITS;
+        qn_auto_row *row = &c->rows[i];
+        qn_log(2, "%s: KL %.2e with three bits", it->t->name, c->kl[i]);
+        for (int k = 0; k < QN_AUTO_BITS; k++) {
+            row->bytes[k] = lay(c->like, it, qn_auto_bits[k], &m);
+            if (error[PROBE] > 0)
+                row->loss[k] = fmax(c->kl[i], 1e-12) * error[k] / error[PROBE];
+        }
     }
-    return QN_OK;
 }
 
 /* Bytes that the matrices may take together; 0: as many as it takes. */
@@ -285,8 +359,8 @@ static int apply(auto_ctx *c)
     return rc;
 }
 
-/* The layer of each matrix: what lies before it needs not be run again. */
-static void find_layers(auto_ctx *c)
+/* Where each matrix is: what lies before it needs not be run again. */
+static void find_places(auto_ctx *c)
 {
     qn_net_matrix m;
     qn_map map;
@@ -299,19 +373,37 @@ static void find_layers(auto_ctx *c)
     for (size_t i = 0; i < c->n; i++) {
         const char *name = c->plan->items.v[c->item[i]].t->name;
         if (qn_map_get(&map, name, strlen(name), &layer))
-            c->layer[i] = (int)layer;
+            c->place[i] = (qn_probe_place){(int)layer, (int)layer == n};
     }
     qn_map_deinit(&map);
 }
 
-static int allot(auto_ctx *c)
+static int measure(auto_ctx *c, qn_resume *resume, const qn_watch *watch)
+{
+    json_t *beside = json_pack("{s:i}", "items", 0);
+    qn_probe_work w = {.n = c->n,
+                       .place = c->place,
+                       .put = put,
+                       .user = c,
+                       .found = c->error,
+                       .n_found = QN_AUTO_BITS,
+                       .kl = c->kl,
+                       .resume = resume,
+                       .beside = beside};
+    int rc = qn_probe_run(c->probe, &w, watch, c->err);
+    json_decref(beside);
+    return rc;
+}
+
+static int allot(auto_ctx *c, qn_resume *resume, const qn_watch *watch)
 {
     uint64_t max;
     QN_TRY(budget(c, &max));
     QN_TRY(qn_probe_open(&c->probe, c->p, c->ck, c->err));
     c->pool = qn_probe_pool(c->probe);
-    find_layers(c);
-    QN_TRY(measure(c));
+    find_places(c);
+    QN_TRY(measure(c, resume, watch));
+    fill_rows(c);
     if (qn_auto_choose(c->rows, c->n, max, c->p->max_kl))
         return apply(c);
     char scales[64] = "a scale for each row";
@@ -325,26 +417,26 @@ static int allot(auto_ctx *c)
 }
 
 int qn_auto_allot(const qn_optimize_params *p, const qn_ckpt *ck,
-                  const qn_qmat *like, qn_opt_plan *plan, const qn_watch *watch,
-                  qn_err *err)
+                  const qn_qmat *like, qn_opt_plan *plan, qn_resume *resume,
+                  const qn_watch *watch, qn_err *err)
 {
-    auto_ctx c = {.p = p,
-                  .ck = ck,
-                  .like = like,
-                  .plan = plan,
-                  .watch = watch,
-                  .err = err};
+    auto_ctx c = {.p = p, .ck = ck, .like = like, .plan = plan, .err = err};
     size_t n = plan->items.n;
     c.rows = qn_xcalloc(n, sizeof *c.rows);
     c.item = qn_xcalloc(n, sizeof *c.item);
-    c.layer = qn_xcalloc(n, sizeof *c.layer);
+    c.place = qn_xcalloc(n, sizeof *c.place);
+    c.error = qn_xcalloc(n, QN_AUTO_BITS * sizeof *c.error);
+    c.kl = qn_xcalloc(n, sizeof *c.kl);
     for (size_t i = 0; i < n; i++)
         if (plan->items.v[i].quantize)
             c.item[c.n++] = i;
-    int rc = allot(&c);
+    int rc = allot(&c, resume, watch);
     qn_probe_close(c.probe);
+    qn_free(c.whole);
     free(c.rows);
     free(c.item);
-    free(c.layer);
+    free(c.place);
+    free(c.error);
+    free(c.kl);
     return rc;
 }

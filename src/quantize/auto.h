@@ -8,13 +8,13 @@
 #ifndef QN_QUANTIZE_AUTO_H
 #define QN_QUANTIZE_AUTO_H
 
-#include "quantize/optimize_int.h"
+#include "quantize/resume.h"
 
 /* Lays the plan's matrices out anew with the bits chosen, counts again, and
- * gives the report its table. Reads the network as a whole. */
+ * gives the report its table. `resume`: as qn_probe_run has it. */
 int qn_auto_allot(const qn_optimize_params *p, const qn_ckpt *ck,
-                  const qn_qmat *like, qn_opt_plan *plan, const qn_watch *watch,
-                  qn_err *err);
+                  const qn_qmat *like, qn_opt_plan *plan, qn_resume *resume,
+                  const qn_watch *watch, qn_err *err);
 /* The same from the table of an earlier run. QN_EFORMAT: it is of another. */
 int qn_auto_apply(const qn_qmat *like, qn_opt_plan *plan, const json_t *table,
                   qn_err *err);

@@ -30,7 +30,6 @@ _Static_assert((int)N_CHOICES <= (int)QN_AUTO_CHOICES, "room for all of them");
 typedef struct gq_row {
     size_t at; /* of the tensor */
     qn_dtype type[QN_AUTO_CHOICES];
-    double kl; /* of the probe */
     int probe; /* index */
 } gq_row;
 
@@ -41,6 +40,10 @@ typedef struct allot_ctx {
     qn_pool *pool;
     gq_row *row;
     qn_auto_row *choice;
+    qn_probe_place *place;
+    double *error; /* [n, N_CHOICES] weighed squares, of some rows */
+    double *kl;    /* of the probe */
+    float *whole;  /* a changed tensor whose rows are read at once, or NULL */
     size_t n;
     uint64_t fixed;  /* bytes of tensors without a choice */
     double weights;  /* of those that are quantized */
@@ -50,18 +53,17 @@ typedef struct allot_ctx {
 
 /* ---- rounding ------------------------------------------------------------ */
 
-typedef struct round_rows {
-    const qn_gq_tensor *t;
-    qn_dtype type;
-    int64_t n, stride; /* rows stride * i of the tensor, i < n */
-    size_t row_bytes;
-    const float *x; /* [n, n_cols] */
-    float *back;    /* [n, n_cols] what their codes mean, or NULL */
-    double error;   /* weighed squares */
-    pthread_mutex_t lock;
-    int rc;
-    qn_err *err;
-} round_rows;
+/* Rows of a tensor, from its file or from memory. */
+static int rows_of(const allot_ctx *c, const qn_gq_tensor *t, int64_t row,
+                   int64_t n, float *dst, qn_err *err)
+{
+    size_t n_col = (size_t)t->n_cols;
+    if (!c->whole)
+        return qn_gq_rows(c->g, t, row, n, dst, err);
+    memcpy(dst, c->whole + (size_t)row * n_col,
+           (size_t)n * n_col * sizeof *dst);
+    return QN_OK;
+}
 
 static double row_error(const float *x, const float *y, const float *weight,
                         int64_t n)
@@ -74,156 +76,206 @@ static double row_error(const float *x, const float *y, const float *weight,
     return sum;
 }
 
-static int one_row(const round_rows *j, int64_t i, void *code, float *back,
-                   double *error, qn_err *err)
+/* A row to what its codes mean, which may take its place. */
+static int round_row(const qn_gq_tensor *t, qn_dtype type, int64_t row,
+                     const float *x, float *back, qn_err *err)
 {
-    const qn_gq_tensor *t = j->t;
-    const float *x = j->x + i * t->n_cols;
+    uint64_t bytes;
+    QN_TRY(qn_dtype_bytes(type, (uint64_t)t->n_cols, &bytes, err));
+    void *code = qn_xmalloc((size_t)bytes);
+    int rc = qn_gq_encode(t, type, row, 1, x, code, err);
+    if (rc == QN_OK)
+        rc = qn_dtype_decode(type, code, back, (size_t)t->n_cols, err);
+    qn_free(code);
+    return rc;
+}
+
+/* The errors of some rows in all formats. */
+typedef struct error_job {
+    const allot_ctx *c;
+    const gq_row *row;
+    const qn_auto_row *choice;
+    int64_t n, stride; /* rows stride * i of the tensor, i < n */
+    double *sum;       /* [n, N_CHOICES] */
+    pthread_mutex_t lock;
+    int rc;
+    qn_err *err;
+} error_job;
+
+static int error_row(const error_job *j, int64_t i, float *x, float *back,
+                     qn_err *err)
+{
+    const qn_gq_tensor *t = &j->c->g->t.v[j->row->at];
     int64_t row = i * j->stride;
-    QN_TRY(qn_gq_encode(t, j->type, row, 1, x, code, err));
-    QN_TRY(qn_dtype_decode(j->type, code, back, (size_t)t->n_cols, err));
-    *error += row_error(x, back, qn_gq_importance(t, row), t->n_cols);
+    QN_TRY(rows_of(j->c, t, row, 1, x, err));
+    for (int k = 0; k < N_CHOICES; k++) {
+        if (!j->choice->bytes[k])
+            continue;
+        QN_TRY(round_row(t, j->row->type[k], row, x, back, err));
+        j->sum[i * N_CHOICES + k] = row_error(x, back, qn_gq_importance(t, row),
+                                              t->n_cols);
+    }
     return QN_OK;
 }
 
-static void round_thread(void *arg, int thread, int n_threads)
+static void error_thread(void *arg, int thread, int n_threads)
 {
-    round_rows *j = arg;
-    int64_t n = j->t->n_cols, begin, end;
-    double error = 0;
+    error_job *j = arg;
+    size_t n = (size_t)j->c->g->t.v[j->row->at].n_cols;
+    int64_t begin, end;
     qn_err e = {0};
-    void *code = qn_xmalloc(j->row_bytes);
-    float *scratch = qn_xcalloc((size_t)n, sizeof *scratch);
+    float *x = qn_xcalloc(n, sizeof *x), *back = qn_xcalloc(n, sizeof *back);
     int rc = QN_OK;
     qn_pool_split(j->n, 1, thread, n_threads, &begin, &end);
     for (int64_t i = begin; i < end && rc == QN_OK; i++)
-        rc = one_row(j, i, code, j->back ? j->back + i * n : scratch, &error,
-                     &e);
+        rc = error_row(j, i, x, back, &e);
     pthread_mutex_lock(&j->lock);
-    j->error += error;
     if (rc < 0 && j->rc == QN_OK && j->err)
         *j->err = e;
     j->rc = j->rc < 0 ? j->rc : rc;
     pthread_mutex_unlock(&j->lock);
-    free(code);
-    free(scratch);
+    free(x);
+    free(back);
 }
 
-/* The error of rows in a format; back: what they become. */
-static int round_in(const allot_ctx *c, const qn_gq_tensor *t, qn_dtype type,
-                    const float *x, int64_t n, int64_t stride, float *back,
-                    double *error)
+/* Rows are added in their order, whoever computed them. */
+static int weigh(const allot_ctx *c, size_t i)
 {
-    round_rows j = {.t = t,
-                    .type = type,
-                    .n = n,
-                    .stride = stride,
-                    .x = x,
-                    .back = back,
-                    .err = c->err};
-    uint64_t bytes;
-    QN_TRY(qn_dtype_bytes(type, (uint64_t)t->n_cols, &bytes, c->err));
-    j.row_bytes = (size_t)bytes;
+    const qn_gq_tensor *t = &c->g->t.v[c->row[i].at];
+    int64_t stride = QN_MAX(t->n_rows / ERROR_ROWS, 1);
+    error_job j = {.c = c,
+                   .row = &c->row[i],
+                   .choice = &c->choice[i],
+                   .stride = stride,
+                   .n = t->n_rows / stride,
+                   .err = c->err};
+    j.sum = qn_xcalloc((size_t)j.n * N_CHOICES, sizeof *j.sum);
     pthread_mutex_init(&j.lock, NULL);
-    qn_pool_run(c->pool, round_thread, &j);
+    qn_pool_run(c->pool, error_thread, &j);
     pthread_mutex_destroy(&j.lock);
-    *error = j.error;
+    for (int k = 0; k < N_CHOICES; k++) {
+        double *error = &c->error[i * N_CHOICES + (size_t)k];
+        *error = 0;
+        for (int64_t r = 0; r < j.n; r++)
+            *error += j.sum[r * N_CHOICES + k];
+    }
+    free(j.sum);
     return j.rc;
 }
 
-/* ---- one tensor ---------------------------------------------------------- */
+/* ---- a change ------------------------------------------------------------ */
+
+typedef struct change {
+    const allot_ctx *c;
+    const qn_gq_tensor *t;
+    qn_dtype type;
+    bool rounded;
+    float scale; /* from the file's numbers to the source's */
+    const qn_tensor *source;
+    int64_t *from; /* the file's row, of each of the source's; -1: it is of
+                      another tensor. NULL: the same */
+} change;
+
+/* A row of the source that another tensor of the file has. */
+static int foreign_row(const change *j, int64_t row, int64_t n, float *dst,
+                       qn_err *err)
+{
+    uint64_t bytes;
+    qn_dtype type = j->source->dtype;
+    QN_TRY(qn_dtype_bytes(type, (uint64_t)n, &bytes, err));
+    void *raw = qn_xmalloc((size_t)bytes);
+    int rc = qn_ckpt_read(j->c->g->ck, j->source, (uint64_t)row * bytes, raw,
+                          (size_t)bytes, err);
+    if (rc == QN_OK)
+        rc = qn_dtype_decode(type, raw, dst, (size_t)n, err);
+    qn_free(raw);
+    return rc;
+}
+
+static int changed_row(void *user, int64_t row, int64_t n, float *dst,
+                       qn_err *err)
+{
+    const change *j = user;
+    int64_t at = j->from ? j->from[row] : row;
+    if (at < 0)
+        return foreign_row(j, row, n, dst, err);
+    QN_TRY(rows_of(j->c, j->t, at, 1, dst, err));
+    if (j->rounded)
+        QN_TRY(round_row(j->t, j->type, at, dst, dst, err));
+    for (int64_t k = 0; k < n && j->scale != 1; k++)
+        dst[k] *= j->scale;
+    return QN_OK;
+}
+
+/* The rows that come from one tensor of the source, from *row on. */
+static int put_source(const allot_ctx *c, change *j, int64_t *row)
+{
+    const qn_gq *g = c->g;
+    size_t i = (size_t)(j->t - g->t.v);
+    int64_t to, first = *row;
+    j->source = qn_gguf_export_source(g->e, i, first, &to);
+    if (!j->source)
+        return qn_fail(c->err, QN_EINTERNAL, "tensor %s, row %lld: computed",
+                       j->t->name, (long long)first);
+    size_t n = (size_t)j->source->n_elems / (size_t)j->t->n_cols;
+    j->from = qn_xcalloc(n + 1, sizeof *j->from);
+    for (size_t r = 0; r < n; r++)
+        j->from[r] = -1;
+    for (const qn_tensor *now = j->source; now == j->source;) {
+        if (to >= 0 && (size_t)to < n)
+            j->from[to] = *row;
+        now = ++*row < j->t->n_rows ? qn_gguf_export_source(g->e, i, *row, &to)
+                                    : NULL;
+    }
+    int rc = qn_net_put(qn_probe_net(c->probe), j->source->name, changed_row, j,
+                        c->err);
+    free(j->from);
+    j->from = NULL;
+    return rc;
+}
 
 /* Rows as the file has them into the network, which has the source's. */
-static int put(const allot_ctx *c, const qn_gq_tensor *t, const float *y)
+static int put_rows(const allot_ctx *c, const gq_row *row, bool changed)
 {
-    qn_net *net = qn_probe_net(c->probe);
     const qn_gq *g = c->g;
-    size_t i = (size_t)(t - g->t.v);
+    const qn_gq_tensor *t = &g->t.v[row->at];
+    change j = {.c = c,
+                .t = t,
+                .type = row->type[row->probe],
+                .rounded = changed,
+                .scale = 1};
     if (!g->e)
-        return qn_net_put_rows(net, t->source, y, c->err);
-    float scale = 1 / qn_gguf_export_scale(g->e, i);
-    float *w = qn_alloc((size_t)t->n_rows, (size_t)t->n_cols * sizeof *w);
-    int rc = w ? QN_OK
+        return qn_net_put(qn_probe_net(c->probe), t->source, changed_row, &j,
+                          c->err);
+    j.scale = 1 / qn_gguf_export_scale(g->e, row->at);
+    for (int64_t r = 0; r < t->n_rows;)
+        QN_TRY(put_source(c, &j, &r));
+    return QN_OK;
+}
+
+/* Where a row costs as much as all of them, they are read once. */
+static int read_whole(allot_ctx *c, const qn_gq_tensor *t)
+{
+    qn_free(c->whole);
+    c->whole = NULL;
+    if (!t->whole)
+        return QN_OK;
+    float *x = qn_alloc((size_t)t->n_rows, (size_t)t->n_cols * sizeof *x);
+    int rc = x ? qn_gq_rows(c->g, t, 0, t->n_rows, x, c->err)
                : qn_fail(c->err, QN_ENOMEM, "tensor %s: no memory", t->name);
-    for (int64_t r = 0; r < t->n_rows && rc == QN_OK;) {
-        int64_t to, first = r;
-        const qn_tensor *src = qn_gguf_export_source(g->e, i, r, &to);
-        const qn_tensor *now = src;
-        while (now == src) {
-            for (int64_t k = 0; k < t->n_cols; k++)
-                w[to * t->n_cols + k] = y[r * t->n_cols + k] * scale;
-            now = ++r < t->n_rows ? qn_gguf_export_source(g->e, i, r, &to)
-                                  : NULL;
-        }
-        rc = src ? qn_net_put_rows(net, src->name, w, c->err)
-                 : qn_fail(c->err, QN_EINTERNAL,
-                           "tensor %s, row %lld: computed", t->name,
-                           (long long)first);
+    c->whole = x;
+    return rc;
+}
+
+static int put(void *user, size_t i, bool changed, qn_err *err)
+{
+    allot_ctx *c = user;
+    (void)err; /* c->err is the same */
+    if (changed) {
+        QN_TRY(read_whole(c, &c->g->t.v[c->row[i].at]));
+        QN_TRY(weigh(c, i));
     }
-    qn_free(w);
-    return rc;
-}
-
-static int layer_of(const allot_ctx *c, const qn_gq_tensor *t)
-{
-    int n = qn_net_hparams(qn_probe_net(c->probe))->n_layer;
-    bool apart = false; /* the head is a table of its own */
-    for (size_t i = 0; i < c->g->t.n; i++)
-        apart |= c->g->t.v[i].what == QN_GQ_EMBED;
-    if (t->what == QN_GQ_HEAD)
-        return apart ? n : -1;
-    return t->layer;
-}
-
-/* Errors of all formats, from some rows. */
-static int weigh_choices(const allot_ctx *c, size_t i, const float *x,
-                         double *error)
-{
-    const gq_row *row = &c->row[i];
-    const qn_gq_tensor *t = &c->g->t.v[row->at];
-    int64_t stride = QN_MAX(t->n_rows / ERROR_ROWS, 1);
-    int64_t n = t->n_rows / stride;
-    float *some = qn_alloc((size_t)n, (size_t)t->n_cols * sizeof *some);
-    int rc = some ? QN_OK
-                  : qn_fail(c->err, QN_ENOMEM, "tensor %s: no memory", t->name);
-    for (int64_t r = 0; r < n && rc == QN_OK; r++)
-        memcpy(some + r * t->n_cols, x + r * stride * t->n_cols,
-               (size_t)t->n_cols * sizeof *some);
-    for (int k = 0; k < N_CHOICES && rc == QN_OK; k++)
-        if (c->choice[i].bytes[k])
-            rc = round_in(c, t, row->type[k], some, n, stride, NULL, &error[k]);
-    qn_free(some);
-    return rc;
-}
-
-static int weigh_tensor(allot_ctx *c, size_t i)
-{
-    gq_row *row = &c->row[i];
-    const qn_gq_tensor *t = &c->g->t.v[row->at];
-    size_t n = (size_t)t->n_rows;
-    double error[QN_AUTO_CHOICES] = {0}, all;
-    float *x = qn_alloc(n, (size_t)t->n_cols * sizeof *x);
-    float *y = qn_alloc(n, (size_t)t->n_cols * sizeof *y);
-    int rc = x && y
-                 ? qn_gq_rows(c->g, t, 0, t->n_rows, x, c->err)
-                 : qn_fail(c->err, QN_ENOMEM, "tensor %s: no memory", t->name);
-    if (rc == QN_OK)
-        rc = weigh_choices(c, i, x, error);
-    if (rc == QN_OK)
-        rc = round_in(c, t, row->type[row->probe], x, t->n_rows, 1, y, &all);
-    if (rc == QN_OK)
-        rc = put(c, t, y);
-    if (rc == QN_OK)
-        rc = qn_probe_kl(c->probe, layer_of(c, t), &row->kl, c->err);
-    if (rc == QN_OK)
-        rc = put(c, t, x);
-    qn_free(x);
-    qn_free(y);
-    double unit = error[row->probe];
-    for (int k = 0; k < N_CHOICES; k++)
-        c->choice[i].loss[k] = unit > 0 ? fmax(row->kl, 1e-12) * error[k] / unit
-                                        : 0;
-    return rc;
+    return put_rows(c, &c->row[i], changed);
 }
 
 /* ---- what there is to choose ---------------------------------------------- */
@@ -310,12 +362,48 @@ static json_t *table_of(const allot_ctx *c)
                       "type", qn_dtype_get(row->type[r->pick])->name,
                       "bits_per_weight", 8 * (double)r->bytes[r->pick] / n,
                       "probe", qn_dtype_get(row->type[row->probe])->name,
-                      "kl_probe", row->kl, "kl_expected", r->loss[r->pick]));
+                      "kl_probe", c->kl[i], "kl_expected", r->loss[r->pick]));
     }
     return table;
 }
 
-static int allot(allot_ctx *c, const qn_watch *watch)
+static void find_places(allot_ctx *c)
+{
+    int n = qn_net_hparams(qn_probe_net(c->probe))->n_layer;
+    bool apart = false; /* the head is a table of its own */
+    for (size_t i = 0; i < c->g->t.n; i++)
+        apart |= c->g->t.v[i].what == QN_GQ_EMBED;
+    for (size_t i = 0; i < c->n; i++) {
+        const qn_gq_tensor *t = &c->g->t.v[c->row[i].at];
+        bool head = t->what == QN_GQ_HEAD;
+        c->place[i] = (qn_probe_place){!head ? t->layer : apart ? n : -1, head};
+    }
+}
+
+static int measure(allot_ctx *c, qn_resume *resume, const json_t *beside,
+                   const qn_watch *watch)
+{
+    qn_probe_work w = {.n = c->n,
+                       .place = c->place,
+                       .put = put,
+                       .user = c,
+                       .found = c->error,
+                       .n_found = N_CHOICES,
+                       .kl = c->kl,
+                       .resume = resume,
+                       .beside = beside};
+    QN_TRY(qn_probe_run(c->probe, &w, watch, c->err));
+    for (size_t i = 0; i < c->n; i++) {
+        const double *error = c->error + i * N_CHOICES;
+        double unit = error[c->row[i].probe];
+        for (int k = 0; k < N_CHOICES && unit > 0; k++)
+            c->choice[i].loss[k] = fmax(c->kl[i], 1e-12) * error[k] / unit;
+    }
+    return QN_OK;
+}
+
+static int allot(allot_ctx *c, qn_resume *resume, const json_t *beside,
+                 const qn_watch *watch)
 {
     uint64_t max;
     for (size_t i = 0; i < c->g->t.n; i++)
@@ -323,11 +411,8 @@ static int allot(allot_ctx *c, const qn_watch *watch)
     QN_TRY(budget(c, &max));
     QN_TRY(qn_probe_open(&c->probe, c->p, c->g->ck, c->err));
     c->pool = qn_probe_pool(c->probe);
-    for (size_t i = 0; i < c->n; i++) {
-        QN_TRY(weigh_tensor(c, i));
-        QN_TRY(qn_watch_told(watch, (double)(i + 1) / (double)c->n, "measuring",
-                             c->err));
-    }
+    find_places(c);
+    QN_TRY(measure(c, resume, beside, watch));
     if (!qn_auto_choose(c->choice, c->n, max, c->p->max_kl))
         return qn_fail(c->err, QN_EUNSUP,
                        "q8_0 for all of it is not expected to stay below "
@@ -336,17 +421,25 @@ static int allot(allot_ctx *c, const qn_watch *watch)
 }
 
 int qn_gq_allot(const qn_gq *g, const qn_optimize_params *p, json_t **table,
-                const qn_watch *watch, qn_err *err)
+                qn_resume *resume, const json_t *beside, const qn_watch *watch,
+                qn_err *err)
 {
     allot_ctx c = {.g = g, .p = p, .err = err};
     c.row = qn_xcalloc(g->t.n, sizeof *c.row);
     c.choice = qn_xcalloc(g->t.n, sizeof *c.choice);
-    int rc = allot(&c, watch);
+    c.place = qn_xcalloc(g->t.n, sizeof *c.place);
+    c.error = qn_xcalloc(g->t.n, N_CHOICES * sizeof *c.error);
+    c.kl = qn_xcalloc(g->t.n, sizeof *c.kl);
+    int rc = allot(&c, resume, beside, watch);
     if (rc == QN_OK)
         *table = table_of(&c);
     qn_probe_close(c.probe);
+    qn_free(c.whole);
     free(c.row);
     free(c.choice);
+    free(c.place);
+    free(c.error);
+    free(c.kl);
     return rc;
 }
 

@@ -8,11 +8,13 @@
 #define QN_QUANTIZE_AUTO_GGUF_H
 
 #include "quantize/gguf_out.h"
+#include "quantize/resume.h"
 
 /* *table: [{tensor, type, bits_per_weight, probe, kl_probe, kl_expected}] of
- * all that has a choice. Reads the network as a whole. */
+ * all that has a choice. `resume`, `beside`: as qn_probe_run has them. */
 int qn_gq_allot(const qn_gq *g, const qn_optimize_params *p, json_t **table,
-                const qn_watch *watch, qn_err *err);
+                qn_resume *resume, const json_t *beside, const qn_watch *watch,
+                qn_err *err);
 /* Gives the tensors the formats of a table. */
 int qn_gq_apply(qn_gq *g, const json_t *table, qn_err *err);
 /* general.file_type of what most weights have. */

@@ -714,6 +714,12 @@ int qn_cal_load_all(qn_cal *c, qn_err *err)
     return open_whole(c, err);
 }
 
+int qn_cal_load_begin(qn_cal *c, qn_err *err)
+{
+    qn_cal_drop(c);
+    return load_begin(c, err);
+}
+
 int qn_cal_load_head(qn_cal *c, qn_err *err)
 {
     qn_cal_drop(c);
@@ -727,14 +733,6 @@ int qn_cal_head(qn_cal *c, int sample, const float *h, const float **logits,
     qn_span span;
     qn_batch b = batch_of(c, sample, true, &span);
     return qn_pass_head(c->whole, &b, h, logits, err);
-}
-
-int qn_cal_layers(qn_cal *c, int sample, int from, int to, float *h,
-                  qn_err *err)
-{
-    qn_span span;
-    qn_batch b = batch_of(c, sample, true, &span);
-    return qn_pass_layers(c->whole, &b, from, to, h, err);
 }
 
 int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err)

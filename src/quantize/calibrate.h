@@ -67,11 +67,9 @@ void qn_cal_drop(qn_cal *c);
  * which live until the next call. */
 int qn_cal_load_all(qn_cal *c, qn_err *err);
 int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err);
-/* Of a chain, in pieces: layers [from, to) of a sample whose stream is h (from
- * 0: the embeddings are it), and the logits of what leaves the last one. The
- * layers have to be loaded; load_head has the end alone. */
-int qn_cal_layers(qn_cal *c, int sample, int from, int to, float *h,
-                  qn_err *err);
+/* Of a chain, in pieces: what comes before the layers, of the text's tokens
+ * alone; the end, and the logits of a sample's stream h there. */
+int qn_cal_load_begin(qn_cal *c, qn_err *err);
 int qn_cal_load_head(qn_cal *c, qn_err *err);
 int qn_cal_head(qn_cal *c, int sample, const float *h, const float **logits,
                 qn_err *err);

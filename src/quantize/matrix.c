@@ -234,6 +234,18 @@ int qn_matrix_read(const qn_opt_item *item, const qn_ckpt *ck, qn_pool *pool,
     return rc;
 }
 
+int qn_matrix_rows(const qn_opt_item *item, const qn_ckpt *ck, int64_t row,
+                   int64_t n, float *w, qn_err *err)
+{
+    matrix_job j = {.item = item, .ck = ck};
+    uint8_t *raw = qn_alloc((size_t)(n * item->mat.n_in), elem_bytes(item->t));
+    int rc = raw ? read_rows(&j, row, n, raw, w, err)
+                 : qn_fail(err, QN_ENOMEM, "tensor %s: no memory for %lld rows",
+                           item->t->name, (long long)n);
+    qn_free(raw);
+    return rc;
+}
+
 int qn_matrix_from(qn_opt_item *item, const float *w, qn_pool *pool,
                    qn_err *err)
 {

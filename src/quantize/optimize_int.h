@@ -85,6 +85,9 @@ int qn_matrix_run(qn_opt_item *item, const qn_ckpt *ck, qn_pool *pool,
 /* All of it as f32 [n_out, n_in], multiplied; qn_free it. */
 int qn_matrix_read(const qn_opt_item *item, const qn_ckpt *ck, qn_pool *pool,
                    float **w, qn_err *err);
+/* Rows [row, row + n) of one that is not transposed; from any thread. */
+int qn_matrix_rows(const qn_opt_item *item, const qn_ckpt *ck, int64_t row,
+                   int64_t n, float *w, qn_err *err);
 /* The parts from rows in memory, to nearest, or from codes. */
 int qn_matrix_from(qn_opt_item *item, const float *w, qn_pool *pool,
                    qn_err *err);

@@ -1,221 +1,88 @@
-/* sensitivity.c - see sensitivity.h.
- *
- * With logits l of the base, p = softmax(l), and d = other logits - l:
- *     KL = log sum p exp(d) - sum p d = log(1 + sum p (exp(x) - 1 - x)),
- *     x = d - sum p d,
- * a sum of terms that are never negative and small when d is. */
+/* sensitivity.c - see sensitivity.h. */
 #include "quantize/sensitivity.h"
 
+#include "base/clock.h"
 #include "base/compiler.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "quantize/divergence.h"
+#include "quantize/streams.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define STREAMS_NAME ".streams-%d" /* before that layer */
+#define LOGITS_NAME ".logits"
+
 struct qn_probe {
     qn_optimize_params few;
+    const qn_ckpt *ck;
     qn_cal *cal;
+    qn_net *net;
     qn_pool *pool;
     int64_t n_sample, len;
     int n_layer, n_vocab;
-    size_t d_model;
-    bool chain;
-    /* [n_layer + 1][n_sample * len, d_model] before each layer and behind the
-     * last; NULL where the network is no chain */
-    float *stream;
-    float *base; /* logits [n_sample * len, n_vocab] */
-    float *prob; /* and their probabilities */
-    float *h;    /* [len, d_model] */
-    double *sum; /* [len] */
+    size_t d_model, size; /* numbers of a stream: [n_sample, len, d_model] */
+    double head_cost;     /* of the head's work for a stream; a layer's is 1 */
 };
 
-/* ---- divergence ---------------------------------------------------------- */
-
-enum {
-    SIDE = 16 /* tokens side by side */
-};
-
-typedef struct kl_job {
+typedef struct sweep {
     const qn_probe *p;
-    const float *logits, *base, *prob; /* of one sample */
-    double *sum;
-} kl_job;
-
-/* exp(x) - 1 - x, where |x| < 1/2 by a series whose next term is 2^-24 of it. */
-static inline float rest_of_exp(float x)
-{
-    return x * x *
-           (1.0f / 2 +
-            x * (1.0f / 6 +
-                 x * (1.0f / 24 +
-                      x * (1.0f / 120 +
-                           x * (1.0f / 720 +
-                                x * (1.0f / 5040 + x * (1.0f / 40320)))))));
-}
-
-/* SIDE terms of the sum. */
-static double kl_terms(const float *x, const float *base, const float *prob,
-                       float mean)
-{
-    float most = 0, sum = 0, term[SIDE];
-    for (int i = 0; i < SIDE; i++) {
-        float d = x[i] - base[i] - mean;
-        float far = fabsf(d);
-        term[i] = prob[i] * rest_of_exp(d);
-        most = most > far ? most : far;
-    }
-    for (int i = 0; i < SIDE && !(most < 0.5f); i++) {
-        float d = x[i] - base[i] - mean;
-        term[i] = prob[i] * (fabsf(d) < 0.5f ? rest_of_exp(d) : expm1f(d) - d);
-    }
-    for (int i = 0; i < SIDE; i++)
-        sum += term[i];
-    return (double)sum;
-}
-
-static double mean_change(const float *x, const float *base, const float *prob,
-                          int n)
-{
-    double sum = 0;
-    for (int i = 0; i < n; i += SIDE) {
-        float part[SIDE], all = 0;
-        int m = QN_MIN(SIDE, n - i);
-        for (int k = 0; k < m; k++)
-            part[k] = prob[i + k] * (x[i + k] - base[i + k]);
-        for (int k = 0; k < m; k++)
-            all += part[k];
-        sum += (double)all;
-    }
-    return sum;
-}
-
-static double kl_row(const float *x, const float *base, const float *prob,
-                     int n)
-{
-    float mean = (float)mean_change(x, base, prob, n);
-    float last[3][SIDE] = {{0}};
-    double sum = 0;
-    int i = 0;
-    for (; i + SIDE <= n; i += SIDE)
-        sum += kl_terms(x + i, base + i, prob + i, mean);
-    for (int k = 0; i + k < n; k++) {
-        last[0][k] = x[i + k];
-        last[1][k] = base[i + k];
-        last[2][k] = prob[i + k];
-    }
-    return log1p(sum + kl_terms(last[0], last[1], last[2], mean));
-}
-
-static void kl_thread(void *arg, int thread, int n_threads)
-{
-    const kl_job *j = arg;
-    int64_t n = j->p->n_vocab, begin, end;
-    qn_pool_split(j->p->len, 1, thread, n_threads, &begin, &end);
-    for (int64_t r = begin; r < end; r++)
-        j->sum[r] = kl_row(j->logits + r * n, j->base + r * n, j->prob + r * n,
-                           (int)n);
-}
-
-static float log_sum(const float *x, int n)
-{
-    float max = x[0];
-    double sum = 0;
-    for (int i = 1; i < n; i++)
-        max = fmaxf(max, x[i]);
-    for (int i = 0; i < n; i++)
-        sum += (double)expf(x[i] - max);
-    return max + (float)log(sum);
-}
+    const qn_probe_work *w;
+    const qn_watch *watch;
+    size_t *order; /* changes by layer; change order[k] has stream k + 1 */
+    int *tokens, *pos;
+    int32_t *pages; /* [n_sample, n_page] */
+    qn_span *spans;
+    int n_page;
+    qn_pass *pass;
+    qn_streams from, to, logits;
+    int saved; /* the layer whose file the state names; -1: none */
+    float *h, *own;
+    float *base, *prob; /* [len, n_vocab] of a sample */
+    double *sum;        /* [len] */
+    double done, all;
+    qn_err *err;
+} sweep;
 
 /* ---- opening ------------------------------------------------------------- */
 
-static float *stream_of(const qn_probe *p, int layer, int64_t sample)
-{
-    size_t rows = (size_t)(p->n_sample * p->len);
-    size_t at = (size_t)layer * rows + (size_t)(sample * p->len);
-    return p->stream + at * p->d_model;
-}
-
-/* Layer by layer, every stream kept. */
-static int run_chain(qn_probe *p, int64_t sample, const float **logits,
-                     qn_err *err)
-{
-    size_t n = (size_t)p->len * p->d_model;
-    for (int l = 0; l < p->n_layer; l++) {
-        QN_TRY(qn_cal_layers(p->cal, (int)sample, l, l + 1, p->h, err));
-        memcpy(stream_of(p, l + 1, sample), p->h, n * sizeof *p->h);
-    }
-    return qn_cal_head(p->cal, (int)sample, p->h, logits, err);
-}
-
-static int run_base(qn_probe *p, qn_err *err)
-{
-    for (int64_t s = 0; s < p->n_sample; s++) {
-        const float *logits;
-        size_t n = (size_t)p->n_vocab, at = (size_t)(s * p->len);
-        QN_TRY(p->chain ? run_chain(p, s, &logits, err)
-                        : qn_cal_logits(p->cal, (int)s, &logits, err));
-        memcpy(p->base + at * n, logits, (size_t)p->len * n * sizeof *logits);
-        for (size_t r = 0; r < (size_t)p->len; r++) {
-            float lse = log_sum(logits + r * n, p->n_vocab);
-            for (size_t k = 0; k < n; k++)
-                p->prob[(at + r) * n + k] = expf(logits[r * n + k] - lse);
-        }
-    }
-    return QN_OK;
-}
-
-static int make_room(qn_probe *p, qn_err *err)
-{
-    const qn_hparams *hp = qn_net_hparams(qn_cal_net(p->cal));
-    qn_cal_samples(p->cal, &p->n_sample, &p->len);
-    size_t rows = (size_t)(p->n_sample * p->len);
-    p->chain = qn_net_is_chain(qn_cal_net(p->cal));
-    p->n_layer = hp->n_layer;
-    p->n_vocab = hp->n_vocab;
-    p->d_model = (size_t)hp->d_model;
-    p->base = qn_alloc(rows, (size_t)p->n_vocab * sizeof *p->base);
-    p->prob = qn_alloc(rows, (size_t)p->n_vocab * sizeof *p->prob);
-    p->h = qn_alloc((size_t)p->len, p->d_model * sizeof *p->h);
-    p->sum = qn_alloc((size_t)p->len, sizeof *p->sum);
-    bool ok = p->base && p->prob && p->h && p->sum;
-    if (p->chain) {
-        p->stream = qn_alloc(rows * ((size_t)p->n_layer + 1),
-                             p->d_model * sizeof *p->stream);
-        ok = ok && p->stream;
-    }
-    return ok ? QN_OK
-              : qn_fail(err, QN_ENOMEM,
-                        "no memory for what %zu tokens make of the network",
-                        rows);
-}
-
-static bool is_large(const qn_ckpt *ck)
+static uint64_t n_weights(const qn_ckpt *ck)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++)
         n += qn_ckpt_tensor(ck, i)->n_elems;
-    return n >= QN_PROBE_LARGE;
+    return n;
 }
 
-static int probe_open(qn_probe *p, const qn_ckpt *ck, qn_err *err)
+static int probe_open(qn_probe *p, qn_err *err)
 {
-    QN_TRY(qn_cal_open(&p->cal, &p->few, ck, !is_large(ck), err));
+    uint64_t all = n_weights(p->ck);
+    QN_TRY(qn_cal_open(&p->cal, &p->few, p->ck, all < QN_PROBE_LARGE, err));
     p->pool = qn_cal_backend(p->cal)->api->pool(qn_cal_backend(p->cal));
-    QN_TRY(make_room(p, err));
-    QN_TRY(qn_cal_load_all(p->cal, err));
-    return run_base(p, err);
+    p->net = qn_cal_net(p->cal);
+    const qn_hparams *hp = qn_net_hparams(p->net);
+    qn_cal_samples(p->cal, &p->n_sample, &p->len);
+    p->n_layer = hp->n_layer;
+    p->n_vocab = hp->n_vocab;
+    p->d_model = (size_t)hp->d_model;
+    p->size = (size_t)(p->n_sample * p->len) * p->d_model;
+    double head = (double)p->n_vocab * (double)p->d_model;
+    double rest = (double)all - head * (hp->tied ? 1 : 2);
+    p->head_cost = rest > 0 ? head * p->n_layer / rest : 1;
+    return QN_OK;
 }
 
 int qn_probe_open(qn_probe **out, const qn_optimize_params *params,
                   const qn_ckpt *ck, qn_err *err)
 {
     qn_probe *p = *out = qn_xcalloc(1, sizeof *p);
+    p->ck = ck;
     p->few = *params;
     p->few.n_samples = QN_PROBE_SAMPLES;
     p->few.n_context = QN_PROBE_SAMPLE_TOKENS;
-    return probe_open(p, ck, err);
+    return probe_open(p, err);
 }
 
 void qn_probe_close(qn_probe *p)
@@ -223,17 +90,12 @@ void qn_probe_close(qn_probe *p)
     if (!p)
         return;
     qn_cal_close(p->cal);
-    qn_free(p->stream);
-    qn_free(p->base);
-    qn_free(p->prob);
-    qn_free(p->h);
-    qn_free(p->sum);
     qn_free(p);
 }
 
 qn_net *qn_probe_net(const qn_probe *p)
 {
-    return qn_cal_net(p->cal);
+    return p->net;
 }
 
 qn_pool *qn_probe_pool(const qn_probe *p)
@@ -241,34 +103,429 @@ qn_pool *qn_probe_pool(const qn_probe *p)
     return p->pool;
 }
 
-/* ---- a change ------------------------------------------------------------ */
+/* ---- what lies in files -------------------------------------------------- */
 
-static int run_from(qn_probe *p, int layer, int64_t sample,
-                    const float **logits, qn_err *err)
+static char *streams_path(const qn_outdir *out, int layer)
 {
-    size_t n = (size_t)p->len * p->d_model;
-    if (!p->chain)
-        return qn_cal_logits(p->cal, (int)sample, logits, err);
-    layer = QN_MAX(layer, 0);
-    if (layer > 0)
-        memcpy(p->h, stream_of(p, layer, sample), n * sizeof *p->h);
-    if (layer < p->n_layer)
-        QN_TRY(
-            qn_cal_layers(p->cal, (int)sample, layer, p->n_layer, p->h, err));
-    return qn_cal_head(p->cal, (int)sample, p->h, logits, err);
+    char name[40];
+    snprintf(name, sizeof name, STREAMS_NAME, layer);
+    return qn_outdir_file(out, name);
 }
 
-int qn_probe_kl(qn_probe *p, int layer, double *kl, qn_err *err)
+static void drop_streams(const qn_outdir *out, int layer)
 {
-    *kl = 0;
-    for (int64_t s = 0; s < p->n_sample; s++) {
-        size_t at = (size_t)(s * p->len) * (size_t)p->n_vocab;
-        kl_job j = {
-            .p = p, .base = p->base + at, .prob = p->prob + at, .sum = p->sum};
-        QN_TRY(run_from(p, layer, s, &j.logits, err));
-        qn_pool_run(p->pool, kl_thread, &j);
-        for (int64_t r = 0; r < p->len; r++)
-            *kl += p->sum[r] / (double)(p->len * p->n_sample);
+    char name[40];
+    snprintf(name, sizeof name, STREAMS_NAME, layer);
+    qn_outdir_remove(out, name);
+}
+
+void qn_probe_clear(const qn_outdir *out, int n_layer)
+{
+    for (int i = 0; i <= n_layer; i++)
+        drop_streams(out, i);
+}
+
+static const json_t *saved_in(const qn_resume *r)
+{
+    return json_object_get(r->state, "measured");
+}
+
+bool qn_probe_saved(const qn_resume *r)
+{
+    return saved_in(r) != NULL;
+}
+
+double qn_probe_resumed(const qn_resume *r)
+{
+    return json_number_value(json_object_get(saved_in(r), "part"));
+}
+
+/* The file before a layer: there to go on with. */
+static int save(sweep *s, int layer)
+{
+    const qn_probe_work *w = s->w;
+    json_t *state = json_deep_copy(w->beside), *found = json_array();
+    uint64_t hash = 0;
+    for (size_t i = 0; i < w->n * (size_t)w->n_found; i++)
+        json_array_append_new(found, json_real(w->found[i]));
+    int rc = qn_streams_sync(&s->to, &hash, s->err);
+    json_object_set_new(state, "measured",
+                        json_pack("{s:i, s:I, s:f, s:o}", "layer", layer,
+                                  "hash", (json_int_t)hash, "part",
+                                  s->done / s->all, "found", found));
+    if (rc < 0) {
+        json_decref(state);
+        return rc;
+    }
+    QN_TRY(qn_resume_save(w->resume, state, s->err));
+    if (s->saved >= 0 && s->saved != layer)
+        drop_streams(w->resume->out, s->saved);
+    s->saved = layer;
+    return QN_OK;
+}
+
+/* Layer `layer` is done: what comes out of it goes into the next one. */
+static int turn_over(sweep *s, int layer)
+{
+    const qn_resume *r = s->w->resume;
+    qn_streams_close(&s->from);
+    if (layer >= 0 && layer != s->saved)
+        drop_streams(r->out, layer);
+    if (qn_resume_due(r))
+        QN_TRY(save(s, layer + 1));
+    s->from = s->to;
+    s->to = (qn_streams){0};
+    return QN_OK;
+}
+
+static int open_next(sweep *s, int layer)
+{
+    char *path = streams_path(s->w->resume->out, layer);
+    int rc = qn_streams_new(&s->to, path, s->p->size, s->err);
+    qn_free(path);
+    return rc;
+}
+
+/* What an earlier run left; *layer: the one to go on with. */
+static int go_on(sweep *s, const json_t *state, int *layer)
+{
+    const qn_probe_work *w = s->w;
+    const json_t *found = json_object_get(state, "found");
+    json_int_t at = json_integer_value(json_object_get(state, "layer"));
+    json_int_t said = json_integer_value(json_object_get(state, "hash"));
+    size_t n = w->n * (size_t)w->n_found;
+    uint64_t hash = 0;
+    if (at < 0 || at > s->p->n_layer || json_array_size(found) != n)
+        return qn_fail(s->err, QN_EFORMAT,
+                       "an earlier run left what is of another model");
+    for (size_t i = 0; i < n; i++)
+        w->found[i] = json_number_value(json_array_get(found, i));
+    *layer = s->saved = (int)at;
+    char *path = streams_path(w->resume->out, *layer);
+    int rc = qn_hash_file(path, &hash, s->err);
+    if (rc == QN_OK && hash != (uint64_t)said)
+        rc = qn_fail(s->err, QN_EFORMAT,
+                     "%s is not what the earlier run left; remove the folder "
+                     "it lies in to begin anew",
+                     path);
+    if (rc == QN_OK)
+        rc = qn_streams_open(&s->from, path, s->p->size, s->err);
+    qn_free(path);
+    return rc;
+}
+
+/* ---- a stream through a layer -------------------------------------------- */
+
+/* All samples at once: many rows for each weight that is read. */
+static qn_batch batch_of(const sweep *s, bool tokens)
+{
+    const qn_probe *p = s->p;
+    return (qn_batch){.n_row = (int)(p->n_sample * p->len),
+                      .tokens = tokens ? s->tokens : NULL,
+                      .pos = s->pos,
+                      .n_span = (int)p->n_sample,
+                      .spans = s->spans};
+}
+
+static int told(sweep *s, double cost)
+{
+    s->done += cost;
+    return qn_watch_told(s->watch, s->done / s->all, "measuring", s->err);
+}
+
+/* s->h is run through the layer, and comes to lie in a file. */
+static int run_on(sweep *s, int layer, size_t stream)
+{
+    qn_batch b = batch_of(s, false);
+    QN_TRY(qn_pass_layers(s->pass, &b, layer, layer + 1, s->h, s->err));
+    QN_TRY(qn_streams_put(&s->to, stream, s->h, s->err));
+    return told(s, 1);
+}
+
+static int embed_to(sweep *s, size_t stream)
+{
+    qn_batch b = batch_of(s, true);
+    QN_TRY(qn_pass_embed(s->pass, &b, s->h, s->err));
+    return qn_streams_put(&s->to, stream, s->h, s->err);
+}
+
+/* Streams [1, result) are of changes before the layer. */
+static size_t first_at(const sweep *s, int layer)
+{
+    size_t k = 0;
+    while (k < s->w->n && s->w->place[s->order[k]].layer < layer)
+        k++;
+    return k;
+}
+
+/* The changes of a layer, or (-1) of the embeddings. */
+static int run_changes(sweep *s, int layer)
+{
+    const qn_probe_work *w = s->w;
+    size_t end = first_at(s, layer + 1);
+    for (size_t k = first_at(s, layer); k < end; k++) {
+        QN_TRY(w->put(w->user, s->order[k], true, s->err));
+        memcpy(s->h, s->own, s->p->size * sizeof *s->h);
+        QN_TRY(layer < 0 ? embed_to(s, k + 1) : run_on(s, layer, k + 1));
+        if (k + 1 < end)
+            QN_TRY(w->put(w->user, s->order[k], false, s->err));
     }
     return QN_OK;
+}
+
+static int begin(sweep *s)
+{
+    QN_TRY(open_next(s, 0));
+    QN_TRY(qn_cal_load_begin(s->p->cal, s->err));
+    QN_TRY(embed_to(s, 0));
+    QN_TRY(run_changes(s, -1));
+    qn_net_drop_layer(s->p->net, -1);
+    return turn_over(s, -1);
+}
+
+static int run_layer(sweep *s, int layer)
+{
+    const qn_probe *p = s->p;
+    size_t before = first_at(s, layer);
+    uint64_t t0 = qn_now_ns();
+    QN_TRY(open_next(s, layer + 1));
+    QN_TRY(qn_net_load_layer(p->net, p->ck, layer, s->err));
+    for (size_t k = 0; k <= before; k++) {
+        QN_TRY(qn_streams_get(&s->from, k, 0, p->size, s->h, s->err));
+        if (k == 0)
+            memcpy(s->own, s->h, p->size * sizeof *s->h);
+        QN_TRY(run_on(s, layer, k));
+    }
+    QN_TRY(run_changes(s, layer));
+    qn_net_drop_layer(p->net, layer);
+    qn_log(2, "layer %d: %zu streams and %zu changes, %.1f s", layer,
+           before + 1, first_at(s, layer + 1) - before, qn_ms_since(t0) * 1e-3);
+    return turn_over(s, layer);
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+/* Logits of a sample: of a stream, or of the network as it is now. */
+static int logits_of(sweep *s, int64_t sample, size_t stream, const float **out)
+{
+    const qn_probe *p = s->p;
+    size_t n = p->size / (size_t)p->n_sample;
+    if (!s->from.path)
+        return qn_cal_logits(p->cal, (int)sample, out, s->err);
+    QN_TRY(
+        qn_streams_get(&s->from, stream, (size_t)sample * n, n, s->h, s->err));
+    return qn_cal_head(p->cal, (int)sample, s->h, out, s->err);
+}
+
+/* A change's share of its divergence. */
+static int compare(sweep *s, int64_t sample, size_t k, size_t stream,
+                   double cost)
+{
+    const qn_probe *p = s->p;
+    const float *logits;
+    double *kl = &s->w->kl[s->order[k]];
+    QN_TRY(logits_of(s, sample, stream, &logits));
+    qn_kl_rows(p->pool, logits, s->base, s->prob, p->len, p->n_vocab, s->sum);
+    for (int64_t r = 0; r < p->len; r++)
+        *kl += s->sum[r] / (double)(p->len * p->n_sample);
+    return told(s, cost / (double)p->n_sample);
+}
+
+/* The network's own logits of a sample, from the file. */
+static int recall(sweep *s, int64_t sample)
+{
+    const qn_probe *p = s->p;
+    QN_TRY(qn_streams_get(&s->logits, (size_t)sample, 0, s->logits.n, s->base,
+                          s->err));
+    qn_softmax_rows(p->pool, s->base, s->prob, p->len, p->n_vocab);
+    return QN_OK;
+}
+
+/* The network's own logits, which are put into the file; and with the first n
+ * changes, whose streams are there. */
+static int compare_streams(sweep *s, size_t n, double cost)
+{
+    const qn_probe *p = s->p;
+    for (int64_t i = 0; i < p->n_sample; i++) {
+        const float *logits;
+        QN_TRY(logits_of(s, i, 0, &logits));
+        memcpy(s->base, logits, s->logits.n * sizeof *logits);
+        QN_TRY(qn_streams_put(&s->logits, (size_t)i, s->base, s->err));
+        qn_softmax_rows(p->pool, s->base, s->prob, p->len, p->n_vocab);
+        QN_TRY(told(s, cost / (double)p->n_sample));
+        for (size_t k = 0; k < n; k++)
+            if (!s->w->place[s->order[k]].head)
+                QN_TRY(compare(s, i, k, k + 1, cost));
+    }
+    return QN_OK;
+}
+
+/* Change k, and what is loaded run with it. */
+static int compare_changed(sweep *s, size_t k, double cost)
+{
+    const qn_probe *p = s->p;
+    const qn_probe_work *w = s->w;
+    size_t i = s->order[k];
+    QN_TRY(w->put(w->user, i, true, s->err));
+    for (int64_t m = 0; m < p->n_sample; m++) {
+        QN_TRY(recall(s, m));
+        QN_TRY(
+            compare(s, m, k, w->place[i].layer < p->n_layer ? k + 1 : 0, cost));
+    }
+    return w->put(w->user, i, false, s->err);
+}
+
+static int room_for_logits(sweep *s)
+{
+    const qn_probe *p = s->p;
+    size_t n = (size_t)p->len * (size_t)p->n_vocab;
+    s->base = qn_alloc(n, sizeof *s->base);
+    s->prob = qn_alloc(n, sizeof *s->prob);
+    s->sum = qn_alloc((size_t)p->len, sizeof *s->sum);
+    if (!s->base || !s->prob || !s->sum)
+        return qn_fail(s->err, QN_ENOMEM,
+                       "no memory for the logits of %lld "
+                       "tokens",
+                       (long long)p->len);
+    char *path = qn_outdir_file(s->w->resume->out, LOGITS_NAME);
+    int rc = qn_streams_new(&s->logits, path, n, s->err);
+    qn_free(path);
+    return rc;
+}
+
+static int run_head(sweep *s)
+{
+    double cost = s->p->head_cost;
+    uint64_t t0 = qn_now_ns();
+    QN_TRY(room_for_logits(s));
+    QN_TRY(qn_cal_load_head(s->p->cal, s->err));
+    QN_TRY(compare_streams(s, first_at(s, s->p->n_layer), cost));
+    for (size_t k = 0; k < s->w->n; k++)
+        if (s->w->place[s->order[k]].head)
+            QN_TRY(compare_changed(s, k, cost));
+    qn_log(2, "head: %.1f s", qn_ms_since(t0) * 1e-3);
+    return QN_OK;
+}
+
+/* ---- all of it ----------------------------------------------------------- */
+
+/* No chain: as a whole, with each change. */
+static int run_whole(sweep *s)
+{
+    s->all = (double)s->w->n + 1;
+    QN_TRY(room_for_logits(s));
+    QN_TRY(qn_cal_load_all(s->p->cal, s->err));
+    QN_TRY(compare_streams(s, 0, 1));
+    for (size_t k = 0; k < s->w->n; k++)
+        QN_TRY(compare_changed(s, k, 1));
+    return QN_OK;
+}
+
+static int new_pass(sweep *s)
+{
+    const qn_probe *p = s->p;
+    int n = (int)p->n_sample, len = (int)p->len;
+    s->n_page = len / qn_cal_backend(p->cal)->api->page_tokens + 1;
+    qn_pass_params pp = {.n_pages = {n * s->n_page, n * s->n_page},
+                         .max_rows = n * len,
+                         .max_out = 1,
+                         .max_spans = n,
+                         .n_slots = n,
+                         .one_layer = true,
+                         .kv_dtype = QN_KV_CELL_F32};
+    s->tokens = qn_xcalloc((size_t)(n * len), sizeof *s->tokens);
+    s->pos = qn_xcalloc((size_t)(n * len), sizeof *s->pos);
+    s->pages = qn_xcalloc((size_t)(n * s->n_page), sizeof *s->pages);
+    s->spans = qn_xcalloc((size_t)n, sizeof *s->spans);
+    s->h = qn_alloc(p->size, sizeof *s->h);
+    s->own = qn_alloc(p->size, sizeof *s->own);
+    for (int i = 0; i < n * len; i++) {
+        s->tokens[i] = qn_cal_tokens(p->cal, i / len)[i % len];
+        s->pos[i] = i % len;
+    }
+    for (int i = 0; i < n * s->n_page; i++)
+        s->pages[i] = i;
+    for (int i = 0; i < n; i++) {
+        int32_t *pages = s->pages + i * s->n_page;
+        s->spans[i] = (qn_span){.row0 = i * len,
+                                .n_row = len,
+                                .rope_len = len,
+                                .pages = {pages, pages},
+                                .state_slot = i};
+    }
+    if (!s->h || !s->own)
+        return qn_fail(s->err, QN_ENOMEM, "no memory for %d tokens", n * len);
+    return qn_pass_new(&s->pass, p->net, &pp, s->err);
+}
+
+/* The work, as layers that a stream is run through. */
+static void count(sweep *s, int from)
+{
+    const qn_probe *p = s->p;
+    for (int i = 0; i < p->n_layer; i++) {
+        double n = 1 + (double)first_at(s, i + 1);
+        s->all += n;
+        s->done += i < from ? n : 0;
+    }
+    s->all += p->head_cost * (1 + (double)s->w->n);
+}
+
+static int run_layers(sweep *s)
+{
+    const qn_resume *r = s->w->resume;
+    const json_t *state = saved_in(r);
+    uint64_t bytes = s->p->size * sizeof(float);
+    int from = 0;
+    s->saved = -1;
+    QN_TRY(qn_outdir_room(r->out, 2 * (s->w->n + 1) * bytes, s->err));
+    QN_TRY(new_pass(s));
+    if (state)
+        QN_TRY(go_on(s, state, &from));
+    count(s, from);
+    if (!state)
+        QN_TRY(begin(s));
+    for (int i = from; i < s->p->n_layer; i++)
+        QN_TRY(run_layer(s, i));
+    qn_pass_free(s->pass);
+    s->pass = NULL;
+    QN_TRY(run_head(s));
+    if (s->saved != s->p->n_layer)
+        drop_streams(r->out, s->p->n_layer);
+    return QN_OK;
+}
+
+static void put_in_order(sweep *s)
+{
+    const qn_probe_work *w = s->w;
+    size_t n = 0;
+    s->order = qn_xcalloc(w->n + 1, sizeof *s->order);
+    for (int layer = -1; layer <= s->p->n_layer; layer++)
+        for (size_t i = 0; i < w->n; i++)
+            if (w->place[i].layer == layer)
+                s->order[n++] = i;
+}
+
+int qn_probe_run(qn_probe *p, const qn_probe_work *w, const qn_watch *watch,
+                 qn_err *err)
+{
+    sweep s = {.p = p, .w = w, .watch = watch, .err = err};
+    memset(w->kl, 0, w->n * sizeof *w->kl);
+    put_in_order(&s);
+    int rc = qn_net_is_chain(p->net) ? run_layers(&s) : run_whole(&s);
+    qn_streams_close(&s.from);
+    qn_streams_close(&s.to);
+    qn_streams_close(&s.logits);
+    qn_outdir_remove(w->resume->out, LOGITS_NAME);
+    qn_pass_free(s.pass);
+    free(s.order);
+    free(s.tokens);
+    free(s.pos);
+    free(s.pages);
+    free(s.spans);
+    qn_free(s.h);
+    qn_free(s.own);
+    qn_free(s.base);
+    qn_free(s.prob);
+    qn_free(s.sum);
+    return rc;
 }

@@ -1,9 +1,18 @@
 /* sensitivity.h - what a change of one matrix does to the network's output.
  *
- * The network is in memory as a whole; a few samples of the text were run
- * through it, and their residual streams before every layer and their logits
- * kept. After a matrix was changed (qn_net_put_rows), only what follows it is
- * run again.
+ * A few samples of the text are run through the network once, layer by layer:
+ *
+ *     stream before layer i:  the network's own, and one of each change before
+ *     layer i, loaded:        all of them are run through it;
+ *                             each change of the layer's matrices is made, the
+ *                             network's own stream run, the change taken back
+ *     head:                   each stream's logits against the network's own
+ *
+ * So the weights are read once, what lies before a change is not run again, and
+ * in memory are one layer (or the head) and two streams; the others lie in a
+ * file, of which there is one before and one behind the layer. The file before
+ * a layer is also what a stopped run goes on with. Networks that are no chain
+ * (qn_net_is_chain) are in memory as a whole and run anew with each change.
  *
  * Arithmetic is exact (activations are not rounded), and the divergence is
  * computed from the differences of logits, because those of one matrix are
@@ -16,6 +25,7 @@
 #define QN_QUANTIZE_SENSITIVITY_H
 
 #include "quantize/calibrate.h"
+#include "quantize/resume.h"
 
 enum {
     QN_PROBE_LARGE = 250000000, /* weights */
@@ -33,9 +43,34 @@ void qn_probe_close(qn_probe *p); /* NULL is fine */
 qn_net *qn_probe_net(const qn_probe *p);
 qn_pool *qn_probe_pool(const qn_probe *p);
 
-/* Mean KL divergence (nats) of the network as it is now from the one that was
- * opened, when matrices of this layer alone differ; -1: of the embeddings;
- * n_layer: of the head alone. */
-int qn_probe_kl(qn_probe *p, int layer, double *kl, qn_err *err);
+/* Where a change is. */
+typedef struct qn_probe_place {
+    int layer; /* the first that differs; -1: the embeddings; n_layer: no layer */
+    bool head; /* the head differs, too */
+} qn_probe_place;
+
+typedef struct qn_probe_work {
+    size_t n; /* changes */
+    const qn_probe_place *place;
+    /* Makes change i of what is loaded (qn_net_put), or takes it back. */
+    int (*put)(void *user, size_t i, bool changed, qn_err *err);
+    void *user;
+    double *found; /* [n, n_found] what put learns of each when it makes it */
+    int n_found;
+    double *kl; /* [n] mean divergence (nats) */
+    /* Where streams lie, and how far an earlier run came; `beside`: members of
+     * the state besides. */
+    qn_resume *resume;
+    const json_t *beside;
+} qn_probe_work;
+
+int qn_probe_run(qn_probe *p, const qn_probe_work *w, const qn_watch *watch,
+                 qn_err *err);
+/* Whether what was saved last is of qn_probe_run; another state has to be saved
+ * before its files are removed. */
+bool qn_probe_saved(const qn_resume *r);
+void qn_probe_clear(const qn_outdir *out, int n_layer);
+/* The part of qn_probe_run that an earlier run did. */
+double qn_probe_resumed(const qn_resume *r);
 
 #endif

@@ -8,6 +8,7 @@
 #include "quantize/auto_gguf.h"
 #include "quantize/imatrix.h"
 #include "quantize/run.h"
+#include "quantize/sensitivity.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -411,6 +412,20 @@ static int weigh(gguf_ctx *c)
     return QN_OK;
 }
 
+static int allot(gguf_ctx *c, const qn_watch *watch)
+{
+    qn_run *r = c->r;
+    json_t *beside = json_pack("{s:i, s:b}", "tensors", 0, "imatrix", c->kept);
+    int rc = qn_gq_allot(&c->g, r->p, &r->table, &r->resume, beside, watch,
+                         c->err);
+    json_decref(beside);
+    QN_TRY(rc);
+    if (qn_resume_due(&r->resume) || qn_probe_saved(&r->resume))
+        QN_TRY(save_point(c, 0));
+    qn_probe_clear(&r->out, qn_net_hparams(r->net)->n_layer);
+    return QN_OK;
+}
+
 /* Formats: one for all, or (auto) as they are needed. */
 static int choose(gguf_ctx *c)
 {
@@ -425,9 +440,7 @@ static int choose(gguf_ctx *c)
     if (json_is_array(table)) {
         r->table = json_incref((json_t *)table);
     } else {
-        QN_TRY(qn_gq_allot(&c->g, r->p, &r->table, &in, c->err));
-        if (qn_resume_due(&r->resume))
-            QN_TRY(save_point(c, 0));
+        QN_TRY(allot(c, &in));
     }
     QN_TRY(qn_gq_apply(&c->g, r->table, c->err));
     c->file_type = qn_gq_file_type(&c->g);

@@ -461,8 +461,12 @@ static int allot(hf_ctx *h)
     h->watch = qn_watch_part(&h->watch, part, 1);
     if (json_is_array(table))
         return qn_auto_apply(&r->like, &h->plan, table, h->err);
-    QN_TRY(qn_auto_allot(r->p, r->ck, &r->like, &h->plan, &in, h->err));
-    return qn_resume_due(&r->resume) ? save_point(h, NULL, 0) : QN_OK;
+    QN_TRY(qn_auto_allot(r->p, r->ck, &r->like, &h->plan, &r->resume, &in,
+                         h->err));
+    if (qn_resume_due(&r->resume) || qn_probe_saved(&r->resume))
+        QN_TRY(save_point(h, NULL, 0));
+    qn_probe_clear(&r->out, qn_net_hparams(r->net)->n_layer);
+    return QN_OK;
 }
 
 /* Goes on where an earlier run was. */

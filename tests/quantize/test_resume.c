@@ -172,6 +172,79 @@ static void test_killed(void **state)
     }
 }
 
+static double first_told;
+
+static bool note_first(void *user, uint64_t done, uint64_t total)
+{
+    (void)user;
+    if (first_told < 0)
+        first_told = (double)done / (double)total;
+    return true;
+}
+
+/* Flips a bit of each file of that name. */
+static size_t damage(const char *dir, const char *prefix)
+{
+    DIR *d = opendir(dir);
+    size_t n_found = 0;
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        char path[8192];
+        size_t n;
+        if (strncmp(e->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        char *bytes = qn_test_read_file(path, &n);
+        if (n)
+            bytes[n / 2] ^= 1;
+        qn_test_write_file(path, bytes, n);
+        free(bytes);
+        n_found++;
+    }
+    closedir(d);
+    return n_found;
+}
+
+/* Killed while sensitivity is measured, between layers and in the head: what
+ * was run is not run again, and the same comes out. */
+static void test_killed_measuring(void **state)
+{
+    (void)state;
+    qn_err err = {0};
+    for (int i = 0; i < 2; i++) {
+        qn_optimize_params p = cases[i ? 8 : 5];
+        assert_string_equal(p.method, "auto");
+        char *whole = judge_fresh("whole"), *pieces = judge_fresh("pieces");
+        char *partial = partial_of(pieces);
+        double at = i ? 0.6 : 0.4; /* gguf reads the text before */
+        set_common(&p, whole);
+        run(p);
+        set_common(&p, pieces);
+        run_and_die(p, at);
+        run_and_die(p, at + 0.03);
+        first_told = -1;
+        p.progress = note_first;
+        run(p);
+        print_message("%s: went on at %.2f\n", p.format ? p.format : "hf",
+                      first_told);
+        assert_true(first_told > at - 0.2);
+        same_folder(whole, pieces);
+
+        p.output_dir = judge_fresh("other");
+        p.progress = NULL;
+        run_and_die(p, at);
+        char *other = partial_of(p.output_dir);
+        assert_true(damage(other, ".streams") > 0);
+        assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EFORMAT);
+        assert_non_null(strstr(err.msg, "earlier run"));
+        free(other);
+        free((void *)(uintptr_t)p.output_dir);
+        free(whole);
+        free(pieces);
+        free(partial);
+    }
+}
+
 /* A folder with the test network and a vocabulary of two words. */
 static char *with_vocabulary(void)
 {
@@ -302,25 +375,14 @@ static void test_other_run(void **state)
 static void test_damaged(void **state)
 {
     (void)state;
-    char *to = judge_fresh("out"), *partial = partial_of(to), path[8192] = "";
+    char *to = judge_fresh("out"), *partial = partial_of(to);
     qn_optimize_params p = {.method = "gptq", .group = 32};
     qn_err err = {0};
     set_common(&p, to);
     run_and_die(p, 0.8);
-    DIR *d = opendir(partial);
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));)
-        if (strncmp(e->d_name, ".stream", 7) == 0)
-            snprintf(path, sizeof path, "%s/%s", partial, e->d_name);
-    closedir(d);
-    assert_true(path[0] != 0);
-    size_t n;
-    char *bytes = qn_test_read_file(path, &n);
-    bytes[n / 2] ^= 1;
-    qn_test_write_file(path, bytes, n);
+    assert_int_equal(damage(partial, ".stream"), 1);
     assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EFORMAT);
     assert_non_null(strstr(err.msg, "earlier run"));
-    free(bytes);
     free(to);
     free(partial);
 }
@@ -328,9 +390,13 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed),    cmocka_unit_test(test_killed_reading),
-        cmocka_unit_test(test_progress),  cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_other_run), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_killed_measuring),
+        cmocka_unit_test(test_killed_reading),
+        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_other_run),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
