@@ -164,6 +164,37 @@ QN_INLINE void dots_six(const uint8_t *group, int k, const uint8_t *codes,
     }
 }
 
+/* Of A6 and one token: what sums of 16 k's begin with, for all panels. */
+QN_INLINE void fixes_six(const uint8_t *x, __m512i *fix)
+{
+    QN_UNROLL
+    for (int j = 0; j < QN_SUMS_BLOCK / 16; j++) {
+        int16_t sum;
+        memcpy(&sum, x + offsetof(qn_xsums, sum) + 2 * j, sizeof sum);
+        fix[j] = _mm512_set1_epi32(-32 * sum);
+    }
+}
+
+/* The same sums for one token: there are registers for those of 16 k's, which
+ * takes half of the instructions. */
+QN_INLINE __m512i sum_six(const uint8_t *group, int k, const uint8_t *codes,
+                          const uint8_t *x, const __m512i *fix)
+{
+    __m512i s = _mm512_setzero_si512();
+
+    QN_UNROLL
+    for (int j = 0; j < QN_SUMS_BLOCK; j += 16) {
+        __m512i scale = _mm512_cvtepi8_epi32(i8_six_scales(group, k + j));
+        __m512i a = fix[j / 16], v[4];
+        i8_six(codes + i8_code_bytes(QN_LAYOUT_A6, j), v);
+        QN_UNROLL
+        for (int i = 0; i < 4; i++)
+            a = _mm512_dpbusd_epi32(a, v[i], bytes4(x + j + 4 * i));
+        s = _mm512_add_epi32(s, _mm512_mullo_epi32(a, scale));
+    }
+    return s;
+}
+
 /* The sums of one block of B k's of a panel. */
 QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
                     const uint8_t *x, int64_t x_tok, __m512i *s, const int B,
@@ -188,17 +219,19 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
     }
 }
 
-/* The block at k of a group of a panel into acc[t]. */
+/* The block at k of a group of a panel into acc[t]; fix: of fixes_six. */
 QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
                      const uint8_t *codes, const uint8_t *x, int64_t x_tok,
-                     __m512 *acc, const int B, const int T)
+                     const __m512i *fix, __m512 *acc, const int B, const int T)
 {
     __m512 scale = i8_scales(l, group);
     __m512i s[MAX_TOK];
 
     if (l == QN_LAYOUT_CB4)
         scale = _mm512_mul_ps(scale, c->unit);
-    if (l == QN_LAYOUT_A6) {
+    if (l == QN_LAYOUT_A6 && T == 1) {
+        s[0] = sum_six(group, k, codes, x, fix);
+    } else if (l == QN_LAYOUT_A6) {
         begin_six(group, k, x, x_tok, s, T);
         dots_six(group, k, codes, x, x_tok, s, T);
     } else {
@@ -244,12 +277,15 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
         for (int p = 0; p < N; p++)
             stream_ask(group + p * t->w_panel, end - group, beyond, head, far);
         for (; in < in_group && k < t->n_k; in += B, k += B) {
+            __m512i fix[QN_SUMS_BLOCK / 16];
+            if (l == QN_LAYOUT_A6 && T == 1)
+                fixes_six(x, fix);
             QN_UNROLL
             for (int p = 0; p < N; p++) {
                 int64_t at = p * t->w_panel;
                 stream_ask(codes + at, end - codes, beyond, step, far);
-                block(&c, l, group + at, in, codes + at, x, t->x_tok, acc[p], B,
-                      T);
+                block(&c, l, group + at, in, codes + at, x, t->x_tok, fix,
+                      acc[p], B, T);
             }
             codes += step;
             x += i8_x_bytes(l, B);
