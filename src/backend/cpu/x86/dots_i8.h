@@ -14,13 +14,11 @@
  * q. Sums of a block are exact, so linear_i8_amx.c and linear_a6_amx.c have the
  * same bits.
  *
- * Tile: N panels x T tokens, sums in registers. Few tokens are bound by
- * memory, and one core of this family of machines reads eight streams with
- * prefetches up to 1.6 times as fast as one without (measured, bytes of one row
- * on two cores: 19.5 GB/s; 29.1 with four, 31.4 with eight). Many tokens are
- * bound by B / 4 dot products a block and token, 3 operations for the scales,
- * and the unpacking of nibbles. Reference: panel_q in ref/ref_linear.c,
- * ref/ref_coded.c.
+ * Tile: N panels x T tokens, sums in registers. More than FEW_TOK tokens are for
+ * many_i8.h and many_a6.h. Few are bound by memory, and one core of this family
+ * of machines reads eight streams with prefetches up to 1.6 times as fast as one
+ * without (measured, bytes of one row on two cores: 19.5 GB/s; 29.1 with four,
+ * 31.4 with eight). Reference: panel_q in ref/ref_linear.c, ref/ref_coded.c.
  */
 #ifndef QN_BACKEND_CPU_DOTS_I8_H
 #define QN_BACKEND_CPU_DOTS_I8_H
@@ -28,11 +26,13 @@
 #error "compile this file with the flags of avx512vnni (cmake/isa.cmake)"
 #endif
 #include "backend/cpu/x86/i8_form.h"
+#include "backend/cpu/x86/many_a6.h"
 #include "backend/cpu/x86/stream.h"
 #include "backend/cpu/x86/x86.h"
 
 enum {
-    MAX_TOK = 12,
+    FEW_TOK = 4,   /* at once     */
+    MAX_TOK = 128, /* with many_* */
     MAX_PANEL = 8,
     POINT_OFFSET = 128 /* makes a book's points unsigned */
 };
@@ -225,7 +225,7 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
                      const __m512i *fix, __m512 *acc, const int B, const int T)
 {
     __m512 scale = i8_scales(l, group);
-    __m512i s[MAX_TOK];
+    __m512i s[FEW_TOK];
 
     if (l == QN_LAYOUT_CB4)
         scale = _mm512_mul_ps(scale, c->unit);
@@ -260,7 +260,7 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
     const uint8_t *end = group + (int64_t)((t->n_k + in_group - 1) / in_group) *
                                      group_bytes;
     const int64_t beyond = qn_tile_beyond(group, end - group, t->next);
-    __m512 acc[MAX_PANEL][MAX_TOK];
+    __m512 acc[MAX_PANEL][FEW_TOK];
 
     QN_UNROLL
     for (int p = 0; p < N; p++)
@@ -313,31 +313,29 @@ QN_INLINE void sets(qn_tile *p, const uint8_t *next, qn_layout l, const int B,
 
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
 {
-    const int N = T == 1 ? 8 : T <= 4 ? 4 : T <= 8 ? 2 : 1;
+    const int N = T == 1 ? 8 : 4;
     qn_tile p = *t;
 
     sets(&p, t->next, l, B, N, T);
     if (N > 4)
         sets(&p, t->next, l, B, 4, T);
-    if (N > 1)
-        sets(&p, t->next, l, B, 1, T);
+    sets(&p, t->next, l, B, 1, T);
 }
 
 QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
 {
+    if (t->n_tok > FEW_TOK) {
+        if (l == QN_LAYOUT_A6)
+            many_six(t);
+        else
+            many(t, l, B);
+        return;
+    }
     switch (t->n_tok) {
     case 1: panels(t, l, B, 1); break;
     case 2: panels(t, l, B, 2); break;
     case 3: panels(t, l, B, 3); break;
     case 4: panels(t, l, B, 4); break;
-    case 5: panels(t, l, B, 5); break;
-    case 6: panels(t, l, B, 6); break;
-    case 7: panels(t, l, B, 7); break;
-    case 8: panels(t, l, B, 8); break;
-    case 9: panels(t, l, B, 9); break;
-    case 10: panels(t, l, B, 10); break;
-    case 11: panels(t, l, B, 11); break;
-    case 12: panels(t, l, B, 12); break;
     }
 }
 
