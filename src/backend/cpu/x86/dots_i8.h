@@ -14,13 +14,11 @@
  * q. Sums of a block are exact, so linear_i8_amx.c and linear_a6_amx.c have the
  * same bits.
  *
- * Tile: N panels x T tokens, sums in registers. Few tokens are bound by
- * memory, and one core of this family of machines reads eight streams with
- * prefetches up to 1.6 times as fast as one without (measured, bytes of one row
- * on two cores: 19.5 GB/s; 29.1 with four, 31.4 with eight). Many tokens are
- * bound by B / 4 dot products a block and token, 3 operations for the scales,
- * and the unpacking of nibbles. Reference: panel_q in ref/ref_linear.c,
- * ref/ref_coded.c.
+ * Tile: N panels x T tokens, sums in registers. More than FEW_TOK tokens are for
+ * many_i8.h and many_a6.h. Few are bound by memory, and one core of this family
+ * of machines reads eight streams with prefetches up to 1.6 times as fast as one
+ * without (measured, bytes of one row on two cores: 19.5 GB/s; 29.1 with four,
+ * 31.4 with eight). Reference: panel_q in ref/ref_linear.c, ref/ref_coded.c.
  */
 #ifndef QN_BACKEND_CPU_DOTS_I8_H
 #define QN_BACKEND_CPU_DOTS_I8_H
@@ -28,11 +26,13 @@
 #error "compile this file with the flags of avx512vnni (cmake/isa.cmake)"
 #endif
 #include "backend/cpu/x86/i8_form.h"
+#include "backend/cpu/x86/many_a6.h"
 #include "backend/cpu/x86/stream.h"
 #include "backend/cpu/x86/x86.h"
 
 enum {
-    MAX_TOK = 12,
+    FEW_TOK = 4,   /* at once     */
+    MAX_TOK = 128, /* with many_* */
     MAX_PANEL = 8,
     POINT_OFFSET = 128 /* makes a book's points unsigned */
 };
@@ -164,6 +164,37 @@ QN_INLINE void dots_six(const uint8_t *group, int k, const uint8_t *codes,
     }
 }
 
+/* Of A6 and one token: what sums of 16 k's begin with, for all panels. */
+QN_INLINE void fixes_six(const uint8_t *x, __m512i *fix)
+{
+    QN_UNROLL
+    for (int j = 0; j < QN_SUMS_BLOCK / 16; j++) {
+        int16_t sum;
+        memcpy(&sum, x + offsetof(qn_xsums, sum) + 2 * j, sizeof sum);
+        fix[j] = _mm512_set1_epi32(-32 * sum);
+    }
+}
+
+/* The same sums for one token: there are registers for those of 16 k's, which
+ * takes half of the instructions. */
+QN_INLINE __m512i sum_six(const uint8_t *group, int k, const uint8_t *codes,
+                          const uint8_t *x, const __m512i *fix)
+{
+    __m512i s = _mm512_setzero_si512();
+
+    QN_UNROLL
+    for (int j = 0; j < QN_SUMS_BLOCK; j += 16) {
+        __m512i scale = _mm512_cvtepi8_epi32(i8_six_scales(group, k + j));
+        __m512i a = fix[j / 16], v[4];
+        i8_six(codes + i8_code_bytes(QN_LAYOUT_A6, j), v);
+        QN_UNROLL
+        for (int i = 0; i < 4; i++)
+            a = _mm512_dpbusd_epi32(a, v[i], bytes4(x + j + 4 * i));
+        s = _mm512_add_epi32(s, _mm512_mullo_epi32(a, scale));
+    }
+    return s;
+}
+
 /* The sums of one block of B k's of a panel. */
 QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
                     const uint8_t *x, int64_t x_tok, __m512i *s, const int B,
@@ -188,17 +219,19 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
     }
 }
 
-/* The block at k of a group of a panel into acc[t]. */
+/* The block at k of a group of a panel into acc[t]; fix: of fixes_six. */
 QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
                      const uint8_t *codes, const uint8_t *x, int64_t x_tok,
-                     __m512 *acc, const int B, const int T)
+                     const __m512i *fix, __m512 *acc, const int B, const int T)
 {
     __m512 scale = i8_scales(l, group);
-    __m512i s[MAX_TOK];
+    __m512i s[FEW_TOK];
 
     if (l == QN_LAYOUT_CB4)
         scale = _mm512_mul_ps(scale, c->unit);
-    if (l == QN_LAYOUT_A6) {
+    if (l == QN_LAYOUT_A6 && T == 1) {
+        s[0] = sum_six(group, k, codes, x, fix);
+    } else if (l == QN_LAYOUT_A6) {
         begin_six(group, k, x, x_tok, s, T);
         dots_six(group, k, codes, x, x_tok, s, T);
     } else {
@@ -227,7 +260,7 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
     const uint8_t *end = group + (int64_t)((t->n_k + in_group - 1) / in_group) *
                                      group_bytes;
     const int64_t beyond = qn_tile_beyond(group, end - group, t->next);
-    __m512 acc[MAX_PANEL][MAX_TOK];
+    __m512 acc[MAX_PANEL][FEW_TOK];
 
     QN_UNROLL
     for (int p = 0; p < N; p++)
@@ -244,12 +277,15 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
         for (int p = 0; p < N; p++)
             stream_ask(group + p * t->w_panel, end - group, beyond, head, far);
         for (; in < in_group && k < t->n_k; in += B, k += B) {
+            __m512i fix[QN_SUMS_BLOCK / 16];
+            if (l == QN_LAYOUT_A6 && T == 1)
+                fixes_six(x, fix);
             QN_UNROLL
             for (int p = 0; p < N; p++) {
                 int64_t at = p * t->w_panel;
                 stream_ask(codes + at, end - codes, beyond, step, far);
-                block(&c, l, group + at, in, codes + at, x, t->x_tok, acc[p], B,
-                      T);
+                block(&c, l, group + at, in, codes + at, x, t->x_tok, fix,
+                      acc[p], B, T);
             }
             codes += step;
             x += i8_x_bytes(l, B);
@@ -277,31 +313,29 @@ QN_INLINE void sets(qn_tile *p, const uint8_t *next, qn_layout l, const int B,
 
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
 {
-    const int N = T == 1 ? 8 : T <= 4 ? 4 : T <= 8 ? 2 : 1;
+    const int N = T == 1 ? 8 : 4;
     qn_tile p = *t;
 
     sets(&p, t->next, l, B, N, T);
     if (N > 4)
         sets(&p, t->next, l, B, 4, T);
-    if (N > 1)
-        sets(&p, t->next, l, B, 1, T);
+    sets(&p, t->next, l, B, 1, T);
 }
 
 QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
 {
+    if (t->n_tok > FEW_TOK) {
+        if (l == QN_LAYOUT_A6)
+            many_six(t);
+        else
+            many(t, l, B);
+        return;
+    }
     switch (t->n_tok) {
     case 1: panels(t, l, B, 1); break;
     case 2: panels(t, l, B, 2); break;
     case 3: panels(t, l, B, 3); break;
     case 4: panels(t, l, B, 4); break;
-    case 5: panels(t, l, B, 5); break;
-    case 6: panels(t, l, B, 6); break;
-    case 7: panels(t, l, B, 7); break;
-    case 8: panels(t, l, B, 8); break;
-    case 9: panels(t, l, B, 9); break;
-    case 10: panels(t, l, B, 10); break;
-    case 11: panels(t, l, B, 11); break;
-    case 12: panels(t, l, B, 12); break;
     }
 }
 
