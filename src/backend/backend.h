@@ -496,6 +496,10 @@ typedef struct qn_weight_codes {
     int group;      /* 16, 32, 64 or 128; the last of a row may be shorter */
     qn_dtype round; /* QN_F32 (not at all), QN_BF16 or QN_F16         */
     float book[16];
+    /* [n_in] or NULL: column k of the rows handed over is multiplied by
+     * x[order[k]], a permutation. Read by weight_new. Such a weight can go into
+     * QN_OP_LINEAR alone. */
+    const int32_t *order;
 } qn_weight_codes;
 
 typedef struct qn_weight_desc {

@@ -113,26 +113,49 @@ static int read_small(const join_ctx *j, ckpt_quant *cq)
     return QN_OK;
 }
 
+/* Columns by their groups, idx [n_in]; false: not all groups are full (but the
+ * last). */
+static bool sort_columns(const qn_qmat *m, const int32_t *idx, int32_t *order)
+{
+    int64_t n_group = qn_qmat_n_group(m);
+    int64_t *at = qn_xcalloc((size_t)n_group, sizeof *at);
+    bool full = true;
+    for (int64_t k = 0; k < m->n_in && full; k++) {
+        int64_t g = idx[k];
+        full = g >= 0 && g < n_group &&
+               at[g] < QN_MIN(m->group, m->n_in - g * m->group);
+        if (full)
+            order[g * m->group + at[g]++] = (int32_t)k;
+    }
+    free(at);
+    return full;
+}
+
 /* GPTQ's files name each column's group also where columns were taken in order:
- * then the matrix is one without such a part, whose codes backends keep. */
-static int drop_plain_order(const join_ctx *j, ckpt_quant *cq)
+ * then the matrix is one without such a part. Where they were not, backends
+ * keep codes, too, by the order in which groups are side by side. */
+static int find_order(const join_ctx *j, ckpt_quant *cq)
 {
     qn_qmat *m = &cq->mat;
-    int32_t idx[1024];
     if (m->g_idx_part < 0)
         return QN_OK;
     const qn_tensor *t = &j->ck->tensors[cq->part[m->g_idx_part] - 1];
-    for (int64_t k = 0, n; k < m->n_in; k += n) {
-        n = QN_MIN(m->n_in - k, (int64_t)QN_COUNTOF(idx));
-        QN_TRY(qn_ckpt_read(j->ck, t, (uint64_t)k * sizeof *idx, idx,
-                            (size_t)n * sizeof *idx, j->err));
-        for (int64_t i = 0; i < n; i++) {
-            if (idx[i] != (k + i) / m->group)
-                return QN_OK;
-        }
+    size_t n = (size_t)m->n_in * sizeof(int32_t);
+    int32_t *idx = qn_alloc(2 * n, 1);
+    bool plain = true;
+    int rc = idx ? qn_ckpt_read(j->ck, t, 0, idx, n, j->err)
+                 : qn_fail(j->err, QN_ENOMEM, "tensor %s: no memory", t->name);
+    for (int64_t k = 0; k < m->n_in && rc == QN_OK; k++)
+        plain = plain && idx[k] == k / m->group;
+    if (rc == QN_OK && plain)
+        m->g_idx_part = -1;
+    else if (rc == QN_OK && sort_columns(m, idx, idx + m->n_in)) {
+        int32_t *order = qn_arena_alloc(&j->ck->arena, n);
+        memcpy(order, idx + m->n_in, n);
+        m->order = order;
     }
-    m->g_idx_part = -1;
-    return QN_OK;
+    qn_free(idx);
+    return rc;
 }
 
 /* The tensor that stands for the parts. */
@@ -146,7 +169,7 @@ static int join_one(join_ctx *j, const ckpt_quant *found, size_t main)
     int rc = qn_qmat_plan(m, j->q, j->err);
     if (rc < 0)
         return qn_err_prefix(j->err, rc, "%s", ck->path);
-    QN_TRY(drop_plain_order(j, cq));
+    QN_TRY(find_order(j, cq));
     for (int i = 0; i < QN_QPARTS; i++) {
         if (cq->part[i])
             j->is_part[cq->part[i] - 1] = 1;

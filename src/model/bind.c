@@ -172,6 +172,9 @@ static int pick_quantized(const bind_ctx *b, qn_slot *s)
                        s->t->format);
     s->dtype = QN_F32;
     s->coded = !s->turned && qn_codes_of(qn_ckpt_quant(s->t), &s->codes);
+    /* the backend takes an order in linear layers, not in experts */
+    if (s->codes.order && (s->kind != QN_MATRIX || b->net->hp.n_exp > 0))
+        s->coded = false;
     return QN_OK;
 }
 

@@ -2,8 +2,9 @@
  *
  * A scheme's codes, scales and zero points are what the backend's coded weights
  * are made of: only groups are brought to the sizes that it has (a scale is
- * said several times where a group is larger). Nothing is rounded. What does
- * not fit (groups in activation order, odd sizes) is decoded to f32. */
+ * said several times where a group is larger), and columns in activation order
+ * are put side by side with those of their group. Nothing is rounded. What does
+ * not fit (odd sizes) is decoded to f32. */
 #include "base/compiler.h"
 #include "base/mem.h"
 #include "model/net_int.h"
@@ -33,9 +34,11 @@ bool qn_codes_of(const qn_qmat *m, qn_weight_codes *c)
     const float *book = m->table_part < 0 ? m->table : m->part[m->table_part].p;
     bool integer = !m->table && m->table_part < 0;
     int group = group_of(m);
-    if (m->g_idx_part >= 0 || m->n_in % 8 || !group || (!integer && !book))
+    if ((m->g_idx_part >= 0 && !m->order) || m->n_in % 8 || !group ||
+        (!integer && !book))
         return false;
-    *c = (qn_weight_codes){.group = group, .round = m->round};
+    *c =
+        (qn_weight_codes){.group = group, .round = m->round, .order = m->order};
     if (integer)
         c->kind = m->bits <= 4 ? QN_CODE_INT4 : QN_CODE_INT8;
     else
@@ -48,7 +51,7 @@ bool qn_codes_of(const qn_qmat *m, qn_weight_codes *c)
 /* Memory for PIECE_ROWS rows: as the scheme has them, as the backend wants
  * them. */
 typedef struct piece {
-    qn_qrows rows, out;
+    qn_qrows rows, out; /* the same codes, but for an order */
     float *f32;
     void *scratch;
 } piece;
@@ -64,18 +67,22 @@ static bool piece_make(piece *p, const qn_slot *s, const qn_qmat *m)
     }
     size_t own = PIECE_ROWS * (size_t)(s->n_in / s->codes.group + 1);
     p->rows.codes = p->out.codes = qn_alloc(n, 1);
+    if (m->order)
+        p->out.codes = qn_alloc(n, 1);
     p->rows.scales = qn_alloc(groups, sizeof(float));
     p->rows.zeros = qn_alloc(groups, sizeof(float));
     p->out.scales = qn_alloc(own, sizeof(float));
     p->out.zeros = qn_alloc(own, sizeof(float));
-    return p->rows.codes && p->rows.scales && p->rows.zeros && p->out.scales &&
-           p->out.zeros;
+    return p->rows.codes && p->out.codes && p->rows.scales && p->rows.zeros &&
+           p->out.scales && p->out.zeros;
 }
 
 static void piece_free(piece *p)
 {
     qn_free(p->f32);
     qn_free(p->scratch);
+    if (p->out.codes != p->rows.codes)
+        qn_free(p->out.codes);
     qn_free(p->rows.codes);
     qn_free(p->rows.scales);
     qn_free(p->rows.zeros);
@@ -96,6 +103,17 @@ static void regroup(const qn_slot *s, const qn_qmat *m, int64_t n, piece *p)
             *scale++ = p->rows.scales[i];
             *zero++ = m->zeros ? p->rows.zeros[i] : m->zero;
         }
+    }
+}
+
+/* Columns of n rows by their groups. */
+static void put_in_order(const qn_qmat *m, int64_t n, piece *p)
+{
+    for (int64_t r = 0; r < n; r++) {
+        const uint8_t *from = p->rows.codes + r * m->n_in;
+        uint8_t *to = p->out.codes + r * m->n_in;
+        for (int64_t k = 0; k < m->n_in; k++)
+            to[k] = from[m->order[k]];
     }
 }
 
@@ -169,6 +187,8 @@ int qn_load_quantized(const qn_net *net, const qn_ckpt *ck, const qn_slot *s,
         take_rows(s, &m, r, n, &p);
         if (s->coded)
             regroup(s, &m, n, &p);
+        if (s->coded && m.order)
+            put_in_order(&m, n, &p);
         net->be->api->weight_put(s->w, r, n,
                                  s->coded ? (const void *)&p.out : p.f32);
     }

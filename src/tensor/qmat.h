@@ -55,6 +55,9 @@ typedef struct qn_qmat {
     bool zeros;              /* without a table: zero points differ by group */
     float zero;              /* else the one of all */
     int g_idx_part;          /* i32 [n_in], or -1 */
+    const int32_t *order;    /* [n_in] columns by their groups, which have
+                                `group` each (the last may have fewer); NULL:
+                                as they stand, or groups are of other sizes */
     qn_dtype round;          /* what values are rounded to; QN_F32: nothing */
     int64_t block[2];        /* the scheme's own: rows and columns of a scale */
     double extra;            /* the scheme's own */

@@ -181,11 +181,17 @@ void bench_linear(int argc, char **argv)
         {"q6_k", QN_Q6_K, QN_PROBE_I8, {0}},
         {"f16", QN_F16, QN_PROBE_F32, {0}},
         {"f32", QN_F32, QN_PROBE_F32, {0}},
-        {"cb4-64", QN_F32, QN_PROBE_I8, {QN_CODE_BOOK4, 64, QN_F32, {0, 1}}},
-        {"cb4-32", QN_F32, QN_PROBE_I8, {QN_CODE_BOOK4, 32, QN_F32, {0, 1}}},
-        {"a4-128", QN_F32, QN_PROBE_I8, {QN_CODE_INT4, 128, QN_F32, {0}}},
-        {"a8-128", QN_F32, QN_PROBE_I8, {QN_CODE_INT8, 128, QN_F32, {0}}},
-        {"f8-128", QN_F32, QN_PROBE_F32, {QN_CODE_FP8, 128, QN_F32, {0}}},
+        {"cb4-64",
+         QN_F32,
+         QN_PROBE_I8,
+         {QN_CODE_BOOK4, 64, QN_F32, {0, 1}, NULL}},
+        {"cb4-32",
+         QN_F32,
+         QN_PROBE_I8,
+         {QN_CODE_BOOK4, 32, QN_F32, {0, 1}, NULL}},
+        {"a4-128", QN_F32, QN_PROBE_I8, {QN_CODE_INT4, 128, QN_F32, {0}, NULL}},
+        {"a8-128", QN_F32, QN_PROBE_I8, {QN_CODE_INT8, 128, QN_F32, {0}, NULL}},
+        {"f8-128", QN_F32, QN_PROBE_F32, {QN_CODE_FP8, 128, QN_F32, {0}, NULL}},
     };
     double base[QN_COUNTOF(shapes)][QN_COUNTOF(rows)] = {{0}};
     const char *threads = getenv("BENCH_THREADS");

@@ -234,6 +234,111 @@ static void kinds(qn_isa isa)
     }
 }
 
+/* ---- columns in an order ------------------------------------------------- */
+
+static int32_t *some_order(int64_t n)
+{
+    int32_t *order = malloc((size_t)n * sizeof *order);
+    for (int64_t k = 0; k < n; k++) {
+        int64_t at = rnd_int((int)k + 1);
+        order[k] = order[at];
+        order[at] = (int32_t)k;
+    }
+    return order;
+}
+
+/* x with its columns where the order's weight has them. */
+static mat in_order(const mat *x, const int32_t *order, int64_t n)
+{
+    mat y = mat_copy(x);
+    for (int r = 0; r < x->n_row; r++)
+        for (int64_t k = 0; k < n; k++)
+            mat_row(&y, r)[k] = mat_row(x, r)[order[k]];
+    return y;
+}
+
+/* Parts with orders of their own, the same one and none: the bits of the same
+ * codes without an order, of x in that order. */
+static void order_case(qn_isa isa, const coded *d, int n_row, bool exact,
+                       qn_epilogue epi, int n_part)
+{
+    int32_t *order[2] = {some_order(d->n_in), some_order(d->n_in)};
+    const int32_t *of[QN_LINEAR_PARTS] = {order[0],
+                                          n_part == 2 ? order[1] : order[0],
+                                          n_row % 2 ? NULL : order[1]};
+    qn_backend *be = open_cpu(isa, n_row % 2 + 1, exact);
+    qn_weight *plain = put(be, d), *w[QN_LINEAR_PARTS];
+    mat x = mat_new(n_row, (int)d->n_in, 5, 1, 1);
+    mat y[QN_LINEAR_PARTS], want[QN_LINEAR_PARTS];
+    qn_op op = {.kind = QN_OP_LINEAR,
+                .u.linear = {.x = x.p,
+                             .ldx = x.ld,
+                             .n_row = n_row,
+                             .n_part = n_part,
+                             .epi = epi,
+                             .scale = 1}};
+    for (int i = 0; i < n_part; i++) {
+        coded own = *d;
+        own.c.order = of[i];
+        w[i] = put(be, &own);
+        y[i] = mat_new(n_row, (int)d->n_out, 7, 1, 1);
+        want[i] = mat_copy(&y[i]);
+        mat turned = of[i] ? in_order(&x, of[i], d->n_in) : mat_copy(&x);
+        linear(be, plain, &turned, &want[i]);
+        mat_free(&turned);
+        op.u.linear.part[i].w = w[i];
+        op.u.linear.part[i].y = y[i].p;
+        op.u.linear.part[i].ldy = y[i].ld;
+    }
+    be->api->exec(be, &op, 1);
+    for (int r = 0; r < n_row && epi == QN_EPI_GLU; r++)
+        for (int64_t o = 0; o < d->n_out; o++)
+            mat_row(&want[0], r)[o] *= mat_row(&want[1], r)[o];
+    for (int i = 0; i < (epi == QN_EPI_GLU ? 1 : n_part); i++)
+        mat_same(&y[i], &want[i], "in an order");
+    if (n_row == 1) {
+        coded own = *d;
+        own.w = malloc((size_t)(d->n_out * d->n_in) * sizeof(float));
+        for (int64_t i = 0; i < d->n_out * d->n_in; i++)
+            own.w[i / d->n_in * d->n_in + order[0][i % d->n_in]] = d->w[i];
+        rows_are_right(be, w[0], &own);
+        free(own.w);
+    }
+    for (int i = 0; i < n_part; i++) {
+        be->api->weight_free(be, w[i]);
+        mat_free(&y[i]);
+        mat_free(&want[i]);
+    }
+    be->api->weight_free(be, plain);
+    mat_free(&x);
+    free(order[0]);
+    free(order[1]);
+    qn_backend_close(be);
+}
+
+static void orders(qn_isa isa)
+{
+    static const qn_code_kind kinds[] = {QN_CODE_INT4, QN_CODE_INT8};
+    for (size_t i = 0; i < QN_COUNTOF(kinds); i++) {
+        /* few rows are prepared by each thread, many by all of them */
+        for (int n_in = 200; n_in <= 2304; n_in += 2104) {
+            coded d = coded_new(kinds[i], 32 << rnd_int(3), QN_F32, 49, n_in);
+            for (int n = 1; n <= 14; n += 1 + rnd_int(5)) {
+                order_case(isa, &d, n, n % 3 == 0, QN_EPI_STORE, 3);
+                order_case(isa, &d, n, n % 3 == 1, QN_EPI_STORE, 1);
+                order_case(isa, &d, n, n % 3 == 2, QN_EPI_GLU, 2);
+            }
+            coded_free(&d);
+        }
+    }
+}
+
+static void test_orders(void **state)
+{
+    (void)state;
+    each_isa(orders);
+}
+
 static void test_kinds(void **state)
 {
     (void)state;
@@ -387,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_orders),
         cmocka_unit_test(test_formats),
         cmocka_unit_test(test_bytes),
     };

@@ -286,10 +286,10 @@ static void test_per_key(void **state)
     char text[512];
     snprintf(text, sizeof text,
              "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n" KEY(
-                 "annskey123") "Content-Length: %zu\r\n\r\n" LONG_ASK,
-             strlen(LONG_ASK));
+                 "annskey123") "Content-Length: %zu\r\n\r\n" LONGEST_ASK,
+             strlen(LONGEST_ASK));
     web_sends(fd, text);
-    web_sleep(0.3);
+    web_sleep(0.1);
 #define SHORT_ASK "{\"prompt\":\"a\",\"max_tokens\":2}"
     assert_int_equal(status("POST", "/v1/completions", KEY("annskey123"),
                             SHORT_ASK),

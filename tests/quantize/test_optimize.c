@@ -1,7 +1,7 @@
 /* Quantizing checkpoints: what is written is what bitsandbytes writes, opens
  * again, and is within the error that its scales allow; wrong calls leave
  * nothing behind. */
-#include "testing.h"
+#include "judge.h"
 
 #include "base/compiler.h"
 #include "base/file.h"
@@ -313,6 +313,118 @@ static void test_methods(void **state)
                                 json_object_get(q, "quant_method")),
                             cases[i].method);
         qn_ckpt_close(ck);
+        free(to);
+    }
+    qn_ckpt_close(src);
+}
+
+/* Blocks of bitsandbytes go through the matrix's elements, whatever its rows.
+ * Half of the widest step of nf4 is 0.152 of the block's largest weight, of fp4
+ * 0.167; the largest itself is a code. Doubly quantized, that weight is off by
+ * half a step of a map of 8 bits, which is 0.0357 of its range at most. */
+static void check_blocks(const float *w, const float *got, size_t n, size_t b,
+                         bool nested)
+{
+    float range = 0, low = INFINITY;
+    for (size_t i = 0; i < n; i += b) {
+        float top = 0;
+        for (size_t k = i; k < QN_MIN(i + b, n); k++)
+            top = fmaxf(top, fabsf(w[k]));
+        range = fmaxf(range, top);
+        low = fminf(low, top);
+    }
+    float off = nested ? 0.0357f * (range - low) + 1e-3f * range : 0;
+    for (size_t i = 0; i < n; i += b) {
+        size_t end = QN_MIN(i + b, n);
+        float top = 0, back = 0;
+        for (size_t k = i; k < end; k++) {
+            top = fmaxf(top, fabsf(w[k]));
+            back = fmaxf(back, fabsf(got[k]));
+        }
+        if (fabsf(top - back) > off + top / 256)
+            fail_msg("blocks of %zu: one at %zu has %g, not %g", b, i,
+                     (double)back, (double)top);
+        for (size_t k = i; k < end; k++)
+            if (fabsf(w[k] - got[k]) > 0.168f * top + off + top / 256)
+                fail_msg("blocks of %zu: element %zu is %g, not %g", b, k,
+                         (double)got[k], (double)w[k]);
+    }
+}
+
+/* The same network with f32 of what a checkpoint's tensors mean. */
+static char *as_f32(const qn_ckpt *ck)
+{
+    char *to = fresh("f32"), path[8192];
+    size_t n;
+    char *config = judge_slurp(qn_test_data("models/llama"), "config.json", &n);
+    qn_st_writer *w;
+    assert_int_equal(mkdir(to, 0777), 0);
+    snprintf(path, sizeof path, "%s/config.json", to);
+    assert_int_equal(qn_file_write(path, config, n, NULL), 0);
+    free(config);
+    snprintf(path, sizeof path, "%s/model.safetensors", to);
+    assert_int_equal(qn_st_writer_new(&w, path, NULL), 0);
+    for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++) {
+        const qn_tensor *t = qn_ckpt_tensor(ck, i);
+        assert_int_equal(qn_st_writer_declare(w, t->name, QN_F32, t->n_dims,
+                                              t->shape, NULL),
+                         0);
+    }
+    for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++) {
+        const qn_tensor *t = qn_ckpt_tensor(ck, i);
+        float *v = decode(ck, t);
+        assert_int_equal(qn_st_writer_data(w, v, (size_t)t->n_elems * sizeof *v,
+                                           NULL),
+                         0);
+        free(v);
+    }
+    assert_int_equal(qn_st_writer_finish(w, NULL), 0);
+    qn_st_writer_free(w);
+    return to;
+}
+
+static void test_block_sizes(void **state)
+{
+    (void)state;
+    const int32_t tokens[] = {1, 17, 40, 5, 99, 3, 64, 12};
+    int n_tok = (int)QN_COUNTOF(tokens), n_vocab;
+    qn_ckpt *src;
+    assert_int_equal(qn_ckpt_open(&src, qn_test_data("models/llama"), NULL), 0);
+    for (int c = 0; c < 8 * 4; c++) {
+        int b = 32 << c / 4;
+        qn_optimize_params p = {.method = "bitsandbytes",
+                                .type = c % 2 ? "fp4" : "nf4",
+                                .double_quant = c / 2 % 2,
+                                .group = b};
+        char *to = fresh("out");
+        qn_err err = {0};
+        qn_ckpt *ck;
+        size_t n = 0;
+        if (run(&p, to, &err) < 0 || qn_ckpt_open(&ck, to, &err) < 0)
+            fail_msg("blocks of %d: %s", b, err.msg);
+        for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++) {
+            const qn_tensor *t = qn_ckpt_tensor(ck, i);
+            if (!t->quant)
+                continue;
+            float *got = decode(ck, t);
+            float *w = decode(src, qn_ckpt_find(src, t->name));
+            check_blocks(w, got, (size_t)t->n_elems, (size_t)b, p.double_quant);
+            free(got);
+            free(w);
+            n++;
+        }
+        assert_true(n > 10);
+        /* codes as kernels read them: sums in another order, no more */
+        char *f32 = as_f32(ck);
+        float *want = judge_logits(f32, tokens, n_tok, &n_vocab);
+        float *got = judge_logits(to, tokens, n_tok, &n_vocab);
+        double e = judge_error(want, got, (size_t)(n_tok * n_vocab));
+        if (!(e < 1e-5))
+            fail_msg("blocks of %d, %s: logits are off by %.3g", b, p.type, e);
+        qn_ckpt_close(ck);
+        free(want);
+        free(got);
+        free(f32);
         free(to);
     }
     qn_ckpt_close(src);
@@ -691,12 +803,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bnb_units),   cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_threads),     cmocka_unit_test(test_directory),
-        cmocka_unit_test(test_xxh64),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_not_empty),   cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_full_disk),   cmocka_unit_test(test_read_only),
-        cmocka_unit_test(test_type_alone),  cmocka_unit_test(test_in_the_way),
+        cmocka_unit_test(test_block_sizes), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_directory),   cmocka_unit_test(test_xxh64),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_not_empty),
+        cmocka_unit_test(test_truncated),   cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_killed),      cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_read_only),   cmocka_unit_test(test_type_alone),
+        cmocka_unit_test(test_in_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,7 @@ struct qn_weight {
     int64_t file_row_bytes;
     uint64_t n_bytes;
     uint8_t *data;
+    const int32_t *order; /* qn_weight_codes; behind the panels */
 };
 
 /* Page-major: a page holds, for each kv head,

@@ -65,6 +65,17 @@ bool qn_cpu_weight_supports(const qn_backend *be, qn_dtype dtype)
     return layout_of(be, dtype, &l, &q);
 }
 
+static uint64_t order_bytes(const qn_weight_desc *d)
+{
+    return (uint64_t)d->n_in * sizeof(int32_t);
+}
+
+/* Where it is, behind panels of n bytes. */
+static uint64_t order_at(uint64_t n)
+{
+    return qn_round64(n);
+}
+
 /* Bytes, or UINT64_MAX when they cannot be counted. */
 uint64_t qn_cpu_weight_bytes(const qn_backend *be, const qn_weight_desc *d)
 {
@@ -76,9 +87,10 @@ uint64_t qn_cpu_weight_bytes(const qn_backend *be, const qn_weight_desc *d)
         d->n_in < 1 || d->n_out > INT64_MAX / 64 || d->n_in > INT32_MAX)
         return UINT64_MAX;
     if (!qn_mul_u64((uint64_t)(d->n_out + QN_PANEL - 1) / QN_PANEL,
-                    (uint64_t)desc_panel_bytes(be, d), &n))
+                    (uint64_t)desc_panel_bytes(be, d), &n) ||
+        n > SIZE_MAX / 2)
         return UINT64_MAX;
-    return n;
+    return d->codes && d->codes->order ? order_at(n) + order_bytes(d) : n;
 }
 
 static qn_weight *weight_alloc(qn_backend *be, const qn_weight_desc *d,
@@ -109,6 +121,11 @@ static int coded_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
     QN_TRY(qn_big_alloc(&data, n, QN_MEM_WEIGHTS, err));
     *out = weight_alloc(be, d, n, data);
     (*out)->layout = qn_scaled_init(&(*out)->scaled, d->codes);
+    if (d->codes->order) {
+        uint8_t *at = (uint8_t *)data + n - order_bytes(d);
+        memcpy(at, d->codes->order, order_bytes(d));
+        (*out)->order = (const int32_t *)(const void *)at;
+    }
     return QN_OK;
 }
 
@@ -257,6 +274,7 @@ void qn_weight_row(const qn_weight *w, int64_t row, float scale, bool add,
                        ? qn_scaled_at(&w->scaled, w->layout, panel,
                                       row % QN_PANEL, k)
                        : weight_at(w->layout, panel, row % QN_PANEL, k));
-        y[k] = add ? y[k] + v : v;
+        float *to = &y[w->order ? w->order[k] : k];
+        *to = add ? *to + v : v;
     }
 }
