@@ -11,16 +11,13 @@
 #include "base/map.h"
 
 #include "base/mem.h"
-#include "base/mem_int.h"
 #include "base/rng.h"
+#include "base/hashmem.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Tables from this size on are pages of their own. */
-#define MAP_BIG ((size_t)1 << 20)
 
 typedef struct qn_map_slot {
     const char *key;
@@ -99,30 +96,11 @@ static size_t map_room(size_t cap)
     return cap / 8 * 5;
 }
 
-/* A vocabulary's table is megabytes that are hit at random: in huge pages it
- * takes half the time to fill (250,000 keys: 29 -> 15 ms). */
-static map_slot *map_slots_new(size_t cap)
-{
-    size_t bytes;
-    if (!qn_mul_size(cap, sizeof(map_slot), &bytes))
-        bytes = SIZE_MAX; /* dies */
-    return bytes < MAP_BIG ? qn_xcalloc(1, bytes) : qn_pages_new(bytes);
-}
-
-static void map_slots_free(map_slot *slots, size_t cap)
-{
-    size_t bytes = cap * sizeof(map_slot);
-    if (bytes < MAP_BIG)
-        free(slots);
-    else
-        qn_pages_free(slots, bytes);
-}
-
 static void map_rehash(qn_map *m, size_t cap)
 {
     map_slot *old = m->slots;
     size_t old_cap = m->cap;
-    m->slots = map_slots_new(cap);
+    m->slots = qn_hashmem_new(cap, sizeof *m->slots);
     m->cap = cap;
     for (size_t i = 0; i < old_cap; i++) {
         if (old[i].hash == 0)
@@ -132,7 +110,7 @@ static void map_rehash(qn_map *m, size_t cap)
             j = (j + 1) & (cap - 1);
         m->slots[j] = old[i];
     }
-    map_slots_free(old, old_cap);
+    qn_hashmem_free(old, old_cap, sizeof *old);
 }
 
 void qn_map_init(qn_map *m, size_t expected)
@@ -149,7 +127,7 @@ void qn_map_init(qn_map *m, size_t expected)
 
 void qn_map_deinit(qn_map *m)
 {
-    map_slots_free(m->slots, m->cap);
+    qn_hashmem_free(m->slots, m->cap, sizeof(map_slot));
     *m = (qn_map){0};
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem_int.h"
 #include "base/str.h"
+#include "base/hashmem.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -220,6 +221,29 @@ void qn_pages_free(void *p, size_t n)
 {
     if (p)
         munmap(p, mem_map_size(n));
+}
+
+/* A byte of every small page is written: huge ones are not always to be had. */
+void *qn_hashmem_new(size_t n, size_t size)
+{
+    size_t bytes;
+    if (!qn_mul_size(n, size, &bytes))
+        mem_die(n, size);
+    if (bytes < MEM_HUGE)
+        return memset(qn_xmalloc(bytes), 0, bytes);
+    volatile char *p = qn_pages_new(bytes);
+    size_t step = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < bytes; i += step)
+        p[i] = 0;
+    return (void *)p;
+}
+
+void qn_hashmem_free(void *p, size_t n, size_t size)
+{
+    if (n * size < MEM_HUGE)
+        free(p);
+    else
+        qn_pages_free(p, n * size);
 }
 
 int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err)

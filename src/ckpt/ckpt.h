@@ -84,6 +84,10 @@ const qn_tensor *qn_ckpt_find(const qn_ckpt *ck, const char *name);
 int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                  void *dst, size_t n, qn_err *err);
 
+/* Advice: these bytes are about to be read, in smaller pieces. Any thread. */
+void qn_ckpt_will_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
+                       size_t n);
+
 /* The same bytes where the page cache has them, borrowed until qn_ckpt_close,
  * all of them in memory when this returns; NULL when they cannot be had so
  * (take qn_ckpt_read, which tells why). Any thread. To be used soon: should

@@ -2,11 +2,13 @@
  *
  * The slots are cut into tasks of a few megabytes of rows, in the order of the
  * files, and the backend's threads take them one after the other. A task goes
- * in pieces: rows are handed to the backend where the page cache has them, or
- * from a buffer of the thread that stays in its cache, and the backend packs
- * them where they are to lie. So the source is read nearly sequentially and
- * once. A task spans whole huge pages where it can: two threads that touch a
- * new one at the same time would both clear it.
+ * in pieces: rows are read into a buffer of the thread that stays in its cache,
+ * and the backend packs them from there to where they are to lie. So the source
+ * is read nearly sequentially and once, and a file that shrinks is an error. (A
+ * mapped file is no faster: its pages are entered and taken out again, each
+ * time with a word to the other processors.) A task spans whole huge pages
+ * where it can: two threads that touch a new one at the same time would both
+ * clear it.
  *
  * Norms and biases are few and small: they are read before, by the caller. */
 #include "model/net_int.h"
@@ -21,10 +23,10 @@
 #include <string.h>
 
 enum {
-    TASK_BYTES = 4 << 20, /* of which a piece is read and packed at once */
-    PIECE_BYTES = 512 << 10,
-    PIECE_ROWS = 16,      /* backends pack rows in groups of this */
-    SPAN_BYTES = 1 << 16, /* shorter runs are read with what lies between */
+    TASK_BYTES = 4 << 20,    /* of which a piece is read and packed at once */
+    PIECE_BYTES = 256 << 10, /* stays in a processor's own cache */
+    PIECE_ROWS = 16,         /* backends pack rows in groups of this */
+    SPAN_BYTES = 1 << 16,    /* shorter runs are read with what lies between */
     ALL_LAYERS = -2
 };
 
@@ -87,20 +89,10 @@ static uint64_t first_byte(const qn_slot *s)
 }
 
 /* Where a row lies in its tensor. */
-static uint64_t view_at(const qn_slot *s, int64_t row)
+static uint64_t row_at(const qn_slot *s, int64_t row)
 {
     return first_byte(s) +
            (uint64_t)source_row(&s->rows, row) * (uint64_t)row_bytes(s);
-}
-
-/* Rows [row, row + n) where they lie, if they lie back to back and can be had
- * without a copy. */
-static const void *view_rows(const qn_ckpt *ck, const qn_slot *s, int64_t row,
-                             int64_t n)
-{
-    if (s->transposed || s->rows.stride != 0)
-        return NULL;
-    return qn_ckpt_view(ck, s->t, view_at(s, row), (size_t)n * row_bytes(s));
 }
 
 /* Rows [row, row + n) of the slot, back to back, at the start of the buffer. */
@@ -340,12 +332,9 @@ static int64_t rows_of(const qn_slot *s, size_t bytes)
 static int load_piece(load_job *job, const qn_slot *s, int64_t row, int64_t n,
                       load_buf bufs[2], qn_err *err)
 {
-    const void *rows = view_rows(job->ck, s, row, n);
-    if (!rows) {
-        QN_TRY(s->transposed ? read_columns(job->ck, s, &bufs[0], &bufs[1], err)
-                             : read_rows(job->ck, s, row, n, &bufs[0], err));
-        rows = bufs[0].p;
-    }
+    QN_TRY(s->transposed ? read_columns(job->ck, s, &bufs[0], &bufs[1], err)
+                         : read_rows(job->ck, s, row, n, &bufs[0], err));
+    const void *rows = bufs[0].p;
     bool decoded = s->transposed && s->t->dtype != s->dtype &&
                    qn_dtype_get(s->t->dtype)->block_elems > 1;
     if (s->dtype != s->t->dtype && !decoded) {
@@ -374,11 +363,11 @@ static int load_task_run(load_job *job, const load_task *task, load_buf bufs[2],
     }
     int64_t step = s->transposed ? s->n_out : rows_of(s, PIECE_BYTES);
     int64_t end = task->row + task->n_row;
+    if (!s->transposed && s->rows.stride == 0)
+        qn_ckpt_will_read(job->ck, s->t, row_at(s, task->row),
+                          (size_t)task->n_row * row_bytes(s));
     for (int64_t r = task->row; r < end; r += step)
         QN_TRY(load_piece(job, s, r, QN_MIN(step, end - r), bufs, err));
-    if (!s->transposed && s->rows.stride == 0)
-        qn_ckpt_view_end(job->ck, s->t, view_at(s, task->row),
-                         (size_t)task->n_row * row_bytes(s));
     return QN_OK;
 }
 

@@ -4,6 +4,7 @@
  * has lead to that very token is found out once per token and remembered
  * (`whole`); the memory is a hint that any thread may write at any time. */
 #include "base/map.h"
+#include "base/hashmem.h"
 #include "text/tok_bpe_int.h"
 #include "text/unicode.h"
 
@@ -93,7 +94,7 @@ qn_bpe *qn_bpe_new(const qn_bpe_options *o, size_t n_merges)
     size_t slots = 16;
     while (slots < n_merges + n_merges / 2)
         slots *= 2;
-    b->slots = qn_xcalloc(slots, sizeof *b->slots);
+    b->slots = qn_hashmem_new(slots, sizeof *b->slots);
     b->mask = (uint32_t)(slots - 1);
     b->whole = qn_xcalloc(o->vocab->n_ids + 1, sizeof *b->whole);
     if (o->by_text) {
@@ -111,7 +112,7 @@ void qn_bpe_free(qn_bpe *b)
 {
     if (!b)
         return;
-    free(b->slots);
+    qn_hashmem_free(b->slots, (size_t)b->mask + 1, sizeof *b->slots);
     free(b->rank);
     free(b->char_id);
     free((void *)b->whole);

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/hashmem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +60,7 @@ static void vocab_grow_slots(qn_vocab *v, size_t slots)
 {
     uint64_t *old = v->slots;
     size_t n_old = old ? (size_t)v->mask + 1 : 0;
-    v->slots = qn_xcalloc(slots, sizeof *v->slots);
+    v->slots = qn_hashmem_new(slots, sizeof *v->slots);
     v->mask = (uint32_t)(slots - 1);
     for (size_t i = 0; i < n_old; i++) {
         if (old[i] == 0)
@@ -69,7 +70,7 @@ static void vocab_grow_slots(qn_vocab *v, size_t slots)
             at = (at + 1) & v->mask;
         v->slots[at] = old[i];
     }
-    free(old);
+    qn_hashmem_free(old, n_old, sizeof *old);
 }
 
 void qn_vocab_init(qn_vocab *v, size_t expected)
@@ -87,7 +88,8 @@ void qn_vocab_deinit(qn_vocab *v)
 {
     qn_str_deinit(&v->text);
     free(v->word);
-    free(v->slots);
+    qn_hashmem_free(v->slots, v->slots ? (size_t)v->mask + 1 : 0,
+                    sizeof *v->slots);
     memset(v, 0, sizeof *v);
 }
 

@@ -4,9 +4,11 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "base/hashmem.h"
 #include "base/vec.h"
 
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +51,29 @@ static void test_small(void **state)
         assert_non_null(none[i]);
         qn_free(none[i]);
     }
+}
+
+/* A table's pages are all there before anything is put into it: a read would
+ * enter a page that the first write has to replace. */
+static void test_table(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 100000, 1 << 20, 2 << 20, (5 << 20) + 8};
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t n = sizes[i];
+        char *p = qn_hashmem_new(n, 1);
+        size_t first = -(uintptr_t)p & (page - 1);
+        for (size_t k = first; k + page <= n; k += page) {
+            unsigned char there = 0;
+            assert_int_equal(mincore(p + k, page, &there), 0);
+            assert_int_equal(there & 1, 1);
+        }
+        for (size_t k = 0; k < n; k++)
+            assert_int_equal(p[k], 0);
+        qn_hashmem_free(p, n, 1);
+    }
+    qn_hashmem_free(NULL, 0, 8);
 }
 
 static void test_big(void **state)
@@ -254,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arithmetic),
         cmocka_unit_test(test_small),
+        cmocka_unit_test(test_table),
         cmocka_unit_test(test_big),
         cmocka_unit_test(test_big_refused),
         cmocka_unit_test(test_injection),

@@ -214,6 +214,8 @@ static void test_tensors(void **state)
     assert_int_equal(t->offset % 64, 0);
     assert_int_equal(qn_ckpt_read(ck, t, 20, got, 4, &err), 0);
     assert_memory_equal(got, ((unsigned char[]){20, 21, 22, 23}), 4);
+    qn_ckpt_will_read(ck, t, 20, 5); /* outside: nothing happens */
+    qn_ckpt_will_read(ck, t, 20, 4);
     assert_null(qn_ckpt_view(ck, t, 20, 5));
     assert_null(qn_ckpt_view(ck, t, 25, 0));
     seen = qn_ckpt_view(ck, t, 20, 4);

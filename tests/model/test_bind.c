@@ -192,6 +192,15 @@ static void test_left_out(void **state)
     remake_close(&r);
 }
 
+/* Cuts the file short, once its first matrix is there. */
+static bool cut_now(void *user, uint64_t done, uint64_t total)
+{
+    (void)total;
+    assert_true(done > 0);
+    assert_int_equal(truncate(user, 1000), 0);
+    return true;
+}
+
 static bool stop_after(void *user, uint64_t done, uint64_t total)
 {
     uint64_t *last = user;
@@ -234,15 +243,15 @@ static void test_opening(void **state)
     qn_ckpt_close(ck);
 }
 
-/* A file that was cut short after it was opened is an error, not the end. */
-static void test_cut_short(void **state)
+/* A file that is cut short after it was opened, before or while it is read, is
+ * an error, not the end. */
+static void expect_cut_short(bool at_once)
 {
-    (void)state;
     qn_ckpt *ck;
     qn_backend *be;
     qn_net *net;
     qn_err err = {0};
-    qn_backend_params bp = {.n_threads = 2, .isa = QN_ISA_N - 1};
+    qn_backend_params bp = {.n_threads = at_once ? 2 : 1, .isa = QN_ISA_N - 1};
     remake r;
     char path[4200];
     remake_open(&r, qn_test_data(LLAMA));
@@ -250,14 +259,25 @@ static void test_cut_short(void **state)
     assert_int_equal(qn_ckpt_open(&ck, dir, &err), 0);
     assert_int_equal(qn_backend_open(&be, "cpu", &bp, &err), 0);
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    assert_int_equal(truncate(path, 300000), 0);
-    assert_true(qn_net_open(&net, ck, be, NULL, &err) < 0);
+    qn_net_params p = {.progress = cut_now, .progress_user = path};
+    if (at_once)
+        assert_int_equal(truncate(path, 300000), 0);
+    assert_int_equal(qn_net_open(&net, ck, be, at_once ? NULL : &p, &err),
+                     QN_EFORMAT);
+    assert_non_null(strstr(err.msg, "cut short"));
     assert_non_null(strstr(err.msg, "model.safetensors"));
     assert_int_equal(qn_big_used(QN_MEM_WEIGHTS), 0);
     qn_backend_close(be);
     qn_ckpt_close(ck);
     remake_close(&r);
     free(dir);
+}
+
+static void test_cut_short(void **state)
+{
+    (void)state;
+    expect_cut_short(true);
+    expect_cut_short(false);
 }
 
 /* The plan and what is then allocated are the same bytes. */
