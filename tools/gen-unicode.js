@@ -16,7 +16,7 @@ const BLOCK = 128;
 const SETS = [
   /\p{L}/u, /\p{N}/u, /\p{White_Space}/u, /\p{M}/u, /[\p{Lu}\p{Lt}]/u,
   /\p{Ll}/u, /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u,
-  /\p{P}/u, /\p{Mn}/u, /[\p{Cc}\p{Cf}\p{Co}]/u,
+  /\p{P}/u, /\p{Mn}/u, /[\p{Cc}\p{Cf}\p{Co}]/u, /\p{Nd}/u,
 ];
 const FORMS = ['NFC', 'NFD', 'NFKC', 'NFKD'];
 

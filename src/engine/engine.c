@@ -57,6 +57,9 @@ static int check_params(const qn_engine_params *p, qn_err *err)
     if (p->n_ctx < 0 || p->n_ctx > INT32_MAX)
         return qn_fail(err, QN_EINVAL, "n_ctx is %lld; use 0 (auto) to %d",
                        (long long)p->n_ctx, INT32_MAX);
+    if ((unsigned)p->kv_type > QN_KV_INT8)
+        return qn_fail(err, QN_EINVAL, "kv_type %d is not known",
+                       (int)p->kv_type);
     if (p->max_seqs < 0 || p->max_seqs > 4096)
         return qn_fail(err, QN_EINVAL, "max_seqs is %d; use 1 to 4096",
                        p->max_seqs);

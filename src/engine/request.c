@@ -48,9 +48,8 @@ static int check_format(const qn_engine *e, const qn_request_params *p,
 static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
 {
     if (p->n_prompt == 0)
-        return qn_fail(
-            err, QN_EINVAL,
-            "the prompt has no tokens; give some text or --token-ids");
+        return qn_fail(err, QN_EINVAL,
+                       "the prompt has no tokens; give some text or ids");
     for (size_t i = 0; i < p->n_prompt; i++)
         if (p->prompt[i] < 0 || p->prompt[i] >= e->n_vocab)
             return qn_fail(err, QN_EINVAL,

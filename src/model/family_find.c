@@ -72,6 +72,15 @@ static const struct {
                  "are encoded"},
     {"minicpmv minicpmo", "a network whose configuration does not say which "
                           "one reads"},
+    {"xverse orion internlm bailing_moe* aquila skywork Yi codeshell plamo "
+     "openelm telechat* yuan mobilellm phi3small moss",
+     "a decoder whose code comes with its files and is not part of "
+     "transformers: quern has no reference to hold it against"},
+    {"aria_text axk1 axk2 biogpt blt cohere2_moe ctrl doge emu3 "
+     "gpt_neox_japanese granite_swa granitemoe_swa hrm_text hy_v3 hy_v4 "
+     "hyperclovax inkling_text laguna mimo_v2_flash minicpm3 mistral4 nanochat "
+     "qwen4_exp step3p7 zaya",
+     "a decoder of transformers for which quern has no row yet"},
     {"nemotron-nas deci", "a network whose layers differ one by one "
                           "(block_configs)"},
 };

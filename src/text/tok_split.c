@@ -22,7 +22,8 @@ int qn_tok_pattern_regex(qn_tok_pattern *pat, const char *re, size_t n,
                          const char *doc, qn_err *err)
 {
     pat->words = qn_tok_words_of(re, n);
-    if (pat->words)
+    pat->threes = qn_tok_threes_of(re, n);
+    if (pat->words || pat->threes)
         return QN_OK;
     return qn_tok_regex_new(&pat->regex, qn_view_of(re, n), doc, err);
 }
@@ -56,6 +57,30 @@ void qn_tok_pattern_deinit(qn_tok_pattern *pat)
 static void split_push(qn_tok_work *w, size_t b, size_t e, bool hit)
 {
     qn_vec_push(&w->matches, ((qn_tok_match){(uint32_t)b, (uint32_t)e, hit}));
+}
+
+typedef struct split_gaps {
+    qn_tok_work *w;
+    uint32_t base;
+    size_t prev; /* where the last hit ends */
+} split_gaps;
+
+static void split_add_hit(void *user, size_t b, size_t e)
+{
+    split_gaps *g = user;
+    if (b > g->prev)
+        split_push(g->w, g->base + g->prev, g->base + b, false);
+    split_push(g->w, g->base + b, g->base + e, true);
+    g->prev = e;
+}
+
+static void split_find_threes(const qn_tok_pattern *pat, qn_tok_work *w,
+                              const char *p, size_t n, uint32_t base)
+{
+    split_gaps g = {w, base, 0};
+    qn_tok_threes_each(pat->threes, p, n, split_add_hit, &g);
+    if (g.prev < n)
+        split_push(w, base + g.prev, base + n, false);
 }
 
 static void split_find_literal(const qn_tok_pattern *pat, qn_tok_work *w,
@@ -105,6 +130,8 @@ int qn_tok_pattern_find(const qn_tok_pattern *pat, qn_tok_work *w,
             e = pat->words->next(pat->words, p, n, i);
             split_push(w, base + i, base + e, true);
         }
+    } else if (pat->threes) {
+        split_find_threes(pat, w, p, n, base);
     } else {
         return split_find_regex(pat, w, p, n, base);
     }

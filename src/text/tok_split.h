@@ -2,6 +2,7 @@
 #ifndef QN_TEXT_TOK_SPLIT_H
 #define QN_TEXT_TOK_SPLIT_H
 
+#include "text/tok_threes.h"
 #include "text/tok_work.h"
 
 #include <jansson.h>
@@ -11,6 +12,7 @@ typedef struct qn_tok_pattern {
     char *literal; /* else NULL */
     size_t literal_n;
     const qn_tok_words *words; /* else NULL */
+    const qn_tok_threes *threes;
     qn_tok_regex *regex;
 } qn_tok_pattern;
 

@@ -21,11 +21,12 @@ enum qn_uni_flag {
     QN_UNI_PUNCT = 1 << 7, /* \p{P}                                        */
     QN_UNI_MN = 1 << 8,    /* \p{Mn}                                       */
     QN_UNI_OTHER = 1 << 9, /* control, format or private use               */
+    QN_UNI_ND = 1 << 10,   /* \p{Nd}                                       */
     /* The character may change, move or join the one before it. */
-    QN_UNI_NFC = 1 << 10,
-    QN_UNI_NFD = 1 << 11,
-    QN_UNI_NFKC = 1 << 12,
-    QN_UNI_NFKD = 1 << 13
+    QN_UNI_NFC = 1 << 11,
+    QN_UNI_NFD = 1 << 12,
+    QN_UNI_NFKC = 1 << 13,
+    QN_UNI_NFKD = 1 << 14
 };
 
 extern const uint16_t qn_uni_kinds[];

@@ -597,6 +597,12 @@ static void test_limits(void **state)
     p.stop = &(const char *){"x"};
     p.n_stop = 1;
     refused(e, &p, QN_EINVAL, "stop", "tokenizer");
+    qn_engine_params ep = {.kv_type = (qn_kv_type)99};
+    qn_err err = {0};
+    qn_engine *none = NULL;
+    assert_int_equal(qn_engine_new(&none, m, &ep, &err), QN_EINVAL);
+    assert_null(none);
+    assert_non_null(strstr(err.msg, "kv_type 99"));
 
     /* what is asked beyond the model's context is cut, not refused */
     qn_engine_free(e);

@@ -112,6 +112,12 @@ static void test_unknown(void **state)
          "; like it are deepseek_v2, deepseek_v3, deepseek_vl, deepseek; "
          "docs"},
         {"something_else", "\"something_else\" is not supported; docs"},
+        {"xverse", "it is a decoder whose code comes with its files"},
+        {"orion", "it is a decoder whose code comes with its files"},
+        {"internlm", "it is a decoder whose code comes with its files"},
+        {"bailing_moe_v2", "it is a decoder whose code comes with its files"},
+        {"minicpm3", "it is a decoder of transformers for which"},
+        {"baichuan", "it is Baichuan, whose configuration does not say"},
     };
     (void)state;
     for (size_t i = 0; i < QN_COUNTOF(cases); i++) {

@@ -4,7 +4,10 @@
 #include "testing.h"
 
 #include "base/rng.h"
+#include "base/utf8.h"
+#include "base/vec.h"
 #include "text/tok_regex.h"
+#include "text/tok_threes.h"
 #include "text/tok_words.h"
 
 #define SHORT_AC "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -89,7 +92,15 @@ static const char *const bits[] = {
     "\u2028",
 };
 
-static size_t random_text(uint64_t seed, char *out, size_t cap)
+/* What matters to digits in threes; U+200C and U+00B9 are blanks and word
+ * characters in one sense of the word only. */
+static const char *const digit_bits[] = {
+    "1", "22",     "333",    "4567", "\u0664", "\u0664", "\u2160", "\u00BD",
+    "a", "\u00B9", "\u200C", "_",    "\u0301", " ",      ".",      "\n",
+};
+
+static size_t random_of(const char *const *some, uint32_t n_some, uint64_t seed,
+                        char *out, size_t cap)
 {
     size_t n = 0;
     uint32_t r[4];
@@ -97,7 +108,7 @@ static size_t random_text(uint64_t seed, char *out, size_t cap)
     size_t count = 1 + r[0] % 24;
     for (size_t k = 0; k < count; k++) {
         qn_philox(seed, 7, k + 1, r);
-        const char *bit = bits[r[0] % (sizeof bits / sizeof *bits)];
+        const char *bit = some[r[0] % n_some];
         size_t len = strlen(bit);
         if (n + len >= cap)
             break;
@@ -106,6 +117,11 @@ static size_t random_text(uint64_t seed, char *out, size_t cap)
     }
     out[n] = '\0';
     return n;
+}
+
+static size_t random_text(uint64_t seed, char *out, size_t cap)
+{
+    return random_of(bits, sizeof bits / sizeof *bits, seed, out, cap);
 }
 
 /* Both divide the text at the same places. */
@@ -146,6 +162,89 @@ static void test_words(void **state)
         qn_tok_regex_free(re);
     }
     assert_null(qn_tok_words_of("\\p{L}+", 6));
+}
+
+/* ---- digits in threes ----------------------------------------------------- */
+
+typedef QN_VEC(size_t) places;
+
+static void add_place(void *user, size_t b, size_t e)
+{
+    places *v = user;
+    qn_vec_push(v, b);
+    qn_vec_push(v, e);
+}
+
+/* Both match at the same places. */
+static void compare_threes(const qn_tok_threes *t, const qn_tok_regex *re,
+                           qn_tok_finder *f, const char *p, size_t n)
+{
+    qn_err err = {0};
+    size_t at = 0, last = SIZE_MAX, b, e, k = 0;
+    places got = {0};
+    qn_tok_threes_each(t, p, n, add_place, &got);
+    while (qn_tok_regex_next(re, f, p, n, &at, last, &b, &e, &err) == 1) {
+        if (k + 1 >= got.n || got.v[k] != b || got.v[k + 1] != e)
+            fail_msg("%s in \"%s\": not at %zu..%zu", t->pattern, p, b, e);
+        k += 2;
+        last = e;
+    }
+    if (k != got.n)
+        fail_msg("%s in \"%s\": at %zu..%zu", t->pattern, p, got.v[k],
+                 got.v[k + 1]);
+    qn_vec_deinit(&got);
+}
+
+/* Every character that PCRE2 knows, alone and behind digits. */
+static void compare_characters(const qn_tok_threes *t, const qn_tok_regex *re,
+                               qn_tok_finder *f)
+{
+    qn_tok_regex *unknown = NULL;
+    qn_err err = {0};
+    assert_int_equal(qn_tok_regex_new(&unknown, qn_view_cstr("\\p{Cn}"), "test",
+                                      &err),
+                     0);
+    for (uint32_t c = 1; c < 0x110000; c++) {
+        size_t at = 3, b, e;
+        char text[8] = "123";
+        int len = qn_utf8_encode(c, text + 3);
+        size_t n = 3 + (size_t)len;
+        if (qn_tok_regex_next(unknown, f, text, n, &at, 0, &b, &e, &err) == 0) {
+            compare_threes(t, re, f, text + 3, n - 3);
+            compare_threes(t, re, f, text, n);
+        }
+    }
+    qn_tok_regex_free(unknown);
+}
+
+static void test_threes(void **state)
+{
+    static const char *const threes[] = {
+        "\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))",
+        "\\d{1,3}(?=(?:\\d{3})*\\b)",
+        "(?=(\\d{3})+(?!\\d))",
+    };
+    (void)state;
+    for (size_t k = 0; k < sizeof threes / sizeof *threes; k++) {
+        qn_err err = {0};
+        qn_tok_regex *re = NULL;
+        qn_tok_finder f = {0};
+        const qn_tok_threes *t = qn_tok_threes_of(threes[k], strlen(threes[k]));
+        assert_non_null(t);
+        if (qn_tok_regex_new(&re, qn_view_cstr(threes[k]), "pattern", &err) < 0)
+            fail_msg("%s", err.msg);
+        for (uint64_t seed = 0; seed < 60000; seed++) {
+            char buf[512];
+            size_t n = random_of(digit_bits,
+                                 sizeof digit_bits / sizeof *digit_bits,
+                                 seed * 64 + k, buf, sizeof buf);
+            compare_threes(t, re, &f, buf, n);
+        }
+        compare_characters(t, re, &f);
+        qn_tok_finder_deinit(&f);
+        qn_tok_regex_free(re);
+    }
+    assert_null(qn_tok_threes_of("\\d{1,3}", 8));
 }
 
 /* ---- Oniguruma's syntax -------------------------------------------------- */
@@ -246,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_threes),
         cmocka_unit_test(test_syntax),
         cmocka_unit_test(test_refused),
     };
