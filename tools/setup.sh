@@ -44,9 +44,9 @@ step() {
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
-        env DEBIAN_FRONTEND=noninteractive "$@"
+        env DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"
     else
-        sudo env DEBIAN_FRONTEND=noninteractive "$@"
+        sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"
     fi
 }
 
@@ -77,8 +77,14 @@ need_packages() {
     fi
     step apt-update "Updating the package lists" as_root apt-get update -qq
     # shellcheck disable=SC2086 # package names are words
-    step apt-install "Installing them" as_root apt-get install -y -qq \
-        --no-install-recommends $_missing
+    (step apt-install "Installing them" as_root apt-get install -y -qq \
+        --no-install-recommends $_missing) && return 0
+    # English in whatever language it is: that of as_root.
+    grep -Eq 'Unable to locate|has no installation candidate' \
+        "$log_dir/apt-install.txt" || exit 1
+    die "Ubuntu has some of these packages in its component 'universe', which is
+not enabled here if one is not found: sudo add-apt-repository universe (of the
+package software-properties-common), then again."
 }
 
 # build <preset> <target...>: configures and builds. A warning stops .ci/run,
