@@ -290,7 +290,7 @@ static void order_case(qn_isa isa, const coded *d, int n_row, bool exact,
         op.u.linear.part[i].y = y[i].p;
         op.u.linear.part[i].ldy = y[i].ld;
     }
-    be->api->exec(be, &op, 1);
+    exec_ops(be, &op, 1);
     for (int r = 0; r < n_row && epi == QN_EPI_GLU; r++)
         for (int64_t o = 0; o < d->n_out; o++)
             mat_row(&want[0], r)[o] *= mat_row(&want[1], r)[o];
