@@ -207,21 +207,52 @@ void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
     be->kern.epilogue.fn(&e);
 }
 
-/* A ticket is taken before the item of the last one is computed: memory that
- * begins a new stream without having been asked for costs half a microsecond
- * (measured), which is a tenth of a small item. */
+/* How an operation's items are handed out: the first `shared` tickets stand for
+ * `share` items each, that lie one after the other, the rest for one each. */
+typedef struct shares {
+    int64_t share, shared, n_ticket;
+} shares;
+
+/* Of one row, a share of three quarters for each thread: threads that read a
+ * stretch of their own get more of the memory than those that take turns in one
+ * (Zen 4, two threads: 56 and 47 GB/s). Who comes late leaves its share to the
+ * others. */
+static shares shares_of(const qn_product *p, int n_threads)
+{
+    int64_t n = p->n_row == 1 ? p->n_item * 3 / 4 / n_threads : 0;
+    shares s = {.share = 1, .n_ticket = p->n_item};
+
+    if (n_threads > 1 && n > 1)
+        s = (shares){n, n_threads, p->n_item - n_threads * (n - 1)};
+    return s;
+}
+
+static int64_t first_item(const shares *s, int64_t ticket)
+{
+    return ticket < s->shared ? ticket * s->share
+                              : ticket + s->shared * (s->share - 1);
+}
+
+/* A ticket is taken before the last item of the one before is computed: memory
+ * that begins a new stream without having been asked for costs half a
+ * microsecond (measured), which is a tenth of a small item. */
 void qn_product_run(const qn_product *p, qn_worker *w)
 {
     float *acc = (float *)(void *)w->own;
-    int64_t item, next;
-    bool more = qn_worker_take(w, p->n_item, &item);
+    const shares s = shares_of(p, w->n_threads);
+    int64_t ticket, next;
+    bool more = qn_worker_take(w, s.n_ticket, &ticket);
 
     while (more) {
-        more = qn_worker_take(w, p->n_item, &next);
-        qn_product_item(w->be, p, item, more ? next : -1, acc);
-        item = next;
+        int64_t item = first_item(&s, ticket);
+        int64_t last = first_item(&s, ticket + 1) - 1;
+        for (; item < last; item++)
+            qn_product_item(w->be, p, item, item + 1, acc);
+        more = qn_worker_take(w, s.n_ticket, &next);
+        qn_product_item(w->be, p, item, more ? first_item(&s, next) : -1, acc);
+        ticket = next;
     }
-    qn_worker_phase(w, p->n_item);
+    qn_worker_phase(w, s.n_ticket);
 }
 
 void qn_product_share(const qn_product *p, const qn_worker *w, int i, int n)
