@@ -21,8 +21,8 @@
 
 enum {
     F8_TOK = 6,
-    F8_PANEL = 2,   /* for one token: an fma waits for the one before */
-    F8_GROUP = 128, /* the most k's of a group */
+    F8_PANEL = VP == 1 ? 4 : 2, /* for one token: an fma waits for the last */
+    F8_GROUP = 128,             /* the most k's of a group */
     F8_AHEAD = 1024
 };
 /* Twice of it, 1 / V_E4M3_UNIT. */
@@ -132,8 +132,11 @@ QN_INLINE void f8_panels(const qn_tile *t, const int T)
         p.w += N * p.w_panel;
         p.acc += N * QN_PANEL;
     }
-    if (N > 1 && p.n_panel > 0)
+    for (; p.n_panel > 0; p.n_panel--) {
         f8_tile(&p, 1, T);
+        p.w += p.w_panel;
+        p.acc += QN_PANEL;
+    }
 }
 
 static void FN(linear_f8)(const qn_tile *t)
