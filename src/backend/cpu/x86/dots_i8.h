@@ -59,22 +59,6 @@ QN_INLINE consts consts_of(const qn_tile *t, qn_layout l)
     return c;
 }
 
-QN_INLINE __m512i bytes4(const uint8_t *x)
-{
-    int32_t v;
-
-    memcpy(&v, x, sizeof v);
-    return _mm512_set1_epi32(v);
-}
-
-QN_INLINE __m512 float1(const uint8_t *x)
-{
-    float v;
-
-    memcpy(&v, x, sizeof v);
-    return _mm512_set1_ps(v);
-}
-
 /* Minus what v has too much, in the low halves of lanes. */
 QN_INLINE __m512i lack(qn_layout l, const uint8_t *zeros)
 {

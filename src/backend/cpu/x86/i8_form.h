@@ -40,6 +40,23 @@ QN_INLINE int i8_group_bytes(const qn_tile *t, qn_layout l)
     return i8_is_q(l) ? 32 + i8_code_bytes(l, QN_QBLOCK) : t->q->bytes;
 }
 
+/* Four bytes, or a float, of activations for all rows. */
+QN_INLINE __m512i bytes4(const uint8_t *x)
+{
+    int32_t v;
+
+    memcpy(&v, x, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+QN_INLINE __m512 float1(const uint8_t *x)
+{
+    float v;
+
+    memcpy(&v, x, sizeof v);
+    return _mm512_set1_ps(v);
+}
+
 /* What sums of 16 rows are multiplied with. */
 QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group)
 {

@@ -44,7 +44,7 @@ QN_INLINE __m512i six_fill(six_bytes *u, const uint8_t *group, int head, int k,
 QN_INLINE __m512i six_fix(const uint8_t *x, int j)
 {
     const int32_t factor = j % 2 ? -32 * 65536 : -32 & 0xffff;
-    __m512i pair = many_x(x + offsetof(qn_xsums, sum) + j / 2 * 4);
+    __m512i pair = bytes4(x + offsetof(qn_xsums, sum) + j / 2 * 4);
 
     return _mm512_madd_epi16(pair, _mm512_set1_epi32(factor));
 }
@@ -71,7 +71,7 @@ QN_INLINE void six_kept(const six_bytes *u, int at, const uint8_t *x,
             w[p] = _mm512_load_si512(u->v + ((at + p) * 4 + i) * 64);
         QN_UNROLL
         for (int t = 0; t < T; t++) {
-            __m512i q = many_x(x + t * x_tok + 16 * j + 4 * i);
+            __m512i q = bytes4(x + t * x_tok + 16 * j + 4 * i);
             QN_UNROLL
             for (int p = 0; p < N; p++)
                 d[p][t] = _mm512_dpbusd_epi32(d[p][t], w[p], q);
@@ -102,7 +102,7 @@ QN_INLINE void six_fresh(six_bytes *u, const uint8_t *group, int head, int k,
         QN_UNROLL
     for (int t = 0; t < T; t++)
         d[t] = _mm512_dpbusd_epi32(d[t], v[i],
-                                   many_x(x + t * x_tok + 16 * j + 4 * i));
+                                   bytes4(x + t * x_tok + 16 * j + 4 * i));
     QN_UNROLL
     for (int t = 0; t < T; t++)
         s[t] = _mm512_add_epi32(s[t], _mm512_mullo_epi32(d[t], scale));
@@ -150,7 +150,7 @@ QN_INLINE void six_tile(six_bytes *u, const uint8_t *group, many_ahead *a,
             __m512 factor = i8_scales(QN_LAYOUT_A6, g + p * t->w_panel);
             QN_UNROLL
             for (int i = 0; i < T; i++) {
-                __m512 d = many_float(x + i * t->x_tok + offsetof(qn_xsums, d));
+                __m512 d = float1(x + i * t->x_tok + offsetof(qn_xsums, d));
                 acc[p][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[p][i]),
                                             _mm512_mul_ps(factor, d),
                                             acc[p][i]);

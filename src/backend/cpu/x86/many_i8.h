@@ -124,22 +124,6 @@ QN_INLINE void many_line(const many_w *w, qn_layout l, int p, int i,
 
 /* ---- products ------------------------------------------------------------ */
 
-QN_INLINE __m512i many_x(const uint8_t *x)
-{
-    int32_t v;
-
-    memcpy(&v, x, sizeof v);
-    return _mm512_set1_epi32(v);
-}
-
-QN_INLINE __m512 many_float(const uint8_t *x)
-{
-    float v;
-
-    memcpy(&v, x, sizeof v);
-    return _mm512_set1_ps(v);
-}
-
 QN_INLINE void many_prefetch(many_ahead *a, const int N)
 {
     for (int i = 0; i < a->step && a->left > 0; i++, a->left--, a->at += 64)
@@ -158,16 +142,16 @@ QN_INLINE void many_begin(many_fix fix, const __m512i *lack, const uint8_t *x,
         const uint8_t *b = x + t * x_tok;
         __m512i first = _mm512_setzero_si512();
         if (fix == MANY_FIX_Q)
-            first = many_x(b + offsetof(qn_xq8, fix));
+            first = bytes4(b + offsetof(qn_xq8, fix));
         if (fix == MANY_FIX_OFFSET) /* MANY_OFFSET times */
             first = _mm512_sub_epi32(
                 first,
-                _mm512_slli_epi32(many_x(b + B + offsetof(qn_xi8, sum)), 7));
+                _mm512_slli_epi32(bytes4(b + B + offsetof(qn_xi8, sum)), 7));
         QN_UNROLL
         for (int p = 0; p < N; p++)
             s[p][t] = fix == MANY_FIX_LACK
                           ? _mm512_madd_epi16(
-                                lack[p], many_x(b + B + offsetof(qn_xi8, sum)))
+                                lack[p], bytes4(b + B + offsetof(qn_xi8, sum)))
                           : first;
     }
 }
@@ -185,7 +169,7 @@ QN_INLINE void many_kept(const uint8_t *v, const uint8_t *x, int64_t x_tok,
             w[p] = _mm512_load_si512(v + (p * B / 4 + i) * 64);
         QN_UNROLL
         for (int t = 0; t < T; t++) {
-            __m512i q = many_x(x + t * x_tok + 4 * i);
+            __m512i q = bytes4(x + t * x_tok + 4 * i);
             QN_UNROLL
             for (int p = 0; p < N; p++)
                 s[p][t] = _mm512_dpbusd_epi32(s[p][t], w[p], q);
@@ -224,7 +208,7 @@ QN_INLINE void many_fresh(uint8_t *v, const many_w *w, qn_layout l,
         for (int j = 0; j <= four; j++)
             QN_UNROLL
         for (int t = 0; t < T; t++) {
-            __m512i q = many_x(x + t * x_tok + 4 * at[j]);
+            __m512i q = bytes4(x + t * x_tok + 4 * at[j]);
             QN_UNROLL
             for (int p = 0; p < N; p++)
                 s[p][t] = _mm512_dpbusd_epi32(s[p][t], wi[p][j], q);
@@ -270,11 +254,11 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
             for (int p = 0; p < N; p++) {
                 acc[p][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[p][i]),
                                             _mm512_mul_ps(u->scale[b * N + p],
-                                                          many_float(d)),
+                                                          float1(d)),
                                             acc[p][i]);
                 if (fix == MANY_FIX_MIN)
                     acc[p][i] = _mm512_fnmadd_ps(u->min[b * N + p],
-                                                 many_float(d + 4), acc[p][i]);
+                                                 float1(d + 4), acc[p][i]);
             }
         }
         if (!fresh)
