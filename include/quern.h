@@ -369,6 +369,10 @@ QN_API int qn_engine_step(qn_engine *engine, qn_err *err);
 typedef void (*qn_watch_fn)(void *user);
 QN_API void qn_engine_watch(qn_engine *engine, qn_watch_fn fn, void *user);
 
+/* Does a part, of some milliseconds, of what the next steps would otherwise
+ * have to do: for when there is nothing else to do. false: all is done. */
+QN_API bool qn_engine_prepare(qn_engine *engine);
+
 /* Next event of a request: 1 and *ev, or 0 when there is none yet. */
 QN_API int qn_request_next(qn_request *req, qn_event *ev);
 

@@ -315,10 +315,10 @@ static void change_engine(qn_runner *r)
 }
 
 /* Waits while nothing can be done; false when the runner is to stop. */
-static bool take_inbox(qn_runner *r, bool can_step)
+static bool take_inbox(qn_runner *r, bool busy)
 {
     pthread_mutex_lock(&r->lock);
-    if (!can_step && r->inbox.n == 0 && !r->woken && !r->stop &&
+    if (!busy && r->inbox.n == 0 && !r->woken && !r->stop &&
         !(r->changing && r->active.n == 0)) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
@@ -409,13 +409,15 @@ static void step(qn_runner *r)
 static void *run(void *arg)
 {
     qn_runner *r = arg;
-    bool can_step = false;
-    while (take_inbox(r, can_step)) {
+    bool busy = false;
+    while (take_inbox(r, busy)) {
         if (r->active.n > 0)
             step(r);
         uint64_t t0 = qn_now_ns();
-        can_step = look_at_all(r);
+        busy = look_at_all(r);
         publish(r, qn_ms_since(t0));
+        if (!busy && r->engine)
+            busy = qn_engine_prepare(r->engine);
     }
     for (size_t i = 0; i < r->active.n; i++) {
         qn_call *call = r->active.v[i];

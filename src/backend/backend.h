@@ -36,7 +36,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define QN_BACKEND_ABI 3
+#define QN_BACKEND_ABI 4
 
 typedef struct qn_backend qn_backend;
 typedef struct qn_weight qn_weight; /* a packed matrix            */
@@ -569,6 +569,9 @@ typedef struct qn_backend_api {
     int (*kv_new)(qn_backend *be, const qn_kv_desc *d, qn_kv **out,
                   qn_err *err);
     void (*kv_free)(qn_backend *be, qn_kv *kv);
+    /* The system gives memory when it is first written to, which may take long:
+     * has it give that of pages [first, first + n) now. NULL: it is there. */
+    void (*kv_populate)(qn_backend *be, qn_kv *kv, int32_t first, int32_t n);
     void (*kv_copy_page)(qn_backend *be, qn_kv *kv, int32_t dst, int32_t src);
     /* A page as bytes, in the backend's own layout; how many they are. */
     uint64_t (*kv_page_bytes)(const qn_kv *kv);

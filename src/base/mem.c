@@ -273,6 +273,13 @@ void qn_big_free(void *p, size_t n, qn_purpose purpose)
     atomic_fetch_sub(&mem_used[purpose], n);
 }
 
+void qn_big_populate(void *p, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t at = (uintptr_t)p, first = at & ~(page - 1);
+    (void)madvise((void *)first, at - first + n, MADV_POPULATE_WRITE);
+}
+
 uint64_t qn_big_used(qn_purpose purpose)
 {
     return atomic_load(&mem_used[purpose]);

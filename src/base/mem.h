@@ -52,6 +52,9 @@ typedef enum qn_purpose {
 int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err);
 /* n as it was allocated. NULL is fine. */
 void qn_big_free(void *p, size_t n, qn_purpose purpose);
+/* Has the kernel give now what it would give on first touch, for n bytes from
+ * p on. Advice: where it fails nothing is lost but time later. */
+void qn_big_populate(void *p, size_t n);
 /* Bytes held now for a purpose. */
 uint64_t qn_big_used(qn_purpose purpose);
 

@@ -165,6 +165,7 @@ QN_API int qn_engine_new(qn_engine **out, qn_model *model,
     e->overcommit = p.overcommit && e->shifts;
     qn_plan plan;
     qn_net_plan(model->net, &pp, &plan);
+    e->kv_per_token = plan.kv_per_token;
     qn_pace_init(&e->pace, p.max_step_ms, plan.weights,
                  model->be->api->row_tile(model->be));
     qn_swap_init(&e->swap, p.swap_bytes);

@@ -204,7 +204,8 @@ struct qn_engine {
     bool has_state; /* the network has recurrent layers */
     int max_seqs, max_batch, max_out;
     int64_t n_ctx;
-    int64_t max_pos; /* of a text without end */
+    int64_t max_pos;       /* of a text without end */
+    uint64_t kv_per_token; /* bytes of its KV in all layers */
     qn_pages pages[QN_POOLS];
     qn_prefix *prefix; /* of group 0, or NULL */
     qn_formats *formats;

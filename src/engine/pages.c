@@ -47,6 +47,7 @@ int32_t qn_pages_take(qn_pages *p)
     p->n_reserved--;
     int32_t id = p->free_ids[--p->n_free];
     p->refs[id] = 1;
+    p->n_touched = QN_MAX(p->n_touched, id + 1);
     return id;
 }
 

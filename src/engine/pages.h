@@ -19,6 +19,7 @@
 
 typedef struct qn_pages {
     int n, n_free, n_reserved, n_kept;
+    int n_touched;     /* pages from this one on have never been taken */
     int32_t *free_ids; /* a stack of n_free */
     uint32_t *refs;    /* [n] */
     bool *cached;      /* [n] one of the references is the cache's */

@@ -355,6 +355,27 @@ static int sweep(qn_engine *e)
     return n;
 }
 
+/* ---- memory ------------------------------------------------------------- */
+
+QN_API bool qn_engine_prepare(qn_engine *e)
+{
+    int32_t used[QN_KV_GROUPS] = {0};
+    for (int g = 0; g < e->n_groups; g++)
+        used[g] = e->pages[g].n_touched;
+    return qn_pass_populate(e->pass, used);
+}
+
+/* Every step twice what its rows may take, so that what is ahead lasts: steps
+ * that take pages which have no memory yet would take much longer than those
+ * that do not. */
+static void prepare_more(qn_engine *e, int n_row)
+{
+    uint64_t bytes = 2 * (uint64_t)n_row * e->kv_per_token;
+    for (uint64_t n = 0; n <= bytes / QN_PASS_BLOCK; n++)
+        if (!qn_engine_prepare(e))
+            return;
+}
+
 QN_API int qn_engine_step(qn_engine *e, qn_err *err)
 {
     uint64_t t0 = qn_now_ns();
@@ -379,6 +400,7 @@ QN_API int qn_engine_step(qn_engine *e, qn_err *err)
             learn(e, &b, n_decode, (double)ns * 1e-6);
             distribute(e, &b, logits);
         }
+        prepare_more(e, b.n_row);
     }
     int n = sweep(e);
     e->ns_step += qn_now_ns() - t0;

@@ -138,6 +138,14 @@ void qn_pass_watch(qn_pass *pass, qn_pass_stop_fn fn, void *user);
 /* Copies page src to dst in every layer of a group (copy on write). */
 void qn_pass_copy_page(qn_pass *pass, int group, int32_t dst, int32_t src);
 
+/* The system gives memory when it is first written to, in large pieces, which
+ * may take longer than a step. This asks for one piece of QN_PASS_BLOCK bytes,
+ * so that every layer has QN_PASS_AHEAD bytes more than the first used[g] pages
+ * take; false: they all have. */
+#define QN_PASS_BLOCK (2 << 20)
+#define QN_PASS_AHEAD (2 * QN_PASS_BLOCK)
+bool qn_pass_populate(qn_pass *pass, const int32_t used[QN_KV_GROUPS]);
+
 /* A page of a group in all its layers as bytes: to save and to restore. */
 uint64_t qn_pass_page_bytes(const qn_pass *pass, int group);
 void qn_pass_read_page(qn_pass *pass, int group, int32_t page, void *host);

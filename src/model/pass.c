@@ -303,6 +303,7 @@ int qn_pass_new(qn_pass **out, qn_net *net, const qn_pass_params *par,
     p->net = net;
     p->par = *par;
     p->kv = qn_xcalloc((size_t)n_layer, sizeof *p->kv);
+    p->kv_there = qn_xcalloc((size_t)n_layer, sizeof *p->kv_there);
     p->max_ops = n_layer * QN_OPS_PER_LAYER + QN_OPS_ENDS;
     p->ops = qn_xcalloc((size_t)p->max_ops, sizeof *p->ops);
     p->pos_ids = qn_xcalloc((size_t)par->max_rows, sizeof *p->pos_ids);
@@ -339,6 +340,7 @@ void qn_pass_free(qn_pass *p)
         be->api->buf_free(be, p->logits, p->logits_bytes, QN_MEM_LOGITS);
     free(p->host_logits);
     free(p->kv);
+    free(p->kv_there);
     free(p->ops);
     free(p->pos_ids);
     free(p->ple_ids);
@@ -374,6 +376,35 @@ uint64_t qn_pass_page_bytes(const qn_pass *p, int group)
          i = next_kv(p, group, i + 1))
         n += p->net->be->api->kv_page_bytes(p->kv[i]);
     return n;
+}
+
+/* Layers have about the same pages and would come to the end of a block of
+ * memory in the same step: the one that is closest to its end is first. */
+bool qn_pass_populate(qn_pass *p, const int32_t used[QN_KV_GROUPS])
+{
+    const qn_backend_api *api = p->net->be->api;
+    int64_t least = QN_PASS_AHEAD;
+    int layer = -1;
+    for (int i = 0; api->kv_populate && i < p->net->hp.n_layer; i++) {
+        int group = p->net->group[i];
+        if (!p->kv[i] || p->kv_there[i] >= p->par.n_pages[group])
+            continue;
+        int64_t bytes = (int64_t)api->kv_page_bytes(p->kv[i]);
+        int64_t ahead = (p->kv_there[i] - used[group]) * bytes;
+        if (ahead < least) {
+            least = ahead;
+            layer = i;
+        }
+    }
+    if (layer < 0)
+        return false;
+    int64_t bytes = (int64_t)api->kv_page_bytes(p->kv[layer]);
+    int64_t n = QN_MAX(QN_PASS_BLOCK / bytes, 1);
+    int32_t first = p->kv_there[layer];
+    n = QN_MIN(n, p->par.n_pages[p->net->group[layer]] - first);
+    api->kv_populate(p->net->be, p->kv[layer], first, (int32_t)n);
+    p->kv_there[layer] += (int32_t)n;
+    return true;
 }
 
 void qn_pass_read_page(qn_pass *p, int group, int32_t page, void *host)

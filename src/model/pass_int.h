@@ -15,7 +15,8 @@ struct qn_pass {
     void *stop_user;
     qn_net *net;
     qn_pass_params par;
-    qn_kv **kv; /* [n_layer] */
+    qn_kv **kv;        /* [n_layer] */
+    int32_t *kv_there; /* [n_layer] pages, from 0 on, that have their memory */
 
     /* workspace: backend memory, R = max_rows, O = max_out */
     void *ws;

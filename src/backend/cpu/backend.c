@@ -125,6 +125,7 @@ const qn_backend_api qn_cpu_backend_api = {
     .kv_new = qn_cpu_kv_new,
     .kv_free = qn_cpu_kv_free,
     .kv_copy_page = qn_cpu_kv_copy_page,
+    .kv_populate = qn_cpu_kv_populate,
     .kv_page_bytes = qn_cpu_kv_page_bytes,
     .kv_read_page = qn_cpu_kv_read_page,
     .kv_write_page = qn_cpu_kv_write_page,

@@ -160,6 +160,7 @@ uint64_t qn_cpu_kv_bytes(const qn_backend *be, const qn_kv_desc *d);
 int qn_cpu_kv_new(qn_backend *be, const qn_kv_desc *d, qn_kv **out,
                   qn_err *err);
 void qn_cpu_kv_free(qn_backend *be, qn_kv *kv);
+void qn_cpu_kv_populate(qn_backend *be, qn_kv *kv, int32_t first, int32_t n);
 void qn_cpu_kv_copy_page(qn_backend *be, qn_kv *kv, int32_t dst, int32_t src);
 uint64_t qn_cpu_kv_page_bytes(const qn_kv *kv);
 void qn_cpu_kv_read_page(qn_backend *be, const qn_kv *kv, int32_t page,

@@ -67,6 +67,13 @@ void qn_cpu_kv_free(qn_backend *be, qn_kv *kv)
     qn_free(kv);
 }
 
+void qn_cpu_kv_populate(qn_backend *be, qn_kv *kv, int32_t first, int32_t n)
+{
+    (void)be;
+    qn_big_populate(kv->data + first * kv->page_bytes,
+                    (size_t)(n * kv->page_bytes));
+}
+
 void qn_cpu_kv_copy_page(qn_backend *be, qn_kv *kv, int32_t dst, int32_t src)
 {
     (void)be;
