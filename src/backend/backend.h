@@ -508,6 +508,7 @@ typedef struct qn_weight_desc {
     /* Or, if not NULL: rows are handed over as qn_qrows (zeros for the two
      * integer kinds), n_in is a multiple of 8, dtype means nothing. */
     const qn_weight_codes *codes;
+    bool sparse; /* few of the rows will be put, and no others read */
 } qn_weight_desc;
 
 typedef enum qn_kv_dtype {

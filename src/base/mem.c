@@ -265,6 +265,11 @@ int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err)
     return QN_OK;
 }
 
+void qn_big_sparse(void *p, size_t n)
+{
+    (void)madvise(p, mem_map_size(n), MADV_NOHUGEPAGE); /* advice */
+}
+
 void qn_big_free(void *p, size_t n, qn_purpose purpose)
 {
     if (!p)

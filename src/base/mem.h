@@ -50,6 +50,9 @@ typedef enum qn_purpose {
 /* Zero-filled (by the kernel, on first touch), aligned to 2 MiB when
  * n >= 2 MiB and to 4 KiB otherwise. n == 0 gives a valid one-page block. */
 int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err);
+/* A block of which few parts will be touched: small pages are asked for, before
+ * anything is in it. n as it was allocated. */
+void qn_big_sparse(void *p, size_t n);
 /* n as it was allocated. NULL is fine. */
 void qn_big_free(void *p, size_t n, qn_purpose purpose);
 /* Has the kernel give now what it would give on first touch, for n bytes from

@@ -180,8 +180,10 @@ static int pick_quantized(const bind_ctx *b, qn_slot *s)
 
 qn_weight_desc qn_slot_desc(const qn_slot *s)
 {
-    return (qn_weight_desc){s->n_out, s->n_in, s->dtype,
-                            s->coded ? &s->codes : NULL};
+    return (qn_weight_desc){.n_out = s->n_out,
+                            .n_in = s->n_in,
+                            .dtype = s->dtype,
+                            .codes = s->coded ? &s->codes : NULL};
 }
 
 /* The type that the backend gets: as it lies, or f32. */

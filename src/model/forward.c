@@ -170,16 +170,20 @@ static void head(qn_fwd *f)
                        hp->d_embed, QN_EPI_STORE, QN_ACT_NONE, 1);
         x = f->p->embed;
     }
-    qn_emit_linear(f, &top[QN_R_HEAD], x, hp->d_embed, f->p->logits,
-                   hp->n_vocab, QN_EPI_STORE, QN_ACT_NONE, hp->logit_scale);
+    int n = (int)(f->net->head_n ? f->net->head_n : hp->n_vocab);
+    qn_part rows = top[QN_R_HEAD]; /* all, or those that are loaded */
+    if (rows.b)
+        rows.b += f->net->head_from;
+    qn_emit_linear(f, &rows, x, hp->d_embed, f->p->logits, n, QN_EPI_STORE,
+                   QN_ACT_NONE, hp->logit_scale);
     if (hp->logit_softcap > 0)
         qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){
             .x = f->p->logits,
             .y = f->p->logits,
-            .ldx = hp->n_vocab,
-            .ldy = hp->n_vocab,
+            .ldx = n,
+            .ldy = n,
             .n_row = f->n_row,
-            .dim = hp->n_vocab,
+            .dim = n,
             .act = QN_ACT_NONE,
             .scale = 1,
             .cap = hp->logit_softcap,

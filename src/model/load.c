@@ -305,13 +305,15 @@ static bool is_meant(const qn_net *net, const qn_slot *s, int layer)
     return layer == ALL_LAYERS || s->layer == layer;
 }
 
-static int new_weights(qn_net *net, int layer, qn_err *err)
+/* some: of the embeddings few rows are wanted, which lie here and there. */
+static int new_weights(qn_net *net, int layer, bool some, qn_err *err)
 {
     for (size_t i = 0; i < net->slots.n; i++) {
         qn_slot *s = &net->slots.v[i];
         if (!is_meant(net, s, layer))
             continue;
         qn_weight_desc d = qn_slot_desc(s);
+        d.sparse = some && s->role == QN_R_EMBED;
         int rc = net->be->api->weight_new(net->be, &d, &s->w, err);
         if (rc < 0)
             return qn_err_prefix(err, rc, "tensor %s", s->t->name);
@@ -466,7 +468,7 @@ static int load_matrices(qn_net *net, const qn_ckpt *ck,
                     .wanted = wanted,
                     .err = err};
     cut_tasks(&job);
-    job.rc = new_weights(net, layer, err);
+    job.rc = new_weights(net, layer, wanted != NULL, err);
     if (job.rc < 0)
         goto out;
     pthread_mutex_init(&job.lock, NULL);
@@ -528,6 +530,43 @@ int qn_net_load_begin(qn_net *net, const qn_ckpt *ck, const int32_t *tokens,
     return load_matrices(net, ck, &none, QN_NET_BEGIN, wanted, err);
 }
 
+static qn_slot *head_slot(qn_net *net)
+{
+    qn_role role = net->hp.tied ? QN_R_EMBED : QN_R_HEAD;
+    for (size_t i = 0; i < net->slots.n; i++)
+        if (net->slots.v[i].role == role && net->slots.v[i].kind == QN_MATRIX)
+            return &net->slots.v[i];
+    return NULL;
+}
+
+/* The head's slot is of n rows from `from` on; n 0: of all again. */
+static void cut_head(qn_net *net, int64_t from, int64_t n)
+{
+    qn_slot *s = head_slot(net);
+    if (net->head_n == 0 && n == 0)
+        return;
+    s->first += (uint64_t)(from - net->head_from) * (uint64_t)s->n_in;
+    s->n_out = n ? n : s->rows.total;
+    net->head_from = from;
+    net->head_n = n;
+}
+
+int qn_net_load_head(qn_net *net, const qn_ckpt *ck, int64_t from, int64_t *n,
+                     qn_err *err)
+{
+    qn_net_drop_layer(net, QN_NET_END);
+    const qn_slot *s = head_slot(net);
+    if (from < 0 || from >= net->hp.n_vocab || *n < 1 || !s)
+        return qn_fail(err, QN_EINVAL, "the head has no rows from %lld on",
+                       (long long)from);
+    bool whole = s->transposed || s->t->quant || s->rows.stride != 0 ||
+                 s->n_out != s->rows.total;
+    *n = whole ? net->hp.n_vocab : QN_MIN(*n, s->n_out - from);
+    if (!whole && *n < s->n_out)
+        cut_head(net, from, *n);
+    return qn_net_load_layer(net, ck, QN_NET_END, err);
+}
+
 void qn_net_drop_layer(qn_net *net, int layer)
 {
     for (size_t i = 0; i < net->slots.n; i++) {
@@ -538,6 +577,8 @@ void qn_net_drop_layer(qn_net *net, int layer)
         s->w = NULL;
         put_weight(net, s);
     }
+    if (layer == -1 || layer == QN_NET_END)
+        cut_head(net, 0, 0);
 }
 
 int qn_net_empty(qn_net *net, const qn_weight *w, const qn_weight **fresh,

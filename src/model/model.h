@@ -45,6 +45,12 @@ int qn_net_load_layer(qn_net *net, const qn_ckpt *ck, int layer, qn_err *err);
  * some beside them) are read, the others are void. */
 int qn_net_load_begin(qn_net *net, const qn_ckpt *ck, const int32_t *tokens,
                       size_t n, qn_err *err);
+/* QN_NET_END with rows [from, from + *n) of the output head instead of all: what
+ * qn_pass_head then gives are their logits. In the place of what was loaded
+ * before; dropped by QN_NET_END. *n becomes how many there are, which are all,
+ * and from is 0, where rows cannot be had apart (codes of a quantizer). */
+int qn_net_load_head(qn_net *net, const qn_ckpt *ck, int64_t from, int64_t *n,
+                     qn_err *err);
 void qn_net_drop_layer(qn_net *net, int layer);
 /* A matrix that is no longer multiplied by gives its memory back; *fresh is in
  * its place, of the same form, and void until it is put or loaded again. */
@@ -79,6 +85,8 @@ typedef struct qn_pass_params {
     int n_pages[QN_KV_GROUPS]; /* KV pages of each group            */
     int max_rows;   /* tokens in one forward                              */
     int max_out;    /* logit rows in one forward                          */
+    int n_logits;   /* of a row, where some rows of the head are loaded at a
+                       time; 0: the whole vocabulary                      */
     int max_spans;  /* sequences in one forward                           */
     int n_slots;    /* sequences with a state, if the net has one         */
     bool one_layer; /* qn_pass_layers of one at a time, each from its first
@@ -117,7 +125,8 @@ int qn_pass_layers(qn_pass *pass, const qn_batch *batch, int from, int to,
 int qn_pass_embed(qn_pass *pass, const qn_batch *batch, float *h, qn_err *err);
 
 /* The end alone: logits of all rows, as qn_pass_forward gives them, of the h
- * [n_row, d_model] that leaves the last layer of a chain (qn_net_is_chain). */
+ * [n_row, d_model] that leaves the last layer of a chain (qn_net_is_chain); of
+ * the rows of the head that are loaded (qn_net_load_head), [n_row, n]. */
 int qn_pass_head(qn_pass *pass, const qn_batch *batch, const float *h,
                  const float **logits, qn_err *err);
 

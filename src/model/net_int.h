@@ -70,6 +70,10 @@ struct qn_net {
      * were; or NULL */
     bool *embedded;
 
+    /* Rows [head_from, head_from + head_n) of the head are loaded, and its slot
+     * is of these alone; head_n 0: of all. */
+    int64_t head_from, head_n;
+
     float *vectors; /* all norms and biases, backend memory */
     float *slopes;  /* ALiBi [n_head], backend memory, or NULL */
     uint64_t vector_bytes;

@@ -186,8 +186,8 @@ void qn_net_plan(const qn_net *net, const qn_pass_params *par, qn_plan *plan)
     plan->kv_per_token /= (uint64_t)api->page_tokens;
     qn_pass sizes = {0};
     plan->workspace = pass_layout(&sizes, net, par, NULL);
-    plan->logits = (uint64_t)par->max_out * (uint64_t)net->hp.n_vocab *
-                   sizeof(float);
+    int n_logits = par->n_logits ? par->n_logits : net->hp.n_vocab;
+    plan->logits = (uint64_t)par->max_out * (uint64_t)n_logits * sizeof(float);
     plan->state = (uint64_t)par->n_slots * qn_net_state_bytes(net);
     plan->total = plan->weights + plan->kv + plan->state + plan->workspace +
                   plan->logits;
@@ -566,7 +566,9 @@ int qn_pass_head(qn_pass *p, const qn_batch *batch, const float *h,
     size_t n = (size_t)batch->n_row * (size_t)p->net->hp.d_model;
     QN_TRY(check_batch(p, batch, err));
     if (!p->net->be->api->host_memory || !qn_net_is_chain(p->net) ||
-        batch->n_row > p->par.max_out)
+        batch->n_row > p->par.max_out ||
+        (p->par.n_logits &&
+         (!p->net->head_n || p->net->head_n > p->par.n_logits)))
         return qn_fail(err, QN_EINVAL, "logits of %d rows cannot be had alone",
                        batch->n_row);
     memcpy(p->h, h, n * sizeof *h);

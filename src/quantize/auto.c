@@ -266,7 +266,9 @@ static int put(void *user, size_t i, bool changed, qn_err *err)
             if (!lay(c->like, it, qn_auto_bits[k], &m[k]))
                 m[k].bits = 0;
         QN_TRY(turn(c, it));
-        QN_TRY(weigh(c, i, m));
+        if (!(c->error[i * QN_AUTO_BITS + PROBE] >
+              0)) /* the head: each piece */
+            QN_TRY(weigh(c, i, m));
     }
     return qn_net_put(qn_probe_net(c->probe), it->t->name, changed_row, &j,
                       err);

@@ -272,8 +272,10 @@ static int put(void *user, size_t i, bool changed, qn_err *err)
     allot_ctx *c = user;
     (void)err; /* c->err is the same */
     if (changed) {
-        QN_TRY(read_whole(c, &c->g->t.v[c->row[i].at]));
-        QN_TRY(weigh(c, i));
+        const gq_row *row = &c->row[i];
+        QN_TRY(read_whole(c, &c->g->t.v[row->at]));
+        if (!(c->error[i * N_CHOICES + (size_t)row->probe] > 0))
+            QN_TRY(weigh(c, i)); /* once of the head, which comes in pieces */
     }
     return put_rows(c, &c->row[i], changed);
 }

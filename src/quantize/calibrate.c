@@ -16,12 +16,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 enum {
     SAMPLE_ROWS = 256, /* kept of an input */
     SHORTEST = 16,     /* tokens of a sample */
-    FEWEST = 8         /* samples, where nobody says how many */
+    FEWEST = 8,        /* samples, where nobody says how many */
+    HEAD_SHARE = 16,   /* of a layer: as much of the output head at a time */
+    HEAD_ROWS = 64     /* ... and at least; there are whole ones of these */
 };
 #define TEXT_MAX ((size_t)64 << 20)
 
@@ -623,16 +624,10 @@ static qn_batch batch_of(const qn_cal *c, int sample, bool logits,
                       .out_rows = logits ? c->pos : NULL};
 }
 
-/* Rows of the embeddings that the text has, which lie here and there: huge
- * pages would be empty but for a few of them. The kernel knows this switch for
- * a whole process only: other threads' new memory is in small pages meanwhile. */
+/* Of the embeddings, the rows that the text has. */
 static int load_begin(qn_cal *c, qn_err *err)
 {
-    bool none = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) > 0;
-    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-    int rc = qn_net_load_begin(c->net, c->ck, c->ids.v, c->ids.n, err);
-    (void)prctl(PR_SET_THP_DISABLE, none, 0, 0, 0);
-    return rc;
+    return qn_net_load_begin(c->net, c->ck, c->ids.v, c->ids.n, err);
 }
 
 /* The stream into layer 0, of a chain: no layer is in memory meanwhile, and then
@@ -694,11 +689,12 @@ float *qn_cal_stream(qn_cal *c, size_t *n)
     return c->h;
 }
 
-static int open_whole(qn_cal *c, qn_err *err)
+static int open_whole(qn_cal *c, int64_t n_logits, qn_err *err)
 {
     qn_pass_params pp = {.n_pages = {1, 1},
                          .max_rows = c->len,
                          .max_out = c->len,
+                         .n_logits = (int)n_logits,
                          .max_spans = 1,
                          .n_slots = 1,
                          .kv_dtype = QN_KV_CELL_F32};
@@ -711,7 +707,7 @@ int qn_cal_load_all(qn_cal *c, qn_err *err)
     qn_cal_drop(c);
     for (int i = -1; i < qn_net_hparams(c->net)->n_layer; i++)
         QN_TRY(qn_net_load_layer(c->net, c->ck, i, err));
-    return open_whole(c, err);
+    return open_whole(c, 0, err);
 }
 
 int qn_cal_load_begin(qn_cal *c, qn_err *err)
@@ -720,17 +716,44 @@ int qn_cal_load_begin(qn_cal *c, qn_err *err)
     return load_begin(c, err);
 }
 
-int qn_cal_load_head(qn_cal *c, qn_err *err)
+/* Weights of the largest layer. */
+static uint64_t largest_layer(const qn_cal *c)
 {
+    int n_layer = qn_net_hparams(c->net)->n_layer;
+    uint64_t *n = qn_xcalloc((size_t)n_layer, sizeof *n), most = 0;
+    const char *last = "";
+    qn_net_matrix m;
+    for (size_t i = 0; qn_net_matrix_at(c->net, i, &m); i++) {
+        const qn_tensor *t = qn_ckpt_find(c->ck, m.tensor);
+        if (m.layer < 0 || !t || strcmp(m.tensor, last) == 0)
+            continue; /* matrices of one tensor follow each other */
+        n[m.layer] += t->n_elems;
+        most = QN_MAX(most, n[m.layer]);
+        last = m.tensor;
+    }
+    free(n);
+    return most;
+}
+
+int qn_cal_load_head(qn_cal *c, int64_t from, int64_t *n, qn_err *err)
+{
+    const qn_hparams *hp = qn_net_hparams(c->net);
+    *n = hp->n_vocab;
+    if (!qn_net_is_chain(c->net))
+        return qn_cal_load_all(c, err);
+    uint64_t rows = largest_layer(c) / HEAD_SHARE / (uint64_t)hp->d_embed;
+    *n = (int64_t)QN_MAX(rows / HEAD_ROWS, 1) * HEAD_ROWS;
     qn_cal_drop(c);
-    QN_TRY(qn_net_load_layer(c->net, c->ck, QN_NET_END, err));
-    return open_whole(c, err);
+    QN_TRY(qn_net_load_head(c->net, c->ck, from, n, err));
+    return c->whole ? QN_OK : open_whole(c, *n < hp->n_vocab ? *n : 0, err);
 }
 
 int qn_cal_head(qn_cal *c, int sample, const float *h, const float **logits,
                 qn_err *err)
 {
     qn_span span;
+    if (!qn_net_is_chain(c->net))
+        return qn_cal_logits(c, sample, logits, err);
     qn_batch b = batch_of(c, sample, true, &span);
     return qn_pass_head(c->whole, &b, h, logits, err);
 }

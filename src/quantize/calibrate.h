@@ -68,9 +68,15 @@ void qn_cal_drop(qn_cal *c);
 int qn_cal_load_all(qn_cal *c, qn_err *err);
 int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err);
 /* Of a chain, in pieces: what comes before the layers, of the text's tokens
- * alone; the end, and the logits of a sample's stream h there. */
+ * alone. */
 int qn_cal_load_begin(qn_cal *c, qn_err *err);
-int qn_cal_load_head(qn_cal *c, qn_err *err);
+/* The output head is the largest matrix of most models, and so comes in pieces:
+ * logits [from, from + *n) of the vocabulary are to be had, the first from 0
+ * and each from where the last one ended. Of a network that is no chain all of
+ * it is loaded, and *n the whole vocabulary. */
+int qn_cal_load_head(qn_cal *c, int64_t from, int64_t *n, qn_err *err);
+/* Logits [len, n] of a sample, whose stream h [len, d_model] left the last layer
+ * (no chain: which is run as a whole); they live until the next call. */
 int qn_cal_head(qn_cal *c, int sample, const float *h, const float **logits,
                 qn_err *err);
 const int32_t *qn_cal_tokens(const qn_cal *c, int sample); /* [len] */

@@ -10,11 +10,9 @@ enum {
 };
 
 typedef struct kl_job {
-    const float *x, *base, *prob; /* [n_row, n] */
-    float *to;                    /* the same, or */
-    double *sum;                  /* [n_row] */
-    int64_t n_row;
-    int n;
+    const qn_kl_piece *p;
+    const float *x; /* [n_row, n] */
+    qn_kl_sum *to;  /* [n_row]    */
 } kl_job;
 
 /* ---- divergence ---------------------------------------------------------- */
@@ -31,35 +29,44 @@ static inline float rest_of_exp(float x)
                                 x * (1.0f / 5040 + x * (1.0f / 40320)))))));
 }
 
-/* SIDE terms of the sum. */
-static double kl_terms(const float *x, const float *base, const float *prob,
-                       float mean)
+/* SIDE terms of both sums. */
+static void kl_terms(const float *x, const float *base, const float *weight,
+                     qn_kl_sum *s)
 {
-    float most = 0, sum = 0, term[SIDE];
+    float most = 0, first = 0, rest = 0, term[2][SIDE];
+    double far = 0; /* what is beyond a float */
     for (int i = 0; i < SIDE; i++) {
-        float d = x[i] - base[i] - mean;
-        float far = fabsf(d);
-        term[i] = prob[i] * rest_of_exp(d);
-        most = most > far ? most : far;
+        float d = x[i] - base[i] - s->mean;
+        float size = fabsf(d);
+        term[0][i] = weight[i] * d;
+        term[1][i] = weight[i] * rest_of_exp(d);
+        most = most > size ? most : size;
     }
     for (int i = 0; i < SIDE && !(most < 0.5f); i++) {
-        float d = x[i] - base[i] - mean;
-        term[i] = prob[i] * (fabsf(d) < 0.5f ? rest_of_exp(d) : expm1f(d) - d);
+        float d = x[i] - base[i] - s->mean;
+        if (d > 80)
+            far += (double)weight[i] * (expm1((double)d) - (double)d);
+        term[1][i] = weight[i] * (fabsf(d) < 0.5f ? rest_of_exp(d)
+                                  : d > 80        ? 0
+                                                  : expm1f(d) - d);
     }
-    for (int i = 0; i < SIDE; i++)
-        sum += term[i];
-    return (double)sum;
+    for (int i = 0; i < SIDE; i++) {
+        first += term[0][i];
+        rest += term[1][i];
+    }
+    s->first += (double)first;
+    s->rest += (double)rest + far;
 }
 
-static double mean_change(const float *x, const float *base, const float *prob,
-                          int n)
+static double mean_change(const float *x, const float *base,
+                          const float *weight, int n)
 {
     double sum = 0;
     for (int i = 0; i < n; i += SIDE) {
         float part[SIDE], all = 0;
         int m = QN_MIN(SIDE, n - i);
         for (int k = 0; k < m; k++)
-            part[k] = prob[i + k] * (x[i + k] - base[i + k]);
+            part[k] = weight[i + k] * (x[i + k] - base[i + k]);
         for (int k = 0; k < m; k++)
             all += part[k];
         sum += (double)all;
@@ -67,70 +74,104 @@ static double mean_change(const float *x, const float *base, const float *prob,
     return sum;
 }
 
-static double kl_row(const float *x, const float *base, const float *prob,
-                     int n)
+/* Sums over weights of `past` together, from x to x - by. */
+static void move_mean(qn_kl_sum *s, double past, float mean)
 {
-    float mean = (float)mean_change(x, base, prob, n);
+    double by = (double)mean - (double)s->mean;
+    double all = past + s->first + s->rest; /* of exp(x) */
+    s->first -= by * past;
+    s->rest = all * exp(-by) - past - s->first;
+    s->mean = mean;
+}
+
+static void kl_row(const float *x, const float *base, const float *weight,
+                   int n, const qn_kl_base *b, qn_kl_sum *s)
+{
     float last[3][SIDE] = {{0}};
-    double sum = 0;
     int i = 0;
+    s->first *= (double)b->scale;
+    s->rest *= (double)b->scale;
+    double change = b->past * (double)s->mean + s->first;
+    change += mean_change(x, base, weight, n);
+    move_mean(s, b->past, (float)(change / b->sum));
     for (; i + SIDE <= n; i += SIDE)
-        sum += kl_terms(x + i, base + i, prob + i, mean);
-    for (int k = 0; i + k < n; k++) {
-        last[0][k] = x[i + k];
-        last[1][k] = base[i + k];
-        last[2][k] = prob[i + k];
+        kl_terms(x + i, base + i, weight + i, s);
+    for (int k = 0; k < SIDE; k++) {
+        bool in = i + k < n;
+        last[0][k] = in ? x[i + k] : s->mean;
+        last[1][k] = in ? base[i + k] : 0;
+        last[2][k] = in ? weight[i + k] : 0;
     }
-    return log1p(sum + kl_terms(last[0], last[1], last[2], mean));
+    kl_terms(last[0], last[1], last[2], s);
 }
 
 static void kl_thread(void *arg, int thread, int n_threads)
 {
     const kl_job *j = arg;
-    int64_t n = j->n, begin, end;
-    qn_pool_split(j->n_row, 1, thread, n_threads, &begin, &end);
+    const qn_kl_piece *p = j->p;
+    int64_t begin, end;
+    qn_pool_split(p->n_row, 1, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++)
-        j->sum[r] = kl_row(j->x + r * n, j->base + r * n, j->prob + r * n,
-                           j->n);
+        kl_row(j->x + r * p->n, p->base + r * p->ld, p->weight + r * p->n, p->n,
+               &p->sum[r], &j->to[r]);
 }
 
-void qn_kl_rows(qn_pool *pool, const float *x, const float *base,
-                const float *prob, int64_t n_row, int n, double *sum)
+void qn_kl_add(qn_pool *pool, const qn_kl_piece *p, const float *x,
+               qn_kl_sum *s)
 {
-    kl_job j = {
-        .x = x, .base = base, .prob = prob, .sum = sum, .n_row = n_row, .n = n};
+    kl_job j = {.p = p, .x = x, .to = s};
     qn_pool_run(pool, kl_thread, &j);
 }
 
-/* ---- probabilities ------------------------------------------------------- */
+/* ---- the base ------------------------------------------------------------ */
 
-static float log_sum(const float *x, int n)
+static void weigh_row(const float *x, float *weight, int n, qn_kl_base *b)
 {
-    float max = x[0];
+    bool first = !(b->sum > 0);
+    float max = first ? x[0] : b->max;
     double sum = 0;
-    for (int i = 1; i < n; i++)
-        max = fmaxf(max, x[i]);
     for (int i = 0; i < n; i++)
-        sum += (double)expf(x[i] - max);
-    return max + (float)log(sum);
-}
-
-static void softmax_thread(void *arg, int thread, int n_threads)
-{
-    const kl_job *j = arg;
-    int64_t n = j->n, begin, end;
-    qn_pool_split(j->n_row, 1, thread, n_threads, &begin, &end);
-    for (int64_t r = begin; r < end; r++) {
-        const float *x = j->base + r * n;
-        float lse = log_sum(x, j->n);
-        for (int64_t k = 0; k < n; k++)
-            j->to[r * n + k] = expf(x[k] - lse);
+        max = fmaxf(max, x[i]);
+    for (int i = 0; i < n; i++) {
+        weight[i] = expf(x[i] - max);
+        sum += (double)weight[i];
     }
+    b->scale = first ? 1 : expf(b->max - max);
+    b->past = b->sum * (double)b->scale;
+    b->sum = b->past + sum;
+    b->max = max;
 }
 
-void qn_softmax_rows(qn_pool *pool, const float *base, float *prob,
-                     int64_t n_row, int n)
+static void weigh_thread(void *arg, int thread, int n_threads)
 {
-    kl_job j = {.base = base, .to = prob, .n_row = n_row, .n = n};
-    qn_pool_run(pool, softmax_thread, &j);
+    const qn_kl_piece *p = arg;
+    int64_t begin, end;
+    qn_pool_split(p->n_row, 1, thread, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+        weigh_row(p->base + r * p->ld, p->weight + r * p->n, p->n, &p->sum[r]);
+}
+
+void qn_kl_weigh(qn_pool *pool, const qn_kl_piece *p)
+{
+    qn_kl_piece piece = *p;
+    qn_pool_run(pool, weigh_thread, &piece);
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+double qn_kl_of(const qn_kl_base *b, const qn_kl_sum *s)
+{
+    double first = s->first / b->sum;
+    return log1p(first + s->rest / b->sum) - first;
+}
+
+double qn_kl_log_sum(const qn_kl_base *b)
+{
+    return (double)b->max + log(b->sum);
+}
+
+double qn_kl_log_sum_other(const qn_kl_base *b, const qn_kl_sum *s)
+{
+    return qn_kl_log_sum(b) + (double)s->mean +
+           log1p((s->first + s->rest) / b->sum);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "engine/vocab.h"
 #include "quantize/calibrate.h"
+#include "quantize/divergence.h"
 #include "quantize/loss_text_tab.h"
 
 #include <math.h>
@@ -20,17 +21,25 @@ enum {
  * 1.03; of stories260K and of the built-in model: 1.08 and 1.19. */
 #define FOREIGN 1.06
 
+/* What a network says of a row. */
+typedef struct said {
+    float best;   /* the largest logit so far, */
+    int which;    /* and whose it is           */
+    float target; /* of the token that comes   */
+} said;
+
 typedef struct loss_ctx {
     qn_optimize_params p; /* with the tokens as the text */
     const char *text;     /* its name */
     qn_tok_ids ids;
     int n_vocab;
     int64_t n_sample, len;
-    float *base; /* log probabilities [n_sample * len, n_vocab] */
     qn_pool *pool;
     /* [n_sample * len]; the last position of a sample is not scored */
-    double *nll[2], *kl;
-    bool *agree;
+    float *base; /* logits of the source [n_sample * len, n_vocab] */
+    qn_kl_base *own;
+    qn_kl_sum *sum;
+    said *said[2]; /* before, after */
 } loss_ctx;
 
 /* ---- tokens -------------------------------------------------------------- */
@@ -93,64 +102,42 @@ static int read_tokens(loss_ctx *c, const qn_ckpt *ck, qn_err *err)
 
 /* ---- rows of logits ------------------------------------------------------ */
 
+/* Logits [from, from + n) of the vocabulary, of the rows of a sample. */
 typedef struct row_job {
-    loss_ctx *c;
-    const float *logits; /* [len, n_vocab] */
+    const loss_ctx *c;
+    const float *logits; /* [len, n] */
+    int64_t sample, from, n;
     const int32_t *tokens;
-    int64_t sample;
     bool after;
 } row_job;
 
-static int log_softmax(const float *x, float *y, int n)
+static void one_row(const row_job *j, int64_t r)
 {
-    int best = 0;
-    double sum = 0;
-    for (int i = 1; i < n; i++)
-        best = x[i] > x[best] ? i : best;
-    for (int i = 0; i < n; i++)
-        sum += (double)expf(x[i] - x[best]);
-    float off = x[best] + (float)log(sum);
-    for (int i = 0; i < n; i++)
-        y[i] = x[i] - off;
-    return best;
-}
-
-static int argmax(const float *x, int n)
-{
-    int best = 0;
-    for (int i = 1; i < n; i++)
-        best = x[i] > x[best] ? i : best;
-    return best;
-}
-
-static void one_row(const row_job *j, int64_t r, float *q)
-{
-    loss_ctx *c = j->c;
-    int64_t at = j->sample * c->len + r;
-    int n = c->n_vocab, next = j->tokens[r + 1];
-    float *p = c->base + at * n;
-    int best = log_softmax(j->logits + r * n, j->after ? q : p, n);
-    if (!j->after) {
-        c->nll[0][at] = -(double)p[next];
-        return;
-    }
-    double kl = 0;
-    for (int i = 0; i < n; i++)
-        kl += (double)(expf(p[i]) * (p[i] - q[i]));
-    c->kl[at] = kl;
-    c->nll[1][at] = -(double)q[next];
-    c->agree[at] = best == argmax(p, n);
+    const loss_ctx *c = j->c;
+    int64_t at = j->sample * c->len + r, next = j->tokens[r + 1] - j->from;
+    const float *x = j->logits + r * j->n;
+    said *s = &c->said[j->after][at];
+    if (j->from == 0)
+        *s = (said){.best = x[0]};
+    for (int64_t i = 0; i < j->n; i++)
+        if (x[i] > s->best) {
+            s->best = x[i];
+            s->which = (int)(j->from + i);
+        }
+    if (next >= 0 && next < j->n)
+        s->target = x[next];
+    if (!j->after)
+        memcpy(c->base + at * c->n_vocab + j->from, x,
+               (size_t)j->n * sizeof *x);
 }
 
 static void row_thread(void *arg, int thread, int n_threads)
 {
     const row_job *j = arg;
     int64_t begin, end;
-    float *q = qn_xcalloc((size_t)j->c->n_vocab, sizeof *q);
     qn_pool_split(j->c->len - 1, 1, thread, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++)
-        one_row(j, r, q);
-    free(q);
+        one_row(j, r);
 }
 
 /* ---- a network ----------------------------------------------------------- */
@@ -160,10 +147,10 @@ static int make_room(loss_ctx *c, qn_cal *cal, qn_err *err)
     qn_cal_samples(cal, &c->n_sample, &c->len);
     c->n_vocab = qn_net_hparams(qn_cal_net(cal))->n_vocab;
     size_t n = (size_t)(c->n_sample * c->len);
-    c->nll[0] = qn_xcalloc(n, sizeof *c->nll[0]);
-    c->nll[1] = qn_xcalloc(n, sizeof *c->nll[1]);
-    c->kl = qn_xcalloc(n, sizeof *c->kl);
-    c->agree = qn_xcalloc(n, sizeof *c->agree);
+    for (int i = 0; i < 2; i++)
+        c->said[i] = qn_xcalloc(n, sizeof *c->said[i]);
+    c->own = qn_xcalloc(n, sizeof *c->own);
+    c->sum = qn_xcalloc(n, sizeof *c->sum);
     c->base = qn_alloc(n, (size_t)c->n_vocab * sizeof *c->base);
     return c->base
                ? QN_OK
@@ -175,35 +162,64 @@ static int read_layers(qn_cal *cal, const qn_watch *watch, qn_err *err)
 {
     int n = qn_cal_n_stages(cal);
     if (!qn_net_is_chain(qn_cal_net(cal)))
-        return qn_cal_load_all(cal, err);
+        return QN_OK;
     for (int s = 0; s < n; s++) {
         qn_watch in = qn_watch_part(watch, (double)s / n, (s + 1.0) / n);
         QN_TRY(qn_cal_load(cal, s, err));
         QN_TRY(qn_cal_run(cal, 0, true, &in, err));
     }
-    return qn_cal_load_head(cal, err);
+    return QN_OK;
+}
+
+/* weight [len, n], of the output alone. */
+static int read_sample(loss_ctx *c, qn_cal *cal, row_job *j, float *weight,
+                       qn_err *err)
+{
+    size_t n;
+    const float *h = qn_cal_stream(cal, &n);
+    h += (size_t)j->sample * (n / (size_t)c->n_sample);
+    j->tokens = qn_cal_tokens(cal, (int)j->sample);
+    QN_TRY(qn_cal_head(cal, (int)j->sample, h, &j->logits, err));
+    qn_pool_run(c->pool, row_thread, j);
+    if (!j->after)
+        return QN_OK;
+    int64_t row = j->sample * c->len;
+    qn_kl_piece piece = {.base = c->base + row * c->n_vocab + j->from,
+                         .weight = weight,
+                         .ld = c->n_vocab,
+                         .n_row = c->len - 1,
+                         .n = (int)j->n,
+                         .sum = c->own + row};
+    qn_kl_weigh(c->pool, &piece);
+    qn_kl_add(c->pool, &piece, j->logits, c->sum + row);
+    return QN_OK;
+}
+
+/* All samples, for a piece of the vocabulary. */
+static int read_piece(loss_ctx *c, qn_cal *cal, row_job *j, qn_err *err)
+{
+    size_t n = j->after ? (size_t)(c->len * j->n) : 0;
+    float *weight = qn_alloc(n, sizeof *weight);
+    int rc = weight ? QN_OK
+                    : qn_fail(err, QN_ENOMEM, "no memory for %zu weights", n);
+    for (j->sample = 0; j->sample < c->n_sample && rc == QN_OK; j->sample++)
+        rc = read_sample(c, cal, j, weight, err);
+    qn_free(weight);
+    return rc;
 }
 
 static int read_net(loss_ctx *c, qn_cal *cal, bool after, const qn_watch *watch,
                     qn_err *err)
 {
-    bool chain = qn_net_is_chain(qn_cal_net(cal));
-    size_t n;
-    if (!after)
-        QN_TRY(make_room(c, cal, err));
-    if (qn_net_hparams(qn_cal_net(cal))->n_vocab != c->n_vocab)
+    row_job j = {.c = c, .after = after};
+    if (after && qn_net_hparams(qn_cal_net(cal))->n_vocab != c->n_vocab)
         return qn_fail(err, QN_EINTERNAL, "the output has other tokens");
     QN_TRY(read_layers(cal, watch, err));
-    const float *h = qn_cal_stream(cal, &n);
-    n /= (size_t)c->n_sample; /* of a sample */
-    for (int i = 0; i < c->n_sample; i++) {
-        row_job j = {.c = c,
-                     .tokens = qn_cal_tokens(cal, i),
-                     .sample = i,
-                     .after = after};
-        QN_TRY(chain ? qn_cal_head(cal, i, h + (size_t)i * n, &j.logits, err)
-                     : qn_cal_logits(cal, i, &j.logits, err));
-        qn_pool_run(c->pool, row_thread, &j);
+    if (!after)
+        QN_TRY(make_room(c, cal, err));
+    for (; j.from < c->n_vocab; j.from += j.n) {
+        QN_TRY(qn_cal_load_head(cal, j.from, &j.n, err));
+        QN_TRY(read_piece(c, cal, &j, err));
     }
     return QN_OK;
 }
@@ -223,30 +239,27 @@ static int read_ckpt(loss_ctx *c, const qn_ckpt *ck, bool after,
 
 /* ---- the report ---------------------------------------------------------- */
 
-/* Sum over the positions that are scored. */
-static double total(const loss_ctx *c, const double *v)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < c->n_sample * c->len; i++)
-        if (i % c->len != c->len - 1)
-            sum += v[i];
-    return sum;
-}
-
 static json_t *report(const loss_ctx *c, double seconds)
 {
     int64_t scored = c->n_sample * (c->len - 1), agree = 0;
-    double n = (double)scored;
-    for (int64_t i = 0; i < c->n_sample * c->len; i++)
-        agree += c->agree[i];
+    double nll[2] = {0}, kl = 0, n = (double)scored;
+    for (int64_t i = 0; i < c->n_sample * c->len; i++) {
+        const said *s[2] = {&c->said[0][i], &c->said[1][i]};
+        if (i % c->len == c->len - 1)
+            continue;
+        nll[0] += qn_kl_log_sum(&c->own[i]) - (double)s[0]->target;
+        nll[1] += qn_kl_log_sum_other(&c->own[i], &c->sum[i]) -
+                  (double)s[1]->target;
+        kl += qn_kl_of(&c->own[i], &c->sum[i]);
+        agree += s[0]->which == s[1]->which;
+    }
     return json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "text",
                      c->text, "tokens", (json_int_t)(c->n_sample * c->len),
                      "scored", (json_int_t)scored, "context",
-                     (json_int_t)c->len, "perplexity_before",
-                     exp(total(c, c->nll[0]) / n), "perplexity_after",
-                     exp(total(c, c->nll[1]) / n), "kl_divergence",
-                     total(c, c->kl) / n, "top1_agreement", (double)agree / n,
-                     "seconds", seconds);
+                     (json_int_t)c->len, "perplexity_before", exp(nll[0] / n),
+                     "perplexity_after", exp(nll[1] / n), "kl_divergence",
+                     kl / n, "top1_agreement", (double)agree / n, "seconds",
+                     seconds);
 }
 
 static int measure(loss_ctx *c, const qn_ckpt *source, const char *path,
@@ -279,10 +292,10 @@ int qn_loss_measure(json_t **out, const qn_optimize_params *p,
                          rc == QN_ENOENT ? "there is no tokenizer" : e.msg);
     qn_vec_deinit(&c.ids);
     qn_free(c.base);
-    free(c.nll[0]);
-    free(c.nll[1]);
-    free(c.kl);
-    free(c.agree);
+    free(c.own);
+    free(c.sum);
+    free(c.said[0]);
+    free(c.said[1]);
     if (rc != QN_ECANCEL)
         return QN_OK;
     if (err)

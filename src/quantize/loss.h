@@ -1,7 +1,7 @@
 /* loss.h - what a run cost, measured: source and output read a short text.
  *
  * Both are read layer by layer like a calibration text, so that neither is ever
- * in memory as a whole; kept are the source's log probabilities of all
+ * in memory as a whole; kept are the source's logits of all
  * positions. quern eval measures the same on any text, with intervals. */
 #ifndef QN_QUANTIZE_LOSS_H
 #define QN_QUANTIZE_LOSS_H

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define STREAMS_NAME ".streams-%d" /* before that layer */
-#define LOGITS_NAME ".logits"
 
 struct qn_probe {
     qn_optimize_params few;
@@ -37,11 +36,13 @@ typedef struct sweep {
     qn_span *spans;
     int n_page;
     qn_pass *pass;
-    qn_streams from, to, logits;
+    qn_streams from, to;
     int saved; /* the layer whose file the state names; -1: none */
     float *h, *own;
-    float *base, *prob; /* [len, n_vocab] of a sample */
-    double *sum;        /* [len] */
+    /* of a piece of the vocabulary [n_sample * len, n] */
+    float *base, *weight;
+    qn_kl_base *own_sum; /* [n_sample * len] */
+    qn_kl_sum *sum;      /* [changes, n_sample * len], in their order */
     double done, all;
     qn_err *err;
 } sweep;
@@ -310,99 +311,102 @@ static int logits_of(sweep *s, int64_t sample, size_t stream, const float **out)
 {
     const qn_probe *p = s->p;
     size_t n = p->size / (size_t)p->n_sample;
-    if (!s->from.path)
-        return qn_cal_logits(p->cal, (int)sample, out, s->err);
-    QN_TRY(
-        qn_streams_get(&s->from, stream, (size_t)sample * n, n, s->h, s->err));
+    if (s->from.path)
+        QN_TRY(qn_streams_get(&s->from, stream, (size_t)sample * n, n, s->h,
+                              s->err));
     return qn_cal_head(p->cal, (int)sample, s->h, out, s->err);
 }
 
-/* A change's share of its divergence. */
-static int compare(sweep *s, int64_t sample, size_t k, size_t stream,
-                   double cost)
+/* What is loaded of the vocabulary, of a sample. */
+static qn_kl_piece piece_of(const sweep *s, int64_t sample, int64_t n)
 {
-    const qn_probe *p = s->p;
-    const float *logits;
-    double *kl = &s->w->kl[s->order[k]];
-    QN_TRY(logits_of(s, sample, stream, &logits));
-    qn_kl_rows(p->pool, logits, s->base, s->prob, p->len, p->n_vocab, s->sum);
-    for (int64_t r = 0; r < p->len; r++)
-        *kl += s->sum[r] / (double)(p->len * p->n_sample);
-    return told(s, cost / (double)p->n_sample);
+    int64_t row = sample * s->p->len;
+    return (qn_kl_piece){.base = s->base + row * n,
+                         .weight = s->weight + row * n,
+                         .ld = n,
+                         .n_row = s->p->len,
+                         .n = (int)n,
+                         .sum = s->own_sum + row};
 }
 
-/* The network's own logits of a sample, from the file. */
-static int recall(sweep *s, int64_t sample)
-{
-    const qn_probe *p = s->p;
-    QN_TRY(qn_streams_get(&s->logits, (size_t)sample, 0, s->logits.n, s->base,
-                          s->err));
-    qn_softmax_rows(p->pool, s->base, s->prob, p->len, p->n_vocab);
-    return QN_OK;
-}
-
-/* The network's own logits, which are put into the file; and with the first n
- * changes, whose streams are there. */
-static int compare_streams(sweep *s, size_t n, double cost)
+/* The network's own logits. */
+static int see_own(sweep *s, int64_t n, double cost)
 {
     const qn_probe *p = s->p;
     for (int64_t i = 0; i < p->n_sample; i++) {
         const float *logits;
+        qn_kl_piece piece = piece_of(s, i, n);
         QN_TRY(logits_of(s, i, 0, &logits));
-        memcpy(s->base, logits, s->logits.n * sizeof *logits);
-        QN_TRY(qn_streams_put(&s->logits, (size_t)i, s->base, s->err));
-        qn_softmax_rows(p->pool, s->base, s->prob, p->len, p->n_vocab);
-        QN_TRY(told(s, cost / (double)p->n_sample));
-        for (size_t k = 0; k < n; k++)
-            if (!s->w->place[s->order[k]].head)
-                QN_TRY(compare(s, i, k, k + 1, cost));
+        memcpy(s->base + i * p->len * n, logits,
+               (size_t)(p->len * n) * sizeof *logits);
+        qn_kl_weigh(p->pool, &piece);
     }
-    return QN_OK;
+    return told(s, cost);
 }
 
-/* Change k, and what is loaded run with it. */
-static int compare_changed(sweep *s, size_t k, double cost)
+/* Those of a change, which is made of what is loaded where its stream does not
+ * say all. */
+static int see_change(sweep *s, size_t k, int64_t n, double cost)
 {
     const qn_probe *p = s->p;
     const qn_probe_work *w = s->w;
-    size_t i = s->order[k];
-    QN_TRY(w->put(w->user, i, true, s->err));
+    size_t i = s->order[k], stream = w->place[i].layer < p->n_layer ? k + 1 : 0;
+    bool here = !s->from.path || w->place[i].head;
+    if (here)
+        QN_TRY(w->put(w->user, i, true, s->err));
     for (int64_t m = 0; m < p->n_sample; m++) {
-        QN_TRY(recall(s, m));
-        QN_TRY(
-            compare(s, m, k, w->place[i].layer < p->n_layer ? k + 1 : 0, cost));
+        const float *logits;
+        qn_kl_piece piece = piece_of(s, m, n);
+        QN_TRY(logits_of(s, m, stream, &logits));
+        qn_kl_add(p->pool, &piece, logits,
+                  s->sum + ((int64_t)k * p->n_sample + m) * p->len);
     }
-    return w->put(w->user, i, false, s->err);
+    if (here)
+        QN_TRY(w->put(w->user, i, false, s->err));
+    return told(s, cost);
 }
 
-static int room_for_logits(sweep *s)
+/* For pieces of n of the vocabulary. */
+static int room_for_logits(sweep *s, int64_t n)
 {
-    const qn_probe *p = s->p;
-    size_t n = (size_t)p->len * (size_t)p->n_vocab;
-    s->base = qn_alloc(n, sizeof *s->base);
-    s->prob = qn_alloc(n, sizeof *s->prob);
-    s->sum = qn_alloc((size_t)p->len, sizeof *s->sum);
-    if (!s->base || !s->prob || !s->sum)
-        return qn_fail(s->err, QN_ENOMEM,
-                       "no memory for the logits of %lld "
-                       "tokens",
-                       (long long)p->len);
-    char *path = qn_outdir_file(s->w->resume->out, LOGITS_NAME);
-    int rc = qn_streams_new(&s->logits, path, n, s->err);
-    qn_free(path);
-    return rc;
+    size_t rows = (size_t)(s->p->n_sample * s->p->len);
+    s->base = qn_alloc(rows, (size_t)n * sizeof *s->base);
+    s->weight = qn_alloc(rows, (size_t)n * sizeof *s->weight);
+    s->own_sum = qn_alloc(rows, sizeof *s->own_sum);
+    s->sum = qn_alloc(rows, (s->w->n + 1) * sizeof *s->sum);
+    if (s->base && s->weight && s->own_sum && s->sum)
+        return QN_OK;
+    return qn_fail(s->err, QN_ENOMEM, "no memory for the logits of %zu tokens",
+                   rows);
 }
 
-static int run_head(sweep *s)
+static void set_divergence(const sweep *s)
 {
-    double cost = s->p->head_cost;
+    int64_t rows = s->p->n_sample * s->p->len;
+    for (size_t k = 0; k < s->w->n; k++) {
+        double *kl = &s->w->kl[s->order[k]];
+        *kl = 0;
+        for (int64_t r = 0; r < rows; r++)
+            *kl += qn_kl_of(&s->own_sum[r], &s->sum[(int64_t)k * rows + r]) /
+                   (double)rows;
+    }
+}
+
+/* cost: of all of the head's work for a change. */
+static int run_head(sweep *s, double cost)
+{
+    int64_t n_vocab = s->p->n_vocab, n;
     uint64_t t0 = qn_now_ns();
-    QN_TRY(room_for_logits(s));
-    QN_TRY(qn_cal_load_head(s->p->cal, s->err));
-    QN_TRY(compare_streams(s, first_at(s, s->p->n_layer), cost));
-    for (size_t k = 0; k < s->w->n; k++)
-        if (s->w->place[s->order[k]].head)
-            QN_TRY(compare_changed(s, k, cost));
+    for (int64_t from = 0; from < n_vocab; from += n) {
+        QN_TRY(qn_cal_load_head(s->p->cal, from, &n, s->err));
+        if (from == 0)
+            QN_TRY(room_for_logits(s, n));
+        double part = cost * (double)n / (double)n_vocab;
+        QN_TRY(see_own(s, n, part));
+        for (size_t k = 0; k < s->w->n; k++)
+            QN_TRY(see_change(s, k, n, part));
+    }
+    set_divergence(s);
     qn_log(2, "head: %.1f s", qn_ms_since(t0) * 1e-3);
     return QN_OK;
 }
@@ -413,12 +417,7 @@ static int run_head(sweep *s)
 static int run_whole(sweep *s)
 {
     s->all = (double)s->w->n + 1;
-    QN_TRY(room_for_logits(s));
-    QN_TRY(qn_cal_load_all(s->p->cal, s->err));
-    QN_TRY(compare_streams(s, 0, 1));
-    for (size_t k = 0; k < s->w->n; k++)
-        QN_TRY(compare_changed(s, k, 1));
-    return QN_OK;
+    return run_head(s, 1);
 }
 
 static int new_pass(sweep *s)
@@ -488,7 +487,7 @@ static int run_layers(sweep *s)
         QN_TRY(run_layer(s, i));
     qn_pass_free(s->pass);
     s->pass = NULL;
-    QN_TRY(run_head(s));
+    QN_TRY(run_head(s, s->p->head_cost));
     if (s->saved != s->p->n_layer)
         drop_streams(r->out, s->p->n_layer);
     return QN_OK;
@@ -514,8 +513,6 @@ int qn_probe_run(qn_probe *p, const qn_probe_work *w, const qn_watch *watch,
     int rc = qn_net_is_chain(p->net) ? run_layers(&s) : run_whole(&s);
     qn_streams_close(&s.from);
     qn_streams_close(&s.to);
-    qn_streams_close(&s.logits);
-    qn_outdir_remove(w->resume->out, LOGITS_NAME);
     qn_pass_free(s.pass);
     free(s.order);
     free(s.tokens);
@@ -525,7 +522,8 @@ int qn_probe_run(qn_probe *p, const qn_probe_work *w, const qn_watch *watch,
     qn_free(s.h);
     qn_free(s.own);
     qn_free(s.base);
-    qn_free(s.prob);
+    qn_free(s.weight);
+    qn_free(s.own_sum);
     qn_free(s.sum);
     return rc;
 }

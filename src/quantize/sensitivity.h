@@ -6,11 +6,11 @@
  *     layer i, loaded:        all of them are run through it;
  *                             each change of the layer's matrices is made, the
  *                             network's own stream run, the change taken back
- *     head:                   each stream's logits against the network's own
+ *     head, piece by piece:   each stream's logits against the network's own
  *
  * So the weights are read once, what lies before a change is not run again, and
- * in memory are one layer (or the head) and two streams; the others lie in a
- * file, of which there is one before and one behind the layer. The file before
+ * in memory are one layer (or a piece of the head) and two streams; the others
+ * lie in a file, of which there is one before and one behind the layer. The file before
  * a layer is also what a stopped run goes on with. Networks that are no chain
  * (qn_net_is_chain) are in memory as a whole and run anew with each change.
  *

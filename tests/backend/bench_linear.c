@@ -37,7 +37,10 @@ typedef struct bench_type {
 
 static qn_weight_desc desc_of(const bench_type *b, int64_t n_out, int64_t n_in)
 {
-    return (qn_weight_desc){n_out, n_in, b->t, b->codes.group ? &b->codes : 0};
+    return (qn_weight_desc){.n_out = n_out,
+                            .n_in = n_in,
+                            .dtype = b->t,
+                            .codes = b->codes.group ? &b->codes : NULL};
 }
 
 /* Random codes; 16 rows of them repeated. Of FP8 normal numbers, as nearly all

@@ -185,7 +185,7 @@ wmat wmat_new(qn_backend *be, qn_dtype t, int64_t n_out, int64_t n_in)
     const qn_dtype_row *row = qn_dtype_get(t);
     wmat w = {.n_out = n_out, .n_in = n_in, .dtype = t};
     size_t n = (size_t)(n_out * n_in);
-    qn_weight_desc d = {n_out, n_in, t, NULL};
+    qn_weight_desc d = {.n_out = n_out, .n_in = n_in, .dtype = t};
     qn_err err;
 
     w.row_bytes = n_in / row->block_elems * row->block_bytes;

@@ -72,7 +72,8 @@ static void coded_free(coded *d)
 /* Handed over in two pieces that do not end with a panel. */
 static qn_weight *put(qn_backend *be, const coded *d)
 {
-    qn_weight_desc desc = {d->n_out, d->n_in, QN_F32, &d->c};
+    qn_weight_desc desc = {
+        .n_out = d->n_out, .n_in = d->n_in, .dtype = QN_F32, .codes = &d->c};
     qn_err err = {0};
     qn_weight *w;
     if (be->api->weight_new(be, &desc, &w, &err) < 0)

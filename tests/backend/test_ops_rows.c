@@ -56,7 +56,7 @@ static void pieces(qn_isa isa)
             bool blocks = types[t] == QN_Q8_0 || types[t] == QN_Q4_0;
             int out = 75, in = blocks ? 32 * (odd + 1) : 63 + 34 * odd;
             wmat w = wmat_new(be, types[t], out, in);
-            qn_weight_desc d = {out, in, types[t], NULL};
+            qn_weight_desc d = {.n_out = out, .n_in = in, .dtype = types[t]};
             qn_weight *q;
             qn_err err;
             uint8_t *copy = malloc((size_t)w.row_bytes * 75 + 2);

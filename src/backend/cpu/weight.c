@@ -158,6 +158,8 @@ int qn_cpu_weight_new(qn_backend *be, const qn_weight_desc *d, qn_weight **out,
         return qn_fail(err, QN_ENOMEM, "weight [%lld, %lld] does not fit",
                        (long long)d->n_out, (long long)d->n_in);
     QN_TRY(qn_big_alloc(&data, n, QN_MEM_WEIGHTS, err));
+    if (d->sparse)
+        qn_big_sparse(data, n);
 
     w = weight_alloc(be, d, n, data);
     w->layout = layout;
