@@ -4,27 +4,12 @@
 // Current llama.cpp, as npm's node-llama-cpp packs it, behind the interface of
 // its llama-bench, as far as bench/pairs needs that: one prompt of PROMPT ids,
 // then TOKENS greedy ones, one by one. What the binding itself takes for each
-// token is in the figure. The package is found in LLAMA_CPP, a folder with a
-// node_modules (tests/quantize/test_llama_cpp.sh leaves one in the build folder).
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
+// token is in the figure. The package is found as llama-cpp.mjs says.
+import { openLlama, readOptions } from "./llama-cpp.mjs";
 
-const options = { m: "", t: 2, p: 512, n: 64, r: 1, o: "csv" };
-for (let i = 2; i + 1 < process.argv.length; i += 2) {
-  const name = process.argv[i].replace(/^-+/, "");
-  if (!(name in options)) throw new Error(`no option ${process.argv[i]}`);
-  options[name] = process.argv[i + 1];
-}
-const dir = process.env.LLAMA_CPP ?? "build/release/npm-llama-cpp";
-const find = createRequire(pathToFileURL(`${dir}/package.json`));
-const { getLlama } = await import(pathToFileURL(find.resolve("node-llama-cpp")));
+const options = readOptions({ m: "", t: 2, p: 512, n: 64, r: 1, o: "csv" });
 
-const llama = await getLlama({
-  gpu: false,
-  build: "never",
-  progressLogs: false,
-  logLevel: "error",
-});
+const llama = await openLlama();
 const model = await llama.loadModel({ modelPath: options.m });
 const n = Number(options.p), more = Number(options.n);
 const context = await model.createContext({

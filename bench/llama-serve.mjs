@@ -9,29 +9,16 @@
 // every sequence that writes before more of a prompt ("maximumParallelism").
 // A request gets the free sequence that knows the longest part of its prompt,
 // as in llama-server; others wait for one. Prints its address. The package is
-// found as in llama-bench.mjs.
+// found as llama-cpp.mjs says.
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
+import { openLlama, readOptions } from "./llama-cpp.mjs";
 
-const options = { m: "", t: 2, np: 16, c: 1024, b: 512, port: 0, fa: "auto" };
-for (let i = 2; i + 1 < process.argv.length; i += 2) {
-  const name = process.argv[i].replace(/^-+/, "");
-  if (!(name in options)) throw new Error(`no option ${process.argv[i]}`);
-  options[name] = process.argv[i + 1];
-}
-const dir = process.env.LLAMA_CPP ?? "build/release/npm-llama-cpp";
-const find = createRequire(pathToFileURL(`${dir}/package.json`));
-const { getLlama } = await import(pathToFileURL(find.resolve("node-llama-cpp")));
+const options = readOptions({
+  m: "", t: 2, np: 16, c: 1024, b: 512, port: 0, fa: "auto",
+});
 
 const threads = Number(options.t), slots = Number(options.np);
-const llama = await getLlama({
-  gpu: false,
-  build: "never",
-  progressLogs: false,
-  logLevel: "error",
-  maxThreads: threads,
-});
+const llama = await openLlama({ maxThreads: threads });
 const model = await llama.loadModel({ modelPath: options.m });
 const context = await model.createContext({
   sequences: slots,

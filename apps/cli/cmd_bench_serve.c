@@ -234,6 +234,38 @@ static void take_params(qn_load_params *p, const qn_args *a)
         p->spread = QN_SPREAD_EXPONENTIAL;
 }
 
+#define MOST_TOLD 20
+
+/* The failures that somebody would look into, to stderr: all but those that a
+ * full queue refused. */
+static void tell_failures(const bench *b)
+{
+    static const char *const what[QN_SHOT_ENDS] = {
+        [QN_SHOT_STATUS] = "another status than 200",
+        [QN_SHOT_CONNECT] = "no connection",
+        [QN_SHOT_TIMEOUT] = "no end in time",
+        [QN_SHOT_CUT] = "the answer was cut off",
+        [QN_SHOT_SHORT] = "fewer tokens than asked",
+    };
+    int n = 0;
+    for (int i = 0; i < b->load.n; i++) {
+        const qn_shot_result *r = &b->results[i];
+        const qn_load_shot *s = &b->load.shots[i];
+        if (!what[r->end] || n++ >= MOST_TOLD)
+            continue;
+        fprintf(stderr,
+                "request %d of seed %llu, sent at %.2f s (prompt %lld, shared "
+                "%lld, completion %lld): %s: status %d, %d tokens, %d pieces, "
+                "after %.2f s%s%s\n",
+                i, (unsigned long long)b->load.p.seed, r->start,
+                (long long)s->n_in, (long long)b->load.p.n_prefix,
+                (long long)s->n_out, what[r->end], r->status, r->n_out,
+                r->n_gaps, r->e2e, r->why ? ": " : "", r->why ? r->why : "");
+    }
+    if (n > MOST_TOLD)
+        fprintf(stderr, "and %d more failures\n", n - MOST_TOLD);
+}
+
 /* Of the requests, none of which succeeded: what to do about it. */
 static int judge(const bench *b, const char *url, qn_err *err)
 {
@@ -311,6 +343,8 @@ static int bench_serve(qn_args *a, qn_err *err)
         rc = judge(&b, url, err);
     if (ran && (rc == 0 || json)) /* no table of nothings */
         qn_load_report(&run, json);
+    if (ran && rc == 0)
+        tell_failures(&b);
     for (int i = 0; i < b.load.n; i++) {
         free(b.results[i].gaps);
         free(b.results[i].why);

@@ -218,6 +218,19 @@ int qn_field_fail(const qn_field_reader *r, const char *fmt, ...)
 
 /* ---- plain values ------------------------------------------------------ */
 
+static const char *kind_of(const json_t *v)
+{
+    switch (json_typeof(v)) {
+    case JSON_OBJECT: return "an object";
+    case JSON_ARRAY: return "an array";
+    case JSON_STRING: return "a string";
+    case JSON_TRUE:
+    case JSON_FALSE: return "true or false";
+    case JSON_NULL: return "null";
+    default: return "a number";
+    }
+}
+
 static int read_number(const qn_field_reader *r, const json_t *v)
 {
     const qn_field *row = r->row;
@@ -227,7 +240,8 @@ static int read_number(const qn_field_reader *r, const json_t *v)
         return 0;
     }
     if (!json_is_number(v))
-        return qn_field_fail(r, "must be a number");
+        return qn_field_fail(r, "must be %s number; it is %s",
+                             row->kind == F32 ? "a" : "a whole", kind_of(v));
     double x = json_number_value(v);
     if (row->kind != F32 && x != floor(x))
         return qn_field_fail(r, "is %g; must be a whole number", x);
@@ -246,7 +260,7 @@ static int read_number(const qn_field_reader *r, const json_t *v)
 static int read_str(const qn_field_reader *r, const json_t *v)
 {
     if (!json_is_string(v))
-        return qn_field_fail(r, "must be a string");
+        return qn_field_fail(r, "must be a string; it is %s", kind_of(v));
     size_t n = json_string_length(v);
     char *s = qn_arena_strndup(&r->f->mem, json_string_value(v), n);
     *(const char **)(void *)((char *)r->f + r->row->offset) = s;
@@ -277,7 +291,8 @@ static int read_field(const qn_field_reader *r, const json_t *v)
     case VOID: return 0;
     case BOOL:
         if (!json_is_boolean(v))
-            return qn_field_fail(r, "must be true or false");
+            return qn_field_fail(r, "must be true or false; it is %s",
+                                 kind_of(v));
         *(bool *)((char *)r->f + r->row->offset) = json_is_true(v);
         return 0;
     case ONLY:

@@ -227,12 +227,17 @@ static void drain_and_wait(qn_server *srv, const sigset_t *signals)
     }
 }
 
+/* A SIGINT that is ignored stays so: a shell without job control ignores it for
+ * what it runs in the background, where Ctrl-C is meant for another. (Blocked,
+ * it would be waited for all the same.) */
 static sigset_t our_signals(void)
 {
     sigset_t signals;
+    struct sigaction sa;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    if (sigaction(SIGINT, NULL, &sa) != 0 || sa.sa_handler != SIG_IGN)
+        sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
     return signals;
 }

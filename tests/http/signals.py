@@ -124,6 +124,18 @@ def test_second_signal():
     assert not stream.is_whole()
 
 
+def test_ignored():
+    """Who is started with SIGINT ignored, in the background, goes on."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    s = Server('--drain-timeout', '600')
+    signal.signal(signal.SIGINT, before)
+    s.signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert s.status('GET', '/ready') == 200
+    s.signal(signal.SIGTERM)
+    s.ends()
+
+
 def test_keys():
     """SIGHUP reads the keys again."""
     path = os.path.join(folder.name, 'keys')

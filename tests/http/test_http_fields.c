@@ -115,6 +115,28 @@ static void test_stop_reason(void **state)
     web_free(&r);
 }
 
+/* A value of another type: which field, what it has to be, what it is. */
+static void test_types(void **state)
+{
+    static const char *const rows[][2] = {
+        {"{\"prompt\":\"a\",\"max_tokens\":\"3\"}",
+         "field max_tokens: must be a whole number; it is a string"},
+        {"{\"prompt\":\"a\",\"temperature\":[]}",
+         "field temperature: must be a number; it is an array"},
+        {"{\"prompt\":\"a\",\"stream\":\"true\"}",
+         "field stream: must be true or false; it is a string"},
+    };
+
+    (void)state;
+    web_need();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        web_reply r = web_post("/v1/completions", rows[i][0]);
+        if (r.status != 400 || !strstr(r.body, rows[i][1]))
+            fail_msg("%s: status %d: %s", rows[i][0], r.status, r.body);
+        web_free(&r);
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -570,11 +592,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json),        cmocka_unit_test(test_guided),
-        cmocka_unit_test(test_stop_reason), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_remedies),    cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_too_long),    cmocka_unit_test(test_vllm_names),
-        cmocka_unit_test(test_request_id),  cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_beams),       cmocka_unit_test(test_text_routes),
+        cmocka_unit_test(test_stop_reason), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_remedies),
+        cmocka_unit_test(test_messages),    cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_vllm_names),  cmocka_unit_test(test_request_id),
+        cmocka_unit_test(test_truncation),  cmocka_unit_test(test_beams),
+        cmocka_unit_test(test_text_routes),
     };
     return cmocka_run_group_tests(tests, NULL, web_stop);
 }

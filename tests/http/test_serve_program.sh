@@ -75,7 +75,9 @@ TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-16 18:15:48.3,9000,5
 ROWS
 "$quern" bench serve --url "$url" --trace "$dir/trace.csv" --trace-speed 10 \
-    --output-format json >"$dir/result"
+    --output-format json >"$dir/result" 2>"$dir/told"
+grep -q '^request 3 of seed .*prompt 9000.*completion 5).*status 400, .*context' \
+    "$dir/told" || fail "what failed is not told: $(cat "$dir/told")"
 grep -q '"completed": 3, "failed": 1,.*"failed_status": 1,' "$dir/result" ||
     fail "trace: $(cat "$dir/result")"
 grep -q '"total_input_tokens": 163, "total_output_tokens": 19,' \

@@ -237,7 +237,7 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
 }
 
 QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
-                    const int T)
+                    const int T, const bool ask)
 {
     const consts c = consts_of(t, l);
     const int step = i8_code_bytes(l, B), in_group = i8_group(t, l);
@@ -256,12 +256,14 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
         acc[p][i] = t->load
                         ? _mm512_load_ps(t->acc + i * t->acc_tok + p * QN_PANEL)
                         : _mm512_setzero_ps();
+    if (!ask && t->next && t->next != end)
+        stream_begin(t->next);
 
     for (int k = 0; k < t->n_k; group += group_bytes) {
         const uint8_t *codes = group + head;
         int in = 0;
         QN_UNROLL
-        for (int p = 0; p < N; p++)
+        for (int p = 0; ask && p < N; p++)
             stream_ask(group + p * t->w_panel, end - group, beyond, head, far);
         for (; in < in_group && k < t->n_k; in += B, k += B) {
             __m512i fix[QN_SUMS_BLOCK / 16];
@@ -270,7 +272,8 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
             QN_UNROLL
             for (int p = 0; p < N; p++) {
                 int64_t at = p * t->w_panel;
-                stream_ask(codes + at, end - codes, beyond, step, far);
+                if (ask)
+                    stream_ask(codes + at, end - codes, beyond, step, far);
                 block(&c, l, group + at, in, codes + at, x, t->x_tok, fix,
                       acc[p], B, T);
             }
@@ -288,35 +291,39 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
 
 /* N panels at once, while there are so many. */
 QN_INLINE void sets(qn_tile *p, const uint8_t *next, qn_layout l, const int B,
-                    const int N, const int T)
+                    const int N, const int T, const bool ask)
 {
     for (; p->n_panel >= N; p->n_panel -= N) {
         p->next = p->n_panel > N ? p->w + N * p->w_panel : next;
-        tile(p, l, B, N, T);
+        tile(p, l, B, N, T, ask);
         p->w += N * p->w_panel;
         p->acc += N * QN_PANEL;
     }
 }
 
-/* Of one token and codes of more than four bits, processors of AMD read one
- * stream the fastest: its prefetcher knows the way (Zen 4, two threads, GB/s where
- * bare loads have 65: Q6_K 36 in eight streams and 47 in one, q8_0 47 and 54). Four
- * bits take so long to unpack that eight are as good, or better (nf4 48 and 42).
- * Processors of Intel want several. */
-static bool one_stream(qn_layout l)
+/* Processors of AMD read the weights of one or two tokens the fastest in one stream
+ * that nobody asks for ahead: their own prefetcher knows the way, and requests of
+ * ours disturb it (Zen 4, one row, two threads, GB/s where bare loads have 58 to 60:
+ * q4_0 in eight streams with requests 48, in one without 55; q8_0 50 and 61, nf4 43
+ * and 55, Q6_K 41 and 52). More tokens need the sums of several panels at once;
+ * processors of Intel want several streams. */
+static bool one_stream(void)
 {
-    return !qn_layout_nibbles(l) && strncmp(qn_cpu_get()->name, "AMD", 3) == 0;
+    return strncmp(qn_cpu_get()->name, "AMD", 3) == 0;
 }
 
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
 {
     qn_tile p = *t;
 
-    if (T == 1 && !one_stream(l))
-        sets(&p, t->next, l, B, 8, T);
-    if (T > 1 || !one_stream(l))
-        sets(&p, t->next, l, B, 4, T);
-    sets(&p, t->next, l, B, 1, T);
+    if (T <= 2 && one_stream()) {
+        sets(&p, t->next, l, B, 1, T, false);
+        return;
+    }
+    if (T == 1)
+        sets(&p, t->next, l, B, 8, T, true);
+    sets(&p, t->next, l, B, 4, T, true);
+    sets(&p, t->next, l, B, 1, T, true);
 }
 
 QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
