@@ -27,6 +27,7 @@ typedef struct bench {
     double weight_bytes; /* read for each token */
     double kv_bytes;     /* per position */
     double params;       /* multiplied with each token */
+    double head;         /* of them, with a prompt's last alone */
     qn_probe_kind kind;
 } bench;
 
@@ -101,7 +102,8 @@ static double number(const json_t *o, const char *a, const char *b)
 }
 
 /* What a token has to read and multiply. An embedding that is no head gives
- * one row of it to each token; of experts only those chosen count. */
+ * one row of it to each token; of experts only those chosen count. Of a prompt
+ * only the last token meets the head: see prefill(). */
 static void costs(bench *b)
 {
     const json_t *roles = json_object_get(b->info, "roles");
@@ -118,6 +120,8 @@ static void costs(bench *b)
             part = 0;
         if (strstr(role, "expert") && !strstr(role, "shared") && n_exp > 0)
             part = used / n_exp;
+        if (strcmp(role, tied ? "token embedding" : "head") == 0)
+            b->head = number(r, "parameters", NULL);
         b->weight_bytes += part * number(r, "bytes", NULL);
         b->params += part * number(r, "parameters", NULL);
     }
@@ -244,7 +248,8 @@ static int prefill(bench *b, int n, qn_err *err)
         l.req = NULL;
     }
     bound = QN_MAX(bound, qn_probe_peak(b->probe, b->kind));
-    add(b, name, "tok/s", &s, bound / (2 * b->params));
+    double each = b->params - b->head * (n - 1) / n;
+    add(b, name, "tok/s", &s, bound / (2 * each));
 out:
     qn_request_free(l.req);
     qn_engine_free(e);
