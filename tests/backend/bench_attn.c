@@ -1,29 +1,24 @@
-/* bench_attn.c - speed of the attention op, the shapes of Llama-3.2-1B.
+/* bench_attn.c - speed of the attention op.
  *
  * Decoding: layers with pages of their own, together more than caches hold, as
- * in a model; GB/s of keys and values. Prompts: GFLOP/s. The time is that of
- * the processor, of one thread, which others' load disturbs less; the best of
- * some repeats.
+ * in a model; GB/s of keys and values, beside the probed bandwidth. One layer
+ * of few positions stays in the caches: what arithmetic alone allows. Prompts:
+ * GFLOP/s. The best of some repeats. BENCH_THREADS=1 measures the time that the
+ * thread ran, which others' load disturbs less. Arguments name types of cells;
+ * without any, all.
  */
 #include "backend/ops.h"
 
-#include <time.h>
+#include "backend/cpu/probe.h"
 
 enum {
-    N_HEAD = 32,
-    N_KV = 8,
-    D = 64,
     REPEATS = 7,
     MAX_LAYERS = 16
 };
 
-static double cpu_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+typedef struct bench_shape {
+    int n_head, n_kv, d;
+} bench_shape;
 
 typedef struct bench_kv {
     qn_kv *kv[MAX_LAYERS];
@@ -33,12 +28,13 @@ typedef struct bench_kv {
 } bench_kv;
 
 /* Pages full of what one pass appends. */
-static bench_kv bench_kv_new(qn_backend *be, qn_kv_dtype t, int depth,
-                             int n_layer)
+static bench_kv bench_kv_new(qn_backend *be, const bench_shape *sh,
+                             qn_kv_dtype t, int depth, int n_layer)
 {
     bench_kv b = {.n_layer = n_layer, .n_pages = depth / 64 + 1};
-    qn_kv_desc d = {N_KV, D, D, t, b.n_pages};
-    mat k = mat_new(64, N_KV * D, 0, 0, 1), v = mat_new(64, N_KV * D, 0, 0, 1);
+    qn_kv_desc d = {sh->n_kv, sh->d, sh->d, t, b.n_pages};
+    mat k = mat_new(64, sh->n_kv * sh->d, 0, 0, 1);
+    mat v = mat_new(64, sh->n_kv * sh->d, 0, 0, 1);
     qn_err err;
 
     b.pages = calloc((size_t)b.n_pages, sizeof *b.pages);
@@ -66,16 +62,17 @@ static bench_kv bench_kv_new(qn_backend *be, qn_kv_dtype t, int depth,
     return b;
 }
 
-static void bench_at(qn_backend *be, qn_kv_dtype t, int depth, int n_row,
-                     int n_layer)
+static const char *const bench_names[] = {"f32", "f16", "bf16", "int8"};
+
+static void bench_at(qn_backend *be, const bench_shape *sh, qn_kv_dtype t,
+                     int depth, int n_row, int n_layer, qn_probe *probe)
 {
-    static const char *const names[] = {"f32", "f16", "bf16", "int8"};
-    bench_kv b = bench_kv_new(be, t, depth, n_layer);
-    mat q = mat_new(n_row, N_HEAD * D, 0, 0, 3), out = mat_copy(&q);
+    bench_kv b = bench_kv_new(be, sh, t, depth, n_layer);
+    mat q = mat_new(n_row, sh->n_head * sh->d, 0, 0, 3), out = mat_copy(&q);
     qn_span span = {.n_row = n_row, .pos0 = depth - n_row, .pages = {b.pages}};
     qn_batch batch = {.n_row = n_row, .n_span = 1, .spans = &span};
     qn_op ops[MAX_LAYERS];
-    double best = 1e9, seen = (depth - n_row / 2.0) * n_row * n_layer;
+    double best = 1e9, read = 0, seen = (depth - n_row / 2.0) * n_row * n_layer;
 
     for (int l = 0; l < n_layer; l++) {
         ops[l] = (qn_op){.kind = QN_OP_ATTN};
@@ -85,19 +82,21 @@ static void bench_at(qn_backend *be, qn_kv_dtype t, int depth, int n_row,
                                      .out = out.p,
                                      .ldq = q.ld,
                                      .ldo = out.ld,
-                                     .n_head = N_HEAD,
+                                     .n_head = sh->n_head,
                                      .scale = 0.125f};
     }
     for (int r = 0; r < REPEATS; r++) {
-        double t0 = cpu_now();
+        read = fmax(read, n_row == 1 ? qn_probe_read(probe) : 0);
+        double t0 = qn_probe_now(probe);
         exec_ops(be, ops, n_layer);
-        best = fmin(best, cpu_now() - t0);
+        best = fmin(best, qn_probe_now(probe) - t0);
     }
-    printf("attention %-4s depth %5d rows %3d  %8.3f ms  %6.1f GB/s  "
-           "%6.1f GFLOP/s\n",
-           names[t], depth, n_row, best * 1e3 / n_layer,
-           (double)b.bytes / 64 * depth * n_layer / best * 1e-9,
-           4.0 * N_HEAD * D * seen / best * 1e-9);
+    printf("attention %-4s heads %2d/%d x %3d depth %5d rows %3d layers %2d  "
+           "%8.3f ms  %6.1f GB/s (probe %5.1f)  %6.1f GFLOP/s\n",
+           bench_names[t], sh->n_head, sh->n_kv, sh->d, depth, n_row, n_layer,
+           best * 1e3 / n_layer,
+           (double)b.bytes / 64 * depth * n_layer / best * 1e-9, read * 1e-9,
+           4.0 * sh->n_head * sh->d * seen / best * 1e-9);
     fflush(stdout);
     for (int l = 0; l < n_layer; l++)
         be->api->kv_free(be, b.kv[l]);
@@ -106,15 +105,38 @@ static void bench_at(qn_backend *be, qn_kv_dtype t, int depth, int n_row,
     mat_free(&out);
 }
 
-void bench_attn(int n_types)
+static bool is_asked(const char *name, int argc, char **argv)
 {
-    qn_backend *be = open_cpu(QN_ISA_N - 1, 1, false);
+    int i = 0;
 
-    for (int t = 0; t < n_types; t++) {
-        bench_at(be, (qn_kv_dtype)t, 2048, 1, 16);
-        bench_at(be, (qn_kv_dtype)t, 8192, 1, 8);
-        bench_at(be, (qn_kv_dtype)t, 512, 512, 1);
-        bench_at(be, (qn_kv_dtype)t, 2048, 512, 1);
+    while (i < argc && strcmp(name, argv[i]))
+        i++;
+    return argc == 0 || i < argc;
+}
+
+void bench_attn(int argc, char **argv)
+{
+    static const bench_shape shapes[] = {
+        {32, 8, 64}, {8, 8, 64}, {64, 8, 64}, {32, 8, 128}};
+    const char *threads = getenv("BENCH_THREADS");
+    qn_backend *be = open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
+    qn_probe *probe;
+
+    if (qn_probe_new(&probe, be->api->pool(be), be->api->n_threads(be) == 1,
+                     NULL) < 0)
+        fail_msg("no memory to probe with");
+    for (int t = 0; t < QN_KV_CELLS; t++) {
+        qn_kv_dtype c = (qn_kv_dtype)t;
+        if (!is_asked(bench_names[t], argc, argv))
+            continue;
+        for (size_t i = 0; i < QN_COUNTOF(shapes); i++) {
+            bench_at(be, &shapes[i], c, 512, 1, 1, probe);
+            bench_at(be, &shapes[i], c, 2048, 1, 16, probe);
+            bench_at(be, &shapes[i], c, 8192, 1, 8, probe);
+        }
+        bench_at(be, &shapes[0], c, 512, 512, 1, probe);
+        bench_at(be, &shapes[0], c, 2048, 512, 1, probe);
     }
+    qn_probe_free(probe);
     qn_backend_close(be);
 }

@@ -69,8 +69,8 @@ void check_at(const char *what, int64_t r, int64_t c, double got, double want,
 
 /* bench_linear.c: the --bench of test_ops_linear; see there for argv. */
 void bench_linear(int argc, char **argv);
-/* bench_attn.c: that of test_ops_attn, for so many types of cells. */
-void bench_attn(int n_types);
+/* bench_attn.c: that of test_ops_attn; see there for argv. */
+void bench_attn(int argc, char **argv);
 
 #define EPS32 0x1p-24
 

@@ -399,7 +399,7 @@ int main(int argc, char **argv)
     };
 
     if (argc > 1 && !strcmp(argv[1], "--bench")) {
-        bench_attn(QN_KV_CELLS);
+        bench_attn(argc - 2, argv + 2);
         return 0;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
