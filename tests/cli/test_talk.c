@@ -300,7 +300,8 @@ static void test_control_characters(void **state)
     assert_int_equal(qn_pty_close(&t), 0);
 }
 
-/* A long prompt, in small steps: a bar, which Ctrl-C ends and wipes. */
+/* A long prompt, in small steps that take their time: a bar, which Ctrl-C ends and
+ * wipes. */
 static void test_prefill_bar(void **state)
 {
     qn_pty t;
@@ -308,8 +309,8 @@ static void test_prefill_bar(void **state)
     (void)state;
     for (int i = 0; i < 900; i++)
         strcat(ids, ",40");
-    PTY(&t, "run", "-n", "1", "--chunk-size", "1", "-t", "1", "--token-ids",
-        ids);
+    PTY(&t, "run", "-n", "1", "--chunk-size", "1", "-t", "1", "--isa", "ref",
+        "--token-ids", ids);
     qn_pty_expect(&t, "Reading the prompt [");
     qn_pty_expect(&t, "of 901");
     qn_pty_send(&t, "\003");
