@@ -41,8 +41,8 @@ void qn_server_stop(qn_server *srv);
 /* Signals wait to be taken by qn_server_run; for all threads that are started
  * afterwards, which those of a model have to be. */
 void qn_server_block_signals(void);
-/* Serves until SIGTERM or SIGINT (unless that is ignored): then drains for up to drain-timeout (a
- * second signal cuts that short) and stops. SIGHUP reloads. */
+/* Serves until SIGTERM or SIGINT (unless that is ignored): then drains for up to
+ * drain-timeout (a second signal cuts that short) and stops. SIGHUP reloads. */
 int qn_server_run(const qn_server_init *init, qn_err *err);
 
 #endif
