@@ -2,6 +2,7 @@
 #include "server/fields_int.h"
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/knobs.h"
 #include "server/hints.h"
 
@@ -218,19 +219,6 @@ int qn_field_fail(const qn_field_reader *r, const char *fmt, ...)
 
 /* ---- plain values ------------------------------------------------------ */
 
-static const char *kind_of(const json_t *v)
-{
-    switch (json_typeof(v)) {
-    case JSON_OBJECT: return "an object";
-    case JSON_ARRAY: return "an array";
-    case JSON_STRING: return "a string";
-    case JSON_TRUE:
-    case JSON_FALSE: return "true or false";
-    case JSON_NULL: return "null";
-    default: return "a number";
-    }
-}
-
 static int read_number(const qn_field_reader *r, const json_t *v)
 {
     const qn_field *row = r->row;
@@ -241,7 +229,8 @@ static int read_number(const qn_field_reader *r, const json_t *v)
     }
     if (!json_is_number(v))
         return qn_field_fail(r, "must be %s number; it is %s",
-                             row->kind == F32 ? "a" : "a whole", kind_of(v));
+                             row->kind == F32 ? "a" : "a whole",
+                             qn_json_type_name(v));
     double x = json_number_value(v);
     if (row->kind != F32 && x != floor(x))
         return qn_field_fail(r, "is %g; must be a whole number", x);
@@ -260,7 +249,8 @@ static int read_number(const qn_field_reader *r, const json_t *v)
 static int read_str(const qn_field_reader *r, const json_t *v)
 {
     if (!json_is_string(v))
-        return qn_field_fail(r, "must be a string; it is %s", kind_of(v));
+        return qn_field_fail(r, "must be a string; it is %s",
+                             qn_json_type_name(v));
     size_t n = json_string_length(v);
     char *s = qn_arena_strndup(&r->f->mem, json_string_value(v), n);
     *(const char **)(void *)((char *)r->f + r->row->offset) = s;
@@ -292,7 +282,7 @@ static int read_field(const qn_field_reader *r, const json_t *v)
     case BOOL:
         if (!json_is_boolean(v))
             return qn_field_fail(r, "must be true or false; it is %s",
-                                 kind_of(v));
+                                 qn_json_type_name(v));
         *(bool *)((char *)r->f + r->row->offset) = json_is_true(v);
         return 0;
     case ONLY:

@@ -234,7 +234,7 @@ int qn_json_load_python(json_t **out, const char *path, size_t max_bytes,
 
 /* ---- typed members ----------------------------------------------------- */
 
-static const char *json_type_name(const json_t *v)
+const char *qn_json_type_name(const json_t *v)
 {
     switch (json_typeof(v)) {
     case JSON_OBJECT: return "an object";
@@ -253,7 +253,7 @@ static int json_wrong(const json_t *v, const char *key, const char *want,
                       const char *doc, qn_err *err)
 {
     return qn_fail(err, QN_EFORMAT, "%s: \"%s\" should be %s, is %s", doc, key,
-                   want, json_type_name(v));
+                   want, qn_json_type_name(v));
 }
 
 static const json_t *json_member(const json_t *o, const char *key)

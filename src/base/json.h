@@ -24,6 +24,8 @@ int qn_json_parse_python(json_t **out, const char *text, size_t n,
 int qn_json_load_python(json_t **out, const char *path, size_t max_bytes,
                         qn_err *err);
 
+/* What a value is, for messages: "a string". */
+const char *qn_json_type_name(const json_t *v);
 /* Typed reading of an object's member: 1 present and of the type, 0 absent or
  * null (out untouched), QN_EFORMAT of another type (message names `doc`.key).
  * qn_json_f64 takes integers too; qn_json_i64 takes integral reals too. */

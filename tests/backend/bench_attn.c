@@ -9,8 +9,6 @@
  */
 #include "backend/ops.h"
 
-#include "backend/cpu/probe.h"
-
 enum {
     REPEATS = 7,
     MAX_LAYERS = 16
@@ -118,13 +116,9 @@ void bench_attn(int argc, char **argv)
 {
     static const bench_shape shapes[] = {
         {32, 8, 64}, {8, 8, 64}, {64, 8, 64}, {32, 8, 128}};
-    const char *threads = getenv("BENCH_THREADS");
-    qn_backend *be = open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
     qn_probe *probe;
+    qn_backend *be = open_bench(&probe);
 
-    if (qn_probe_new(&probe, be->api->pool(be), be->api->n_threads(be) == 1,
-                     NULL) < 0)
-        fail_msg("no memory to probe with");
     for (int t = 0; t < QN_KV_CELLS; t++) {
         qn_kv_dtype c = (qn_kv_dtype)t;
         if (!is_asked(bench_names[t], argc, argv))

@@ -13,8 +13,6 @@
  */
 #include "backend/ops.h"
 
-#include "backend/cpu/probe.h"
-
 enum {
     REPEATS = 7,
     MAX_COPY = 64
@@ -197,13 +195,9 @@ void bench_linear(int argc, char **argv)
         {"f8-128", QN_F32, QN_PROBE_F32, {QN_CODE_FP8, 128, QN_F32, {0}, NULL}},
     };
     double base[QN_COUNTOF(shapes)][QN_COUNTOF(rows)] = {{0}};
-    const char *threads = getenv("BENCH_THREADS");
-    qn_backend *be = open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
     qn_probe *probe;
+    qn_backend *be = open_bench(&probe);
 
-    if (qn_probe_new(&probe, be->api->pool(be), be->api->n_threads(be) == 1,
-                     NULL) < 0)
-        fail_msg("no memory to probe with");
     printf("threads %d  read %.1f GB/s  f32 %.0f  bf16 %.0f  int8 %.0f G/s\n",
            be->api->n_threads(be), qn_probe_read(probe) * 1e-9,
            qn_probe_peak(probe, QN_PROBE_F32) * 1e-9,

@@ -151,6 +151,17 @@ qn_backend *open_cpu(qn_isa isa, int n_threads, bool exact)
     return be;
 }
 
+qn_backend *open_bench(qn_probe **probe)
+{
+    const char *threads = getenv("BENCH_THREADS");
+    qn_backend *be = open_cpu(QN_ISA_N - 1, threads ? atoi(threads) : 0, false);
+
+    if (qn_probe_new(probe, be->api->pool(be), be->api->n_threads(be) == 1,
+                     NULL) < 0)
+        fail_msg("no memory to probe with");
+    return be;
+}
+
 void exec_ops(qn_backend *be, const qn_op *ops, int n_op)
 {
     qn_err err;

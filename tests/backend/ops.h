@@ -14,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/probe.h"
 #include "base/rng.h"
 
 /* A matrix of floats with a row stride, between canaries. Under the address
@@ -45,6 +46,9 @@ void rnd_seed(uint64_t seed);
 
 /* Opens the CPU backend or fails the test. */
 qn_backend *open_cpu(qn_isa isa, int n_threads, bool exact);
+/* For --bench: the newest kernels with BENCH_THREADS threads (all), and a probe of
+ * the machine for these. */
+qn_backend *open_bench(qn_probe **probe);
 /* Runs a list or fails the test. */
 void exec_ops(qn_backend *be, const qn_op *ops, int n_op);
 /* Calls fn for every instruction set of this machine, naming it. */
