@@ -70,7 +70,7 @@ int qn_builtin_path(char **out, qn_err *err)
     if (!path)
         return qn_fail(err, QN_ENOENT,
                        "the built-in model (" BUILTIN ") was not found beside "
-                       "the program; name a model (--model DIR), or set "
+                       "the program; name a model (--model MODEL), or set "
                        "QUERN_DEFAULT_MODEL");
     *out = path;
     return 0;

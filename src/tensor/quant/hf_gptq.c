@@ -135,7 +135,7 @@ static int gptq_lay(qn_qmat *m, qn_err *err)
 {
     int64_t g = m->group > 0 ? m->group : m->n_in;
     if (m->bits != 2 && m->bits != 3 && m->bits != 4 && m->bits != 8)
-        return qn_fail(err, QN_EUNSUP, "gptq has 2, 3, 4 and 8 bits, not %d",
+        return qn_fail(err, QN_EUNSUP, "codes have 2, 3, 4 or 8 bits, not %d",
                        m->bits);
     if (m->n_in % 32 || m->n_out % 32 || m->n_in % g)
         return qn_fail(err, QN_EUNSUP,
