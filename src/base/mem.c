@@ -12,6 +12,9 @@
 #include "base/hashmem.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,13 +161,11 @@ bool qn_add_u64(uint64_t a, uint64_t b, uint64_t *out)
 #define MEM_HUGE ((size_t)2 << 20)
 
 static const char *const mem_purpose_name[QN_MEM_N] = {
-    [QN_MEM_WEIGHTS] = "weights",
-    [QN_MEM_KV] = "the KV cache",
-    [QN_MEM_WORKSPACE] = "workspace",
-    [QN_MEM_LOGITS] = "logits",
-    [QN_MEM_OTHER] = "other data"};
+    [QN_MEM_WEIGHTS] = "weights",         [QN_MEM_KV] = "the KV cache",
+    [QN_MEM_WORKSPACE] = "workspace",     [QN_MEM_LOGITS] = "logits",
+    [QN_MEM_ACTIVATIONS] = "activations", [QN_MEM_OTHER] = "other data"};
 
-static _Atomic uint64_t mem_used[QN_MEM_N];
+static _Atomic uint64_t mem_used[QN_MEM_N], mem_text_peak;
 
 /* Bytes mapped for a block of n: whole pages, at least one; 0 on overflow. */
 static size_t mem_map_size(size_t n)
@@ -246,6 +247,18 @@ void qn_hashmem_free(void *p, size_t n, size_t size)
         qn_pages_free(p, n * size);
 }
 
+static void mem_count(size_t n, qn_purpose purpose)
+{
+    atomic_fetch_add(&mem_used[purpose], n);
+    uint64_t text = qn_big_used(QN_MEM_KV) + qn_big_used(QN_MEM_WORKSPACE) +
+                    qn_big_used(QN_MEM_LOGITS) +
+                    qn_big_used(QN_MEM_ACTIVATIONS);
+    uint64_t most = atomic_load(&mem_text_peak);
+    while (text > most &&
+           !atomic_compare_exchange_weak(&mem_text_peak, &most, text))
+        continue;
+}
+
 int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err)
 {
     bool injected = qn_mem_inject();
@@ -260,7 +273,7 @@ int qn_big_alloc(void **out, size_t n, qn_purpose purpose, qn_err *err)
                        mem_purpose_name[purpose], why,
                        qn_fmt_bytes(have, sizeof have, qn_mem_available()));
     }
-    atomic_fetch_add(&mem_used[purpose], n);
+    mem_count(n, purpose);
     *out = p;
     return QN_OK;
 }
@@ -288,6 +301,11 @@ void qn_big_populate(void *p, size_t n)
 uint64_t qn_big_used(qn_purpose purpose)
 {
     return atomic_load(&mem_used[purpose]);
+}
+
+uint64_t qn_big_text_peak(void)
+{
+    return atomic_load(&mem_text_peak);
 }
 
 /* ---- what there is ----------------------------------------------------- */
@@ -341,6 +359,15 @@ uint64_t qn_mem_total(void)
         return host;
     return QN_MIN(host, cg.limit);
 }
+
+#ifdef __GLIBC__
+void qn_mem_trim(void)
+{
+    malloc_trim(0);
+}
+#else
+void qn_mem_trim(void) {}
+#endif
 
 uint64_t qn_mem_rss(void)
 {

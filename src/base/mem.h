@@ -43,6 +43,7 @@ typedef enum qn_purpose {
     QN_MEM_KV,
     QN_MEM_WORKSPACE,
     QN_MEM_LOGITS,
+    QN_MEM_ACTIVATIONS, /* of a text that is read as a whole */
     QN_MEM_OTHER,
     QN_MEM_N
 } qn_purpose;
@@ -60,11 +61,17 @@ void qn_big_free(void *p, size_t n, qn_purpose purpose);
 void qn_big_populate(void *p, size_t n);
 /* Bytes held now for a purpose. */
 uint64_t qn_big_used(qn_purpose purpose);
+/* The most that a text ever held at once: KV, workspace, logits and
+ * activations, bytes. */
+uint64_t qn_big_text_peak(void);
 
 /* Memory a new block could take without swapping, from /proc/meminfo (without
  * it from sysinfo) and the cgroup's limit, bytes; and the whole memory granted. */
 uint64_t qn_mem_available(void);
 uint64_t qn_mem_total(void);
+/* What was freed goes back to the system, where the C library keeps it: after a
+ * large thing of small pieces. */
+void qn_mem_trim(void);
 /* Resident set of this process, now and at its peak, bytes. */
 uint64_t qn_mem_rss(void);
 uint64_t qn_mem_peak_rss(void);

@@ -29,6 +29,7 @@ typedef struct bind_ctx {
     const qn_names *names;
     qn_str prefix; /* before "embed_tokens": "", "model.", ... */
     qn_map used;   /* names of tensors that a slot takes       */
+    bool narrow;   /* see qn_net_params                        */
     qn_err *err;
 } bind_ctx;
 
@@ -186,7 +187,7 @@ qn_weight_desc qn_slot_desc(const qn_slot *s)
                             .codes = s->coded ? &s->codes : NULL};
 }
 
-/* The type that the backend gets: as it lies, or f32. */
+/* The type that the backend gets: as it lies, or f32, or (narrow) bf16 instead. */
 static int pick_dtype(const bind_ctx *b, qn_slot *s)
 {
     const qn_tensor *t = s->t;
@@ -216,6 +217,8 @@ static int pick_dtype(const bind_ctx *b, qn_slot *s)
                 !(s->transposed && row->block_elems > 1);
     s->dtype = kept && be->api->weight_supports(be, t->dtype) ? t->dtype
                                                               : QN_F32;
+    if (b->narrow && s->kind != QN_VECTOR && s->dtype == QN_F32)
+        s->dtype = QN_BF16;
     return QN_OK;
 }
 
@@ -594,9 +597,13 @@ static int bind_all(bind_ctx *b)
     return QN_OK;
 }
 
-int qn_bind(qn_net *net, const qn_ckpt *ck, qn_err *err)
+int qn_bind(qn_net *net, const qn_ckpt *ck, bool narrow, qn_err *err)
 {
-    bind_ctx b = {.net = net, .ck = ck, .err = err, .names = net->fam->names};
+    bind_ctx b = {.net = net,
+                  .ck = ck,
+                  .err = err,
+                  .narrow = narrow,
+                  .names = net->fam->names};
     if (net->container == QN_CKPT_GGUF)
         b.names = net->fam->gguf ? net->fam->gguf : &qn_names_gguf;
     qn_str_init(&b.prefix);

@@ -331,22 +331,38 @@ static int64_t rows_of(const qn_slot *s, size_t bytes)
     return QN_MAX(n / PIECE_ROWS * PIECE_ROWS, PIECE_ROWS);
 }
 
+/* Elements of one type, in the first buffer, become f32 in the second, and of
+ * another type in the first again. */
+static int convert(const qn_slot *s, qn_dtype from, size_t n, const void **rows,
+                   load_buf bufs[2], qn_err *err)
+{
+    float *f = buf_need(&bufs[1], n * sizeof *f);
+    if (!f)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
+    QN_TRY(qn_dtype_decode(from, *rows, f, n, err));
+    *rows = f;
+    if (s->dtype == QN_F32)
+        return QN_OK;
+    void *p = buf_need(&bufs[0], n * sizeof *f);
+    if (!p)
+        return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
+    *rows = p;
+    return qn_dtype_encode(s->dtype, f, p, n, err);
+}
+
 static int load_piece(load_job *job, const qn_slot *s, int64_t row, int64_t n,
                       load_buf bufs[2], qn_err *err)
 {
     QN_TRY(s->transposed ? read_columns(job->ck, s, &bufs[0], &bufs[1], err)
                          : read_rows(job->ck, s, row, n, &bufs[0], err));
     const void *rows = bufs[0].p;
-    bool decoded = s->transposed && s->t->dtype != s->dtype &&
-                   qn_dtype_get(s->t->dtype)->block_elems > 1;
-    if (s->dtype != s->t->dtype && !decoded) {
-        size_t elems = (size_t)n * (size_t)s->n_in;
-        float *f = buf_need(&bufs[1], elems * sizeof *f);
-        if (!f)
-            return qn_fail(err, QN_ENOMEM, "tensor %s: no memory", s->t->name);
-        QN_TRY(qn_dtype_decode(s->t->dtype, rows, f, elems, err));
-        rows = f;
-    }
+    qn_dtype dtype = s->t->dtype;
+    if (s->transposed && dtype != s->dtype &&
+        qn_dtype_get(dtype)->block_elems > 1)
+        dtype = QN_F32; /* read_columns decoded them */
+    size_t elems = (size_t)n * (size_t)s->n_in;
+    if (s->dtype != dtype)
+        QN_TRY(convert(s, dtype, elems, &rows, bufs, err));
     job->net->be->api->weight_put(s->w, row, n, rows);
     atomic_fetch_add(&job->done, (uint64_t)n * row_bytes(s));
     return QN_OK;

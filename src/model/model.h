@@ -22,6 +22,8 @@ typedef struct qn_net_params {
     bool no_weights;       /* hparams, tensor list and plan only */
     bool by_layer;         /* norms and biases only; matrices come and go by
                               qn_net_load_layer; the checkpoint stays open */
+    bool narrow;           /* matrices in f32 become bf16: half the memory, for
+                              what need not be exact */
     uint64_t memory_limit; /* bytes; 0: what is available now    */
     qn_progress_fn progress;
     void *progress_user;
@@ -212,6 +214,9 @@ const char *qn_net_tensor(const qn_net *net, int role, int layer, bool bias,
                           bool *whole);
 
 /* ---- facts ------------------------------------------------------------- */
+
+/* Weights of the largest layer. */
+uint64_t qn_net_largest_layer(const qn_net *net);
 
 /* Adds members to a JSON object: family, hyper-parameters, parameter count,
  * bytes and count per dtype and role, what each layer is, tensors that were

@@ -88,7 +88,7 @@ static int net_open(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
     net->layer_scale = qn_xcalloc((size_t)net->hp.n_layer,
                                   sizeof *net->layer_scale);
     qn_net_group_layers(net);
-    QN_TRY(qn_bind(net, ck, err));
+    QN_TRY(qn_bind(net, ck, params->narrow, err));
     if (params->no_weights)
         return QN_OK;
     if (!params->by_layer)

@@ -35,6 +35,20 @@ static void put_str(json_t *o, const char *key, const char *v)
     json_object_set_new(o, key, json_string(v));
 }
 
+uint64_t qn_net_largest_layer(const qn_net *net)
+{
+    uint64_t *n = qn_xcalloc((size_t)net->hp.n_layer, sizeof *n), most = 0;
+    for (size_t i = 0; i < net->slots.n; i++) {
+        const qn_slot *s = &net->slots.v[i];
+        if (s->layer < 0)
+            continue;
+        n[s->layer] += (uint64_t)s->n_out * (uint64_t)s->n_in;
+        most = QN_MAX(most, n[s->layer]);
+    }
+    free(n);
+    return most;
+}
+
 static json_t *info_hparams(const qn_hparams *hp)
 {
     json_t *o = json_object();

@@ -97,7 +97,7 @@ struct qn_net {
 
 /* Finds every tensor, checks shapes and types, fills net->slots, weight_bytes
  * and the other counts. The names of the slots' tensors belong to ck. */
-int qn_bind(qn_net *net, const qn_ckpt *ck, qn_err *err);
+int qn_bind(qn_net *net, const qn_ckpt *ck, bool narrow, qn_err *err);
 
 /* What the backend is to know of a slot's weights. */
 qn_weight_desc qn_slot_desc(const qn_slot *s);

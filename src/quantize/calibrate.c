@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "engine/vocab.h"
+#include "quantize/acts.h"
 #include "quantize/calibration_text_tab.h"
 #include "quantize/matmul.h"
 
@@ -42,7 +43,7 @@ struct qn_cal {
     qn_tok_ids ids;
     int n_sample, len;
     int64_t stride; /* tokens from one sample to the next */
-    float *h;       /* [n_sample, len, d_model] into the stage */
+    qn_acts h;      /* [n_sample, len, d_model] into the stage */
     bool embedded;  /* h is what goes into layer 0 */
     int32_t *pages, *pos;
 
@@ -50,8 +51,7 @@ struct qn_cal {
     qn_pass *whole; /* of the whole network, with logits */
     QN_VEC(reader) readers;
     QN_VEC(qn_cal_input) inputs;
-    float *turned; /* X^T of a sample */
-    size_t turned_cap;
+    qn_acts turned; /* X^T of a sample */
 
     /* while samples run */
     unsigned what;
@@ -132,16 +132,13 @@ static void keep_rows(const qn_cal *c, qn_cal_input *in, const rows_ref *r)
 /* Memory for a sample's columns. */
 static int room_for_columns(qn_cal *c, size_t need)
 {
-    if (need <= c->turned_cap)
+    if (need <= c->turned.n)
         return QN_OK;
-    qn_free(c->turned);
-    c->turned_cap = 0;
-    c->turned = qn_alloc(need, sizeof(float));
-    if (!c->turned)
+    qn_acts_free(&c->turned);
+    if (!qn_acts_new(&c->turned, need, 1))
         return qn_fail(c->err, QN_ENOMEM,
                        "calibration: no memory for a sample's inputs; take "
                        "shorter ones (--calibration-length)");
-    c->turned_cap = need;
     return QN_OK;
 }
 
@@ -154,12 +151,12 @@ static int add_gram(qn_cal *c, qn_cal_input *in, const rows_ref *r)
     size_t need = (size_t)(in->n * stride);
     QN_TRY(room_for_columns(c, need));
     if (stride > r->n_row)
-        memset(c->turned, 0, need * sizeof(float));
-    column_sums sums = {in, r, c->turned, stride};
+        memset(c->turned.v, 0, need * sizeof(float));
+    column_sums sums = {in, r, c->turned.v, stride};
     qn_pool_run(c->pool, column_thread, &sums);
     for (int64_t a = 0; a < in->n; a = qn_tri_end(&in->gram, a)) {
-        qn_matmul p = {.x = c->turned + a * stride,
-                       .w = c->turned + a * stride,
+        qn_matmul p = {.x = c->turned.v + a * stride,
+                       .w = c->turned.v + a * stride,
                        .y = qn_tri_at(&in->gram, a, a),
                        .ldx = stride,
                        .ldw = stride,
@@ -467,6 +464,7 @@ static int read_tokens(qn_cal *c, qn_err *err)
         rc = qn_tok_encode(tok, text, n, 0, &c->ids, NULL, err);
     qn_free(text);
     qn_tok_close(tok);
+    qn_mem_trim();
     return rc < 0 ? rc : cut_samples(c, err);
 }
 
@@ -487,8 +485,7 @@ static int make_room(qn_cal *c, qn_err *err)
         c->pages[i] = i;
     for (int i = 0; i < c->len; i++)
         c->pos[i] = i;
-    c->h = qn_alloc((size_t)c->n_sample * (size_t)c->len, d * sizeof *c->h);
-    if (!c->h)
+    if (!qn_acts_new(&c->h, (size_t)c->n_sample * (size_t)c->len, d))
         return qn_fail(err, QN_ENOMEM,
                        "calibration: no memory for %d samples of %d tokens; "
                        "take fewer (--calibration-samples)",
@@ -498,12 +495,12 @@ static int make_room(qn_cal *c, qn_err *err)
 
 /* ---- opening ------------------------------------------------------------- */
 
-static int cal_open(qn_cal *c, bool exact, qn_err *err)
+static int cal_open(qn_cal *c, qn_cal_how how, qn_err *err)
 {
     qn_backend_params bp = {.n_threads = c->p->n_threads,
                             .isa = QN_ISA_N - 1,
-                            .exact = exact};
-    qn_net_params np = {.by_layer = true};
+                            .exact = how == QN_CAL_EXACT};
+    qn_net_params np = {.by_layer = true, .narrow = how == QN_CAL_NARROW};
     QN_TRY(qn_backend_open(&c->be, "cpu", &bp, err));
     c->pool = c->be->api->pool(c->be);
     QN_TRY(qn_net_open(&c->net, c->ck, c->be, &np, err));
@@ -512,13 +509,13 @@ static int cal_open(qn_cal *c, bool exact, qn_err *err)
 }
 
 int qn_cal_open(qn_cal **out, const qn_optimize_params *p, const qn_ckpt *ck,
-                bool exact, qn_err *err)
+                qn_cal_how how, qn_err *err)
 {
     qn_cal *c = qn_xcalloc(1, sizeof *c);
     c->p = p;
     c->ck = ck;
     c->stage = -1;
-    int rc = cal_open(c, exact, err);
+    int rc = cal_open(c, how, err);
     if (rc < 0) {
         qn_cal_close(c);
         return rc;
@@ -552,8 +549,8 @@ void qn_cal_close(qn_cal *c)
     qn_vec_deinit(&c->inputs);
     qn_vec_deinit(&c->readers);
     qn_vec_deinit(&c->ids);
-    qn_free(c->turned);
-    qn_free(c->h);
+    qn_acts_free(&c->turned);
+    qn_acts_free(&c->h);
     qn_free(c->pages);
     qn_free(c->pos);
     qn_pass_free(c->whole);
@@ -639,7 +636,7 @@ static int embed(qn_cal *c, qn_err *err)
     for (int i = 0; i < c->n_sample && rc == QN_OK; i++) {
         qn_span span;
         qn_batch b = batch_of(c, i, false, &span);
-        rc = qn_pass_embed(c->pass, &b, c->h + (size_t)i * n, err);
+        rc = qn_pass_embed(c->pass, &b, c->h.v + (size_t)i * n, err);
     }
     qn_net_drop_layer(c->net, -1);
     c->embedded = rc == QN_OK;
@@ -652,6 +649,7 @@ int qn_cal_load(qn_cal *c, int stage, qn_err *err)
     bool chain = qn_net_is_chain(c->net);
     qn_cal_stage(c, stage, &from, &to);
     qn_cal_drop(c);
+    qn_mem_trim(); /* of what rounded the last one */
     c->stage = stage;
     if (from == 0 && !c->embedded)
         QN_TRY(chain ? embed(c, err) : load_begin(c, err));
@@ -684,9 +682,8 @@ void qn_cal_drop(qn_cal *c)
 
 float *qn_cal_stream(qn_cal *c, size_t *n)
 {
-    *n = (size_t)c->n_sample * (size_t)c->len *
-         (size_t)qn_net_hparams(c->net)->d_model;
-    return c->h;
+    *n = c->h.n;
+    return c->h.v;
 }
 
 static int open_whole(qn_cal *c, int64_t n_logits, qn_err *err)
@@ -716,32 +713,14 @@ int qn_cal_load_begin(qn_cal *c, qn_err *err)
     return load_begin(c, err);
 }
 
-/* Weights of the largest layer. */
-static uint64_t largest_layer(const qn_cal *c)
-{
-    int n_layer = qn_net_hparams(c->net)->n_layer;
-    uint64_t *n = qn_xcalloc((size_t)n_layer, sizeof *n), most = 0;
-    const char *last = "";
-    qn_net_matrix m;
-    for (size_t i = 0; qn_net_matrix_at(c->net, i, &m); i++) {
-        const qn_tensor *t = qn_ckpt_find(c->ck, m.tensor);
-        if (m.layer < 0 || !t || strcmp(m.tensor, last) == 0)
-            continue; /* matrices of one tensor follow each other */
-        n[m.layer] += t->n_elems;
-        most = QN_MAX(most, n[m.layer]);
-        last = m.tensor;
-    }
-    free(n);
-    return most;
-}
-
 int qn_cal_load_head(qn_cal *c, int64_t from, int64_t *n, qn_err *err)
 {
     const qn_hparams *hp = qn_net_hparams(c->net);
     *n = hp->n_vocab;
     if (!qn_net_is_chain(c->net))
         return qn_cal_load_all(c, err);
-    uint64_t rows = largest_layer(c) / HEAD_SHARE / (uint64_t)hp->d_embed;
+    uint64_t rows = qn_net_largest_layer(c->net) / HEAD_SHARE /
+                    (uint64_t)hp->d_embed;
     *n = (int64_t)QN_MAX(rows / HEAD_ROWS, 1) * HEAD_ROWS;
     qn_cal_drop(c);
     QN_TRY(qn_net_load_head(c->net, c->ck, from, n, err));
@@ -769,7 +748,7 @@ static int run_sample(qn_cal *c, int i, bool keep, float *scratch)
 {
     int from, to;
     size_t d = (size_t)qn_net_hparams(c->net)->d_model, n = (size_t)c->len * d;
-    float *h = c->h + (size_t)i * n;
+    float *h = c->h.v + (size_t)i * n;
     c->n_ops = 0;
     qn_span span;
     qn_batch b = batch_of(c, i, false, &span);
@@ -788,9 +767,9 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
                qn_err *err)
 {
     size_t d = (size_t)qn_net_hparams(c->net)->d_model;
-    float *scratch = keep ? NULL : qn_alloc((size_t)c->len, d * sizeof(float));
+    qn_acts scratch = {0};
     int rc = QN_OK;
-    if (!keep && !scratch)
+    if (!keep && !qn_acts_new(&scratch, (size_t)c->len, d))
         return qn_fail(err, QN_ENOMEM, "calibration: no memory for a sample");
     if (what)
         forget_inputs(c);
@@ -801,7 +780,7 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     c->rc = QN_OK;
     qn_pass_observe(c->pass, what ? observe : NULL, c);
     for (int i = 0; i < c->n_sample && rc == QN_OK; i++) {
-        rc = run_sample(c, i, keep, scratch);
+        rc = run_sample(c, i, keep, scratch.v);
         if (rc == QN_OK)
             rc = qn_watch_told(watch, (i + 1.0) / c->n_sample, "calibrating",
                                err);
@@ -814,7 +793,7 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     if (keep && c->stage == 0)
         c->embedded = false;
     qn_pass_observe(c->pass, NULL, NULL);
-    qn_free(scratch);
+    qn_acts_free(&scratch);
     return rc;
 }
 

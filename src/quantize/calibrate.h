@@ -36,11 +36,18 @@ typedef struct qn_cal_input {
 
 typedef struct qn_cal qn_cal;
 
+typedef enum qn_cal_how {
+    QN_CAL_USUAL,  /* as the network runs */
+    QN_CAL_EXACT,  /* activations are not rounded, so that small differences of
+                      weights can be seen */
+    QN_CAL_NARROW, /* as usual, with weights of f32 in bf16: sums over a text do
+                      not see it, and a layer is half as large */
+} qn_cal_how;
+
 /* Reads and splits the text (p->calibration, or the built-in one), opens the
- * network without matrices. `exact`: activations are not rounded, so that small
- * differences of weights can be seen. */
+ * network without matrices. */
 int qn_cal_open(qn_cal **out, const qn_optimize_params *p, const qn_ckpt *ck,
-                bool exact, qn_err *err);
+                qn_cal_how how, qn_err *err);
 void qn_cal_close(qn_cal *c); /* NULL is fine */
 
 qn_net *qn_cal_net(const qn_cal *c);

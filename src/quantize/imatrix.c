@@ -114,7 +114,7 @@ int qn_imatrix_collect(qn_imatrix *im, const qn_gq *g,
 {
     qn_cal *cal = NULL;
     *im = (qn_imatrix){0};
-    int rc = qn_cal_open(&cal, p, g->ck, false, err);
+    int rc = qn_cal_open(&cal, p, g->ck, QN_CAL_USUAL, err);
     if (rc == QN_OK)
         rc = collect(im, cal, g, watch, err);
     qn_cal_close(cal);

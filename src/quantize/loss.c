@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "engine/vocab.h"
+#include "quantize/acts.h"
 #include "quantize/calibrate.h"
 #include "quantize/divergence.h"
 #include "quantize/loss_text_tab.h"
@@ -36,7 +37,7 @@ typedef struct loss_ctx {
     int64_t n_sample, len;
     qn_pool *pool;
     /* [n_sample * len]; the last position of a sample is not scored */
-    float *base; /* logits of the source [n_sample * len, n_vocab] */
+    qn_acts base; /* logits of the source [n_sample * len, n_vocab] */
     qn_kl_base *own;
     qn_kl_sum *sum;
     said *said[2]; /* before, after */
@@ -90,6 +91,7 @@ static int read_tokens(loss_ctx *c, const qn_ckpt *ck, qn_err *err)
         rc = c->p.report_text ? encode_file(c, tok, err)
                               : encode_own(c, tok, err);
     qn_tok_close(tok);
+    qn_mem_trim();
     QN_TRY(rc);
     int most = c->p.report_tokens;
     c->p.calibration = NULL;
@@ -127,7 +129,7 @@ static void one_row(const row_job *j, int64_t r)
     if (next >= 0 && next < j->n)
         s->target = x[next];
     if (!j->after)
-        memcpy(c->base + at * c->n_vocab + j->from, x,
+        memcpy(c->base.v + at * c->n_vocab + j->from, x,
                (size_t)j->n * sizeof *x);
 }
 
@@ -151,8 +153,7 @@ static int make_room(loss_ctx *c, qn_cal *cal, qn_err *err)
         c->said[i] = qn_xcalloc(n, sizeof *c->said[i]);
     c->own = qn_xcalloc(n, sizeof *c->own);
     c->sum = qn_xcalloc(n, sizeof *c->sum);
-    c->base = qn_alloc(n, (size_t)c->n_vocab * sizeof *c->base);
-    return c->base
+    return qn_acts_new(&c->base, n, (size_t)c->n_vocab)
                ? QN_OK
                : qn_fail(err, QN_ENOMEM, "no memory for %zu rows of logits", n);
 }
@@ -184,7 +185,7 @@ static int read_sample(loss_ctx *c, qn_cal *cal, row_job *j, float *weight,
     if (!j->after)
         return QN_OK;
     int64_t row = j->sample * c->len;
-    qn_kl_piece piece = {.base = c->base + row * c->n_vocab + j->from,
+    qn_kl_piece piece = {.base = c->base.v + row * c->n_vocab + j->from,
                          .weight = weight,
                          .ld = c->n_vocab,
                          .n_row = c->len - 1,
@@ -199,12 +200,13 @@ static int read_sample(loss_ctx *c, qn_cal *cal, row_job *j, float *weight,
 static int read_piece(loss_ctx *c, qn_cal *cal, row_job *j, qn_err *err)
 {
     size_t n = j->after ? (size_t)(c->len * j->n) : 0;
-    float *weight = qn_alloc(n, sizeof *weight);
-    int rc = weight ? QN_OK
-                    : qn_fail(err, QN_ENOMEM, "no memory for %zu weights", n);
+    qn_acts weight = {0};
+    int rc = qn_acts_new(&weight, n, 1)
+                 ? QN_OK
+                 : qn_fail(err, QN_ENOMEM, "no memory for %zu weights", n);
     for (j->sample = 0; j->sample < c->n_sample && rc == QN_OK; j->sample++)
-        rc = read_sample(c, cal, j, weight, err);
-    qn_free(weight);
+        rc = read_sample(c, cal, j, weight.v, err);
+    qn_acts_free(&weight);
     return rc;
 }
 
@@ -228,7 +230,7 @@ static int read_ckpt(loss_ctx *c, const qn_ckpt *ck, bool after,
                      const qn_watch *watch, qn_err *err)
 {
     qn_cal *cal = NULL;
-    int rc = qn_cal_open(&cal, &c->p, ck, false, err);
+    int rc = qn_cal_open(&cal, &c->p, ck, QN_CAL_USUAL, err);
     if (rc == QN_OK) {
         c->pool = qn_cal_backend(cal)->api->pool(qn_cal_backend(cal));
         rc = read_net(c, cal, after, watch, err);
@@ -291,7 +293,7 @@ int qn_loss_measure(json_t **out, const qn_optimize_params *p,
         *out = json_pack("{s:s}", "failed",
                          rc == QN_ENOENT ? "there is no tokenizer" : e.msg);
     qn_vec_deinit(&c.ids);
-    qn_free(c.base);
+    qn_acts_free(&c.base);
     free(c.own);
     free(c.sum);
     free(c.said[0]);

@@ -63,15 +63,16 @@ json_t *qn_metadata(const qn_optimize_params *p, const qn_ckpt *ck,
                     const json_t *left, const json_t *files)
 {
     const json_t *type = json_object_get(qn_ckpt_config(ck), "model_type");
-    json_t *result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}",
-                               "parameters", (json_int_t)r->n_params,
-                               "quantized_parameters",
-                               (json_int_t)r->n_quantized, "quantized_matrices",
-                               (json_int_t)r->n_matrices, "source_bytes",
-                               (json_int_t)r->source_bytes, "output_bytes",
-                               (json_int_t)r->output_bytes, "bits_per_weight",
-                               r->bits_per_weight, "bits_per_quantized_weight",
-                               r->bits_quantized, "seconds", r->seconds);
+    json_t *result = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:{s:I, s:I, s:I}}",
+        "parameters", (json_int_t)r->n_params, "quantized_parameters",
+        (json_int_t)r->n_quantized, "quantized_matrices",
+        (json_int_t)r->n_matrices, "source_bytes", (json_int_t)r->source_bytes,
+        "output_bytes", (json_int_t)r->output_bytes, "bits_per_weight",
+        r->bits_per_weight, "bits_per_quantized_weight", r->bits_quantized,
+        "seconds", r->seconds, "memory", "peak_bytes",
+        (json_int_t)r->peak_memory, "largest_layer_f32_bytes",
+        (json_int_t)r->largest_layer, "text_bytes", (json_int_t)r->text_memory);
     if (r->resumed > 0)
         json_object_set_new(result, "resumed", json_real(r->resumed));
     if (json_array_size(r->notes))

@@ -188,6 +188,9 @@ static int run(qn_run *r)
     if (p.report_tokens > 0)
         QN_TRY(qn_loss_measure(&r->report.loss, &p, r->ck, r->out.partial, &all,
                                r->err));
+    r->report.largest_layer = qn_net_largest_layer(r->net) * sizeof(float);
+    r->report.peak_memory = qn_mem_peak_rss();
+    r->report.text_memory = qn_big_text_peak();
     QN_TRY(write_metadata(r));
     return qn_outdir_close(&r->out, r->err);
 }

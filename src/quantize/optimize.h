@@ -81,6 +81,10 @@ typedef struct qn_optimize_report {
     int n_samples, n_context; /* pieces that calibrated and their tokens; 0:
                                  nothing was read */
     double bits_per_weight, bits_quantized; /* of all; of those quantized  */
+    uint64_t largest_layer;                 /* in f32, bytes */
+    /* Of the process until now, bytes: all of it, and what of it is of the text
+     * (streams, keys, logits, a sample's activations); 0: no text was read. */
+    uint64_t peak_memory, text_memory;
     double seconds;
     double
         resumed;   /* part of the tensors' bytes that an earlier run had done */

@@ -5,6 +5,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "quantize/acts.h"
 #include "quantize/divergence.h"
 #include "quantize/streams.h"
 
@@ -38,9 +39,9 @@ typedef struct sweep {
     qn_pass *pass;
     qn_streams from, to;
     int saved; /* the layer whose file the state names; -1: none */
-    float *h, *own;
+    qn_acts h, own;
     /* of a piece of the vocabulary [n_sample * len, n] */
-    float *base, *weight;
+    qn_acts base, weight;
     qn_kl_base *own_sum; /* [n_sample * len] */
     qn_kl_sum *sum;      /* [changes, n_sample * len], in their order */
     double done, all;
@@ -60,7 +61,9 @@ static uint64_t n_weights(const qn_ckpt *ck)
 static int probe_open(qn_probe *p, qn_err *err)
 {
     uint64_t all = n_weights(p->ck);
-    QN_TRY(qn_cal_open(&p->cal, &p->few, p->ck, all < QN_PROBE_LARGE, err));
+    QN_TRY(qn_cal_open(&p->cal, &p->few, p->ck,
+                       all < QN_PROBE_LARGE ? QN_CAL_EXACT : QN_CAL_USUAL,
+                       err));
     p->pool = qn_cal_backend(p->cal)->api->pool(qn_cal_backend(p->cal));
     p->net = qn_cal_net(p->cal);
     const qn_hparams *hp = qn_net_hparams(p->net);
@@ -238,16 +241,16 @@ static int told(sweep *s, double cost)
 static int run_on(sweep *s, int layer, size_t stream)
 {
     qn_batch b = batch_of(s, false);
-    QN_TRY(qn_pass_layers(s->pass, &b, layer, layer + 1, s->h, s->err));
-    QN_TRY(qn_streams_put(&s->to, stream, s->h, s->err));
+    QN_TRY(qn_pass_layers(s->pass, &b, layer, layer + 1, s->h.v, s->err));
+    QN_TRY(qn_streams_put(&s->to, stream, s->h.v, s->err));
     return told(s, 1);
 }
 
 static int embed_to(sweep *s, size_t stream)
 {
     qn_batch b = batch_of(s, true);
-    QN_TRY(qn_pass_embed(s->pass, &b, s->h, s->err));
-    return qn_streams_put(&s->to, stream, s->h, s->err);
+    QN_TRY(qn_pass_embed(s->pass, &b, s->h.v, s->err));
+    return qn_streams_put(&s->to, stream, s->h.v, s->err);
 }
 
 /* Streams [1, result) are of changes before the layer. */
@@ -266,7 +269,7 @@ static int run_changes(sweep *s, int layer)
     size_t end = first_at(s, layer + 1);
     for (size_t k = first_at(s, layer); k < end; k++) {
         QN_TRY(w->put(w->user, s->order[k], true, s->err));
-        memcpy(s->h, s->own, s->p->size * sizeof *s->h);
+        memcpy(s->h.v, s->own.v, s->p->size * sizeof *s->h.v);
         QN_TRY(layer < 0 ? embed_to(s, k + 1) : run_on(s, layer, k + 1));
         if (k + 1 < end)
             QN_TRY(w->put(w->user, s->order[k], false, s->err));
@@ -292,9 +295,9 @@ static int run_layer(sweep *s, int layer)
     QN_TRY(open_next(s, layer + 1));
     QN_TRY(qn_net_load_layer(p->net, p->ck, layer, s->err));
     for (size_t k = 0; k <= before; k++) {
-        QN_TRY(qn_streams_get(&s->from, k, 0, p->size, s->h, s->err));
+        QN_TRY(qn_streams_get(&s->from, k, 0, p->size, s->h.v, s->err));
         if (k == 0)
-            memcpy(s->own, s->h, p->size * sizeof *s->h);
+            memcpy(s->own.v, s->h.v, p->size * sizeof *s->h.v);
         QN_TRY(run_on(s, layer, k));
     }
     QN_TRY(run_changes(s, layer));
@@ -312,17 +315,17 @@ static int logits_of(sweep *s, int64_t sample, size_t stream, const float **out)
     const qn_probe *p = s->p;
     size_t n = p->size / (size_t)p->n_sample;
     if (s->from.path)
-        QN_TRY(qn_streams_get(&s->from, stream, (size_t)sample * n, n, s->h,
+        QN_TRY(qn_streams_get(&s->from, stream, (size_t)sample * n, n, s->h.v,
                               s->err));
-    return qn_cal_head(p->cal, (int)sample, s->h, out, s->err);
+    return qn_cal_head(p->cal, (int)sample, s->h.v, out, s->err);
 }
 
 /* What is loaded of the vocabulary, of a sample. */
 static qn_kl_piece piece_of(const sweep *s, int64_t sample, int64_t n)
 {
     int64_t row = sample * s->p->len;
-    return (qn_kl_piece){.base = s->base + row * n,
-                         .weight = s->weight + row * n,
+    return (qn_kl_piece){.base = s->base.v + row * n,
+                         .weight = s->weight.v + row * n,
                          .ld = n,
                          .n_row = s->p->len,
                          .n = (int)n,
@@ -337,7 +340,7 @@ static int see_own(sweep *s, int64_t n, double cost)
         const float *logits;
         qn_kl_piece piece = piece_of(s, i, n);
         QN_TRY(logits_of(s, i, 0, &logits));
-        memcpy(s->base + i * p->len * n, logits,
+        memcpy(s->base.v + i * p->len * n, logits,
                (size_t)(p->len * n) * sizeof *logits);
         qn_kl_weigh(p->pool, &piece);
     }
@@ -370,11 +373,11 @@ static int see_change(sweep *s, size_t k, int64_t n, double cost)
 static int room_for_logits(sweep *s, int64_t n)
 {
     size_t rows = (size_t)(s->p->n_sample * s->p->len);
-    s->base = qn_alloc(rows, (size_t)n * sizeof *s->base);
-    s->weight = qn_alloc(rows, (size_t)n * sizeof *s->weight);
+    bool ok = qn_acts_new(&s->base, rows, (size_t)n) &&
+              qn_acts_new(&s->weight, rows, (size_t)n);
     s->own_sum = qn_alloc(rows, sizeof *s->own_sum);
     s->sum = qn_alloc(rows, (s->w->n + 1) * sizeof *s->sum);
-    if (s->base && s->weight && s->own_sum && s->sum)
+    if (ok && s->own_sum && s->sum)
         return QN_OK;
     return qn_fail(s->err, QN_ENOMEM, "no memory for the logits of %zu tokens",
                    rows);
@@ -436,8 +439,8 @@ static int new_pass(sweep *s)
     s->pos = qn_xcalloc((size_t)(n * len), sizeof *s->pos);
     s->pages = qn_xcalloc((size_t)(n * s->n_page), sizeof *s->pages);
     s->spans = qn_xcalloc((size_t)n, sizeof *s->spans);
-    s->h = qn_alloc(p->size, sizeof *s->h);
-    s->own = qn_alloc(p->size, sizeof *s->own);
+    bool ok = qn_acts_new(&s->h, p->size, 1) &&
+              qn_acts_new(&s->own, p->size, 1);
     for (int i = 0; i < n * len; i++) {
         s->tokens[i] = qn_cal_tokens(p->cal, i / len)[i % len];
         s->pos[i] = i % len;
@@ -452,7 +455,7 @@ static int new_pass(sweep *s)
                                 .pages = {pages, pages},
                                 .state_slot = i};
     }
-    if (!s->h || !s->own)
+    if (!ok)
         return qn_fail(s->err, QN_ENOMEM, "no memory for %d tokens", n * len);
     return qn_pass_new(&s->pass, p->net, &pp, s->err);
 }
@@ -519,10 +522,10 @@ int qn_probe_run(qn_probe *p, const qn_probe_work *w, const qn_watch *watch,
     free(s.pos);
     free(s.pages);
     free(s.spans);
-    qn_free(s.h);
-    qn_free(s.own);
-    qn_free(s.base);
-    qn_free(s.weight);
+    qn_acts_free(&s.h);
+    qn_acts_free(&s.own);
+    qn_acts_free(&s.base);
+    qn_acts_free(&s.weight);
     qn_free(s.own_sum);
     qn_free(s.sum);
     return rc;

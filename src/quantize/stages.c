@@ -77,7 +77,7 @@ int qn_stages_open(qn_stages **out, const qn_optimize_params *p,
     s->share[0] = 0.5;
     s->share[1] = 0.8;
     s->share[2] = 1;
-    QN_TRY(qn_cal_open(&s->cal, p, ck, false, err));
+    QN_TRY(qn_cal_open(&s->cal, p, ck, QN_CAL_NARROW, err));
     s->pool = qn_cal_backend(s->cal)->api->pool(qn_cal_backend(s->cal));
     assign(s);
     if (strcmp(p->method, "awq") == 0)

@@ -106,6 +106,24 @@ static void test_big(void **state)
     assert_int_equal(qn_big_used(QN_MEM_KV), before);
 }
 
+/* What is of a text is added up, and the most of it remembered. */
+static void test_text_peak(void **state)
+{
+    (void)state;
+    static const qn_purpose of_text[] = {QN_MEM_KV, QN_MEM_WORKSPACE,
+                                         QN_MEM_LOGITS, QN_MEM_ACTIVATIONS};
+    size_t n = qn_big_text_peak() / 4 + 4096;
+    void *p[4], *other;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(qn_big_alloc(&p[i], n, of_text[i], NULL), QN_OK);
+    assert_int_equal(qn_big_text_peak(), 4 * n);
+    assert_int_equal(qn_big_alloc(&other, n, QN_MEM_WEIGHTS, NULL), QN_OK);
+    for (int i = 0; i < 4; i++)
+        qn_big_free(p[i], n, of_text[i]);
+    qn_big_free(other, n, QN_MEM_WEIGHTS);
+    assert_int_equal(qn_big_text_peak(), 4 * n);
+}
+
 static void test_big_refused(void **state)
 {
     (void)state;
@@ -281,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_small),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_big),
+        cmocka_unit_test(test_text_peak),
         cmocka_unit_test(test_big_refused),
         cmocka_unit_test(test_injection),
         cmocka_unit_test(test_arena),

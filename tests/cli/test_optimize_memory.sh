@@ -1,7 +1,8 @@
 #!/bin/sh
 # What quern optimize keeps in memory: 1.2 times the largest layer in f32, and
-# activations. The model is four layers and an output head that is ten times a
-# layer: neither the network nor the head fits.
+# what is of the text, by metadata.json. The model is four layers and an output
+# head that is ten times a layer: neither the network nor the head fits; its
+# weights are bf16, or f32, of which a layer fills the bound alone.
 set -u
 root=${QUERN_SOURCE_DIR:-$(dirname "$0")/../..}
 quern=${QUERN_BUILD_DIR:-$root/build/release}/bin/quern
@@ -13,42 +14,48 @@ dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 bad=0
 
-# Kibibytes. A layer of these shapes has 15,728,640 weights, whose f32 take
-# 61,440. Activations: logits of the report's 32 tokens (151,936 each) for the
-# source and for a piece of the other, keys and streams of 512 tokens. The
-# program with its vocabulary needs no more than the rest.
-layer=$((15728640 * 4 / 1024))
-logits=$((32 * 151936 * 4 / 1024))
-streams=16384
-program=32768
-bound=$((layer * 12 / 10 + logits + streams + program))
-
-"$quern" synth --shape qwen3-0.6b --layers 4 --output "$dir/m" \
-    >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
-
-peak() {
-    name=$1
-    shift
-    "$quern" optimize --model "$dir/m" --output-dir "$dir/$name" --threads 2 \
-        --report-tokens 32 --method "$@" >"$dir/log" 2>&1 &
-    pid=$!
-    most=0
-    while kill -0 $pid 2>/dev/null; do
-        now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' /proc/$pid/status \
-            2>/dev/null)
-        [ "${now:-0}" -gt "$most" ] && most=$now
-        sleep 0.05
-    done
-    wait $pid || { echo "FAIL: $name: $(cat "$dir/log")"; bad=1; }
-    echo "$name: $most KiB of $bound"
-    [ "$most" -gt 0 ] && [ "$most" -le $bound ] ||
-        { echo "FAIL: $name: $most KiB, at most $bound"; bad=1; }
-    rm -rf "$dir/$name"
+# number KEY: of the metadata.json that was written last
+number() {
+    sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$dir/o/metadata.json"
 }
 
-text="--calibration-samples 4 --calibration-length 128"
-peak nf4 nf4
-peak gptq gptq $text
-peak awq awq $text
-peak auto auto --target-bits 4.25 $text
+# Bytes. The layer's weights (keys, values and what they are multiplied by:
+# 15,728,640) are known; so is what a text of this length needs, nearly, lest the
+# program hide its memory there. The program itself: what nf4 takes, which
+# reads no text here and has a few pieces of rows at a time.
+layer=$((15728640 * 4))
+text_most=$((64 << 20))
+program=0
+
+peak() {
+    name=$1 from=$(date +%s)
+    shift
+    "$quern" optimize --output-dir "$dir/o" --threads 2 --method "$@" \
+        >"$dir/log" 2>&1 || { echo "FAIL: $name: $(cat "$dir/log")"; bad=1; return; }
+    most=$(number peak_bytes) text=$(number text_bytes)
+    is=$(number largest_layer_f32_bytes)
+    bound=$((layer * 12 / 10 + text + program))
+    echo "$name: $(($(date +%s) - from)) s, $((most >> 10)) KiB of $((bound >> 10)), text $((text >> 10))"
+    [ "$is" -ge $layer ] && [ "$is" -le $((layer + 65536)) ] ||
+        { echo "FAIL: $name: a layer of $is bytes, not $layer"; bad=1; }
+    [ "$text" -le $text_most ] ||
+        { echo "FAIL: $name: $text bytes of text, at most $text_most"; bad=1; }
+    [ "$most" -gt 0 ] && [ "$most" -le $bound ] ||
+        { echo "FAIL: $name: $most bytes, at most $bound"; bad=1; }
+    rm -rf "$dir/o"
+}
+
+reads="--calibration-samples 4 --calibration-length 128 --report-tokens 32"
+for type in bf16 f32; do
+    "$quern" synth --shape qwen3-0.6b --layers 4 --dtype $type \
+        --output "$dir/m" >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
+    [ $program = 0 ] && peak nf4 nf4 --model "$dir/m" --report-tokens 0 &&
+        program=$most
+    peak "nf4 of $type, with a report" nf4 --model "$dir/m" --report-tokens 32
+    peak "gptq of $type" gptq --model "$dir/m" $reads
+    peak "awq of $type" awq --model "$dir/m" $reads
+    [ $type = bf16 ] || # takes long
+        peak "auto of $type" auto --target-bits 4.25 --model "$dir/m" $reads
+    rm -rf "$dir/m"
+done
 exit $bad
