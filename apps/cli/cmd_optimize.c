@@ -370,12 +370,29 @@ static void show_loss(const json_t *loss)
                 before);
 }
 
+static void show_sizes(const qn_optimize_report *r)
+{
+    char from[32], to[32], peak[32], layer[32], text[32], memory[120];
+    qn_fmt_bytes(peak, sizeof peak, r->peak_memory);
+    snprintf(memory, sizeof memory, "%s", peak);
+    if (r->text_memory)
+        snprintf(memory, sizeof memory,
+                 "%s (text %s, the largest layer in f32 %s)", peak,
+                 qn_fmt_bytes(text, sizeof text, r->text_memory),
+                 qn_fmt_bytes(layer, sizeof layer, r->largest_layer));
+    qn_note("%zu matrices at %.3f bits a weight; all of it %s -> %s, %.3f bits "
+            "a weight; %.1f s, memory %s",
+            r->n_matrices, r->bits_quantized,
+            qn_fmt_bytes(from, sizeof from, r->source_bytes),
+            qn_fmt_bytes(to, sizeof to, r->output_bytes), r->bits_per_weight,
+            r->seconds, memory);
+}
+
 static int optimize(qn_args *a, qn_err *err)
 {
     qn_optimize_params p = {0};
     qn_optimize_report r = {0};
     qn_progress bar;
-    char from[32], to[32], peak[32], layer[32], text[32];
     QN_TRY(fill(a, &p, err));
     qn_interrupt_watch();
     qn_progress_begin(&bar, "quantizing", false, qn_args_flag(a, "quiet"));
@@ -398,14 +415,6 @@ static int optimize(qn_args *a, qn_err *err)
         show_group(r.group);
     printf("%s\n", p.output_dir);
     if (!qn_args_flag(a, "quiet"))
-        qn_note("%zu matrices at %.3f bits a weight; all of it %s -> %s, %.3f "
-                "bits a weight; %.1f s, memory %s (largest layer in f32 %s, "
-                "text %s)",
-                r.n_matrices, r.bits_quantized,
-                qn_fmt_bytes(from, sizeof from, r.source_bytes),
-                qn_fmt_bytes(to, sizeof to, r.output_bytes), r.bits_per_weight,
-                r.seconds, qn_fmt_bytes(peak, sizeof peak, r.peak_memory),
-                qn_fmt_bytes(layer, sizeof layer, r.largest_layer),
-                qn_fmt_bytes(text, sizeof text, r.text_memory));
+        show_sizes(&r);
     return QN_OK;
 }

@@ -84,17 +84,29 @@ static int read_rows(const matrix_job *j, int64_t row, int64_t n, uint8_t *raw,
     return QN_OK;
 }
 
+/* What do_piece needs of them. */
 static bool buf_make(piece_buf *b, const matrix_job *j)
 {
     const qn_qmat *m = &j->item->mat;
     size_t n = (size_t)(j->step * m->n_in);
     size_t groups = (size_t)(j->step * qn_qmat_n_group(m));
-    b->w = qn_alloc(n, sizeof *b->w);
-    b->raw = qn_alloc(n, elem_bytes(j->item->t));
+    bool ok = true;
+    if (j->coded)
+        return true;
+    if (!j->given) {
+        b->raw = qn_alloc(n, elem_bytes(j->item->t));
+        ok = b->raw != NULL;
+    }
+    if (!j->given && !j->read) {
+        b->w = qn_alloc(n, sizeof *b->w);
+        ok = ok && b->w;
+    }
+    if (j->read)
+        return ok;
     b->rows.codes = qn_alloc(n, 1);
     b->rows.scales = qn_alloc(groups, sizeof(float));
     b->rows.zeros = qn_alloc(groups, sizeof(float));
-    return b->w && b->raw && b->rows.codes && b->rows.scales && b->rows.zeros;
+    return ok && b->rows.codes && b->rows.scales && b->rows.zeros;
 }
 
 static void buf_free(piece_buf *b)

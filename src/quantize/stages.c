@@ -246,6 +246,7 @@ static int gptq_input(qn_stages *s, qn_cal_input *in, const char *first,
         if (it->quantize && it->stage == stage && it->mat.n_in == in->n &&
             qn_cal_find(s->cal, it->t->name, -1) == in)
             rc = gptq_item(s, it, &g, err);
+        qn_mem_trim(); /* threads had pieces of it */
     }
     qn_gptq_deinit(&g);
     return rc;
