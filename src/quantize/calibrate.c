@@ -477,6 +477,7 @@ static int make_room(qn_cal *c, qn_err *err)
                          .max_out = 1,
                          .max_spans = 1,
                          .n_slots = 1,
+                         .one_layer = qn_net_is_chain(c->net),
                          .kv_dtype = QN_KV_CELL_F32};
     QN_TRY(qn_pass_new(&c->pass, c->net, &pp, err));
     c->pages = qn_xcalloc((size_t)n_pages, sizeof *c->pages);
