@@ -45,7 +45,7 @@ peak() {
     rm -rf "$dir/o"
 }
 
-reads="--calibration-samples 4 --calibration-length 128 --report-tokens 32"
+reads="--calibration-samples 4 --calibration-length 128 --report-tokens 0"
 for type in bf16 f32; do
     "$quern" synth --shape qwen3-0.6b --layers 4 --dtype $type \
         --output "$dir/m" >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
