@@ -79,6 +79,11 @@ static const qn_opt method_opts[] = {
      .help = "gptq, awq: a text like what the model will read; without it a "
              "small one of many kinds that is built in.",
      .also = "calibration-file dataset"},
+    {"calibration-split", 0, QN_OPT_TEXT, .arg = "TEXT",
+     .help =
+         "What is between the documents of FILE: each is read as the model "
+         "would be given it, with its begin token; a special token, such as "
+         "<|endoftext|>, stays between them."},
     {"calibration-samples", 0, QN_OPT_INT, .arg = "N",
      .help = "Pieces of the text, at most; 0: as many as have two tokens for "
              "each input of the widest matrix, more of which gain little.",
@@ -252,6 +257,7 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     p->double_quant = qn_args_flag(a, "double-quant");
     p->asymmetric = !qn_args_flag(a, "symmetric");
     p->calibration = qn_args_text(a, "calibration");
+    p->calibration_split = qn_args_text(a, "calibration-split");
     p->n_samples = (int)qn_args_int(a, "calibration-samples");
     p->n_context = (int)qn_args_int(a, "calibration-length");
     p->damping = qn_args_real(a, "damping");

@@ -130,3 +130,28 @@ const char *qn_fmt_bytes(char *buf, size_t cap, uint64_t n)
     snprintf(buf, cap, "%.*f %s", decimals, x, unit[u]);
     return buf;
 }
+
+/* ---- documents ----------------------------------------------------------- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+bool qn_view_document(qn_view *rest, const char *split, qn_view *doc)
+{
+    if (!rest->p)
+        return false;
+    size_t len = split ? strlen(split) : 0;
+    const char *end = len ? memmem(rest->p, rest->n, split, len) : NULL;
+    *doc = qn_view_of(rest->p, end ? (size_t)(end - rest->p) : rest->n);
+    *rest = end ? qn_view_of(end + len, rest->n - doc->n - len)
+                : qn_view_of(NULL, 0);
+    if (!len)
+        return true;
+    while (doc->n > 0 && is_blank(doc->p[0]))
+        *doc = qn_view_of(doc->p + 1, doc->n - 1);
+    while (doc->n > 0 && is_blank(doc->p[doc->n - 1]))
+        doc->n--;
+    return true;
+}

@@ -28,6 +28,10 @@ static inline bool qn_view_eq(qn_view a, qn_view b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
+/* The text up to the next separator, without the white space round it; moves
+ * *rest behind the separator, to {NULL, 0} behind the last. Without a separator
+ * (NULL, "") all of it, as it is. false: there is no more. */
+bool qn_view_document(qn_view *rest, const char *split, qn_view *doc);
 static inline bool qn_view_eqs(qn_view a, const char *s)
 {
     return qn_view_eq(a, qn_view_cstr(s));

@@ -16,11 +16,6 @@ uint64_t qn_fnv(uint64_t h, const void *p, size_t n)
 
 /* ---- documents ----------------------------------------------------------- */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
 static int add_document(qn_corpus *c, const qn_tok *tok,
                         const qn_corpus_params *p, qn_view text, qn_err *err)
 {
@@ -37,32 +32,12 @@ static int add_document(qn_corpus *c, const qn_tok *tok,
     return 0;
 }
 
-/* The text up to the next separator, without the white space round it; moves
- * *rest behind the separator. false: there is no more. */
-static bool next_document(qn_view *rest, const char *split, qn_view *doc)
-{
-    if (!rest->p)
-        return false;
-    size_t len = split ? strlen(split) : 0;
-    const char *end = len ? memmem(rest->p, rest->n, split, len) : NULL;
-    *doc = qn_view_of(rest->p, end ? (size_t)(end - rest->p) : rest->n);
-    *rest = end ? qn_view_of(end + len, rest->n - doc->n - len)
-                : qn_view_of(NULL, 0);
-    if (!len)
-        return true;
-    while (doc->n > 0 && is_blank(doc->p[0]))
-        *doc = qn_view_of(doc->p + 1, doc->n - 1);
-    while (doc->n > 0 && is_blank(doc->p[doc->n - 1]))
-        doc->n--;
-    return true;
-}
-
 static int read_documents(qn_corpus *c, const qn_tok *tok,
                           const qn_corpus_params *p, qn_view text, qn_err *err)
 {
     qn_view doc;
     size_t i = 0;
-    while (next_document(&text, p->split, &doc)) {
+    while (qn_view_document(&text, p->split, &doc)) {
         if (p->limit && c->docs.n == p->limit)
             break;
         if (i++ < p->skip || doc.n == 0)

@@ -7,25 +7,20 @@
 #include "quantize/calibrate.h"
 
 #include "base/compiler.h"
-#include "base/file.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "engine/vocab.h"
 #include "quantize/acts.h"
-#include "quantize/calibration_text_tab.h"
 #include "quantize/matmul.h"
+#include "quantize/samples.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     SAMPLE_ROWS = 256, /* kept of an input */
-    SHORTEST = 16,     /* tokens of a sample */
-    FEWEST = 8,        /* samples, where nobody says how many */
     HEAD_SHARE = 16,   /* of a layer: as much of the output head at a time */
     HEAD_ROWS = 64     /* ... and at least; there are whole ones of these */
 };
-#define TEXT_MAX ((size_t)64 << 20)
 
 /* A matrix of the stage and the input that it reads. */
 typedef struct reader {
@@ -40,11 +35,10 @@ struct qn_cal {
     qn_net *net;
     qn_pool *pool;
     qn_pass *pass;
-    qn_tok_ids ids;
-    int n_sample, len;
-    int64_t stride; /* tokens from one sample to the next */
-    qn_acts h;      /* [n_sample, len, d_model] into the stage */
-    bool embedded;  /* h is what goes into layer 0 */
+    qn_samples samples;
+    int n_sample, len; /* of samples */
+    qn_acts h;         /* [n_sample, len, d_model] into the stage */
+    bool embedded;     /* h is what goes into layer 0 */
     int32_t *pages, *pos;
 
     int stage;      /* loaded, or -1 */
@@ -390,20 +384,7 @@ static bool observe(void *user, const qn_op *op)
     return c->rc >= 0 && more;
 }
 
-/* ---- the text ------------------------------------------------------------ */
-
-static int read_text(const qn_optimize_params *p, char **text, size_t *n,
-                     qn_err *err)
-{
-    if (p->calibration)
-        return qn_file_slurp(text, n, p->calibration, TEXT_MAX, err);
-    qn_str s;
-    qn_str_init(&s);
-    for (size_t i = 0; i < QN_COUNTOF(calibration_text); i++)
-        qn_str_adds(&s, calibration_text[i]);
-    *text = qn_str_take(&s, n);
-    return QN_OK;
-}
+/* ---- opening ------------------------------------------------------------- */
 
 /* Whether all that is gathered are means, of all rows that pass. */
 static bool wants_means(const qn_cal *c)
@@ -412,60 +393,30 @@ static bool wants_means(const qn_cal *c)
            !qn_net_hparams(c->net)->n_exp;
 }
 
-/* Samples of len tokens: twice as many tokens as the widest matrix has inputs;
- * the least for means, where no expert waits for the rows that are its own.
+/* Inputs of the widest matrix, whose statistics want that many tokens twice; 0:
+ * means alone are gathered, where no expert waits for the rows that are its own.
  * Measured with GPTQ, 4 bits, on the built-in model, whose widest has 1024: KL
  * 0.0027 with half as many tokens as inputs, 0.0016 with as many, 0.0010 with
  * twice, 0.0009 with four and eight times. */
-static size_t usual_samples(const qn_cal *c, size_t len)
+static int64_t widest(const qn_cal *c)
 {
     reader rd = {.input = -1};
-    int64_t widest = 0;
+    int64_t most = 0;
     for (size_t i = 0; !wants_means(c) && qn_net_matrix_at(c->net, i, &rd.m);
          i++)
         if (rd.m.linear)
-            widest = QN_MAX(widest, width_of(c, &rd));
-    return QN_MAX((2 * (size_t)widest + len - 1) / len, (size_t)FEWEST);
+            most = QN_MAX(most, width_of(c, &rd));
+    return most;
 }
 
-static int cut_samples(qn_cal *c, qn_err *err)
+static int read_samples(qn_cal *c, qn_err *err)
 {
-    int64_t limit = qn_net_max_positions(c->net);
-    size_t len = c->p->n_context > 0 ? (size_t)c->p->n_context : 512;
-    if (c->ids.n < SHORTEST)
-        return qn_fail(err, QN_EINVAL,
-                       "%s: %zu tokens are too few to calibrate with",
-                       c->p->calibration ? c->p->calibration
-                                         : "the built-in text",
-                       c->ids.n);
-    len = (int64_t)len > limit ? (size_t)limit : len;
-    len = QN_MIN(len, c->ids.n);
-    size_t most = c->p->n_samples > 0 ? (size_t)c->p->n_samples
-                                      : usual_samples(c, len);
-    c->len = (int)len;
-    c->n_sample = (int)QN_MIN(most, c->ids.n / len);
-    c->stride = (int64_t)(c->ids.n / (size_t)c->n_sample);
+    QN_TRY(qn_samples_read(&c->samples, c->p, c->ck, err));
+    QN_TRY(qn_samples_cut(&c->samples, c->p, widest(c),
+                          qn_net_max_positions(c->net), err));
+    c->n_sample = c->samples.n;
+    c->len = c->samples.len;
     return QN_OK;
-}
-
-static int read_tokens(qn_cal *c, qn_err *err)
-{
-    char *text = NULL;
-    size_t n;
-    qn_tok *tok = NULL;
-    for (size_t i = 0; i < c->p->n_calibration_ids; i++)
-        qn_vec_push(&c->ids, c->p->calibration_ids[i]);
-    if (c->ids.n)
-        return cut_samples(c, err);
-    int rc = qn_vocab_open(&tok, c->ck, err);
-    if (rc == QN_OK)
-        rc = read_text(c->p, &text, &n, err);
-    if (rc == QN_OK)
-        rc = qn_tok_encode(tok, text, n, 0, &c->ids, NULL, err);
-    qn_free(text);
-    qn_tok_close(tok);
-    qn_mem_trim();
-    return rc < 0 ? rc : cut_samples(c, err);
 }
 
 static int make_room(qn_cal *c, qn_err *err)
@@ -494,8 +445,6 @@ static int make_room(qn_cal *c, qn_err *err)
     return QN_OK;
 }
 
-/* ---- opening ------------------------------------------------------------- */
-
 static int cal_open(qn_cal *c, qn_cal_how how, qn_err *err)
 {
     qn_backend_params bp = {.n_threads = c->p->n_threads,
@@ -505,7 +454,7 @@ static int cal_open(qn_cal *c, qn_cal_how how, qn_err *err)
     QN_TRY(qn_backend_open(&c->be, "cpu", &bp, err));
     c->pool = c->be->api->pool(c->be);
     QN_TRY(qn_net_open(&c->net, c->ck, c->be, &np, err));
-    QN_TRY(read_tokens(c, err));
+    QN_TRY(read_samples(c, err));
     return make_room(c, err);
 }
 
@@ -549,7 +498,7 @@ void qn_cal_close(qn_cal *c)
     forget_inputs(c);
     qn_vec_deinit(&c->inputs);
     qn_vec_deinit(&c->readers);
-    qn_vec_deinit(&c->ids);
+    qn_samples_deinit(&c->samples);
     qn_acts_free(&c->turned);
     qn_acts_free(&c->h);
     qn_free(c->pages);
@@ -603,7 +552,7 @@ static void list_readers(qn_cal *c)
 
 const int32_t *qn_cal_tokens(const qn_cal *c, int sample)
 {
-    return c->ids.v + sample * c->stride;
+    return c->samples.ids.v + c->samples.starts.v[sample];
 }
 
 /* A sample as a batch, with logits of all rows or of none; *span is its. */
@@ -625,7 +574,8 @@ static qn_batch batch_of(const qn_cal *c, int sample, bool logits,
 /* Of the embeddings, the rows that the text has. */
 static int load_begin(qn_cal *c, qn_err *err)
 {
-    return qn_net_load_begin(c->net, c->ck, c->ids.v, c->ids.n, err);
+    return qn_net_load_begin(c->net, c->ck, c->samples.ids.v, c->samples.ids.n,
+                             err);
 }
 
 /* The stream into layer 0, of a chain: no layer is in memory meanwhile, and then

@@ -30,6 +30,9 @@ static void add_calibration(const qn_optimize_params *p,
     json_object_set_new(o, "calibration",
                         json_string(p->calibration ? p->calibration
                                                    : "built-in"));
+    if (p->calibration_split)
+        json_object_set_new(o, "calibration_split",
+                            json_string(p->calibration_split));
     if (r->n_samples) {
         json_object_set_new(o, "calibration_samples",
                             json_integer(r->n_samples));

@@ -42,6 +42,8 @@ typedef struct qn_optimize_params {
     const char *compute_type; /* bnb_4bit_compute_dtype, or NULL            */
     double int8_threshold;    /* llm_int8_threshold; 0: 6, < 0: 0           */
     const char *calibration;  /* a text file; NULL: the built-in text       */
+    const char *calibration_split;  /* what is between its documents, or NULL:
+                             it is one text */
     const int32_t *calibration_ids; /* or its tokens [n_calibration_ids]    */
     size_t n_calibration_ids;
     bool weigh; /* gguf: read the text for an importance matrix */

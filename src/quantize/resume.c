@@ -73,9 +73,10 @@ static int make_key(char key[QN_HASH_HEX], const qn_optimize_params *p,
                     const qn_ckpt *ck, const json_t *files, qn_err *err)
 {
     json_t *o = json_object();
-    const char *const names[] = {p->method,      p->type,   p->head_type,
-                                 p->embed_type,  p->format, p->scales,
-                                 p->compute_type};
+    const char *const names[] = {p->method,       p->type,
+                                 p->head_type,    p->embed_type,
+                                 p->format,       p->scales,
+                                 p->compute_type, p->calibration_split};
     json_object_set_new(o, "version", json_string(QUERN_VERSION));
     json_object_set(o, "files", (json_t *)files);
     json_object_set_new(o, "names", json_array());

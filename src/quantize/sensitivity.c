@@ -9,6 +9,7 @@
 #include "quantize/divergence.h"
 #include "quantize/streams.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -383,16 +384,28 @@ static int room_for_logits(sweep *s, int64_t n)
                    rows);
 }
 
+/* Of few tokens a mean is that of the two or three which a change happens to
+ * upset. The mean of the roots, which are as large as what was changed, is
+ * steadier, so the sum of all means is shared out by its squares. KL of the
+ * built-in model at 4.25 bits, with 512 tokens and 3,072: by means 0.00147 and
+ * 0.00105, by roots 0.00094 and 0.00093. */
 static void set_divergence(const sweep *s)
 {
     int64_t rows = s->p->n_sample * s->p->len;
+    double means = 0, shares = 0;
     for (size_t k = 0; k < s->w->n; k++) {
-        double *kl = &s->w->kl[s->order[k]];
-        *kl = 0;
-        for (int64_t r = 0; r < rows; r++)
-            *kl += qn_kl_of(&s->own_sum[r], &s->sum[(int64_t)k * rows + r]) /
-                   (double)rows;
+        double *share = &s->w->kl[s->order[k]], root = 0;
+        for (int64_t r = 0; r < rows; r++) {
+            double kl = qn_kl_of(&s->own_sum[r],
+                                 &s->sum[(int64_t)k * rows + r]);
+            means += kl / (double)rows;
+            root += sqrt(fmax(kl, 0)) / (double)rows;
+        }
+        *share = root * root;
+        shares += *share;
     }
+    for (size_t i = 0; i < s->w->n && shares > 0; i++)
+        s->w->kl[i] *= means / shares;
 }
 
 /* cost: of all of the head's work for a change. */

@@ -57,7 +57,9 @@ typedef struct qn_probe_work {
     void *user;
     double *found; /* [n, n_found] what put learns of each when it makes it */
     int n_found;
-    double *kl; /* [n] mean divergence (nats) */
+    /* [n] divergence (nats): the mean of each, summed up, and shared out by what
+     * is steadier than a mean of few tokens: the square of the mean root */
+    double *kl;
     /* Where streams lie, and how far an earlier run came; `beside`: members of
      * the state besides. */
     qn_resume *resume;

@@ -1,5 +1,6 @@
 #include "judge.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 static float *run(qn_net *net, const int32_t *tokens, int n)
@@ -94,6 +95,14 @@ double judge_error(const float *base, const float *other, size_t n)
         all += (double)base[i] * (double)base[i];
     }
     return sqrt(e / all);
+}
+
+char *judge_built_in(void)
+{
+    static char path[4200];
+    snprintf(path, sizeof path, "%s/models/quern-14m.gguf",
+             qn_test_source_dir());
+    return qn_path_is_file(path) ? path : NULL;
 }
 
 char *judge_fresh(const char *what)

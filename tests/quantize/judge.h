@@ -21,6 +21,9 @@ double judge_error(const float *base, const float *other, size_t n);
  * architecture holds, without a vocabulary; the caller frees the name. */
 char *judge_as_hf(const char *gguf);
 
+/* The built-in model, or NULL. */
+char *judge_built_in(void);
+
 /* The tokens of a text, or of a file, in a checkpoint's vocabulary. */
 int32_t *judge_tokens(const char *model, const char *text, size_t *n);
 

@@ -128,21 +128,12 @@ static void beats_uniform(const judged *j, qn_optimize_params mixed,
     assert_true(n >= 4);
 }
 
-/* The built-in model, or NULL. */
-static char *built_in(void)
-{
-    static char path[4200];
-    snprintf(path, sizeof path, "%s/models/quern-14m.gguf",
-             qn_test_source_dir());
-    return qn_path_is_file(path) ? path : NULL;
-}
-
 /* Four bits in groups of 64, as the issue asks; mixed ones against all that
  * are not more on average. */
 static void test_built_in(void **state)
 {
     (void)state;
-    char *gguf = built_in();
+    char *gguf = judge_built_in();
     if (!gguf)
         QN_SKIP("no built-in model");
     judged j = {0};

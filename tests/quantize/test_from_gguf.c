@@ -140,19 +140,11 @@ static void same_tokens(const char *gguf)
     free(text);
 }
 
-static char *built_in(void)
-{
-    static char path[4200];
-    snprintf(path, sizeof path, "%s/models/quern-14m.gguf",
-             qn_test_source_dir());
-    return qn_path_is_file(path) ? path : NULL;
-}
-
 static void test_vocabularies(void **state)
 {
     (void)state;
     const char *spm = qn_test_shared("data/models/gguf/stories260K-f32.gguf");
-    char *bpe = built_in();
+    char *bpe = judge_built_in();
     if (!bpe && !spm)
         QN_SKIP("no built-in model and no shared data");
     if (bpe)
@@ -167,7 +159,7 @@ static void test_no_text(void **state)
 {
     (void)state;
     static const char merge[] = "\3\0\0\0\0\0\0\0h e";
-    char *model = built_in(), path[4200];
+    char *model = judge_built_in(), path[4200];
     size_t n;
     if (!model)
         QN_SKIP("no built-in model");
@@ -253,7 +245,7 @@ static void near(double got, double want, double relative)
 static void test_loss(void **state)
 {
     (void)state;
-    char *model = built_in();
+    char *model = judge_built_in();
     if (!model)
         QN_SKIP("no built-in model");
     qn_err err = {0};

@@ -119,8 +119,23 @@ static void keep_logits(qn_cal *cal, float *to)
     }
 }
 
+/* The mean divergence of n rows; what it has of all of them is its share. */
+static double divergence(const float *a, const float *b, int64_t n, int n_vocab,
+                         double *share)
+{
+    double mean = 0, root = 0;
+    for (int64_t r = 0; r < n; r++, a += n_vocab, b += n_vocab) {
+        double kl = judge_kl(a, b, 1, n_vocab);
+        mean += kl / (double)n;
+        root += sqrt(fmax(kl, 0)) / (double)n;
+    }
+    *share = root * root;
+    return mean;
+}
+
 static void run_whole(subject *s, double *kl)
 {
+    double means = 0, shares = 0;
     qn_err err = {0};
     qn_cal *cal;
     int64_t n, len;
@@ -139,8 +154,11 @@ static void run_whole(subject *s, double *kl)
         assert_int_equal(put(s, i, true, &err), QN_OK);
         keep_logits(cal, b);
         assert_int_equal(put(s, i, false, &err), QN_OK);
-        kl[i] = judge_kl(a, b, (int)(n * len), n_vocab);
+        means += divergence(a, b, n * len, n_vocab, &kl[i]);
+        shares += kl[i];
     }
+    for (size_t i = 0; i < s->n; i++)
+        kl[i] *= means / shares;
     s->net = NULL;
     qn_cal_close(cal);
     free(a);
