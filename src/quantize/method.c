@@ -222,10 +222,6 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
                        r->variant);
     if (!reads && p->calibration)
         return qn_fail(err, QN_EUNSUP, "%s does not calibrate", r->method);
-    if (p->calibration_split && !p->calibration)
-        return qn_fail(err, QN_EINVAL,
-                       "--calibration-split: what is split is a --calibration "
-                       "FILE, and there is none");
     if ((p->desc_act || p->static_groups) && !is_method(p, "gptq") &&
         !qn_method_is_auto(p))
         return qn_fail(err, QN_EUNSUP,
@@ -292,6 +288,10 @@ static int check_others(const qn_optimize_params *p, const method_row *r,
 int qn_method_pick(const qn_optimize_params *p, qn_qmat *like, qn_err *err)
 {
     QN_TRY(check_target(p, err));
+    if (p->calibration_split && !p->calibration)
+        return qn_fail(err, QN_EINVAL,
+                       "--calibration-split: what is split is a --calibration "
+                       "FILE, and there is none");
     if (qn_method_is_gguf(p))
         return check_gguf(p, err);
     const method_row *r = find_row(p, err);

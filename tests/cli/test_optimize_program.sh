@@ -56,6 +56,9 @@ refused 1 'there are f32, f16' --model "$model" --method gguf --rule v_proj=8
 refused 1 'names of modules' --model "$model" --skip-modules '*'
 refused 1 'does not calibrate' --model "$model" --method rtn \
     --calibration "$model/config.json"
+refused 1 'there is none' --model "$model" --method gptq --calibration-split x
+refused 1 'there is none' --model "$model" --method gguf --quant-type q4_k \
+    --importance --calibration-split x
 refused 1 'vocabulary\|tokenizer' --model "$model" --method gptq --group-size 32
 refused 1 'nothing-here' --model "$dir/nothing-here"
 refused 1 'quantized already' \
