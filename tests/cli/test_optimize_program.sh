@@ -127,21 +127,25 @@ else
     echo "skipped: full and read-only disks (no right to mount one)"
 fi
 
-# a text of documents is another text than the same bytes in one piece
-printf '%s\n' "Once upon a time a dog ran in the garden until the sun went down." \
-    '<|endoftext|>' "A bird sang on the roof of the mill, and the miller was glad." \
-    >"$dir/text"
-for split in '' '<|endoftext|>'; do
-    optimize --model "$root/models/quern-14m.gguf" --method gguf --importance \
-        --quant-type iq4_nl --output-dir "$dir/split-${split:+by}" --report-tokens 0 \
-        --calibration "$dir/text" --calibration-samples 2 --calibration-length 16 \
-        ${split:+--calibration-split "$split"} ||
-        fail "--calibration-split '$split': $(cat "$dir/err")"
-done
-grep -q '"calibration_split": "<|endoftext|>"' "$dir/split-by/metadata.json" ||
-    fail "metadata.json does not say how the text was split"
-cmp -s "$dir/split-/model.gguf" "$dir/split-by/model.gguf" &&
-    fail "--calibration-split changes nothing"
+# a text of documents is another text than the same bytes in one piece (minutes
+# under a sanitizer, where test_samples reads documents, too)
+if ! grep -qE '__(asan|tsan|ubsan)_' "$quern"; then
+    printf '%s\n' "Once upon a time a dog ran in the garden until sunset." \
+        '<|endoftext|>' "A bird sang on the mill, and the miller was glad." \
+        >"$dir/text"
+    for split in '' '<|endoftext|>'; do
+        optimize --model "$root/models/quern-14m.gguf" --method gguf \
+            --quant-type iq4_nl --importance --report-tokens 0 \
+            --output-dir "$dir/split-${split:+by}" --calibration "$dir/text" \
+            --calibration-samples 2 --calibration-length 16 \
+            ${split:+--calibration-split "$split"} ||
+            fail "--calibration-split '$split': $(cat "$dir/err")"
+    done
+    grep -q '"calibration_split": "<|endoftext|>"' "$dir/split-by/metadata.json" ||
+        fail "metadata.json does not say how the text was split"
+    cmp -s "$dir/split-/model.gguf" "$dir/split-by/model.gguf" &&
+        fail "--calibration-split changes nothing"
+fi
 
 # killed in the middle: no directory of that name, and the next run works. The
 # calibrated method is slow enough to be caught.
