@@ -36,9 +36,8 @@ struct qn_cal {
     qn_pool *pool;
     qn_pass *pass;
     qn_samples samples;
-    int n_sample, len; /* of samples */
-    qn_acts h;         /* [n_sample, len, d_model] into the stage */
-    bool embedded;     /* h is what goes into layer 0 */
+    qn_acts h;     /* [n_sample, len, d_model] into the stage */
+    bool embedded; /* h is what goes into layer 0 */
     int32_t *pages, *pos;
 
     int stage;      /* loaded, or -1 */
@@ -112,7 +111,7 @@ static void column_thread(void *arg, int thread, int n_threads)
 /* Every sample gives the same share of its rows. */
 static void keep_rows(const qn_cal *c, qn_cal_input *in, const rows_ref *r)
 {
-    int64_t share = QN_MAX(SAMPLE_ROWS / c->n_sample, 1);
+    int64_t share = QN_MAX(SAMPLE_ROWS / c->samples.n, 1);
     for (int64_t i = 0; i < share && in->n_rows < SAMPLE_ROWS; i++) {
         int64_t at = (2 * i + 1) * r->n_row / (2 * share);
         if (share > r->n_row && i >= r->n_row)
@@ -412,19 +411,16 @@ static int64_t widest(const qn_cal *c)
 static int read_samples(qn_cal *c, qn_err *err)
 {
     QN_TRY(qn_samples_read(&c->samples, c->p, c->ck, err));
-    QN_TRY(qn_samples_cut(&c->samples, c->p, widest(c),
-                          qn_net_max_positions(c->net), err));
-    c->n_sample = c->samples.n;
-    c->len = c->samples.len;
-    return QN_OK;
+    return qn_samples_cut(&c->samples, c->p, widest(c),
+                          qn_net_max_positions(c->net), err);
 }
 
 static int make_room(qn_cal *c, qn_err *err)
 {
     size_t d = (size_t)qn_net_hparams(c->net)->d_model;
-    int n_pages = c->len / c->be->api->page_tokens + 1;
+    int n_pages = c->samples.len / c->be->api->page_tokens + 1;
     qn_pass_params pp = {.n_pages = {n_pages, n_pages},
-                         .max_rows = c->len,
+                         .max_rows = c->samples.len,
                          .max_out = 1,
                          .max_spans = 1,
                          .n_slots = 1,
@@ -432,16 +428,16 @@ static int make_room(qn_cal *c, qn_err *err)
                          .kv_dtype = QN_KV_CELL_F32};
     QN_TRY(qn_pass_new(&c->pass, c->net, &pp, err));
     c->pages = qn_xcalloc((size_t)n_pages, sizeof *c->pages);
-    c->pos = qn_xcalloc((size_t)c->len, sizeof *c->pos);
+    c->pos = qn_xcalloc((size_t)c->samples.len, sizeof *c->pos);
     for (int i = 0; i < n_pages; i++)
         c->pages[i] = i;
-    for (int i = 0; i < c->len; i++)
+    for (int i = 0; i < c->samples.len; i++)
         c->pos[i] = i;
-    if (!qn_acts_new(&c->h, (size_t)c->n_sample * (size_t)c->len, d))
+    if (!qn_acts_new(&c->h, (size_t)c->samples.n * (size_t)c->samples.len, d))
         return qn_fail(err, QN_ENOMEM,
                        "calibration: no memory for %d samples of %d tokens; "
                        "take fewer (--calibration-samples)",
-                       c->n_sample, c->len);
+                       c->samples.n, c->samples.len);
     return QN_OK;
 }
 
@@ -523,8 +519,8 @@ qn_backend *qn_cal_backend(const qn_cal *c)
 
 void qn_cal_samples(const qn_cal *c, int64_t *n, int64_t *len)
 {
-    *n = c->n_sample;
-    *len = c->len;
+    *n = c->samples.n;
+    *len = c->samples.len;
 }
 
 int qn_cal_n_stages(const qn_cal *c)
@@ -559,15 +555,15 @@ const int32_t *qn_cal_tokens(const qn_cal *c, int sample)
 static qn_batch batch_of(const qn_cal *c, int sample, bool logits,
                          qn_span *span)
 {
-    *span = (qn_span){.n_row = c->len,
-                      .rope_len = c->len,
+    *span = (qn_span){.n_row = c->samples.len,
+                      .rope_len = c->samples.len,
                       .pages = {c->pages, c->pages}};
-    return (qn_batch){.n_row = c->len,
+    return (qn_batch){.n_row = c->samples.len,
                       .tokens = qn_cal_tokens(c, sample),
                       .pos = c->pos,
                       .n_span = 1,
                       .spans = span,
-                      .n_out = logits ? c->len : 0,
+                      .n_out = logits ? c->samples.len : 0,
                       .out_rows = logits ? c->pos : NULL};
 }
 
@@ -582,9 +578,9 @@ static int load_begin(qn_cal *c, qn_err *err)
  * no embeddings are beside the layer. */
 static int embed(qn_cal *c, qn_err *err)
 {
-    size_t n = (size_t)c->len * (size_t)qn_net_hparams(c->net)->d_model;
+    size_t n = (size_t)c->samples.len * (size_t)qn_net_hparams(c->net)->d_model;
     int rc = load_begin(c, err);
-    for (int i = 0; i < c->n_sample && rc == QN_OK; i++) {
+    for (int i = 0; i < c->samples.n && rc == QN_OK; i++) {
         qn_span span;
         qn_batch b = batch_of(c, i, false, &span);
         rc = qn_pass_embed(c->pass, &b, c->h.v + (size_t)i * n, err);
@@ -640,13 +636,14 @@ float *qn_cal_stream(qn_cal *c, size_t *n)
 static int open_whole(qn_cal *c, int64_t n_logits, qn_err *err)
 {
     qn_pass_params pp = {.n_pages = {1, 1},
-                         .max_rows = c->len,
-                         .max_out = c->len,
+                         .max_rows = c->samples.len,
+                         .max_out = c->samples.len,
                          .n_logits = (int)n_logits,
                          .max_spans = 1,
                          .n_slots = 1,
                          .kv_dtype = QN_KV_CELL_F32};
-    pp.n_pages[0] = pp.n_pages[1] = c->len / c->be->api->page_tokens + 1;
+    pp.n_pages[0] = pp.n_pages[1] = c->samples.len / c->be->api->page_tokens +
+                                    1;
     return qn_pass_new(&c->whole, c->net, &pp, err);
 }
 
@@ -698,7 +695,8 @@ int qn_cal_logits(qn_cal *c, int sample, const float **logits, qn_err *err)
 static int run_sample(qn_cal *c, int i, bool keep, float *scratch)
 {
     int from, to;
-    size_t d = (size_t)qn_net_hparams(c->net)->d_model, n = (size_t)c->len * d;
+    size_t d = (size_t)qn_net_hparams(c->net)->d_model,
+           n = (size_t)c->samples.len * d;
     float *h = c->h.v + (size_t)i * n;
     c->n_ops = 0;
     qn_span span;
@@ -720,7 +718,7 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     size_t d = (size_t)qn_net_hparams(c->net)->d_model;
     qn_acts scratch = {0};
     int rc = QN_OK;
-    if (!keep && !qn_acts_new(&scratch, (size_t)c->len, d))
+    if (!keep && !qn_acts_new(&scratch, (size_t)c->samples.len, d))
         return qn_fail(err, QN_ENOMEM, "calibration: no memory for a sample");
     if (what)
         forget_inputs(c);
@@ -730,10 +728,10 @@ int qn_cal_run(qn_cal *c, unsigned what, bool keep, const qn_watch *watch,
     c->err = err;
     c->rc = QN_OK;
     qn_pass_observe(c->pass, what ? observe : NULL, c);
-    for (int i = 0; i < c->n_sample && rc == QN_OK; i++) {
+    for (int i = 0; i < c->samples.n && rc == QN_OK; i++) {
         rc = run_sample(c, i, keep, scratch.v);
         if (rc == QN_OK)
-            rc = qn_watch_told(watch, (i + 1.0) / c->n_sample, "calibrating",
+            rc = qn_watch_told(watch, (i + 1.0) / c->samples.n, "calibrating",
                                err);
     }
     for (size_t i = 0; what && i < c->inputs.n; i++) {

@@ -52,13 +52,6 @@ static int add_documents(qn_samples *s, const qn_tok *tok, qn_view text,
     return rc;
 }
 
-static int encode(qn_samples *s, const qn_tok *tok, qn_view text,
-                  const char *split, qn_err *err)
-{
-    return split ? add_documents(s, tok, text, split, err)
-                 : qn_tok_encode(tok, text.p, text.n, 0, &s->ids, NULL, err);
-}
-
 int qn_samples_read(qn_samples *s, const qn_optimize_params *p,
                     const qn_ckpt *ck, qn_err *err)
 {
@@ -73,8 +66,10 @@ int qn_samples_read(qn_samples *s, const qn_optimize_params *p,
     if (rc == QN_OK)
         rc = read_text(p, &text, &n, err);
     if (rc == QN_OK)
-        rc = encode(s, tok, qn_view_of(text, n),
-                    p->calibration ? p->calibration_split : NULL, err);
+        rc = p->calibration_split
+                 ? add_documents(s, tok, qn_view_of(text, n),
+                                 p->calibration_split, err)
+                 : qn_tok_encode(tok, text, n, 0, &s->ids, NULL, err);
     qn_free(text);
     qn_tok_close(tok);
     qn_mem_trim();
