@@ -150,7 +150,9 @@ static const qn_opt which_opts[] = {
     {"only", 0, QN_OPT_LIST, .arg = "PATTERN",
      .help = "Quantize no others than these."},
     {"quantize-head", 0, QN_OPT_FLAG,
-     .help = "Quantize the output head, too, where it has weights of its own."},
+     .help =
+         "Quantize the output head, too. Where it is the embeddings, it gets "
+         "weights of its own, and these stay."},
     {0},
 };
 

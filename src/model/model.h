@@ -213,6 +213,11 @@ bool qn_net_matrix_at(const qn_net *net, size_t i, qn_net_matrix *out);
 const char *qn_net_tensor(const qn_net *net, int role, int layer, bool bias,
                           bool *whole);
 
+/* Whether the embeddings are the output head, too; and the name that a tensor of
+ * the head would have beside them (qn_free). */
+bool qn_net_is_tied(const qn_net *net);
+char *qn_net_head_name(const qn_net *net);
+
 /* ---- facts ------------------------------------------------------------- */
 
 /* Weights of the largest layer. */

@@ -5,6 +5,7 @@
  *
  * Each step can fail, and nothing is allocated for weights before the last. */
 #include "base/mem.h"
+#include "base/str.h"
 #include "model/net_int.h"
 #include "model/rec.h"
 #include "model/rope.h"
@@ -258,4 +259,30 @@ const char *qn_net_tensor(const qn_net *net, int role, int layer, bool bias,
     if (whole)
         *whole = sharing == 1;
     return name;
+}
+
+bool qn_net_is_tied(const qn_net *net)
+{
+    return net->hp.tied;
+}
+
+/* Heads lie beside what the library calls "model": lm_head beside
+ * model.embed_tokens, language_model.lm_head beside
+ * language_model.model.embed_tokens. */
+char *qn_net_head_name(const qn_net *net)
+{
+    static const char inner[] = "model.";
+    const char *embed = qn_net_tensor(net, QN_R_EMBED, -1, false, NULL);
+    const qn_name *row = qn_names_row(net->fam->names, QN_R_HEAD, 0);
+    const char *at = embed;
+    qn_str s;
+    qn_str_init(&s);
+    while (at && !qn_starts(at, inner)) {
+        at = strchr(at, '.');
+        at = at ? at + 1 : NULL;
+    }
+    if (at)
+        qn_str_add(&s, embed, (size_t)(at - embed));
+    qn_str_addf(&s, "%s.weight", row ? row->name : "lm_head");
+    return qn_str_take(&s, NULL);
 }

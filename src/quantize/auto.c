@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "model/names.h"
 #include "quantize/sensitivity.h"
 #include "tensor/qscheme.h"
 
@@ -141,7 +142,7 @@ static uint64_t lay(const qn_qmat *like, const qn_opt_item *it, int bits,
 {
     *m = *like;
     m->bits = bits;
-    m->name = it->t->name;
+    m->name = it->name;
     m->round = it->mat.round;
     m->n_out = it->mat.n_out;
     m->n_in = it->mat.n_in;
@@ -255,6 +256,11 @@ static int turn(auto_ctx *c, const qn_opt_item *it)
                : QN_OK;
 }
 
+static bool is_apart(const auto_ctx *c, const qn_opt_item *it)
+{
+    return c->plan->apart && strcmp(it->name, c->plan->apart) == 0;
+}
+
 static int put(void *user, size_t i, bool changed, qn_err *err)
 {
     auto_ctx *c = user;
@@ -270,8 +276,12 @@ static int put(void *user, size_t i, bool changed, qn_err *err)
               0)) /* the head: each piece */
             QN_TRY(weigh(c, i, m));
     }
-    return qn_net_put(qn_probe_net(c->probe), it->t->name, changed_row, &j,
-                      err);
+    /* a head apart is still the embeddings in the network that is measured */
+    const qn_net *net = qn_probe_net(c->probe);
+    const char *name = is_apart(c, it)
+                           ? qn_net_tensor(net, QN_R_EMBED, -1, false, NULL)
+                           : it->t->name;
+    return qn_net_put(qn_probe_net(c->probe), name, changed_row, &j, err);
 }
 
 /* ---- all of it ----------------------------------------------------------- */
@@ -284,7 +294,7 @@ static void fill_rows(auto_ctx *c)
         const qn_opt_item *it = &c->plan->items.v[c->item[i]];
         const double *error = c->error + i * QN_AUTO_BITS;
         qn_auto_row *row = &c->rows[i];
-        qn_log(2, "%s: KL %.2e with three bits", it->t->name, c->kl[i]);
+        qn_log(2, "%s: KL %.2e with three bits", it->name, c->kl[i]);
         for (int k = 0; k < QN_AUTO_BITS; k++) {
             row->bytes[k] = lay(c->like, it, qn_auto_bits[k], &m);
             if (error[PROBE] > 0)
@@ -333,7 +343,7 @@ int qn_auto_apply(const qn_qmat *like, qn_opt_plan *plan, const json_t *table,
         if (!lay(like, it, (int)json_integer_value(bits), &m))
             return qn_fail(err, QN_EFORMAT,
                            "tensor %s: an earlier run left no bits for it",
-                           it->t->name);
+                           it->name);
         it->mat = m;
     }
     plan->table = json_incref((json_t *)table);
@@ -349,12 +359,11 @@ static int apply(auto_ctx *c)
         const qn_auto_row *r = &c->rows[i];
         double bits = 8 * (double)r->bytes[r->pick] / (double)it->t->n_elems;
         json_array_append_new(
-            table,
-            json_pack("{s:o, s:i, s:f, s:f, s:f}", "module",
-                      json_stringn(it->t->name, qn_module_len(it->t->name)),
-                      "bits", qn_auto_bits[r->pick], "bits_per_weight", bits,
-                      "kl_of_3_bits", r->loss[PROBE], "kl_expected",
-                      r->loss[r->pick]));
+            table, json_pack("{s:o, s:i, s:f, s:f, s:f}", "module",
+                             json_stringn(it->name, qn_module_len(it->name)),
+                             "bits", qn_auto_bits[r->pick], "bits_per_weight",
+                             bits, "kl_of_3_bits", r->loss[PROBE],
+                             "kl_expected", r->loss[r->pick]));
     }
     int rc = qn_auto_apply(c->like, c->plan, table, c->err);
     json_decref(table);
@@ -373,8 +382,11 @@ static void find_places(auto_ctx *c)
         qn_map_add(&map, m.tensor, strlen(m.tensor),
                    (uint64_t)(m.head ? n : QN_MAX(m.layer, 0)));
     for (size_t i = 0; i < c->n; i++) {
-        const char *name = c->plan->items.v[c->item[i]].t->name;
-        if (qn_map_get(&map, name, strlen(name), &layer))
+        const qn_opt_item *it = &c->plan->items.v[c->item[i]];
+        const char *name = it->name;
+        if (is_apart(c, it))
+            c->place[i] = (qn_probe_place){n, true};
+        else if (qn_map_get(&map, name, strlen(name), &layer))
             c->place[i] = (qn_probe_place){(int)layer, (int)layer == n};
     }
     qn_map_deinit(&map);

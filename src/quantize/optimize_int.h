@@ -35,7 +35,9 @@ json_t *qn_method_config(const qn_optimize_params *p, const qn_qmat *like,
 /* What becomes of one tensor of the source. */
 typedef struct qn_opt_item {
     const qn_tensor *t;
+    const char *name; /* in the output: the tensor's, but of a head apart */
     bool quantize, transposed;
+    bool apart; /* a head made from the embeddings, which stay */
     bool ready; /* the parts are in memory */
     int stage;  /* of the calibration that makes it; -1: none */
     /* AWQ: columns and rows are multiplied before anything else (a vector has
@@ -48,7 +50,9 @@ typedef struct qn_opt_item {
 typedef struct qn_opt_plan {
     QN_VEC(qn_opt_item) items; /* in the order of the source */
     json_t *left;              /* linear modules that stay   */
-    const char *head;          /* module of the output head  */
+    const char *head;          /* tensor of the output head  */
+    char *apart;               /* its name, where it is made: the source has one
+                                  table for it and the embeddings; or NULL */
     int64_t group;             /* chosen, see the report     */
     json_t *table;             /* bits of each, where they differ; or NULL */
     json_t *notes;             /* of the report, borrowed    */

@@ -91,7 +91,8 @@ void qn_note_unused(json_t *notes, const qn_optimize_params *p,
 /* ---- what becomes of each tensor ----------------------------------------- */
 
 enum {
-    LEAST_GROUP = 32 /* of the usual sizes */
+    LEAST_GROUP = 32, /* of the usual sizes */
+    MUCH = 4          /* part of all bytes  */
 };
 #define NARROW_PART 0.02 /* of the weights, that may stay as they are */
 
@@ -187,8 +188,8 @@ static int lay_item(qn_opt_item *item, const qn_optimize_params *p,
 {
     const qn_tensor *t = item->t;
     item->mat = *like;
-    QN_TRY(rule_bits(p, t->name, &item->mat.bits, err));
-    item->mat.name = t->name;
+    QN_TRY(rule_bits(p, item->name, &item->mat.bits, err));
+    item->mat.name = item->name;
     item->mat.round = t->dtype;
     item->mat.n_out = t->shape[item->transposed];
     item->mat.n_in = t->shape[!item->transposed];
@@ -198,7 +199,7 @@ static int lay_item(qn_opt_item *item, const qn_optimize_params *p,
     return rc < 0 ? qn_err_prefix(err, rc,
                                   "tensor %s (leave it out with --skip, or "
                                   "choose another %s)",
-                                  t->name,
+                                  item->name,
                                   strict ? "--group-size or --format "
                                            "compressed-tensors"
                                          : "--group-size")
@@ -208,8 +209,10 @@ static int lay_item(qn_opt_item *item, const qn_optimize_params *p,
 static void count(qn_opt_plan *plan, const qn_opt_item *item)
 {
     qn_optimize_report *r = &plan->report;
-    r->source_bytes += item->t->n_bytes;
-    r->n_params += item->t->n_elems;
+    if (!item->apart) {
+        r->source_bytes += item->t->n_bytes;
+        r->n_params += item->t->n_elems;
+    }
     if (!item->quantize) {
         r->output_bytes += item->t->n_bytes;
         return;
@@ -245,20 +248,29 @@ static int check_kind(const qn_tensor *t, const qn_qmat *like, uint64_t what,
     return QN_OK;
 }
 
+static json_t *module_name(const qn_opt_item *item)
+{
+    return json_stringn(item->name, qn_module_len(item->name));
+}
+
+/* name: in the output. */
 static int plan_tensor(qn_opt_plan *plan, const qn_optimize_params *p,
-                       const qn_qmat *like, const qn_tensor *t, uint64_t what,
-                       qn_err *err)
+                       const qn_qmat *like, const qn_tensor *t,
+                       const char *name, uint64_t what, qn_err *err)
 {
     qn_opt_item item = {.t = t,
+                        .name = name,
                         .transposed = what == WANTED_TRANSPOSED,
+                        .apart = name != t->name,
                         .stage = -1};
     bool can = what != STAYS && wanted_type(t->dtype) &&
                (what == STACKED || t->n_dims == 2);
-    bool skip = qn_rule_names(t->name, p->skip, p->n_skip) ||
-                (p->n_only && !qn_rule_names(t->name, p->only, p->n_only));
+    bool skip = qn_rule_names(name, p->skip, p->n_skip) ||
+                (p->n_only && !qn_rule_names(name, p->only, p->n_only));
+    if (item.apart && (!can || skip)) /* they stay one */
+        return QN_OK;
     if (can && skip)
-        json_array_append_new(plan->left,
-                              json_stringn(t->name, qn_module_len(t->name)));
+        json_array_append_new(plan->left, module_name(&item));
     if (can && !skip)
         QN_TRY(check_kind(t, like, what, err));
     item.quantize = can && !skip;
@@ -297,11 +309,9 @@ static void leave_narrow(qn_opt_plan *plan, const qn_optimize_params *p,
             if (pass == 0 || fits)
                 continue;
             it->quantize = false;
-            first = first ? first : it->t->name;
+            first = first ? first : it->name;
             n++;
-            json_array_append_new(plan->left,
-                                  json_stringn(it->t->name,
-                                               qn_module_len(it->t->name)));
+            json_array_append_new(plan->left, module_name(it));
         }
         if (narrow == 0 || narrow > NARROW_PART * all)
             return;
@@ -346,11 +356,9 @@ static void tell_bits(qn_opt_plan *plan)
     for (size_t i = 0; i < plan->items.n; i++) {
         const qn_opt_item *it = &plan->items.v[i];
         if (it->quantize)
-            json_array_append_new(
-                plan->table,
-                json_pack("{s:o, s:i}", "module",
-                          json_stringn(it->t->name, qn_module_len(it->t->name)),
-                          "bits", it->mat.bits));
+            json_array_append_new(plan->table, json_pack("{s:o, s:i}", "module",
+                                                         module_name(it),
+                                                         "bits", it->mat.bits));
     }
 }
 
@@ -359,26 +367,70 @@ static void note_unused(const qn_opt_plan *plan, const qn_optimize_params *p)
     size_t n = plan->items.n;
     const char **names = qn_xcalloc(n + 1, sizeof *names);
     for (size_t i = 0; i < n; i++)
-        names[i] = plan->items.v[i].t->name;
+        names[i] = plan->items.v[i].name;
     qn_note_unused(plan->notes, p, names, n);
     free(names);
+}
+
+/* A head that is the embeddings, in the source, becomes a tensor of its own, last;
+ * or the one that lies there a second time is it. */
+static int plan_head(qn_opt_plan *plan, const qn_optimize_params *p,
+                     const qn_qmat *like, const qn_ckpt *ck, const qn_net *net,
+                     qn_err *err)
+{
+    const char *embed = qn_net_tensor(net, QN_R_EMBED, -1, false, NULL);
+    const qn_tensor *t = embed ? qn_ckpt_find(ck, embed) : NULL;
+    return t ? plan_tensor(plan, p, like, t, plan->apart, WANTED, err) : QN_OK;
+}
+
+static int plan_tensors(qn_opt_plan *plan, const qn_optimize_params *p,
+                        const qn_qmat *like, const qn_ckpt *ck,
+                        const qn_net *net, qn_err *err)
+{
+    qn_map map;
+    int rc = QN_OK;
+    bool spare = false;
+    qn_map_init(&map, qn_ckpt_n_tensors(ck));
+    map_matrices(&map, net, p, &plan->head);
+    if (p->head && qn_net_is_tied(net)) {
+        plan->apart = qn_net_head_name(net);
+        spare = qn_ckpt_find(ck, plan->apart) != NULL;
+    }
+    if (spare)
+        qn_map_put(&map, plan->apart, strlen(plan->apart), WANTED);
+    for (size_t i = 0; i < qn_ckpt_n_tensors(ck) && rc == QN_OK; i++) {
+        const qn_tensor *t = qn_ckpt_tensor(ck, i);
+        uint64_t what = STAYS;
+        qn_map_get(&map, t->name, strlen(t->name), &what);
+        rc = plan_tensor(plan, p, like, t, t->name, what, err);
+    }
+    qn_map_deinit(&map);
+    return rc == QN_OK && plan->apart && !spare
+               ? plan_head(plan, p, like, ck, net, err)
+               : rc;
+}
+
+/* Every token that is generated reads the whole head. */
+static void note_head(const qn_opt_plan *plan, const qn_optimize_params *p,
+                      const qn_ckpt *ck, const qn_net *net)
+{
+    const char *name = qn_net_tensor(
+        net, qn_net_is_tied(net) ? QN_R_EMBED : QN_R_HEAD, -1, false, NULL);
+    const qn_tensor *t = name ? qn_ckpt_find(ck, name) : NULL;
+    char size[32];
+    if (p->head || !t || t->n_bytes < plan->report.output_bytes / MUCH)
+        return;
+    qn_note_add(plan->notes,
+                "the output head stays as it is, %s that each token reads; "
+                "--quantize-head makes it small, too",
+                qn_fmt_bytes(size, sizeof size, t->n_bytes));
 }
 
 int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
                  const qn_ckpt *ck, const qn_net *net, qn_err *err)
 {
-    qn_map map;
-    int rc = QN_OK;
     plan->left = json_array();
-    qn_map_init(&map, qn_ckpt_n_tensors(ck));
-    map_matrices(&map, net, p, &plan->head);
-    for (size_t i = 0; i < qn_ckpt_n_tensors(ck) && rc == QN_OK; i++) {
-        const qn_tensor *t = qn_ckpt_tensor(ck, i);
-        uint64_t what = STAYS;
-        qn_map_get(&map, t->name, strlen(t->name), &what);
-        rc = plan_tensor(plan, p, like, t, what, err);
-    }
-    qn_map_deinit(&map);
+    int rc = plan_tensors(plan, p, like, ck, net, err);
     note_unused(plan, p);
     if (rc == QN_OK)
         leave_narrow(plan, p, like);
@@ -390,6 +442,7 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
     if (p->n_rules)
         tell_bits(plan);
     qn_plan_count(plan);
+    note_head(plan, p, ck, net);
     if (!plan->report.n_matrices)
         return qn_fail(err, QN_EUNSUP,
                        "%s: no tensor is left to be quantized; --skip and "
@@ -418,6 +471,7 @@ void qn_plan_deinit(qn_opt_plan *plan)
         qn_free(plan->items.v[i].row_mul);
     }
     qn_vec_deinit(&plan->items);
+    qn_free(plan->apart);
     json_decref(plan->left);
     json_decref(plan->table);
 }

@@ -39,6 +39,8 @@ static int by_stage(const void *a, const void *b)
     const qn_opt_item *x = a, *y = b;
     if (x->stage != y->stage)
         return x->stage < y->stage ? -1 : 1;
+    if (x->apart != y->apart) /* last, as the plan has it */
+        return x->apart ? 1 : -1;
     if (x->t->file != y->t->file)
         return x->t->file < y->t->file ? -1 : 1;
     return (x->t->offset > y->t->offset) - (x->t->offset < y->t->offset);
@@ -61,7 +63,7 @@ static void assign(qn_stages *s)
         qn_opt_item *it = &s->plan->items.v[i];
         it->stage = -1;
         if (it->quantize &&
-            qn_map_get(&map, it->t->name, strlen(it->t->name), &layer))
+            qn_map_get(&map, it->name, strlen(it->name), &layer))
             it->stage = chain ? (int)layer : 0;
     }
     qn_map_deinit(&map);

@@ -65,7 +65,7 @@ static char *part_name(const qn_opt_item *item, int k)
 {
     qn_str s;
     qn_str_init(&s);
-    qn_str_add(&s, item->t->name, qn_module_len(item->t->name));
+    qn_str_add(&s, item->name, qn_module_len(item->name));
     qn_str_adds(&s, item->mat.part[k].name);
     return qn_str_take(&s, NULL);
 }
@@ -76,8 +76,8 @@ static int declare(hf_ctx *h, qn_st_writer *w, const qn_opt_item *item,
 {
     const qn_tensor *t = item->t;
     if (!item->quantize) {
-        json_object_set_new(h->index, t->name, json_string(file));
-        return w ? qn_st_writer_declare(w, t->name, t->dtype, t->n_dims,
+        json_object_set_new(h->index, item->name, json_string(file));
+        return w ? qn_st_writer_declare(w, item->name, t->dtype, t->n_dims,
                                         t->shape, h->err)
                  : QN_OK;
     }
@@ -383,6 +383,31 @@ static void add_member(qn_str *s, const char *object, size_t n, const char *q)
     qn_str_adds(s, "\n}\n");
 }
 
+/* Whether the head is a tensor of its own that was the embeddings. */
+static bool is_untied(const hf_ctx *h)
+{
+    bool found = false;
+    for (size_t i = 0; h->plan.apart && i < h->plan.items.n; i++) {
+        const qn_opt_item *it = &h->plan.items.v[i];
+        found |= it->quantize && strcmp(it->name, h->plan.apart) == 0;
+    }
+    return found;
+}
+
+/* Says so, and in objects within that say otherwise. */
+static void untie(json_t *config)
+{
+    static const char tie[] = "tie_word_embeddings";
+    const char *key;
+    json_t *in;
+    json_object_foreach(config, key, in)
+    {
+        if (json_object_get(in, tie))
+            json_object_set_new(in, tie, json_false());
+    }
+    json_object_set_new(config, tie, json_false());
+}
+
 /* The source's config.json; one that has such a member (null, for it is not
  * quantized) loses it before. */
 static int source_config(const hf_ctx *h, char **text, size_t *n)
@@ -390,8 +415,11 @@ static int source_config(const hf_ctx *h, char **text, size_t *n)
     json_t *o = NULL;
     QN_TRY(qn_ckpt_side_file(h->r->ck, "config.json", text, n, h->err));
     int rc = qn_json_parse(&o, *text, *n, "config.json", h->err);
-    if (rc == QN_OK && json_object_get(o, "quantization_config")) {
+    bool apart = is_untied(h);
+    if (rc == QN_OK && (apart || json_object_get(o, "quantization_config"))) {
         json_object_del(o, "quantization_config");
+        if (apart)
+            untie(o);
         free(*text);
         *text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
         *n = strlen(*text);

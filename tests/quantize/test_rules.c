@@ -266,11 +266,14 @@ static const struct {
     {LAYER "self_attn.k_proj.weight", 2, {32, 64}},
     {LAYER "self_attn.v_proj.weight", 2, {32, 64}},
     {LAYER "self_attn.o_proj.weight", 2, {64, 64}},
+    {"lm_head.weight", 2, {512, 64}},
 };
 
-/* A network of one layer with four experts, random weights. */
-static char *stacked_model(void)
+/* A network of one layer with four experts, random weights; its head, which is
+ * the embeddings, a second time, or not. */
+static char *stacked_model(bool spare)
 {
+    size_t n_tensor = QN_COUNTOF(stacked_tensors) - !spare;
     char *dir = judge_fresh("stacked");
     uint32_t seed = 1;
     qn_st_writer *w;
@@ -280,13 +283,15 @@ static char *stacked_model(void)
     free(path);
     path = qn_path_join(dir, "model.safetensors");
     assert_int_equal(qn_st_writer_new(&w, path, NULL), 0);
-    for (size_t i = 0; i < QN_COUNTOF(stacked_tensors); i++)
+    for (size_t i = 0; i < n_tensor; i++)
         assert_int_equal(qn_st_writer_declare(w, stacked_tensors[i].name,
                                               QN_F32, stacked_tensors[i].n_dims,
                                               stacked_tensors[i].shape, NULL),
                          0);
-    for (size_t i = 0; i < QN_COUNTOF(stacked_tensors); i++) {
+    for (size_t i = 0; i < n_tensor; i++) {
         int64_t n = 1;
+        if (strcmp(stacked_tensors[i].name, "lm_head.weight") == 0)
+            seed = 1;
         for (int d = 0; d < stacked_tensors[i].n_dims; d++)
             n *= stacked_tensors[i].shape[d];
         for (int64_t k = 0; k < n; k++) {
@@ -314,7 +319,7 @@ static void test_stacked(void **state)
 {
     (void)state;
     static const char *const skip[] = {"input_linear", "output_linear"};
-    char *dir = stacked_model();
+    char *dir = stacked_model(false);
     for (size_t i = 0; i < QN_COUNTOF(hf_methods); i++) {
         qn_optimize_params p = hf_methods[i];
         qn_optimize_report r;
@@ -360,6 +365,98 @@ static void test_stacked_families(void **state)
     }
 }
 
+/* ---- a head that is the embeddings ------------------------------------------ */
+
+static const struct {
+    const char *model, *method, *head;
+} tied[] = {
+    {"models/opt350", "bitsandbytes", "lm_head.weight"},
+    {"models/opt350", "rtn", "lm_head.weight_packed"},
+    {"models/opt350", "gptq", "lm_head.qweight"},
+    {"models/gpt2", "bitsandbytes", "lm_head.weight"},
+    {"models/youtu", "fp8", "lm_head.weight"},
+    {"models/janus", "rtn", "lm_head.weight_packed"},
+};
+
+/* What the folder says about its head; `part` of it is there, or is not. */
+static bool says_tied(const char *dir, const char *part, bool there)
+{
+    size_t n;
+    json_t *c = config_of(dir);
+    char *file = judge_slurp(dir, "model.safetensors", &n), name[80];
+    int len = snprintf(name, sizeof name, "\"%s\"", part);
+    assert_true((memmem(file, n, name, (size_t)len) != NULL) == there);
+    bool yes = json_is_true(json_object_get(c, "tie_word_embeddings"));
+    const json_t *inner = json_object_get(c, "text_config");
+    if (inner && there)
+        assert_false(
+            json_is_true(json_object_get(inner, "tie_word_embeddings")));
+    free(file);
+    json_decref(c);
+    return yes;
+}
+
+/* It gets a quantized tensor of its own, the embeddings stay, and the
+ * configuration says so; unless its name is left out. */
+static void test_tied_head(void **state)
+{
+    (void)state;
+    static const char *const only[] = {"lm_head"};
+    for (size_t i = 0; i < QN_COUNTOF(tied); i++) {
+        qn_optimize_report r;
+        const char *model = qn_test_data(tied[i].model);
+        qn_optimize_params p = {.model = model, .method = tied[i].method};
+        free(made(p, &r));
+        int n = r.n_matrices;
+        uint64_t bytes = r.source_bytes;
+        uint64_t params = r.n_params;
+        p.head = true;
+        free(made(p, &r));
+        assert_int_equal(r.n_matrices, n + 1);
+        assert_true(r.source_bytes == bytes && r.n_params == params);
+
+        p.only = only;
+        p.n_only = 1;
+        char *to = made(p, &r);
+        assert_int_equal(r.n_matrices, 1);
+        assert_false(says_tied(to, tied[i].head, true));
+        double e = error_of(model, to);
+        print_message("%s, %s: error %.4f\n", model, p.method, e);
+        assert_true(e > 0.001 && e < 0.2);
+        free(to);
+
+        p.n_only = 0;
+        p.skip = only;
+        p.n_skip = 1;
+        to = made(p, &r);
+        assert_int_equal(r.n_matrices, n);
+        assert_true(says_tied(to, tied[i].head, false));
+        free(to);
+    }
+}
+
+/* The source holds the head a second time: that one is taken. */
+static void test_spare_head(void **state)
+{
+    (void)state;
+    static const char *const skip[] = {"input_linear", "output_linear"};
+    char *dir = stacked_model(true);
+    qn_optimize_report r;
+    qn_optimize_params p = {.model = dir,
+                            .method = "rtn",
+                            .bits = 8,
+                            .head = true,
+                            .skip = skip,
+                            .n_skip = QN_COUNTOF(skip)};
+    char *to = made(p, &r);
+    assert_int_equal(r.n_matrices, 5);
+    assert_false(says_tied(to, "lm_head.weight", false));
+    assert_false(says_tied(to, "lm_head.weight_packed", true));
+    assert_true(error_of(dir, to) < 0.02);
+    free(to);
+    free(dir);
+}
+
 /* ---- AWQ -------------------------------------------------------------------- */
 
 /* The matrix whose rows are divided stays unquantized: it is written with its
@@ -389,10 +486,15 @@ static void test_divided(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),    cmocka_unit_test(test_group),
-        cmocka_unit_test(test_narrow),  cmocka_unit_test(test_null_config),
-        cmocka_unit_test(test_stacked), cmocka_unit_test(test_stacked_families),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_group),
+        cmocka_unit_test(test_narrow),
+        cmocka_unit_test(test_null_config),
+        cmocka_unit_test(test_stacked),
+        cmocka_unit_test(test_stacked_families),
         cmocka_unit_test(test_divided),
+        cmocka_unit_test(test_tied_head),
+        cmocka_unit_test(test_spare_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
