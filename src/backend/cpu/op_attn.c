@@ -1,9 +1,11 @@
 /* op_attn.c - attention over pages, with an online softmax.
  *
  * A tile is some queries that share keys: consecutive rows of one span times
- * the query heads of one kv head (at most MAX_Q in all). Positions are cut into
- * blocks of BLOCK, at multiples of it. In a block, pages are visited in order.
- * Per page, scores are a product of the tile with the page's keys (qn_mix); the
+ * the query heads of one kv head; or of several that lie side by side, where rows
+ * are few (at most MAX_Q in all). Positions are cut into blocks of BLOCK, at
+ * multiples of it. In a block, pages are visited in order, and in a page its heads,
+ * so that memory is read as it lies. Per page and head, scores are a product of the
+ * queries with the keys (qn_mix); the
  * running maximum, sum and output of each query are updated; and the weighted
  * values are a product with the page's values. Blocks begin afresh and are
  * added up in order.
@@ -35,6 +37,7 @@
 /* How the op is cut, the same on every thread. */
 typedef struct attn_plan {
     int heads, n_part; /* query heads of a kv head per tile; parts that makes */
+    int kv, n_group;   /* kv heads of a tile; groups that makes */
     int rows;          /* of a span per tile */
     int64_t n_tile;
     bool split; /* items are blocks of tiles */
@@ -49,15 +52,16 @@ typedef struct attn_tile {
     const attn_plan *plan;
     const qn_mix_kernel *mix;
     const qn_span *span;
-    int row0, n_row;    /* rows of the span          */
-    int kv_head, head0; /* first query head          */
-    int n_head, n_q;    /* query heads per row; in all */
-    uint8_t *q;         /* [n_q][q_tok], as the product takes them */
-    uint8_t *p;         /* [n_q][s_tok], weights likewise          */
-    float *s;           /* [n_q][s_tok]              */
-    float *o;           /* [n_q][o_tok] of the block */
-    float *sum_o;       /* ... of the blocks before  */
-    float *one;         /* [q_tok] */
+    int row0, n_row;   /* rows of the span                    */
+    int kv_head, n_kv; /* from there on                       */
+    int head0;         /* first query head                    */
+    int n_head, n_q;   /* query heads per row; of a kv head   */
+    uint8_t *q;        /* [n_kv n_q][q_tok], as the product takes them */
+    uint8_t *p;        /* [n_q][s_tok], weights likewise      */
+    float *s;          /* [n_q][s_tok]                        */
+    float *o;          /* [n_kv n_q][o_tok] of the block      */
+    float *sum_o;      /* ... of the blocks before            */
+    float *one;        /* [q_tok] */
     float m[MAX_Q], l[MAX_Q], sum_m[MAX_Q], sum_l[MAX_Q];
     int64_t lo[MAX_Q], hi[MAX_Q]; /* ranges of positions */
 } attn_tile;
@@ -99,7 +103,7 @@ static int64_t n_row_tiles(const attn_plan *p, const qn_span *s)
 static int64_t items_of(const qn_op_attn *op, const attn_plan *p,
                         const qn_span *s, int64_t row_tile)
 {
-    int64_t n = (int64_t)op->kv->desc.n_kv * p->n_part, first;
+    int64_t n = (int64_t)p->n_group * p->n_part, first;
     int row0 = (int)row_tile * p->rows;
 
     if (p->split)
@@ -107,12 +111,38 @@ static int64_t items_of(const qn_op_attn *op, const attn_plan *p,
     return n;
 }
 
+/* kv heads side by side, as long as threads have several items of `n` that there
+ * are of one. */
+static void join_heads(const qn_cpu_backend *be, const qn_op_attn *op,
+                       attn_plan *p, int64_t n)
+{
+    int64_t most = QN_MIN(MAX_Q / (p->rows * p->heads), op->kv->desc.n_kv);
+    int64_t spread = be->n_threads == 1
+                         ? most
+                         : n / (ITEMS_PER_THREAD / 2 * be->n_threads);
+
+    p->kv = p->n_part > 1 ? 1 : (int)QN_MAX(QN_MIN(most, spread), 1);
+    p->n_group = (op->kv->desc.n_kv + p->kv - 1) / p->kv;
+}
+
+/* The items of a plan that is cut into blocks. */
+static void count_blocks(const qn_op_attn *op, attn_plan *p)
+{
+    p->n_item = 0;
+    for (int i = 0; i < op->batch->n_span; i++) {
+        const qn_span *s = &op->batch->spans[i];
+        for (int64_t r = 0; r < n_row_tiles(p, s); r++)
+            p->n_item += items_of(op, p, s, r);
+    }
+}
+
+/* by_head: each kv head is a tile of its own. */
 static void plan_of(const qn_cpu_backend *be, const qn_op_attn *op,
-                    attn_plan *p)
+                    bool by_head, attn_plan *p)
 {
     const qn_kv_desc *d = &op->kv->desc;
     int per_kv = op->n_head / d->n_kv, most = 1;
-    int64_t deepest = 0;
+    int64_t deepest = 0, n_row_tile = 0;
 
     *p = (attn_plan){.q_tok = odd_lines(d->d_k),
                      .s_tok = odd_lines(QN_PAGE),
@@ -126,23 +156,23 @@ static void plan_of(const qn_cpu_backend *be, const qn_op_attn *op,
     p->heads = (per_kv + p->n_part - 1) / p->n_part;
     p->n_part = (per_kv + p->heads - 1) / p->heads;
     p->rows = QN_MIN(QN_MAX(1, MAX_Q / p->heads), most);
+    p->kv = 1;
+    p->n_group = d->n_kv;
     for (int i = 0; i < op->batch->n_span; i++)
-        p->n_tile += n_row_tiles(p, &op->batch->spans[i]);
-    p->n_tile *= (int64_t)d->n_kv * p->n_part;
-    p->n_item = p->n_tile;
-    p->part_floats = (int64_t)p->rows * p->heads * (p->o_tok + 2);
+        n_row_tile += n_row_tiles(p, &op->batch->spans[i]);
+    p->n_tile = p->n_item = n_row_tile * d->n_kv * p->n_part;
+    p->split = be->n_threads > 1 && deepest > BLOCK &&
+               p->n_tile < (int64_t)ITEMS_PER_THREAD * be->n_threads;
+    if (p->split)
+        count_blocks(op, p);
+    if (!by_head)
+        join_heads(be, op, p, p->n_item);
+    p->n_tile = p->n_item = n_row_tile * p->n_group * p->n_part;
+    p->part_floats = (int64_t)p->rows * p->heads * p->kv * (p->o_tok + 2);
     p->part_floats = (p->part_floats + 15) / 16 * 16;
-    if (be->n_threads == 1 || deepest <= BLOCK ||
-        p->n_tile >= (int64_t)ITEMS_PER_THREAD * be->n_threads)
+    if (!p->split)
         return;
-
-    p->split = true;
-    p->n_item = 0;
-    for (int i = 0; i < op->batch->n_span; i++) {
-        const qn_span *s = &op->batch->spans[i];
-        for (int64_t r = 0; r < n_row_tiles(p, s); r++)
-            p->n_item += items_of(op, p, s, r);
-    }
+    count_blocks(op, p);
     if (p->n_item * p->part_floats > MAX_SHARED / (int64_t)sizeof(float)) {
         p->split = false;
         p->n_item = p->n_tile;
@@ -154,9 +184,9 @@ void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
 {
     attn_plan p;
 
-    plan_of(be, op, &p);
-    need->own = (uint64_t)((p.q_tok + 2 * p.s_tok + 2 * p.o_tok) * p.rows *
-                               p.heads +
+    plan_of(be, op, false, &p);
+    need->own = (uint64_t)(((p.q_tok + 2 * p.o_tok) * p.kv + 2 * p.s_tok) *
+                               p.rows * p.heads +
                            p.q_tok) *
                 sizeof(float);
     if (p.split)
@@ -169,7 +199,7 @@ void qn_op_attn_most(const qn_cpu_backend *be, const qn_op_attn *op,
     int64_t deepest = 0, items;
     attn_plan p;
 
-    plan_of(be, op, &p);
+    plan_of(be, op, false, &p);
     for (int i = 0; i < op->batch->n_span; i++) {
         const qn_span *s = &op->batch->spans[i];
         deepest = QN_MAX(deepest, s->pos0 + s->n_row);
@@ -184,17 +214,30 @@ void qn_op_attn_most(const qn_cpu_backend *be, const qn_op_attn *op,
                           (uint64_t)MAX_SHARED);
 }
 
+static int n_all(const attn_tile *t)
+{
+    return t->n_kv * t->n_q;
+}
+
+/* The query head of query n. */
+static int head_of(const attn_tile *t, int n)
+{
+    int per_kv = t->op->n_head / t->op->kv->desc.n_kv;
+
+    return t->head0 + n / t->n_q * per_kv + n % t->n_head;
+}
+
 static void load_queries(const qn_kernels *k, attn_tile *t)
 {
     const qn_op_attn *op = t->op;
     int64_t stride = t->plan->q_tok * (int64_t)sizeof(float);
     int d = op->kv->desc.d_k, n = 0;
 
-    for (int r = 0; r < t->n_row; r++) {
-        int at = t->span->row0 + t->row0 + r;
+    for (int r = 0; r < t->n_kv * t->n_row; r++) {
+        int at = t->span->row0 + t->row0 + r % t->n_row;
         const float *row = op->q + at * op->ldq;
         for (int h = 0; h < t->n_head; h++, n++) {
-            const float *q = row + (int64_t)(t->head0 + h) * d;
+            const float *q = row + (int64_t)(head_of(t, n)) * d;
             void *dst = t->q + n * stride;
             if (op->q_scale) {
                 memcpy(t->one, q, (size_t)d * sizeof(float));
@@ -209,13 +252,13 @@ static void load_queries(const qn_kernels *k, attn_tile *t)
     }
 }
 
-/* Cells of the tile's kv head in the page of a position. */
-static const uint8_t *cells_of(const attn_tile *t, int64_t page)
+/* Cells of the tile's kv head g in a page. */
+static const uint8_t *cells_of(const attn_tile *t, int64_t page, int g)
 {
     const qn_kv *kv = t->op->kv;
 
     return kv->data + t->span->pages[t->op->group][page] * kv->page_bytes +
-           t->kv_head * kv->head_bytes;
+           (t->kv_head + g) * kv->head_bytes;
 }
 
 /* Turns the scores of query n with a page into weights, 0 in what of [from,
@@ -224,13 +267,13 @@ static void weigh(const qn_kernels *k, attn_tile *t, int n, int64_t first,
                   int from, int to, const float *factors)
 {
     const qn_op_attn *op = t->op;
-    float *s = t->s + n * t->plan->s_tok, factor;
+    float *s = t->s + n % t->n_q * t->plan->s_tok, factor;
     int lo = (int)QN_MIN(QN_MAX(t->lo[n] - first, from), to);
     int hi = (int)QN_MAX(QN_MIN(t->hi[n] - first, to), lo);
     qn_softmax_args a = {
         .scale = op->scale,
         .softcap = op->softcap,
-        .slope = op->slopes ? op->slopes[t->head0 + n % t->n_head] : 0,
+        .slope = op->slopes ? op->slopes[head_of(t, n)] : 0,
         .rel0 = (float)(first + lo - (t->hi[n] - 1)),
         .n = hi - lo,
     };
@@ -245,16 +288,18 @@ static void weigh(const qn_kernels *k, attn_tile *t, int n, int64_t first,
     memset(s + from, 0, (size_t)(lo - from) * sizeof *s);
     memset(s + hi, 0, (size_t)(to - hi) * sizeof *s);
     if (t->mix->prep)
-        t->mix->prep(s + from, to - from, t->p + n * t->plan->s_tok * 4);
+        t->mix->prep(s + from, to - from,
+                     t->p + n % t->n_q * t->plan->s_tok * 4);
 }
 
-/* Scores of the tile with one page, and the update of every query. `ahead`:
+/* Scores of the queries of kv head g with a page, and the update of each. `ahead`:
  * what is read next. */
-static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page,
+static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page, int g,
                        const uint8_t *ahead)
 {
     const qn_kv *kv = t->op->kv;
-    const uint8_t *cells = cells_of(t, page);
+    const uint8_t *cells = cells_of(t, page, g);
+    int q0 = g * t->n_q;
     const float *factors = (const float *)(const void *)cells;
     bool i8 = kv->desc.dtype == QN_KV_CELL_I8;
     int64_t first = page * QN_PAGE;
@@ -265,7 +310,7 @@ static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page,
     qn_mix scores = {
         .w = cells + kv->head_k,
         .w_row = kv->k_row,
-        .x = t->q,
+        .x = t->q + q0 * t->plan->q_tok * (int64_t)sizeof(float),
         .x_tok = t->plan->q_tok * (int64_t)sizeof(float),
         .acc = t->s,
         .acc_tok = t->plan->s_tok,
@@ -280,7 +325,7 @@ static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page,
         .w_row = kv->v_row,
         .x = t->mix->prep ? t->p : (const uint8_t *)(t->s + from),
         .x_tok = t->plan->s_tok * (int64_t)sizeof(float),
-        .acc = t->o,
+        .acc = t->o + q0 * t->plan->o_tok,
         .acc_tok = t->plan->o_tok,
         .ahead = ahead,
         .n_k = to - from,
@@ -291,7 +336,7 @@ static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page,
     };
 
     qn_mix_run(t->mix, &scores);
-    for (int n = 0; n < t->n_q; n++)
+    for (int n = q0; n < q0 + t->n_q; n++)
         weigh(k, t, n, first, from, to, i8 ? factors + QN_PAGE : NULL);
     qn_mix_run(t->mix, &values);
 }
@@ -302,14 +347,19 @@ static void run_block(const qn_kernels *k, attn_tile *t, int64_t block)
     int64_t first = QN_MAX(block * BLOCK, t->lo[0]) / QN_PAGE;
     int64_t last = QN_MIN((block + 1) * BLOCK, t->hi[t->n_q - 1]) - 1;
 
-    for (int n = 0; n < t->n_q; n++) {
+    for (int n = 0; n < n_all(t); n++) {
         t->m[n] = -INFINITY;
         t->l[n] = 0;
     }
-    memset(t->o, 0, (size_t)(t->n_q * t->plan->o_tok) * sizeof *t->o);
+    memset(t->o, 0, (size_t)(n_all(t) * t->plan->o_tok) * sizeof *t->o);
     last /= QN_PAGE;
     for (int64_t page = first; page <= last; page++)
-        visit_page(k, t, page, page < last ? cells_of(t, page + 1) : NULL);
+        for (int g = 0; g < t->n_kv; g++) {
+            const uint8_t *ahead = g + 1 < t->n_kv ? cells_of(t, page, g + 1)
+                                   : page < last   ? cells_of(t, page + 1, 0)
+                                                   : NULL;
+            visit_page(k, t, page, g, ahead);
+        }
 }
 
 /* Does query n look into the block? */
@@ -348,18 +398,19 @@ static void store(const qn_kernels *k, attn_tile *t)
     const qn_op_attn *op = t->op;
     int d = op->kv->desc.d_v, n = 0;
 
-    for (int r = 0; r < t->n_row; r++) {
-        float *row = op->out + (int64_t)(t->span->row0 + t->row0 + r) * op->ldo;
+    for (int r = 0; r < t->n_kv * t->n_row; r++) {
+        int at = t->span->row0 + t->row0 + r % t->n_row;
+        float *row = op->out + at * op->ldo;
         for (int h = 0; h < t->n_head; h++, n++) {
             float *o = t->sum_o + n * t->plan->o_tok, f = 1;
             if (op->sinks) { /* one more logit, with no value */
-                float sink = op->sinks[t->head0 + h];
+                float sink = op->sinks[head_of(t, n)];
                 float top = QN_MAX(sink, t->sum_m[n]);
                 f = expf(t->sum_m[n] - top);
                 t->sum_l[n] = t->sum_l[n] * f + expf(sink - top);
             }
             k->scale.fn(o, d, f / t->sum_l[n]);
-            memcpy(row + (int64_t)(t->head0 + h) * d, o,
+            memcpy(row + (int64_t)head_of(t, n) * d, o,
                    (size_t)d * sizeof(float));
         }
     }
@@ -396,15 +447,16 @@ static int64_t find(const attn_plan *p, attn_cursor *c, int64_t item,
     t->span = &op->batch->spans[c->span];
     t->row0 = (int)c->row_tile * p->rows;
     t->n_row = QN_MIN(p->rows, t->span->n_row - t->row0);
-    n = n / op->kv->desc.n_kv / p->n_part; /* blocks, or 1 */
+    n = n / p->n_group / p->n_part; /* blocks, or 1 */
     at = (item - c->before) / n;
-    t->kv_head = (int)(at % op->kv->desc.n_kv);
-    t->head0 = (int)(t->kv_head * per_kv + at / op->kv->desc.n_kv * p->heads);
+    t->kv_head = (int)(at % p->n_group) * p->kv;
+    t->n_kv = QN_MIN(p->kv, op->kv->desc.n_kv - t->kv_head);
+    t->head0 = (int)(t->kv_head * per_kv + at / p->n_group * p->heads);
     t->n_head = (int)QN_MIN(p->heads, (t->kv_head + 1) * per_kv - t->head0);
     t->n_q = t->n_row * t->n_head;
-    for (int i = 0; i < t->n_q; i++)
-        range_of(op, t->span->pos0 + t->row0 + i / t->n_head, &t->lo[i],
-                 &t->hi[i]);
+    for (int i = 0; i < n_all(t); i++)
+        range_of(op, t->span->pos0 + t->row0 + i / t->n_head % t->n_row,
+                 &t->lo[i], &t->hi[i]);
     return (item - c->before) % n;
 }
 
@@ -422,16 +474,16 @@ static void run_item(const attn_plan *p, qn_worker *w, attn_cursor *c,
 
     load_queries(w->kern, t);
     if (p->split) {
-        float *out = waiting(p, w, item), *ml = out + t->n_q * p->o_tok;
+        float *out = waiting(p, w, item), *ml = out + n_all(t) * p->o_tok;
         run_block(w->kern, t, first + at);
-        memcpy(out, t->o, (size_t)(t->n_q * p->o_tok) * sizeof *out);
-        memcpy(ml, t->m, (size_t)t->n_q * sizeof *ml);
-        memcpy(ml + t->n_q, t->l, (size_t)t->n_q * sizeof *ml);
+        memcpy(out, t->o, (size_t)(n_all(t) * p->o_tok) * sizeof *out);
+        memcpy(ml, t->m, (size_t)n_all(t) * sizeof *ml);
+        memcpy(ml + n_all(t), t->l, (size_t)n_all(t) * sizeof *ml);
         return;
     }
     for (int64_t b = first; b < first + n; b++) {
         run_block(w->kern, t, b);
-        for (int i = 0; i < t->n_q; i++)
+        for (int i = 0; i < n_all(t); i++)
             add_block(w->kern, t, i, b, t->m[i], t->l[i], t->o + i * p->o_tok);
     }
     store(w->kern, t);
@@ -454,9 +506,9 @@ static void add_waiting(const attn_plan *p, qn_worker *w, attn_tile *t)
             }
             for (int64_t b = 0; b < n; b++, item++) {
                 const float *o = waiting(p, w, item),
-                            *ml = o + t->n_q * p->o_tok;
-                for (int i = 0; i < t->n_q; i++)
-                    add_block(w->kern, t, i, first + b, ml[i], ml[t->n_q + i],
+                            *ml = o + n_all(t) * p->o_tok;
+                for (int i = 0; i < n_all(t); i++)
+                    add_block(w->kern, t, i, first + b, ml[i], ml[n_all(t) + i],
                               o + i * p->o_tok);
             }
             store(w->kern, t);
@@ -478,10 +530,10 @@ static attn_tile tile_in(const qn_op_attn *op, const attn_plan *p,
 
     t.one = (float *)(void *)w->own;
     t.q = (uint8_t *)(t.one + p->q_tok);
-    t.s = t.one + p->q_tok * (n_q + 1);
+    t.s = t.one + p->q_tok * (n_q * p->kv + 1);
     t.p = (uint8_t *)(t.s + p->s_tok * n_q);
     t.o = t.s + 2 * p->s_tok * n_q;
-    t.sum_o = t.o + p->o_tok * n_q;
+    t.sum_o = t.o + p->o_tok * n_q * p->kv;
     return t;
 }
 
@@ -491,7 +543,7 @@ void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
     attn_plan p;
     int64_t item;
 
-    plan_of(w->be, op, &p);
+    plan_of(w->be, op, false, &p);
     attn_tile t = tile_in(op, &p, w);
     while (qn_worker_take(w, p.n_item, &item))
         run_item(&p, w, &c, item, &t);
@@ -506,7 +558,7 @@ bool qn_op_attn_by_head(const qn_cpu_backend *be, const qn_op_attn *op)
 {
     attn_plan p;
 
-    plan_of(be, op, &p);
+    plan_of(be, op, true, &p);
     return !p.split && p.n_part == 1;
 }
 
@@ -516,7 +568,7 @@ void qn_op_attn_head(const qn_op_attn *op, qn_worker *w, int head)
     attn_cursor c = {0};
     attn_plan p;
 
-    plan_of(w->be, op, &p);
+    plan_of(w->be, op, true, &p);
     attn_tile t = tile_in(op, &p, w);
     for (int64_t item = head; item < p.n_item; item += op->kv->desc.n_kv)
         run_item(&p, w, &c, item, &t);
