@@ -282,15 +282,40 @@ void qn_sampler_mask(qn_sampler *s, const uint32_t *bits, bool ends)
     s->ends = ends;
 }
 
+enum {
+    LANES = 16,
+    STRETCH = 4 * LANES
+};
+
+/* Whether one of STRETCH is greater; a form that compilers make vectors of. */
+static bool any_greater(const float *v, float top)
+{
+    float most[LANES];
+    int more = 0;
+    for (int j = 0; j < LANES; j++)
+        most[j] = top;
+    for (int i = 0; i < STRETCH; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            most[j] = v[i + j] > most[j] ? v[i + j] : most[j];
+    for (int j = 0; j < LANES; j++)
+        more |= most[j] > top;
+    return more;
+}
+
+/* The first of the greatest; NaN is none. Few stretches have a new one. */
 static int32_t argmax(const float *v, int n)
 {
     int32_t best = -1;
     float top = -INFINITY;
-    for (int i = 0; i < n; i++)
-        if (v[i] > top) {
-            top = v[i];
-            best = i;
-        }
+    for (int at = 0; at < n; at += STRETCH) {
+        if (at + STRETCH <= n && !any_greater(v + at, top))
+            continue;
+        for (int i = at; i < n && i < at + STRETCH; i++)
+            if (v[i] > top) {
+                top = v[i];
+                best = i;
+            }
+    }
     return best;
 }
 

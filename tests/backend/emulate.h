@@ -158,6 +158,13 @@ QN_INLINE em512 em_mul_f(em512 a, em512 b)
     return a;
 }
 
+QN_INLINE em512 em_add_f(em512 a, em512 b)
+{
+    for (int i = 0; i < 16; i++)
+        a.f[i] = a.f[i] + b.f[i];
+    return a;
+}
+
 QN_INLINE em512 em_slli_16(em512 a, int n)
 {
     for (int i = 0; i < 32; i++)
@@ -455,6 +462,8 @@ QN_INLINE void em_tile_dot(int c, int a, int b, bool plus)
 #define _mm512_xor_si512 em_xor
 #undef _mm512_mul_ps
 #define _mm512_mul_ps em_mul_f
+#undef _mm512_add_ps
+#define _mm512_add_ps em_add_f
 #undef _mm512_slli_epi16
 #define _mm512_slli_epi16 em_slli_16
 #undef _mm512_srli_epi16

@@ -307,6 +307,39 @@ static void test_greedy_and_edits(void **state)
     qn_sampler_free(s);
 }
 
+/* The first of the greatest, wherever it is, in vocabularies of any size; what is
+ * no number is none. */
+static void test_greatest(void **state)
+{
+    (void)state;
+    static const int sizes[] = {1, 15, 63, 64, 65, 127, 128, 1000};
+    enum {
+        MOST = 1000
+    };
+    float l[MOST];
+    qn_sampling p;
+    qn_sampling_default(&p);
+    p.temperature = 0;
+    for (size_t k = 0; k < QN_COUNTOF(sizes); k++) {
+        qn_sampler *s = NULL;
+        qn_sampler_init in = {.params = &p, .n_vocab = sizes[k]};
+        assert_int_equal(qn_sampler_new(&s, &in, NULL), 0);
+        for (uint64_t c = 0; c < 200; c++) {
+            int best = -1, range = 1 + (int)(c % 50);
+            for (int i = 0; i < sizes[k]; i++) {
+                double u = qn_rng_uniform(c, 3, (uint64_t)i);
+                l[i] = u < 0.05 ? NAN : floorf((float)(u * range) - range / 2);
+                l[i] = u > 0.99 ? -INFINITY : l[i];
+            }
+            for (int i = 0; i < sizes[k]; i++)
+                if (l[i] > (best < 0 ? -INFINITY : l[best]))
+                    best = i;
+            assert_int_equal(qn_sampler_pick(s, l), best);
+        }
+        qn_sampler_free(s);
+    }
+}
+
 static void random_history(int32_t *h, size_t n, uint64_t seed)
 {
     for (size_t i = 0; i < n; i++)
@@ -506,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_pipeline),
         cmocka_unit_test(test_distribution),
         cmocka_unit_test(test_greedy_and_edits),
+        cmocka_unit_test(test_greatest),
         cmocka_unit_test(test_penalties),
         cmocka_unit_test(test_dry),
         cmocka_unit_test(test_mirostat),

@@ -133,7 +133,7 @@ static uint16_t f16_cell(float x)
 }
 
 /* Element i of what is stored goes to `at`, with k that of its step. */
-static void put_cell(qn_kv_dtype t, uint8_t *at, int k, float x)
+QN_INLINE void put_cell(qn_kv_dtype t, uint8_t *at, int k, float x)
 {
     uint16_t h;
 
@@ -150,29 +150,29 @@ static void put_cell(qn_kv_dtype t, uint8_t *at, int k, float x)
     }
 }
 
-static void put_key(const qn_kv *kv, uint8_t *head, int pos, const float *k)
+QN_INLINE void put_key(const qn_kv *kv, const qn_kv_dtype t, uint8_t *head,
+                       int pos, const float *k)
 {
-    int bytes = qn_cell_bytes(kv->desc.dtype);
-    uint8_t *at = head + kv->head_k + pos * bytes;
+    const int step = qn_cell_step(t);
+    uint8_t *at = head + kv->head_k + pos * qn_cell_bytes(t);
 
     for (int i = 0; i < kv->desc.d_k; i++)
-        put_cell(kv->desc.dtype, at + i / kv->step * kv->k_row, i % kv->step,
-                 k[i]);
+        put_cell(t, at + i / step * kv->k_row, i % step, k[i]);
 }
 
 /* last: no row of this step writes what follows. Where two positions are read
  * together, the second must be a number, though its weight is 0. */
-static void put_value(const qn_kv *kv, uint8_t *head, int pos, const float *v,
-                      bool last)
+QN_INLINE void put_value(const qn_kv *kv, const qn_kv_dtype t, uint8_t *head,
+                         int pos, const float *v, bool last)
 {
-    qn_kv_dtype t = kv->desc.dtype;
-    uint8_t *at = head + kv->head_v + pos / kv->step * kv->v_row;
+    const int step = qn_cell_step(t);
+    uint8_t *at = head + kv->head_v + pos / step * kv->v_row;
 
-    for (int i = 0; i < kv->desc.d_v; i++, at += qn_cell_bytes(t)) {
-        put_cell(t, at, pos % kv->step, v[i]);
-        if (t == QN_KV_CELL_BF16 && last && pos % 2 == 0)
-            put_cell(t, at, 1, 0);
-    }
+    for (int i = 0; i < kv->desc.d_v; i++, at += qn_cell_bytes(t))
+        put_cell(t, at, pos % step, v[i]);
+    for (int i = 0;
+         t == QN_KV_CELL_BF16 && last && pos % 2 == 0 && i < kv->desc.d_v; i++)
+        put_cell(t, at - 4 * (i + 1), 1, 0);
 }
 
 static void put_codes(const qn_kv *kv, uint8_t *head, int pos, const float *k,
@@ -190,40 +190,81 @@ static void put_codes(const qn_kv *kv, uint8_t *head, int pos, const float *k,
         at[4 * i] = f > 0 ? code_of(v[i] * f) : 128;
 }
 
-/* A row's keys and values of a head; s: its span. */
-static void append(const qn_op_kv_append *op, const qn_span *s, int row,
-                   int head)
+/* Where a row's keys and values of a head go. */
+typedef struct place {
+    int row, head;
+    uint8_t *cells;
+    int at;    /* in the page                            */
+    bool last; /* row of its span: what follows is empty */
+} place;
+
+/* s: the span of the row. What is written lies in as many lines as a key has
+ * steps, which are asked for now. */
+static place place_of(const qn_op_kv_append *op, const qn_span *s, int row,
+                      int head)
 {
     const qn_kv *kv = op->kv;
     int64_t pos = s->pos0 + row - s->row0;
     int32_t page = s->pages[op->group][pos / QN_PAGE];
-    int at = (int)(pos % QN_PAGE);
-    uint8_t *cells = kv->data + page * kv->page_bytes + head * kv->head_bytes;
-    const float *k = op->k + row * op->ldk + (int64_t)head * kv->desc.d_k;
-    const float *v = op->v + row * op->ldv + (int64_t)head * kv->desc.d_v;
+    place p = {.row = row,
+               .head = head,
+               .cells = kv->data + page * kv->page_bytes +
+                        head * kv->head_bytes,
+               .at = (int)(pos % QN_PAGE),
+               .last = row + 1 == s->row0 + s->n_row};
+    const uint8_t *k = p.cells + kv->head_k +
+                       p.at * qn_cell_bytes(kv->desc.dtype);
+    const uint8_t *v = p.cells + kv->head_v + p.at / kv->step * kv->v_row;
 
-    if (kv->desc.dtype == QN_KV_CELL_I8) {
-        put_codes(kv, cells, at, k, v);
-    } else {
-        put_key(kv, cells, at, k);
-        put_value(kv, cells, at, v, row + 1 == s->row0 + s->n_row);
+    for (int i = 0; i < kv->desc.d_k; i += kv->step, k += kv->k_row)
+        __builtin_prefetch(k, 1);
+    for (int64_t i = 0; i < kv->v_row; i += 64)
+        __builtin_prefetch(v + i, 1);
+    return p;
+}
+
+static void append(const qn_op_kv_append *op, place p)
+{
+    const qn_kv *kv = op->kv;
+    const float *k = op->k + p.row * op->ldk + (int64_t)p.head * kv->desc.d_k;
+    const float *v = op->v + p.row * op->ldv + (int64_t)p.head * kv->desc.d_v;
+
+    switch (kv->desc.dtype) {
+    case QN_KV_CELL_F32:
+        put_key(kv, QN_KV_CELL_F32, p.cells, p.at, k);
+        put_value(kv, QN_KV_CELL_F32, p.cells, p.at, v, p.last);
+        break;
+    case QN_KV_CELL_F16:
+        put_key(kv, QN_KV_CELL_F16, p.cells, p.at, k);
+        put_value(kv, QN_KV_CELL_F16, p.cells, p.at, v, p.last);
+        break;
+    case QN_KV_CELL_BF16:
+        put_key(kv, QN_KV_CELL_BF16, p.cells, p.at, k);
+        put_value(kv, QN_KV_CELL_BF16, p.cells, p.at, v, p.last);
+        break;
+    default: put_codes(kv, p.cells, p.at, k, v); break;
     }
 }
 
 /* Threads share out (row, head) pairs: each cell has one writer. */
 void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w)
 {
-    const qn_batch *b = op->batch;
+    const qn_span *s = op->batch->spans;
+    int n_kv = op->kv->desc.n_kv;
     int64_t begin, end;
-    int n_kv = op->kv->desc.n_kv, s = 0;
+    place now, next = {0};
 
-    qn_pool_split((int64_t)b->n_row * n_kv, 1, w->thread, w->n_threads, &begin,
-                  &end);
-    for (int64_t i = begin; i < end; i++) {
-        int row = (int)(i / n_kv);
-        while (row >= b->spans[s].row0 + b->spans[s].n_row)
-            s++;
-        append(op, &b->spans[s], row, (int)(i % n_kv));
+    qn_pool_split((int64_t)op->batch->n_row * n_kv, 1, w->thread, w->n_threads,
+                  &begin, &end);
+    for (int64_t i = begin; i < end + (begin < end); i++) {
+        now = next;
+        if (i < end) { /* one ahead of what is written */
+            while (i / n_kv >= s->row0 + s->n_row)
+                s++;
+            next = place_of(op, s, (int)(i / n_kv), (int)(i % n_kv));
+        }
+        if (i > begin)
+            append(op, now);
     }
 }
 
@@ -232,6 +273,6 @@ void qn_op_kv_append_head(const qn_op_kv_append *op, int head)
     for (int s = 0; s < op->batch->n_span; s++) {
         const qn_span *span = &op->batch->spans[s];
         for (int r = 0; r < span->n_row; r++)
-            append(op, span, span->row0 + r, head);
+            append(op, place_of(op, span, span->row0 + r, head));
     }
 }

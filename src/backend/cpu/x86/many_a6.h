@@ -4,10 +4,11 @@
  *                    acc[t][l] += i * (factor[l] * d_x)
  *
  * As in many_i8.h, codes become bytes in the first-level cache once for all tokens.
- * Whole scales wait there, too, in lanes of 32 bits: four dot products of bytes, one
- * product and one addition for 16 k's, where the dots of 16 bits that few tokens take
- * are 8 and need no register more. Bound: 16 dot products and some 6 other operations
- * of the same units for a block, a token and a panel. Reference: linear_a6_ref in
+ * The whole scales wait there as floats. A product of a scale and of the sum of 16 k's
+ * is below 2^23, so two of them add up exactly, and adding two such pairs rounds as
+ * the whole sum does when it becomes a float. (A product of 32-bit integers takes two
+ * of the slots in which dot products are made.) Bound: 16 dot products and 6 others of
+ * the same units for a block, a token and a panel. Reference: linear_a6_ref in
  * ref/ref_coded.c.
  */
 #ifndef QN_BACKEND_CPU_MANY_A6_H
@@ -16,6 +17,7 @@
 
 enum {
     SIX_TOK = 4,
+    SIX_MOST = 128, /* tokens of a tile */
     SIX_B = QN_SUMS_BLOCK,
     SIX_SUMS = MANY_K / 16 * MANY_PANEL
 };
@@ -23,98 +25,98 @@ enum {
 /* Codes of 16 k's, the panels of one after the other. */
 typedef struct six_bytes {
     QN_ALIGNED(64) uint8_t v[MANY_K * QN_PANEL * MANY_PANEL];
-    __m512i scale[SIX_SUMS];
+    __m512 scale[SIX_SUMS];
+    int32_t fix[SIX_MOST][MANY_K / 16]; /* -32 times each token's sums */
 } six_bytes;
 
-/* The 16 k's at k of a group to place `at`; v: their lines. */
-QN_INLINE __m512i six_fill(six_bytes *u, const uint8_t *group, int head, int k,
-                           int at, __m512i *v)
+/* What sums of 16 k's begin with, of all tokens and a chunk. */
+QN_INLINE void six_fixes(six_bytes *u, const qn_tile *t, int k, int n_k)
+{
+    const uint8_t *x = t->x + qn_xform_offset(QN_X_I8_SUMS, k);
+
+    for (int i = 0; i < t->n_tok; i++, x += t->x_tok)
+        for (int b = 0; b < n_k / SIX_B; b++) {
+            int16_t sum[SIX_B / 16];
+            memcpy(sum, x + b * sizeof(qn_xsums) + offsetof(qn_xsums, sum),
+                   sizeof sum);
+            for (int j = 0; j < SIX_B / 16; j++)
+                u->fix[i][b * (SIX_B / 16) + j] = -32 * sum[j];
+        }
+}
+
+/* A place among a chunk's bytes. */
+typedef struct six_at {
+    uint8_t *v;
+    __m512 *scale;
+    const int32_t *fix; /* of the first token */
+} six_at;
+
+/* The 16 k's at k of a group to a place; w: their lines. */
+QN_INLINE void six_fill(six_at to, const uint8_t *group, int head, int k,
+                        __m512i *w)
 {
     __m512i scale = _mm512_cvtepi8_epi32(i8_six_scales(group, k));
 
-    i8_six(group + head + i8_code_bytes(QN_LAYOUT_A6, k), v);
+    i8_six(group + head + i8_code_bytes(QN_LAYOUT_A6, k), w);
     QN_UNROLL
     for (int i = 0; i < 4; i++)
-        _mm512_store_si512(u->v + (at * 4 + i) * 64, v[i]);
-    _mm512_store_si512(&u->scale[at], scale);
-    return scale;
+        _mm512_store_si512(to.v + i * 64, w[i]);
+    *to.scale = _mm512_cvtepi32_ps(scale);
 }
 
-/* Sum j of 16 q's, -32 times. */
-QN_INLINE __m512i six_fix(const uint8_t *x, int j)
+/* The sums of 16 k's that are bytes already: both panels share what is
+ * broadcast. */
+QN_INLINE void six_kept(six_at from, const uint8_t *x, int64_t x_tok,
+                        __m512i (*d)[SIX_TOK], const int N, const int T)
 {
-    const int32_t factor = j % 2 ? -32 * 65536 : -32 & 0xffff;
-    __m512i pair = bytes4(x + offsetof(qn_xsums, sum) + j / 2 * 4);
-
-    return _mm512_madd_epi16(pair, _mm512_set1_epi32(factor));
-}
-
-/* 16 k's that are bytes already: both panels share what is broadcast. */
-QN_INLINE void six_kept(const six_bytes *u, int at, const uint8_t *x,
-                        int64_t x_tok, int j, __m512i (*s)[SIX_TOK],
-                        const int N, const int T)
-{
-    __m512i d[MANY_PANEL][SIX_TOK];
-
     QN_UNROLL
-    for (int t = 0; t < T; t++) {
-        __m512i fix = six_fix(x + t * x_tok, j);
+    for (int t = 0; t < T; t++)
         QN_UNROLL
-        for (int p = 0; p < N; p++)
-            d[p][t] = fix;
-    }
+    for (int p = 0; p < N; p++)
+        d[p][t] = _mm512_set1_epi32(from.fix[t * (MANY_K / 16)]);
     QN_UNROLL
     for (int i = 0; i < 4; i++) {
         __m512i w[MANY_PANEL];
         QN_UNROLL
         for (int p = 0; p < N; p++)
-            w[p] = _mm512_load_si512(u->v + ((at + p) * 4 + i) * 64);
+            w[p] = _mm512_load_si512(from.v + (p * 4 + i) * 64);
         QN_UNROLL
         for (int t = 0; t < T; t++) {
-            __m512i q = bytes4(x + t * x_tok + 16 * j + 4 * i);
+            __m512i q = bytes4(x + t * x_tok + 4 * i);
             QN_UNROLL
             for (int p = 0; p < N; p++)
                 d[p][t] = _mm512_dpbusd_epi32(d[p][t], w[p], q);
         }
     }
-    QN_UNROLL
-    for (int p = 0; p < N; p++)
-        QN_UNROLL
-    for (int t = 0; t < T; t++)
-        s[p][t] = _mm512_add_epi32(s[p][t],
-                                   _mm512_mullo_epi32(d[p][t],
-                                                      u->scale[at + p]));
 }
 
 /* The same of one panel, from memory. */
-QN_INLINE void six_fresh(six_bytes *u, const uint8_t *group, int head, int k,
-                         int at, const uint8_t *x, int64_t x_tok, int j,
-                         __m512i *s, const int T)
+QN_INLINE void six_fresh(six_at to, const uint8_t *group, int head, int k,
+                         const uint8_t *x, int64_t x_tok, __m512i *d,
+                         const int T)
 {
-    __m512i v[4], d[SIX_TOK];
-    __m512i scale = six_fill(u, group, head, k, at, v);
+    __m512i w[4];
 
+    six_fill(to, group, head, k, w);
     QN_UNROLL
     for (int t = 0; t < T; t++)
-        d[t] = six_fix(x + t * x_tok, j);
+        d[t] = _mm512_set1_epi32(to.fix[t * (MANY_K / 16)]);
     QN_UNROLL
     for (int i = 0; i < 4; i++)
         QN_UNROLL
     for (int t = 0; t < T; t++)
-        d[t] = _mm512_dpbusd_epi32(d[t], v[i],
-                                   bytes4(x + t * x_tok + 16 * j + 4 * i));
-    QN_UNROLL
-    for (int t = 0; t < T; t++)
-        s[t] = _mm512_add_epi32(s[t], _mm512_mullo_epi32(d[t], scale));
+        d[t] = _mm512_dpbusd_epi32(d[t], w[i], bytes4(x + t * x_tok + 4 * i));
 }
 
-/* A chunk of N panels with T tokens; group: the first one of panel 0. */
+/* A chunk of N panels with T tokens, t0 the first; group: the first one of panel
+ * 0. */
 QN_INLINE void six_tile(six_bytes *u, const uint8_t *group, many_ahead *a,
-                        const qn_tile *t, int n_k, const int N, const int T,
-                        const bool fresh)
+                        const qn_tile *t, int t0, int n_k, const int N,
+                        const int T, const bool fresh)
 {
     const int in_group = t->q->group, head = t->q->head;
     const uint8_t *x = t->x;
+    six_at at = {u->v, u->scale, u->fix[t0]};
     __m512 acc[MANY_PANEL][SIX_TOK];
 
     QN_UNROLL
@@ -127,23 +129,29 @@ QN_INLINE void six_tile(six_bytes *u, const uint8_t *group, many_ahead *a,
 
     for (int k = 0; k < n_k; k += SIX_B, x += sizeof(qn_xsums)) {
         const uint8_t *g = group + (int64_t)(k / in_group) * t->q->bytes;
-        __m512i s[MANY_PANEL][SIX_TOK];
-        QN_UNROLL
-        for (int p = 0; p < N; p++)
-            QN_UNROLL
-        for (int i = 0; i < T; i++)
-            s[p][i] = _mm512_setzero_si512();
+        __m512 s[2][MANY_PANEL][SIX_TOK];
         many_prefetch(a, N);
         QN_UNROLL
         for (int j = 0; j < SIX_B / 16; j++) {
-            const int at = (k / 16 + j) * N;
+            __m512i d[MANY_PANEL][SIX_TOK];
             if (!fresh)
-                six_kept(u, at, x, t->x_tok, j, s, N, T);
+                six_kept(at, x + 16 * j, t->x_tok, d, N, T);
             else
                 QN_UNROLL
             for (int p = 0; p < N; p++)
-                six_fresh(u, g + p * t->w_panel, head, k % in_group + 16 * j,
-                          at + p, x, t->x_tok, j, s[p], T);
+                six_fresh((six_at){at.v + p * 256, at.scale + p, at.fix},
+                          g + p * t->w_panel, head, k % in_group + 16 * j,
+                          x + 16 * j, t->x_tok, d[p], T);
+            QN_UNROLL
+            for (int p = 0; p < N; p++)
+                QN_UNROLL
+            for (int i = 0; i < T; i++) {
+                __m512 f = _mm512_cvtepi32_ps(d[p][i]);
+                s[j / 2][p][i] = j % 2 ? _mm512_fmadd_ps(f, at.scale[p],
+                                                         s[j / 2][p][i])
+                                       : _mm512_mul_ps(f, at.scale[p]);
+            }
+            at = (six_at){at.v + N * 256, at.scale + N, at.fix + 1};
         }
         QN_UNROLL
         for (int p = 0; p < N; p++) {
@@ -151,8 +159,8 @@ QN_INLINE void six_tile(six_bytes *u, const uint8_t *group, many_ahead *a,
             QN_UNROLL
             for (int i = 0; i < T; i++) {
                 __m512 d = float1(x + i * t->x_tok + offsetof(qn_xsums, d));
-                acc[p][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[p][i]),
-                                            _mm512_mul_ps(factor, d),
+                __m512 sum = _mm512_add_ps(s[0][p][i], s[1][p][i]);
+                acc[p][i] = _mm512_fmadd_ps(sum, _mm512_mul_ps(factor, d),
                                             acc[p][i]);
             }
         }
@@ -166,13 +174,13 @@ QN_INLINE void six_tile(six_bytes *u, const uint8_t *group, many_ahead *a,
 }
 
 QN_INLINE void six_some(six_bytes *u, const uint8_t *group, many_ahead *a,
-                        const qn_tile *t, int n_k, const int N,
+                        const qn_tile *t, int t0, int n_k, const int N,
                         const bool fresh)
 {
     switch (t->n_tok) {
-    case 2: six_tile(u, group, a, t, n_k, N, 2, fresh); break;
-    case 3: six_tile(u, group, a, t, n_k, N, 3, fresh); break;
-    case 4: six_tile(u, group, a, t, n_k, N, 4, fresh); break;
+    case 2: six_tile(u, group, a, t, t0, n_k, N, 2, fresh); break;
+    case 3: six_tile(u, group, a, t, t0, n_k, N, 3, fresh); break;
+    case 4: six_tile(u, group, a, t, t0, n_k, N, 4, fresh); break;
     }
 }
 
@@ -194,9 +202,9 @@ QN_INLINE void six_set(six_bytes *u, const qn_tile *t, int k, int p,
         part.n_tok = t1 - t0;
         part.load |= k > 0;
         if (i == 0)
-            six_some(u, group, &a, &part, n_k, N, true);
+            six_some(u, group, &a, &part, t0, n_k, N, true);
         else
-            six_some(u, group, &a, &part, n_k, N, false);
+            six_some(u, group, &a, &part, t0, n_k, N, false);
     }
 }
 
@@ -207,6 +215,7 @@ QN_INLINE void many_six(const qn_tile *t)
 
     for (int k = 0; k < t->n_k; k += MANY_K) {
         int p = 0;
+        six_fixes(&u, t, k, QN_MIN(MANY_K, t->n_k - k));
         for (; p + MANY_PANEL <= t->n_panel; p += MANY_PANEL)
             six_set(&u, t, k, p, MANY_PANEL);
         if (p < t->n_panel)

@@ -3,7 +3,7 @@
  *
  * Weights of MANY_K k's and two panels become unsigned bytes in the first-level
  * cache, with their scales, when the first tokens are multiplied with them. Tokens
- * come by six: each broadcast of 4 of their k's feeds two dot products, so that
+ * come by five: each broadcast of 4 of their k's feeds two dot products, so that
  * these and not the loads are what takes the time.
  *
  * While tokens are multiplied, the next weights are asked for, a few lines a
@@ -23,7 +23,7 @@
 
 enum {
     MANY_K = 512, /* of a chunk */
-    MANY_TOK = 6, /* at once    */
+    MANY_TOK = 5, /* at once    */
     MANY_PANEL = 2,
     MANY_BLOCKS = MANY_K / 16 * MANY_PANEL,
     MANY_OFFSET = 128 /* makes what is signed unsigned */
@@ -286,7 +286,6 @@ QN_INLINE void many_some(many_bytes *u, many_w w, many_ahead *a,
     case 3: many_tile(u, w, a, t, l, k, n_block, B, N, 3, fresh); break;
     case 4: many_tile(u, w, a, t, l, k, n_block, B, N, 4, fresh); break;
     case 5: many_tile(u, w, a, t, l, k, n_block, B, N, 5, fresh); break;
-    case 6: many_tile(u, w, a, t, l, k, n_block, B, N, 6, fresh); break;
     }
 }
 
