@@ -72,14 +72,31 @@ QN_INLINE void tile(const qn_tile *t, const int N, const int T)
         _mm512_store_ps(t->acc + i * t->acc_tok + p * QN_PANEL, acc[i][p]);
 }
 
+/* The most tokens are two halves with twice as many panels: 10 loads for 24
+ * products instead of 14 (512 rows of 8192 x 2048, two threads: 410 and 424
+ * GFLOP/s). */
+QN_INLINE void tile_halves(const qn_tile *t)
+{
+    qn_tile half = *t;
+
+    tile(&half, FEW_PANEL, MAX_TOK / 2);
+    half.x += MAX_TOK / 2 * t->x_tok;
+    half.acc += MAX_TOK / 2 * t->acc_tok;
+    tile(&half, FEW_PANEL, MAX_TOK / 2);
+}
+
 QN_INLINE void panels(const qn_tile *t, const int T)
 {
-    const int N = T <= FEW_TOK ? FEW_PANEL : MANY_PANEL;
+    const bool halves = T == MAX_TOK;
+    const int N = halves || T <= FEW_TOK ? FEW_PANEL : MANY_PANEL;
     qn_tile p = *t;
 
     for (; p.n_panel >= N; p.n_panel -= N) {
         p.next = p.n_panel > N ? p.w + N * p.w_panel : t->next;
-        tile(&p, N, T);
+        if (halves)
+            tile_halves(&p);
+        else
+            tile(&p, N, T);
         p.w += N * p.w_panel;
         p.acc += N * QN_PANEL;
     }

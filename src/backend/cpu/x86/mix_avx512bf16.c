@@ -76,6 +76,18 @@ QN_INLINE void panels(const qn_mix *m, const int T)
         tile(&p, 1, T);
 }
 
+/* The most tokens are two halves with twice as many panels, as in
+ * linear_avx512bf16.c: 10 loads for 24 products instead of 14. */
+QN_INLINE void halves(const qn_mix *m)
+{
+    qn_mix half = *m;
+
+    panels(&half, TOK / 2);
+    half.x += TOK / 2 * m->x_tok;
+    half.acc += TOK / 2 * m->acc_tok;
+    panels(&half, TOK / 2);
+}
+
 static void mix_bf16_avx512bf16(const qn_mix *m)
 {
     switch (m->n_tok) {
@@ -90,7 +102,7 @@ static void mix_bf16_avx512bf16(const qn_mix *m)
     case 9: panels(m, 9); break;
     case 10: panels(m, 10); break;
     case 11: panels(m, 11); break;
-    case 12: panels(m, 12); break;
+    case 12: halves(m); break;
     }
 }
 
