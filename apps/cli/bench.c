@@ -263,13 +263,19 @@ static int new_tokens(const bench *b, int batch)
 }
 
 /* The depth, or the greatest that the model's context has room for. */
-static int within(const bench *b, int depth, int batch)
+static int within(const bench *b, int depth, int batch, qn_err *err)
 {
     double n_ctx = number(json_object_get(b->info, "hparams"), "n_ctx_train",
                           NULL);
     int most = (int)QN_MIN(n_ctx, INT32_MAX) - new_tokens(b, batch);
-    if (n_ctx <= 0 || depth <= most || most < 1)
+    if (n_ctx <= 0 || depth <= most)
         return depth;
+    if (most < 1)
+        return qn_fail(err, QN_EINVAL,
+                       "%d tokens a repeat and %d repeats are more than the "
+                       "model's context of %.0f; choose fewer with --tokens or "
+                       "--repeats",
+                       b->p->n_tokens, b->p->repeats + b->p->warmup, n_ctx);
     char text[96];
     snprintf(text, sizeof text, "a context of %.0f: at %d instead of %d", n_ctx,
              most, depth);
@@ -284,7 +290,8 @@ static int decode(bench *b, int depth, int batch, qn_err *err)
     series s = {0};
     qn_engine *e = NULL;
     lane l[MAX_BATCH] = {0};
-    depth = within(b, depth, batch);
+    depth = within(b, depth, batch, err);
+    QN_TRY(depth);
     int n_new = new_tokens(b, batch);
     int n_prompt = QN_MAX(depth, 1), rc = 0;
     snprintf(name, sizeof name, "decode %d at %d", batch, depth);

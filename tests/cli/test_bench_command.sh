@@ -43,6 +43,12 @@ bench --isa ref >/dev/null || fail "--isa"
 grep -q 'context of 1024: at [0-9]* instead of 1024' "$dir/err" ||
     fail "a depth beyond the context is not told"
 
+# Tokens that no sequence has room for are no measurement.
+"$quern" bench --repeats 5 --tokens 400 --prefill 8 --depths 0 --batches 1 \
+    >"$dir/table" 2>"$dir/err" && fail "more tokens than the context: status 0"
+grep -q 'more than the model.s context of 1024; choose fewer' "$dir/err" ||
+    fail "more tokens than the context are not told"
+
 [ "$("$quern" synth --list | wc -l)" -ge 20 ] || fail "list of shapes"
 "$quern" synth --shape gpt2 2>/dev/null
 [ $? = 2 ] || fail "synth without --output is a usage error"
