@@ -129,16 +129,16 @@ static void costs(bench *b)
                          qn_kv_type_name(b->p->kv_type));
 }
 
-/* The dot product that the weights' commonest type is multiplied with. */
+/* The dot product that most weights are multiplied with. */
 static qn_probe_kind kind_of(const json_t *info)
 {
     const char *type, *most = "";
-    double bytes = 0;
+    double top = 0;
     json_t *t;
     json_object_foreach(json_object_get(info, "types"), type, t)
     {
-        if (number(t, "bytes", NULL) > bytes) {
-            bytes = number(t, "bytes", NULL);
+        if (number(t, "parameters", NULL) > top) {
+            top = number(t, "parameters", NULL);
             most = type;
         }
     }

@@ -143,6 +143,15 @@ float qn_qpart_at(const qn_qpart *p, int64_t i)
     return v;
 }
 
+void qn_qpart_some(const qn_qpart *p, int64_t i, int64_t n, float *to)
+{
+    const qn_dtype_row *d = qn_dtype_get(p->dtype);
+    if (d->decode && d->block_elems == 1)
+        d->decode((const uint8_t *)p->p + i * d->block_bytes, to, (size_t)n);
+    else
+        memset(to, 0, (size_t)n * sizeof *to);
+}
+
 int32_t qn_qpart_i32(const qn_qpart *p, int64_t i)
 {
     int32_t v;

@@ -18,6 +18,8 @@ const float *qn_e4m3_table(void); /* [256] */
 
 /* Element i of a part whose type is f32, f16, bf16, f8_e4m3, u8 or i8. */
 float qn_qpart_at(const qn_qpart *p, int64_t i);
+/* n of them, from number i on. */
+void qn_qpart_some(const qn_qpart *p, int64_t i, int64_t n, float *to);
 int32_t qn_qpart_i32(const qn_qpart *p, int64_t i);
 
 /* ---- checks, with the words of an error -------------------------------- */

@@ -179,16 +179,22 @@ static void plan_of(const qn_cpu_backend *be, const qn_op_attn *op,
     }
 }
 
+/* A thread's scratch for a tile of n_all queries, n_q of them of one kv head. */
+static uint64_t own_bytes(const attn_plan *p, int64_t n_all, int64_t n_q)
+{
+    return (uint64_t)((p->q_tok + 2 * p->o_tok) * n_all + 2 * p->s_tok * n_q +
+                      p->q_tok) *
+           sizeof(float);
+}
+
 void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,
                      qn_need *need)
 {
     attn_plan p;
 
     plan_of(be, op, false, &p);
-    need->own = (uint64_t)(((p.q_tok + 2 * p.o_tok) * p.kv + 2 * p.s_tok) *
-                               p.rows * p.heads +
-                           p.q_tok) *
-                sizeof(float);
+    int64_t n_q = (int64_t)p.rows * p.heads;
+    need->own = own_bytes(&p, n_q * p.kv, n_q);
     if (p.split)
         need->shared = (uint64_t)(p.n_item * p.part_floats) * sizeof(float);
 }
@@ -199,18 +205,20 @@ void qn_op_attn_most(const qn_cpu_backend *be, const qn_op_attn *op,
     int64_t deepest = 0, items;
     attn_plan p;
 
-    plan_of(be, op, false, &p);
+    plan_of(be, op, true, &p);
     for (int i = 0; i < op->batch->n_span; i++) {
         const qn_span *s = &op->batch->spans[i];
         deepest = QN_MAX(deepest, s->pos0 + s->n_row);
     }
-    qn_op_attn_need(be, op, need);
+    int64_t most = QN_MAX(p.heads, MAX_Q);
+    need->own = own_bytes(&p, most, most);
     need->shared = 0;
     if (be->n_threads == 1 || deepest <= BLOCK)
         return;
-    /* of tiles that are few enough to be cut */
+    /* of tiles that are few enough to be cut; the last group of heads has room
+     * for a whole one */
     items = (int64_t)ITEMS_PER_THREAD * be->n_threads * (deepest / BLOCK + 2);
-    need->shared = QN_MIN((uint64_t)(items * p.part_floats) * sizeof(float),
+    need->shared = QN_MIN((uint64_t)(2 * items * p.part_floats) * sizeof(float),
                           (uint64_t)MAX_SHARED);
 }
 

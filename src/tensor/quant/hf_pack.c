@@ -131,25 +131,55 @@ static uint8_t field(const qn_qpart *p, int64_t word, int64_t i, int bits)
     return (uint8_t)(v >> i * bits & ((1u << bits) - 1));
 }
 
+/* Codes of 4 bits fill their words: two a byte, a form that compilers make vectors
+ * of. */
+static void nibbles_get(const uint8_t *from, int64_t n, uint8_t *to)
+{
+    for (int64_t i = 0; i < n / 2; i++) {
+        to[2 * i] = from[i] & 15;
+        to[2 * i + 1] = from[i] >> 4;
+    }
+    if (n % 2)
+        to[n - 1] = from[n / 2] & 15;
+}
+
+static void nibbles_put(const uint8_t *from, int64_t n, uint8_t *to)
+{
+    for (int64_t i = 0; i < n / 2; i++)
+        to[i] = (uint8_t)(from[2 * i] | from[2 * i + 1] << 4);
+    if (n % 2)
+        to[n / 2] = from[n - 1];
+}
+
+/* The n codes of a row, from its first word on. */
+static void row_get(const qn_qpart *p, int64_t word, int bits, int64_t n,
+                    uint8_t *to)
+{
+    const uint8_t *from = (const uint8_t *)p->p + word * 4;
+    int64_t f = 32 / bits;
+    if (bits == 8)
+        memcpy(to, from, (size_t)n);
+    else if (bits == 4)
+        nibbles_get(from, n, to);
+    else
+        for (int64_t k = 0; k < n; k++)
+            to[k] = field(p, word + k / f, k % f, bits);
+}
+
 static void pack_unpack(const qn_qmat *m, int64_t row, int64_t n_row,
                         qn_qrows *out)
 {
     int64_t n_group = qn_qmat_n_group(m), f = 32 / m->bits;
     int64_t words = m->part[P_PACKED].shape[1];
     for (int64_t r = 0; r < n_row; r++) {
-        for (int64_t k = 0; k < m->n_in; k++)
-            out->codes[r * m->n_in + k] = field(&m->part[P_PACKED],
-                                                (row + r) * words + k / f,
-                                                k % f, m->bits);
-        int64_t s_row = (row + r) / m->block[0] * n_group;
-        for (int64_t g = 0; g < n_group; g++) {
-            int64_t at = r * n_group + g;
-            out->scales[at] = qn_qpart_at(&m->part[P_SCALE], s_row + g);
-            if (m->zeros)
-                out->zeros[at] = field(&m->part[P_ZERO],
-                                       (row + r) / f * n_group + g,
-                                       (row + r) % f, m->bits);
-        }
+        row_get(&m->part[P_PACKED], (row + r) * words, m->bits, m->n_in,
+                out->codes + r * m->n_in);
+        qn_qpart_some(&m->part[P_SCALE], (row + r) / m->block[0] * n_group,
+                      n_group, out->scales + r * n_group);
+        for (int64_t g = 0; m->zeros && g < n_group; g++)
+            out->zeros[r * n_group + g] = field(&m->part[P_ZERO],
+                                                (row + r) / f * n_group + g,
+                                                (row + r) % f, m->bits);
     }
 }
 
@@ -188,16 +218,28 @@ static void field_put(const qn_qpart *p, int64_t word, int64_t i, int bits,
     memcpy(at, &v, sizeof v);
 }
 
+static void row_put(const qn_qpart *p, int64_t word, int bits, int64_t n,
+                    const uint8_t *codes)
+{
+    uint8_t *to = (uint8_t *)p->out + word * 4;
+    int64_t f = 32 / bits;
+    if (bits == 8)
+        memcpy(to, codes, (size_t)n);
+    else if (bits == 4)
+        nibbles_put(codes, n, to);
+    else
+        for (int64_t k = 0; k < n; k++)
+            field_put(p, word + k / f, k % f, bits, codes[k]);
+}
+
 static void pack_pack(const qn_qmat *m, int64_t row, int64_t n_row,
                       const qn_qrows *rows)
 {
     int64_t n_group = qn_qmat_n_group(m), f = 32 / m->bits;
     int64_t words = m->part[P_PACKED].shape[1];
     for (int64_t r = 0; r < n_row; r++) {
-        const uint8_t *codes = rows->codes + r * m->n_in;
-        for (int64_t k = 0; k < m->n_in; k++)
-            field_put(&m->part[P_PACKED], (row + r) * words + k / f, k % f,
-                      m->bits, codes[k]);
+        row_put(&m->part[P_PACKED], (row + r) * words, m->bits, m->n_in,
+                rows->codes + r * m->n_in);
         for (int64_t g = 0; g < n_group; g++) {
             int64_t at = r * n_group + g;
             qn_qpart_put(m, P_SCALE, (row + r) * n_group + g, rows->scales[at]);
