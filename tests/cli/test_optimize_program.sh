@@ -147,8 +147,8 @@ if ! grep -qE '__(asan|tsan|ubsan)_' "$quern"; then
         fail "--calibration-split changes nothing"
 fi
 
-# killed in the middle: no directory of that name, and the next run works. The
-# calibrated method is slow enough to be caught.
+# killed in the middle: no directory of that name, and the next run works. One thread
+# that encodes q4_k is slow enough to be caught.
 "$quern" synth --shape gpt2 --layers 2 --output "$dir/big" --quiet \
     >/dev/null 2>&1 || fail "synth: status $?"
 "$quern" optimize --model "$dir/big" --output-dir "$dir/killed" --method gguf \

@@ -1,6 +1,6 @@
 /* Quantizing checkpoints: what is written is what bitsandbytes writes, opens
- * again, and is within the error that its scales allow; wrong calls leave
- * nothing behind. */
+ * again, and is within the error that its scales allow. Wrong calls are
+ * test_optimize_mistakes.c. */
 #include "judge.h"
 
 #include "base/compiler.h"
@@ -14,19 +14,7 @@
 #include "tensor/half.h"
 #include "tensor/qscheme.h"
 
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char *fresh(const char *what)
-{
-    static int n;
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s%d", qn_test_tmpdir(), what, n++);
-    return strdup(path);
-}
 
 static void *load(const qn_ckpt *ck, const char *name, size_t *n)
 {
@@ -296,7 +284,7 @@ static void test_methods(void **state)
     assert_int_equal(qn_ckpt_open(&src, qn_test_data("models/llama"), NULL), 0);
     for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
         qn_optimize_params p = cases[i].p;
-        char *to = fresh("out");
+        char *to = judge_fresh("out");
         qn_err err = {0};
         qn_ckpt *ck = NULL;
         size_t n;
@@ -354,7 +342,7 @@ static void check_blocks(const float *w, const float *got, size_t n, size_t b,
 /* The same network with f32 of what a checkpoint's tensors mean. */
 static char *as_f32(const qn_ckpt *ck)
 {
-    char *to = fresh("f32"), path[8192];
+    char *to = judge_fresh("f32"), path[8192];
     size_t n;
     char *config = judge_slurp(qn_test_data("models/llama"), "config.json", &n);
     qn_st_writer *w;
@@ -396,7 +384,7 @@ static void test_block_sizes(void **state)
                                 .type = c % 2 ? "fp4" : "nf4",
                                 .double_quant = c / 2 % 2,
                                 .group = b};
-        char *to = fresh("out");
+        char *to = judge_fresh("out");
         qn_err err = {0};
         qn_ckpt *ck;
         size_t n = 0;
@@ -430,17 +418,10 @@ static void test_block_sizes(void **state)
     qn_ckpt_close(src);
 }
 
-static char *slurp(const char *dir, const char *name, size_t *n)
-{
-    char path[8192];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return qn_test_read_file(path, n);
-}
-
 static void test_threads(void **state)
 {
     (void)state;
-    char *one = fresh("out"), *three = fresh("out");
+    char *one = judge_fresh("out"), *three = judge_fresh("out");
     qn_optimize_params p = {.method = "rtn",
                             .format = "gptq",
                             .group = 32,
@@ -453,8 +434,8 @@ static void test_threads(void **state)
     p.n_threads = 3;
     if (run(&p, three, &err) < 0)
         fail_msg("%s", err.msg);
-    char *a = slurp(one, "model.safetensors", &n);
-    char *b = slurp(three, "model.safetensors", &m);
+    char *a = judge_slurp(one, "model.safetensors", &n);
+    char *b = judge_slurp(three, "model.safetensors", &m);
     assert_int_equal(n, m);
     assert_memory_equal(a, b, n);
     free(a);
@@ -468,7 +449,7 @@ static void test_directory(void **state)
 {
     (void)state;
     static const char *const skip[] = {"*.c_proj"};
-    char *to = fresh("out");
+    char *to = judge_fresh("out");
     qn_optimize_params p = {.method = "bitsandbytes",
                             .max_shard = 100000,
                             .model = qn_test_data("models/gpt2"),
@@ -501,8 +482,8 @@ static void test_directory(void **state)
     }
     qn_ckpt_close(ck);
     qn_ckpt_close(src);
-    free(slurp(to, "config_v4.json", &n));
-    char *text = slurp(to, "metadata.json", &n);
+    free(judge_slurp(to, "config_v4.json", &n));
+    char *text = judge_slurp(to, "metadata.json", &n);
     json_t *meta = parse(text, n);
     assert_string_equal(json_string_value(json_object_get(meta, "method")),
                         "bitsandbytes");
@@ -542,274 +523,12 @@ static void test_xxh64(void **state)
     assert_true(qn_xxh64_end(&all) == qn_xxh64_end(&some));
 }
 
-/* ---- mistakes ------------------------------------------------------------ */
-
-static bool exists(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0;
-}
-
-static void nothing_left(const char *to)
-{
-    char partial[4200];
-    snprintf(partial, sizeof partial, "%s.partial", to);
-    assert_false(exists(to));
-    assert_false(exists(partial));
-}
-
-static void refuse(qn_optimize_params p, int code, const char *word)
-{
-    char *to = fresh("out");
-    qn_err err = {0};
-    assert_int_equal(run(&p, to, &err), code);
-    if (!strstr(err.msg, word))
-        fail_msg("\"%s\" does not say %s", err.msg, word);
-    nothing_left(to);
-    free(to);
-}
-
-static void test_refused(void **state)
-{
-    (void)state;
-    refuse((qn_optimize_params){.method = "hqq"}, QN_EUNSUP, "bitsandbytes");
-    refuse((qn_optimize_params){.method = "bitsandbytes", .bits = 3}, QN_EUNSUP,
-           "4 bits, not 3");
-    refuse((qn_optimize_params){.method = "bitsandbytes", .group = 48},
-           QN_EUNSUP, "48");
-    refuse((qn_optimize_params){.method = "fp8", .double_quant = true},
-           QN_EUNSUP, "double quantization");
-    refuse((qn_optimize_params){.method = "fp8", .asymmetric = true}, QN_EUNSUP,
-           "zero points");
-    refuse((qn_optimize_params){.method = "rtn", .group = 48}, QN_EUNSUP, "48");
-    refuse((qn_optimize_params){.method = "fp8",
-                                .model = qn_test_data("models/gpt2")},
-           QN_EUNSUP, "Conv1D");
-    refuse((qn_optimize_params){.method = "rtn",
-                                .model = qn_test_data(
-                                    "models_quant/opt_bnb_fp4_dq")},
-           QN_EUNSUP, "quantized already");
-    refuse((qn_optimize_params){.method = "rtn", .model = "/nowhere"},
-           QN_ENOENT, "/nowhere");
-    refuse((qn_optimize_params){.method = "gguf",
-                                .weigh = true,
-                                .imatrix_out = "/nowhere/i.gguf"},
-           QN_ENOENT, "no such folder");
-    char *source = qn_xstrdup(qn_test_data("models/llama/model.safetensors"));
-    refuse((qn_optimize_params){.method = "gguf",
-                                .weigh = true,
-                                .imatrix_out = source},
-           QN_EINVAL, "is the source");
-    qn_free(source);
-    static const char *const all[] = {"*"};
-    refuse((qn_optimize_params){.method = "rtn", .skip = all, .n_skip = 1},
-           QN_EUNSUP, "no tensor is left");
-}
-
-/* A type by itself says its method, in the spelling of either program. */
-static void test_type_alone(void **state)
-{
-    static const struct {
-        const char *name, *method, *type;
-    } cases[] = {{"nf4", "bitsandbytes", "bitsandbytes nf4"},
-                 {"int8", "bitsandbytes", "bitsandbytes int8"},
-                 {"Q4_0", "gguf", "q4_0"}};
-    (void)state;
-    for (size_t i = 0; i < QN_COUNTOF(cases); i++) {
-        char *to = fresh("out");
-        qn_err err = {0};
-        size_t n;
-        qn_optimize_params p = {.method = cases[i].name};
-        if (run(&p, to, &err) < 0)
-            fail_msg("%s: %s", cases[i].name, err.msg);
-        char *meta = slurp(to, "metadata.json", &n);
-        json_t *o = json_loads(meta, 0, NULL), *options;
-        assert_string_equal(json_string_value(json_object_get(o, "method")),
-                            cases[i].method);
-        options = json_object_get(o, "options");
-        const json_t *type = json_object_get(options, "quant_type");
-        if (!type)
-            type = json_object_get(options, "format");
-        assert_string_equal(json_string_value(type), cases[i].type);
-        json_decref(o);
-        free(meta);
-        free(to);
-    }
-    refuse((qn_optimize_params){.method = "q4_0", .type = "q8_0"}, QN_EINVAL,
-           "--quant-type says q8_0");
-    refuse((qn_optimize_params){.method = "q4_0", .bits = 8}, QN_EINVAL,
-           "q4_0 has 4 bits, not 8");
-    refuse((qn_optimize_params){.method = "nf4", .bits = 8}, QN_EUNSUP,
-           "4 bits, not 8");
-    refuse((qn_optimize_params){.method = "gguf", .type = "bf16", .bits = 6},
-           QN_EINVAL, "bf16 has 16 bits");
-}
-
-static void test_not_empty(void **state)
-{
-    (void)state;
-    char *to = fresh("out"), file[4200];
-    qn_err err = {0};
-    qn_optimize_params p = {.method = "bitsandbytes"};
-    assert_int_equal(mkdir(to, 0777), 0);
-    assert_int_equal(run(&p, to, &err), 0); /* empty: it is taken */
-    assert_int_equal(run(&p, to, &err), QN_EINVAL);
-    assert_non_null(strstr(err.msg, "not empty"));
-    free(to);
-    to = fresh("file");
-    snprintf(file, sizeof file, "%s", to);
-    qn_test_write_file(file, "x", 1);
-    assert_int_equal(run(&p, to, &err), QN_EINVAL);
-    assert_non_null(strstr(err.msg, "not a directory"));
-    free(to);
-}
-
-/* OUTPUT.partial with what no run left there, or no folder at all. */
-static void test_in_the_way(void **state)
-{
-    (void)state;
-    char *to = fresh("out"), partial[4200], file[4300];
-    qn_err err = {0};
-    size_t n;
-    qn_optimize_params p = {.method = "bitsandbytes"};
-    snprintf(partial, sizeof partial, "%s.partial", to);
-    snprintf(file, sizeof file, "%s/mine", partial);
-    assert_int_equal(mkdir(partial, 0777), 0);
-    qn_test_write_file(file, "x", 1);
-    assert_int_equal(run(&p, to, &err), QN_EINVAL);
-    assert_non_null(strstr(err.msg, "in the way"));
-    free(qn_test_read_file(file, &n));
-    assert_int_equal(n, 1);
-    assert_int_equal(unlink(file), 0);
-    assert_int_equal(run(&p, to, &err), 0); /* empty: it is taken */
-    free(to);
-
-    to = fresh("out");
-    char *elsewhere = fresh("elsewhere");
-    assert_int_equal(mkdir(elsewhere, 0777), 0);
-    snprintf(partial, sizeof partial, "%s.partial", to);
-    assert_int_equal(symlink(elsewhere, partial), 0);
-    assert_int_equal(run(&p, to, &err), QN_EINVAL);
-    assert_non_null(strstr(err.msg, "in the way"));
-    assert_true(exists(partial));
-    free(elsewhere);
-    free(to);
-}
-
-/* A copy of the tiny model whose weights end early. */
-static void test_truncated(void **state)
-{
-    (void)state;
-    char *dir = fresh("cut"), path[4200];
-    size_t n, m;
-    assert_int_equal(mkdir(dir, 0777), 0);
-    char *w = slurp(qn_test_data("models/llama"), "model.safetensors", &n);
-    char *c = slurp(qn_test_data("models/llama"), "config.json", &m);
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    qn_test_write_file(path, c, m);
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    qn_test_write_file(path, w, n - 1000);
-    refuse((qn_optimize_params){.method = "rtn", .group = 32, .model = dir},
-           QN_EFORMAT, "model.safetensors");
-    free(w);
-    free(c);
-    free(dir);
-}
-
-static bool stop_at_half(void *user, uint64_t done, uint64_t total)
-{
-    (void)user;
-    return done < total / 2;
-}
-
-static bool die_at_half(void *user, uint64_t done, uint64_t total)
-{
-    (void)user;
-    if (done >= total / 2)
-        kill(getpid(), SIGKILL);
-    return true;
-}
-
-static void test_interrupted(void **state)
-{
-    (void)state;
-    refuse((qn_optimize_params){.method = "bitsandbytes",
-                                .progress = stop_at_half},
-           QN_ECANCEL, "interrupted");
-}
-
-/* A killed run leaves no directory of that name, and the next one works. */
-static void test_killed(void **state)
-{
-    (void)state;
-    char *to = fresh("out"), partial[4200];
-    qn_err err = {0};
-    qn_optimize_params p = {.method = "bitsandbytes", .n_threads = 1};
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        p.progress = die_at_half;
-        run(&p, to, &err);
-        _exit(1);
-    }
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status));
-    snprintf(partial, sizeof partial, "%s.partial", to);
-    assert_false(exists(to));
-    assert_true(exists(partial));
-    if (run(&p, to, &err) < 0)
-        fail_msg("%s", err.msg);
-    assert_false(exists(partial));
-    qn_ckpt *ck;
-    assert_int_equal(qn_ckpt_open(&ck, to, &err), 0);
-    qn_ckpt_close(ck);
-    free(to);
-}
-
-/* No file may grow beyond a size: what a full disk does, for every user. */
-static void test_full_disk(void **state)
-{
-    (void)state;
-    char *to = fresh("out");
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        qn_err err = {0};
-        qn_optimize_params p = {.method = "bitsandbytes", .n_threads = 1};
-        struct rlimit small = {100000, 100000};
-        signal(SIGXFSZ, SIG_IGN);
-        setrlimit(RLIMIT_FSIZE, &small);
-        int rc = run(&p, to, &err);
-        _exit(rc == QN_EIO && strstr(err.msg, "model.safetensors") ? 0 : 1);
-    }
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    nothing_left(to);
-    free(to);
-}
-
-static void test_read_only(void **state)
-{
-    (void)state;
-    qn_err err = {0};
-    qn_optimize_params p = {.method = "bitsandbytes"};
-    assert_true(run(&p, "/proc/quern/out", &err) < 0);
-    assert_non_null(strstr(err.msg, "/proc/quern"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bnb_units),   cmocka_unit_test(test_methods),
         cmocka_unit_test(test_block_sizes), cmocka_unit_test(test_threads),
         cmocka_unit_test(test_directory),   cmocka_unit_test(test_xxh64),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_not_empty),
-        cmocka_unit_test(test_truncated),   cmocka_unit_test(test_interrupted),
-        cmocka_unit_test(test_killed),      cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_read_only),   cmocka_unit_test(test_type_alone),
-        cmocka_unit_test(test_in_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
