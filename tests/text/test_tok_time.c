@@ -37,7 +37,8 @@ static const char *const ends[] = {"", "x", "1", "\n", " ", "\u00BD", "."};
 
 enum {
     LENGTH = 1 << 15,
-    SHORT_MS = 20 /* a hundred times what the slowest takes */
+    SHORT_MS = 20, /* a hundred times what the slowest takes */
+    TRIES = 3
 };
 
 typedef double take_time(const void *what, const qn_str *text);
@@ -73,6 +74,11 @@ static void look_at(const char *name, take_time *take, const void *what)
             if (once < SHORT_MS)
                 continue;
             double twice = time_of(take, what, bits[b], ends[e], 2 * n);
+            /* a machine that others use, too, stumbles; not each time */
+            for (int again = 0; again < TRIES && twice > 3 * once; again++) {
+                once = time_of(take, what, bits[b], ends[e], n);
+                twice = time_of(take, what, bits[b], ends[e], 2 * n);
+            }
             if (twice > 3 * once)
                 fail_msg("%s: %zu bytes of \"%s\", then \"%s\": %.1f ms; twice "
                          "as many: %.1f ms",
