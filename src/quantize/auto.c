@@ -256,11 +256,6 @@ static int turn(auto_ctx *c, const qn_opt_item *it)
                : QN_OK;
 }
 
-static bool is_apart(const auto_ctx *c, const qn_opt_item *it)
-{
-    return c->plan->apart && strcmp(it->name, c->plan->apart) == 0;
-}
-
 static int put(void *user, size_t i, bool changed, qn_err *err)
 {
     auto_ctx *c = user;
@@ -277,11 +272,11 @@ static int put(void *user, size_t i, bool changed, qn_err *err)
             QN_TRY(weigh(c, i, m));
     }
     /* a head apart is still the embeddings in the network that is measured */
-    const qn_net *net = qn_probe_net(c->probe);
-    const char *name = is_apart(c, it)
+    qn_net *net = qn_probe_net(c->probe);
+    const char *name = qn_plan_unties(c->plan, it)
                            ? qn_net_tensor(net, QN_R_EMBED, -1, false, NULL)
                            : it->t->name;
-    return qn_net_put(qn_probe_net(c->probe), name, changed_row, &j, err);
+    return qn_net_put(net, name, changed_row, &j, err);
 }
 
 /* ---- all of it ----------------------------------------------------------- */
@@ -384,7 +379,7 @@ static void find_places(auto_ctx *c)
     for (size_t i = 0; i < c->n; i++) {
         const qn_opt_item *it = &c->plan->items.v[c->item[i]];
         const char *name = it->name;
-        if (is_apart(c, it))
+        if (qn_plan_unties(c->plan, it))
             c->place[i] = (qn_probe_place){n, true};
         else if (qn_map_get(&map, name, strlen(name), &layer))
             c->place[i] = (qn_probe_place){(int)layer, (int)layer == n};

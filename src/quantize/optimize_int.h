@@ -63,6 +63,8 @@ typedef struct qn_opt_plan {
 int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
                  const qn_ckpt *ck, const qn_net *net, qn_err *err);
 void qn_plan_deinit(qn_opt_plan *plan);
+/* Whether the item is the head that was the embeddings (plan->apart). */
+bool qn_plan_unties(const qn_opt_plan *plan, const qn_opt_item *item);
 /* Counts the plan's bytes and weights into its report. */
 void qn_plan_count(qn_opt_plan *plan);
 /* "a.b" of "a.b.weight"; the length. */

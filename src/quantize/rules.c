@@ -372,14 +372,21 @@ static void note_unused(const qn_opt_plan *plan, const qn_optimize_params *p)
     free(names);
 }
 
+/* What the source has of the head: the embeddings, where they are it. */
+static const qn_tensor *head_tensor(const qn_ckpt *ck, const qn_net *net)
+{
+    qn_role role = qn_net_is_tied(net) ? QN_R_EMBED : QN_R_HEAD;
+    const char *name = qn_net_tensor(net, role, -1, false, NULL);
+    return name ? qn_ckpt_find(ck, name) : NULL;
+}
+
 /* A head that is the embeddings, in the source, becomes a tensor of its own, last;
  * or the one that lies there a second time is it. */
 static int plan_head(qn_opt_plan *plan, const qn_optimize_params *p,
                      const qn_qmat *like, const qn_ckpt *ck, const qn_net *net,
                      qn_err *err)
 {
-    const char *embed = qn_net_tensor(net, QN_R_EMBED, -1, false, NULL);
-    const qn_tensor *t = embed ? qn_ckpt_find(ck, embed) : NULL;
+    const qn_tensor *t = head_tensor(ck, net);
     return t ? plan_tensor(plan, p, like, t, plan->apart, WANTED, err) : QN_OK;
 }
 
@@ -414,9 +421,7 @@ static int plan_tensors(qn_opt_plan *plan, const qn_optimize_params *p,
 static void note_head(const qn_opt_plan *plan, const qn_optimize_params *p,
                       const qn_ckpt *ck, const qn_net *net)
 {
-    const char *name = qn_net_tensor(
-        net, qn_net_is_tied(net) ? QN_R_EMBED : QN_R_HEAD, -1, false, NULL);
-    const qn_tensor *t = name ? qn_ckpt_find(ck, name) : NULL;
+    const qn_tensor *t = head_tensor(ck, net);
     char size[32];
     if (p->head || !t || t->n_bytes < plan->report.output_bytes / MUCH)
         return;
@@ -450,6 +455,11 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
                        "'model.layers.0.*'",
                        qn_ckpt_path(ck));
     return QN_OK;
+}
+
+bool qn_plan_unties(const qn_opt_plan *plan, const qn_opt_item *item)
+{
+    return plan->apart && strcmp(item->name, plan->apart) == 0;
 }
 
 void qn_plan_count(qn_opt_plan *plan)

@@ -387,9 +387,9 @@ static void add_member(qn_str *s, const char *object, size_t n, const char *q)
 static bool is_untied(const hf_ctx *h)
 {
     bool found = false;
-    for (size_t i = 0; h->plan.apart && i < h->plan.items.n; i++) {
+    for (size_t i = 0; i < h->plan.items.n; i++) {
         const qn_opt_item *it = &h->plan.items.v[i];
-        found |= it->quantize && strcmp(it->name, h->plan.apart) == 0;
+        found |= it->quantize && qn_plan_unties(&h->plan, it);
     }
     return found;
 }

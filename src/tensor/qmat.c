@@ -134,15 +134,6 @@ int qn_qscheme_check(const json_t *q, qn_err *err)
 
 /* ---- parts ------------------------------------------------------------- */
 
-float qn_qpart_at(const qn_qpart *p, int64_t i)
-{
-    const qn_dtype_row *d = qn_dtype_get(p->dtype);
-    float v = 0;
-    if (d->decode && d->block_elems == 1)
-        d->decode((const uint8_t *)p->p + i * d->block_bytes, &v, 1);
-    return v;
-}
-
 void qn_qpart_some(const qn_qpart *p, int64_t i, int64_t n, float *to)
 {
     const qn_dtype_row *d = qn_dtype_get(p->dtype);
@@ -150,6 +141,13 @@ void qn_qpart_some(const qn_qpart *p, int64_t i, int64_t n, float *to)
         d->decode((const uint8_t *)p->p + i * d->block_bytes, to, (size_t)n);
     else
         memset(to, 0, (size_t)n * sizeof *to);
+}
+
+float qn_qpart_at(const qn_qpart *p, int64_t i)
+{
+    float v;
+    qn_qpart_some(p, i, 1, &v);
+    return v;
 }
 
 int32_t qn_qpart_i32(const qn_qpart *p, int64_t i)

@@ -237,8 +237,8 @@ static void test_queue(void **state)
     static const char *const options[] = {"max-queue", "2", "queue-timeout",
                                           "0.7", NULL};
     qn_engine_params one = {.n_ctx = 2048, .max_seqs = 1};
-    web_start_slow(&one,
-                   options); /* who runs does so longer than others wait */
+    /* who runs does so longer than others wait */
+    web_start_slow(&one, options);
     int runs = send_ask(LONGEST_ASK);
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     int a = send_ask(LONGEST_ASK), b = send_ask(LONGEST_ASK);

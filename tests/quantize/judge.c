@@ -119,3 +119,11 @@ char *judge_slurp(const char *dir, const char *name, size_t *n)
     snprintf(path, sizeof path, "%s/%s", dir, name);
     return qn_test_read_file(path, n);
 }
+
+int judge_run(qn_optimize_params *p, const char *to, qn_err *err)
+{
+    p->output_dir = to;
+    if (!p->model)
+        p->model = qn_test_data("models/llama");
+    return qn_optimize_run(p, NULL, err);
+}

@@ -5,6 +5,7 @@
 #include "testing.h"
 
 #include "model/model.h"
+#include "quantize/optimize.h"
 
 /* Logits [n, n_vocab] of a sequence, computed exactly (f32 on the decoded
  * weights); the caller frees. The test fails if the checkpoint does not open. */
@@ -32,5 +33,8 @@ char *judge_fresh(const char *what);
 
 /* A file of a folder, whole; the caller frees it. */
 char *judge_slurp(const char *dir, const char *name, size_t *n);
+
+/* Quantizes into a folder; without a model the tiny llama. */
+int judge_run(qn_optimize_params *p, const char *to, qn_err *err);
 
 #endif

@@ -209,14 +209,6 @@ static double error_of(const qn_ckpt *a, const qn_ckpt *b, size_t *n_quant)
     return sqrt(err2 / all2);
 }
 
-static int run(qn_optimize_params *p, const char *to, qn_err *err)
-{
-    p->output_dir = to;
-    if (!p->model)
-        p->model = qn_test_data("models/llama");
-    return qn_optimize_run(p, NULL, err);
-}
-
 /* Rounding to nearest in b bits over a group whose largest weight is A makes an
  * error of A / (2^b - 1) / sqrt(3) times one for uniformly distributed rests;
  * for normal weights A is about 2.5 to 3.5 sigma. The bounds are twice that,
@@ -289,7 +281,7 @@ static void test_methods(void **state)
         qn_ckpt *ck = NULL;
         size_t n;
         p.n_threads = 1 + (int)(i % 3);
-        if (run(&p, to, &err) < 0 || qn_ckpt_open(&ck, to, &err) < 0)
+        if (judge_run(&p, to, &err) < 0 || qn_ckpt_open(&ck, to, &err) < 0)
             fail_msg("case %zu: %s", i, err.msg);
         double e = error_of(src, ck, &n);
         if (e < cases[i].least || e > cases[i].most)
@@ -388,7 +380,7 @@ static void test_block_sizes(void **state)
         qn_err err = {0};
         qn_ckpt *ck;
         size_t n = 0;
-        if (run(&p, to, &err) < 0 || qn_ckpt_open(&ck, to, &err) < 0)
+        if (judge_run(&p, to, &err) < 0 || qn_ckpt_open(&ck, to, &err) < 0)
             fail_msg("blocks of %d: %s", b, err.msg);
         for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++) {
             const qn_tensor *t = qn_ckpt_tensor(ck, i);
@@ -429,10 +421,10 @@ static void test_threads(void **state)
                             .n_threads = 1};
     qn_err err = {0};
     size_t n, m;
-    if (run(&p, one, &err) < 0)
+    if (judge_run(&p, one, &err) < 0)
         fail_msg("%s", err.msg);
     p.n_threads = 3;
-    if (run(&p, three, &err) < 0)
+    if (judge_run(&p, three, &err) < 0)
         fail_msg("%s", err.msg);
     char *a = judge_slurp(one, "model.safetensors", &n);
     char *b = judge_slurp(three, "model.safetensors", &m);
@@ -458,7 +450,7 @@ static void test_directory(void **state)
     qn_err err = {0};
     qn_ckpt *src, *ck;
     size_t n;
-    if (run(&p, to, &err) < 0 || qn_ckpt_open(&ck, to, &err) < 0)
+    if (judge_run(&p, to, &err) < 0 || qn_ckpt_open(&ck, to, &err) < 0)
         fail_msg("%s", err.msg);
     assert_true(qn_ckpt_n_files(ck) > 1);
     assert_int_equal(qn_ckpt_open(&src, p.model, NULL), 0);

@@ -12,14 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int run(qn_optimize_params *p, const char *to, qn_err *err)
-{
-    p->output_dir = to;
-    if (!p->model)
-        p->model = qn_test_data("models/llama");
-    return qn_optimize_run(p, NULL, err);
-}
-
 static bool exists(const char *path)
 {
     struct stat st;
@@ -38,7 +30,7 @@ static void refuse(qn_optimize_params p, int code, const char *word)
 {
     char *to = judge_fresh("out");
     qn_err err = {0};
-    assert_int_equal(run(&p, to, &err), code);
+    assert_int_equal(judge_run(&p, to, &err), code);
     if (!strstr(err.msg, word))
         fail_msg("\"%s\" does not say %s", err.msg, word);
     nothing_left(to);
@@ -96,7 +88,7 @@ static void test_type_alone(void **state)
         qn_err err = {0};
         size_t n;
         qn_optimize_params p = {.method = cases[i].name};
-        if (run(&p, to, &err) < 0)
+        if (judge_run(&p, to, &err) < 0)
             fail_msg("%s: %s", cases[i].name, err.msg);
         char *meta = judge_slurp(to, "metadata.json", &n);
         json_t *o = json_loads(meta, 0, NULL), *options;
@@ -128,14 +120,14 @@ static void test_not_empty(void **state)
     qn_err err = {0};
     qn_optimize_params p = {.method = "bitsandbytes"};
     assert_int_equal(mkdir(to, 0777), 0);
-    assert_int_equal(run(&p, to, &err), 0); /* empty: it is taken */
-    assert_int_equal(run(&p, to, &err), QN_EINVAL);
+    assert_int_equal(judge_run(&p, to, &err), 0); /* empty: it is taken */
+    assert_int_equal(judge_run(&p, to, &err), QN_EINVAL);
     assert_non_null(strstr(err.msg, "not empty"));
     free(to);
     to = judge_fresh("file");
     snprintf(file, sizeof file, "%s", to);
     qn_test_write_file(file, "x", 1);
-    assert_int_equal(run(&p, to, &err), QN_EINVAL);
+    assert_int_equal(judge_run(&p, to, &err), QN_EINVAL);
     assert_non_null(strstr(err.msg, "not a directory"));
     free(to);
 }
@@ -152,12 +144,12 @@ static void test_in_the_way(void **state)
     snprintf(file, sizeof file, "%s/mine", partial);
     assert_int_equal(mkdir(partial, 0777), 0);
     qn_test_write_file(file, "x", 1);
-    assert_int_equal(run(&p, to, &err), QN_EINVAL);
+    assert_int_equal(judge_run(&p, to, &err), QN_EINVAL);
     assert_non_null(strstr(err.msg, "in the way"));
     free(qn_test_read_file(file, &n));
     assert_int_equal(n, 1);
     assert_int_equal(unlink(file), 0);
-    assert_int_equal(run(&p, to, &err), 0); /* empty: it is taken */
+    assert_int_equal(judge_run(&p, to, &err), 0); /* empty: it is taken */
     free(to);
 
     to = judge_fresh("out");
@@ -165,7 +157,7 @@ static void test_in_the_way(void **state)
     assert_int_equal(mkdir(elsewhere, 0777), 0);
     snprintf(partial, sizeof partial, "%s.partial", to);
     assert_int_equal(symlink(elsewhere, partial), 0);
-    assert_int_equal(run(&p, to, &err), QN_EINVAL);
+    assert_int_equal(judge_run(&p, to, &err), QN_EINVAL);
     assert_non_null(strstr(err.msg, "in the way"));
     assert_true(exists(partial));
     free(elsewhere);
@@ -226,7 +218,7 @@ static void test_killed(void **state)
     assert_true(pid >= 0);
     if (pid == 0) {
         p.progress = die_at_half;
-        run(&p, to, &err);
+        judge_run(&p, to, &err);
         _exit(1);
     }
     int status;
@@ -235,7 +227,7 @@ static void test_killed(void **state)
     snprintf(partial, sizeof partial, "%s.partial", to);
     assert_false(exists(to));
     assert_true(exists(partial));
-    if (run(&p, to, &err) < 0)
+    if (judge_run(&p, to, &err) < 0)
         fail_msg("%s", err.msg);
     assert_false(exists(partial));
     qn_ckpt *ck;
@@ -257,7 +249,7 @@ static void test_full_disk(void **state)
         struct rlimit small = {100000, 100000};
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &small);
-        int rc = run(&p, to, &err);
+        int rc = judge_run(&p, to, &err);
         _exit(rc == QN_EIO && strstr(err.msg, "model.safetensors") ? 0 : 1);
     }
     int status;
@@ -272,7 +264,7 @@ static void test_read_only(void **state)
     (void)state;
     qn_err err = {0};
     qn_optimize_params p = {.method = "bitsandbytes"};
-    assert_true(run(&p, "/proc/quern/out", &err) < 0);
+    assert_true(judge_run(&p, "/proc/quern/out", &err) < 0);
     assert_non_null(strstr(err.msg, "/proc/quern"));
 }
 

@@ -168,11 +168,11 @@ QN_INLINE void put_value(const qn_kv *kv, const qn_kv_dtype t, uint8_t *head,
     const int step = qn_cell_step(t);
     uint8_t *at = head + kv->head_v + pos / step * kv->v_row;
 
-    for (int i = 0; i < kv->desc.d_v; i++, at += qn_cell_bytes(t))
+    for (int i = 0; i < kv->desc.d_v; i++, at += qn_cell_bytes(t)) {
         put_cell(t, at, pos % step, v[i]);
-    for (int i = 0;
-         t == QN_KV_CELL_BF16 && last && pos % 2 == 0 && i < kv->desc.d_v; i++)
-        put_cell(t, at - 4 * (i + 1), 1, 0);
+        if (t == QN_KV_CELL_BF16 && last && pos % 2 == 0)
+            put_cell(t, at, 1, 0);
+    }
 }
 
 static void put_codes(const qn_kv *kv, uint8_t *head, int pos, const float *k,
@@ -252,20 +252,19 @@ void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w)
     const qn_span *s = op->batch->spans;
     int n_kv = op->kv->desc.n_kv;
     int64_t begin, end;
-    place now, next = {0};
+    place now = {0}, next;
 
     qn_pool_split((int64_t)op->batch->n_row * n_kv, 1, w->thread, w->n_threads,
                   &begin, &end);
-    for (int64_t i = begin; i < end + (begin < end); i++) {
-        now = next;
-        if (i < end) { /* one ahead of what is written */
-            while (i / n_kv >= s->row0 + s->n_row)
-                s++;
-            next = place_of(op, s, (int)(i / n_kv), (int)(i % n_kv));
-        }
-        if (i > begin)
+    for (int64_t i = begin; i < end; i++, now = next) {
+        while (i / n_kv >= s->row0 + s->n_row)
+            s++;
+        next = place_of(op, s, (int)(i / n_kv), (int)(i % n_kv));
+        if (i > begin) /* the one before, whose lines are on their way */
             append(op, now);
     }
+    if (begin < end)
+        append(op, now);
 }
 
 void qn_op_kv_append_head(const qn_op_kv_append *op, int head)

@@ -1,14 +1,13 @@
 /* op_attn.c - attention over pages, with an online softmax.
  *
  * A tile is some queries that share keys: consecutive rows of one span times
- * the query heads of one kv head; or of several that lie side by side, where rows
- * are few (at most MAX_Q in all). Positions are cut into blocks of BLOCK, at
- * multiples of it. In a block, pages are visited in order, and in a page its heads,
- * so that memory is read as it lies. Per page and head, scores are a product of the
- * queries with the keys (qn_mix); the
- * running maximum, sum and output of each query are updated; and the weighted
- * values are a product with the page's values. Blocks begin afresh and are
- * added up in order.
+ * the query heads of one kv head; or of several that lie side by side, where
+ * rows are few (at most MAX_Q in all). Positions are cut into blocks of BLOCK,
+ * at multiples of it. In a block, pages are visited in order, and in a page its
+ * heads, so that memory is read as it lies. Per page and head, scores are a
+ * product of the queries with the keys (qn_mix); the running maximum, sum and
+ * output of each query are updated; and the weighted values are a product with
+ * the page's values. Blocks begin afresh and are added up in order.
  *
  *   many tiles (prompts)    an item is a tile: its blocks one after the other
  *   few (decoding)          an item is a block of a tile; what comes out waits
