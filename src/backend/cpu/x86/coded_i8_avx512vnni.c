@@ -1,9 +1,14 @@
 /* coded_i8_avx512vnni.c - the layouts of codes with int8 dot products. */
 #include "backend/cpu/x86/dots_i8.h"
 
+/* Many tokens with blocks of 64, which most weights have, are worth a loop of their
+ * own length: 382 to 393 Gop/s for 128 tokens on one core (nf4, probe 468). */
 QN_INLINE void any_block(const qn_tile *t, qn_layout l)
 {
-    any_tok(t, l, t->q->block);
+    if (t->n_tok > FEW_TOK && t->q->block == 64)
+        many(t, l, 64);
+    else
+        any_tok(t, l, t->q->block);
 }
 
 void coded_cb4_avx512vnni(const qn_tile *t)

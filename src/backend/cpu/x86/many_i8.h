@@ -67,8 +67,14 @@ typedef struct many_w {
     int64_t w_panel;
     __m512i book;
     __m512 unit;
-    bool keep; /* for other tokens */
 } many_w;
+
+/* Where the bytes of a chunk are, when tokens are multiplied with them. */
+typedef enum many_from {
+    MANY_ONCE,  /* in memory, and no other tokens need them */
+    MANY_FRESH, /* in memory, and become bytes for others   */
+    MANY_KEPT   /* bytes already                            */
+} many_from;
 
 /* Each row's zero point in the four bytes of its lane. */
 QN_INLINE __m512i many_zeros(const uint8_t *zeros)
@@ -177,11 +183,11 @@ QN_INLINE void many_kept(const uint8_t *v, const uint8_t *x, int64_t x_tok,
     }
 }
 
-/* The sums of a block from memory, which becomes bytes at v. */
+/* The sums of a block from memory, which becomes bytes at v, if they are kept. */
 QN_INLINE void many_fresh(uint8_t *v, const many_w *w, qn_layout l,
                           const uint8_t *x, int64_t x_tok,
                           __m512i (*s)[MANY_TOK], const int B, const int N,
-                          const int T)
+                          const int T, const bool keep)
 {
     const bool four = qn_layout_nibbles(l), q4 = l == QN_LAYOUT_Q4_0;
     const __m512i offset = _mm512_set1_epi8((char)MANY_OFFSET);
@@ -201,7 +207,7 @@ QN_INLINE void many_fresh(uint8_t *v, const many_w *w, qn_layout l,
             many_line(w, l, p, i, zeros[p], wi[p]);
             QN_UNROLL
             for (int j = 0; j <= four; j++)
-                if (w->keep)
+                if (keep)
                     _mm512_store_si512(v + (p * B / 4 + at[j]) * 64, wi[p][j]);
         }
         QN_UNROLL
@@ -220,8 +226,9 @@ QN_INLINE void many_fresh(uint8_t *v, const many_w *w, qn_layout l,
 QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
                          const qn_tile *t, qn_layout l, int k, int n_block,
                          const int B, const int N, const int T,
-                         const bool fresh)
+                         const many_from from)
 {
+    const bool fresh = from != MANY_KEPT;
     const many_fix fix = many_fix_of(l);
     const int x_bytes = i8_x_bytes(l, B), x_d = i8_x_d(l, B);
     const int in_group = i8_group(t, l);
@@ -244,7 +251,7 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
             many_head(u, &w, l, b, N);
         many_begin(fix, u->lack + b * N, x, t->x_tok, s, B, N, T);
         if (fresh)
-            many_fresh(v, &w, l, x, t->x_tok, s, B, N, T);
+            many_fresh(v, &w, l, x, t->x_tok, s, B, N, T, from == MANY_FRESH);
         else
             many_kept(v, x, t->x_tok, s, B, N, T);
         QN_UNROLL
@@ -280,12 +287,12 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
 
 QN_INLINE void many_some(many_bytes *u, many_w w, many_ahead *a,
                          const qn_tile *t, qn_layout l, int k, int n_block,
-                         const int B, const int N, const bool fresh)
+                         const int B, const int N, const many_from from)
 {
     switch (t->n_tok) {
-    case 3: many_tile(u, w, a, t, l, k, n_block, B, N, 3, fresh); break;
-    case 4: many_tile(u, w, a, t, l, k, n_block, B, N, 4, fresh); break;
-    case 5: many_tile(u, w, a, t, l, k, n_block, B, N, 5, fresh); break;
+    case 3: many_tile(u, w, a, t, l, k, n_block, B, N, 3, from); break;
+    case 4: many_tile(u, w, a, t, l, k, n_block, B, N, 4, from); break;
+    case 5: many_tile(u, w, a, t, l, k, n_block, B, N, 5, from); break;
     }
 }
 
@@ -296,7 +303,10 @@ QN_INLINE void many_tokens(many_bytes *u, many_w w, many_ahead *a,
 {
     const int n_part = (t->n_tok + MANY_TOK - 1) / MANY_TOK;
 
-    w.keep = n_part > 1;
+    if (n_part == 1) {
+        many_tile(u, w, a, t, l, k, n_block, B, N, MANY_TOK, MANY_ONCE);
+        return;
+    }
     for (int i = 0; i < n_part; i++) {
         int t0 = t->n_tok * i / n_part, t1 = t->n_tok * (i + 1) / n_part;
         qn_tile part = *t;
@@ -304,9 +314,9 @@ QN_INLINE void many_tokens(many_bytes *u, many_w w, many_ahead *a,
         part.acc += t0 * t->acc_tok;
         part.n_tok = t1 - t0;
         if (i == 0)
-            many_some(u, w, a, &part, l, k, n_block, B, N, true);
+            many_some(u, w, a, &part, l, k, n_block, B, N, MANY_FRESH);
         else
-            many_some(u, w, a, &part, l, k, n_block, B, N, false);
+            many_some(u, w, a, &part, l, k, n_block, B, N, MANY_KEPT);
     }
 }
 
