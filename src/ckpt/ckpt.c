@@ -13,6 +13,7 @@
 #include "ckpt/ckpt_int.h"
 #include "ckpt/hub_cache.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 
@@ -284,6 +285,7 @@ const void *qn_ckpt_view(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
     if (!p || t->dtype == QN_DTYPE_N || t->strided || offset > t->n_bytes ||
         n > t->n_bytes - offset)
         return NULL;
+    assert(t->offset + offset + n <= ck->files.v[t->file].size);
     p += t->offset + offset;
     return qn_file_populate(p, n) ? p : NULL;
 }

@@ -148,6 +148,8 @@ int qn_pickle_persistent(qn_pickle *p, const qn_pickle_value *id,
     s.dtype = v[1]->u.global->dtype;
     if (!as_key(p, v[2], &s.key) || !as_count(v[4], &s.numel))
         return wrong(p, "a storage without a key or a size", err);
+    if (s.numel > UINT64_MAX / 16) /* its bytes can be counted */
+        return wrong(p, "a storage of impossible size", err);
     if (id->u.list.n == 6)
         QN_TRY(read_view(p, v[5], &s, err));
     QN_TRY(qn_pickle_new(p, QN_PK_STORAGE, out, err));
@@ -211,8 +213,6 @@ static int rebuild(qn_pickle *p, const qn_pickle_value *args, size_t least,
         return wrong(p, "a tensor without storage or shape", err);
     t.storage = v[0]->u.storage;
     t.dtype = t.storage->dtype;
-    if (t.storage->numel > UINT64_MAX / 16)
-        return wrong(p, "a storage of impossible size", err);
     if (dtype) {
         if (dtype->kind != QN_PK_GLOBAL || dtype->u.global->dtype == QN_DTYPE_N)
             return wrong(p, "a tensor of no type", err);

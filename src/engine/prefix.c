@@ -140,16 +140,15 @@ int qn_prefix_match(qn_prefix *c, uint64_t salt, const int32_t *tokens,
 
 qn_prefix_node *qn_prefix_add(qn_prefix *c, uint64_t salt,
                               qn_prefix_node *parent, const int32_t *tokens,
-                              int32_t *id, bool *freed)
+                              int32_t *id)
 {
     uint64_t hash = hash_of(c, salt, parent, tokens);
     qn_prefix_node *n = find(c, salt, parent, hash, tokens);
-    *freed = false;
     if (n) {
         n->used = ++c->clock;
         if (n->id != *id) {
             qn_pages_ref(c->pages, n->id);
-            *freed = qn_pages_unref(c->pages, *id);
+            qn_pages_unref(c->pages, *id);
             *id = n->id;
         }
         return n;

@@ -40,10 +40,9 @@ int qn_prefix_match(qn_prefix *c, uint64_t salt, const int32_t *tokens,
 
 /* Page `id` holds `tokens` (page_tokens of them) and follows `parent` (NULL:
  * it is the first). Returns its node, and sets *id to the page in the tree: if
- * that is another one, the caller's reference has moved to it, and *freed says
- * whether the caller's page has become free. */
+ * that is another one, the caller's reference has moved to it. */
 qn_prefix_node *qn_prefix_add(qn_prefix *c, uint64_t salt,
                               qn_prefix_node *parent, const int32_t *tokens,
-                              int32_t *id, bool *freed);
+                              int32_t *id);
 
 #endif

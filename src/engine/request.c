@@ -152,6 +152,8 @@ static int find_lengths(const qn_engine *e, const qn_request_params *p,
         l->limit = QN_MIN(ctx, e->n_ctx);
         QN_TRY(check_shift(e, p, l->limit, err));
         l->room = QN_MIN(l->room, l->limit - n);
+        if (l->max_new == l->room) /* it never comes to that */
+            l->limit = 0;
     } else {
         l->max_new = (int)l->room;
     }

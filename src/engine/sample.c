@@ -371,7 +371,8 @@ int32_t qn_sampler_pick(qn_sampler *s, const float *logits)
     const float *row = qn_sampler_edit(s, logits);
     const qn_sampling *p = &s->p;
     int32_t best = argmax(row, s->n_vocab);
-    if (p->temperature < GREEDY_BELOW || best < 0)
+    /* beside infinity nothing else has a chance */
+    if (p->temperature < GREEDY_BELOW || best < 0 || isinf(row[best]))
         return best;
 
     qn_cands *c = &s->cands;
@@ -399,7 +400,8 @@ double qn_log_sum_exp(const float *logits, int n)
 {
     float top = -INFINITY;
     for (int i = 0; i < n; i++)
-        top = QN_MAX(top, logits[i]);
+        if (logits[i] > top) /* NaN is not */
+            top = logits[i];
     double sum = 0;
     for (int i = 0; i < n; i++)
         sum += (double)expf(logits[i] - top);

@@ -142,24 +142,21 @@ static void remember_pages(qn_seq *s)
     if (s->req->p.n_beams > 1)
         end = QN_MIN(end, (int64_t)s->req->p.n_prompt);
     while (s->n_known < (size_t)end / pt) {
-        bool freed;
         s->node = qn_prefix_add(e->prefix, s->req->p.cache_salt, s->node,
                                 s->tokens.v + s->n_known * pt,
-                                &s->pages[0].v[s->n_known], &freed);
+                                &s->pages[0].v[s->n_known]);
         s->n_known++;
-        if (freed) { /* computed twice: back to the promise */
-            e->pages[0].n_reserved++;
-            s->req->reserved[0]++;
-        }
     }
 }
 
+/* Not of those who shift: they give all their pages up and take as many again,
+ * and pages of the tree would not come back to their promise. */
 void qn_seq_find_prefix(qn_seq *s)
 {
     qn_engine *e = s->req->engine;
     size_t pt = (size_t)e->page_tokens, n = s->tokens.n;
-    if (!e->prefix || s->req->endless.limit || s->req->prompt_logits ||
-        s->req->p.n_prompt_logprobs >= 0)
+    if (!e->prefix || s->req->limit || s->req->endless.limit ||
+        s->req->prompt_logits || s->req->p.n_prompt_logprobs >= 0)
         return;
     size_t max = (n - 1) / pt; /* one token is left to give logits */
     qn_ids *p = &s->pages[0];

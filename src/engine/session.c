@@ -148,11 +148,10 @@ static int take_in(qn_engine *e, const char *path, const qn_session_view *v,
     qn_prefix_node *node = NULL;
     int32_t *ids = qn_xcalloc((size_t)v->n_pages + 1, sizeof *ids);
     for (size_t i = 0; i < v->n_pages; i++) {
-        bool freed;
         ids[i] = qn_pages_take(pool);
         qn_pass_write_page(e->pass, 0, ids[i], v->pages + i * s->page_bytes);
         node = qn_prefix_add(e->prefix, salt, node,
-                             v->tokens + i * s->page_tokens, &ids[i], &freed);
+                             v->tokens + i * s->page_tokens, &ids[i]);
     }
     for (size_t i = 0; i < v->n_pages; i++)
         qn_pages_unref(pool, ids[i]);

@@ -145,7 +145,8 @@ void qn_cands_collect(qn_cands *c, const float *row, int n,
 {
     float top = -INFINITY, bound = -INFINITY;
     for (int i = 0; i < n; i++)
-        top = QN_MAX(top, row[i]);
+        if (row[i] > top) /* NaN is not */
+            top = row[i];
     bool miro = p->mirostat == 2;
     if (!miro && p->top_k > 0 && p->top_k < n)
         bound = bound_top_k(c, row, n, p->top_k);

@@ -237,8 +237,23 @@ int qn_qmat_plan(qn_qmat *m, const json_t *q, qn_err *err)
     return QN_OK;
 }
 
+/* A book's values have to be numbers: all weights are made of them. */
+static int check_table(const qn_qmat *m, qn_err *err)
+{
+    for (int i = 0; m->table_part >= 0 && i < 1 << m->bits; i++) {
+        float v = qn_qpart_at(&m->part[m->table_part], i);
+        if (!isfinite(v))
+            return qn_fail(err, QN_EFORMAT,
+                           "tensor %s: element %d is %g, expected a number; "
+                           "fetch the file again",
+                           m->part[m->table_part].name, i, (double)v);
+    }
+    return QN_OK;
+}
+
 int qn_qmat_check(const qn_qmat *m, qn_err *err)
 {
+    QN_TRY(check_table(m, err));
     if (m->g_idx_part < 0)
         return QN_OK;
     const qn_qpart *p = &m->part[m->g_idx_part];

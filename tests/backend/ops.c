@@ -191,13 +191,22 @@ int whole_top(qn_isa isa, qn_layout l)
     return k->xform >= QN_X_I16_16 ? QN_X_I16_TOP : 127;
 }
 
+/* Its rows as a backend's weight. */
+static void hand_over(qn_backend *be, wmat *w)
+{
+    qn_weight_desc d = {.n_out = w->n_out, .n_in = w->n_in, .dtype = w->dtype};
+    qn_err err;
+
+    if (be->api->weight_new(be, &d, &w->q, &err) < 0)
+        fail_msg("%s", err.msg);
+    be->api->weight_put(w->q, 0, w->n_out, w->file);
+}
+
 wmat wmat_new(qn_backend *be, qn_dtype t, int64_t n_out, int64_t n_in)
 {
     const qn_dtype_row *row = qn_dtype_get(t);
     wmat w = {.n_out = n_out, .n_in = n_in, .dtype = t};
     size_t n = (size_t)(n_out * n_in);
-    qn_weight_desc d = {.n_out = n_out, .n_in = n_in, .dtype = t};
-    qn_err err;
 
     w.row_bytes = n_in / row->block_elems * row->block_bytes;
     w.w = malloc(n * sizeof(float));
@@ -208,10 +217,24 @@ wmat wmat_new(qn_backend *be, qn_dtype t, int64_t n_out, int64_t n_in)
         w.w[i] = rnd();
     row->encode(w.w, w.file, n);
     row->decode(w.file, w.w, n);
-    if (be->api->weight_new(be, &d, &w.q, &err) < 0)
-        fail_msg("%s", err.msg);
-    be->api->weight_put(w.q, 0, n_out, w.file);
+    hand_over(be, &w);
     return w;
+}
+
+wmat wmat_copy(qn_backend *be, const wmat *w)
+{
+    size_t values = (size_t)(w->n_out * w->n_in) * sizeof(float);
+    size_t bytes = (size_t)(w->n_out * w->row_bytes);
+    wmat c = *w;
+
+    c.w = malloc(values);
+    c.file = malloc(bytes);
+    assert_non_null(c.w);
+    assert_non_null(c.file);
+    memcpy(c.w, w->w, values);
+    memcpy(c.file, w->file, bytes);
+    hand_over(be, &c);
+    return c;
 }
 
 void wmat_free(qn_backend *be, wmat *w)

@@ -65,6 +65,8 @@ typedef struct wmat {
     qn_dtype dtype;
 } wmat;
 wmat wmat_new(qn_backend *be, qn_dtype t, int64_t n_out, int64_t n_in);
+/* The same for another backend. */
+wmat wmat_copy(qn_backend *be, const wmat *w);
 void wmat_free(qn_backend *be, wmat *w);
 
 /* |got - want| <= tol, NaN never; names the place. */

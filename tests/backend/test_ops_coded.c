@@ -444,8 +444,22 @@ static void test_formats(void **state)
     each_isa(formats);
 }
 
+/* Handed over whole, panel by panel. */
+static qn_weight *put_whole(qn_backend *be, const coded *d)
+{
+    qn_weight_desc desc = {
+        .n_out = d->n_out, .n_in = d->n_in, .dtype = QN_F32, .codes = &d->c};
+    qn_err err = {0};
+    qn_weight *w;
+    if (be->api->weight_new(be, &desc, &w, &err) < 0)
+        fail_msg("%s", err.msg);
+    be->api->weight_put(w, 0, d->n_out, &d->rows);
+    return w;
+}
+
 /* All 256 bytes of f8_e4m3, NaN among them. */
-static void bytes(qn_isa isa)
+static void bytes_put(qn_isa isa,
+                      qn_weight *(*how)(qn_backend *, const coded *))
 {
     coded d = coded_new(QN_CODE_FP8, 16, QN_F32, 16, 256);
     float x[256], y[16];
@@ -455,7 +469,7 @@ static void bytes(qn_isa isa)
     for (int i = 0; i < 16 * 16; i++)
         d.rows.scales[i] = 1;
     qn_backend *be = open_cpu(isa, 1, true);
-    qn_weight *w = put(be, &d);
+    qn_weight *w = how(be, &d);
     mat mx = {.p = x, .n_row = 1, .n_col = 256, .ld = 256};
     mat my = {.p = y, .n_row = 1, .n_col = 16, .ld = 16};
     for (int k = 0; k < 256; k++) {
@@ -470,7 +484,7 @@ static void bytes(qn_isa isa)
         for (int k = 0; k < 256; k++)
             if ((d.rows.codes[i * 256 + k] & 0x7f) == 0x7f)
                 d.rows.codes[i * 256 + k] = 0;
-    w = put(be, &d);
+    w = how(be, &d);
     for (int k = 0; k < 256; k++) {
         memset(x, 0, sizeof x);
         x[k] = 1;
@@ -481,6 +495,12 @@ static void bytes(qn_isa isa)
     be->api->weight_free(be, w);
     qn_backend_close(be);
     coded_free(&d);
+}
+
+static void bytes(qn_isa isa)
+{
+    bytes_put(isa, put);
+    bytes_put(isa, put_whole);
 }
 
 static void test_bytes(void **state)

@@ -295,6 +295,7 @@ static void test_tensors(void **state)
         {"text_numel", QN_EFORMAT, "without a key or a size"},
         {"nul_name", QN_EFORMAT, "not a text"},
         {"bad_name", QN_EFORMAT, "not a text"},
+        {"huge_view", QN_EFORMAT, "impossible size"},
         {"compressed", QN_EUNSUP, "compressed"},
     };
     char path[128];

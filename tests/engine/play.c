@@ -121,6 +121,7 @@ void play_run(qn_engine *e, play *p)
         if (rc < 0)
             fail_msg("%s", err.msg);
         play_poll(p);
+        play_promises(e);
         if (rc == 0 && !play_ended(p))
             fail_msg("the engine is idle, the request has not ended");
     }
@@ -147,6 +148,20 @@ void play_equal(const play *a, const play *b)
         if (x->text.n)
             assert_memory_equal(x->text.p, y->text.p, x->text.n);
         assert_int_equal(x->finish, y->finish);
+    }
+}
+
+void play_promises(const qn_engine *e)
+{
+    for (int g = 0; g < QN_POOLS; g++) {
+        const qn_pages *p = &e->pages[g];
+        int64_t all = 0;
+        for (const qn_request *r = e->first; r; r = r->next) {
+            assert_true(r->reserved[g] >= 0);
+            all += r->reserved[g];
+        }
+        assert_int_equal(p->n_reserved, all);
+        assert_true(all <= p->n_free + p->n_kept);
     }
 }
 

@@ -47,6 +47,8 @@ void play_run(qn_engine *e, play *p);
 void play_free(play *p);
 /* Same ids, text, log probabilities (bits) and ends. */
 void play_equal(const play *a, const play *b);
+/* What is promised is what requests have been promised, and is there. */
+void play_promises(const qn_engine *e);
 /* Every page is free and none is promised. */
 void play_no_pages(const qn_engine *e);
 

@@ -114,6 +114,7 @@ static void mix(qn_model *m, const kind *kinds, uint32_t *x)
             fail_msg("%s", err.msg);
         for (int i = 0; i < next; i++)
             play_poll(p[i]);
+        play_promises(e);
         if (rc == 0 && next == N)
             break;
     }

@@ -60,20 +60,12 @@ static bool play(qn_prefix *c, qn_pages *p, chain *x)
             qn_pages_unref(p, x->pages[i]);
         return false;
     }
-    int promised = x->n - n;
     for (int i = n; i < x->n; i++) {
         x->pages[i] = qn_pages_take(p);
-        promised--;
-        bool freed;
         last = qn_prefix_add(c, x->salt, last, x->tokens + i * PAGE,
-                             &x->pages[i], &freed);
-        if (freed) {
-            p->n_reserved++;
-            promised++;
-        }
+                             &x->pages[i]);
         check_counts(p);
     }
-    qn_pages_unreserve(p, promised);
     return true;
 }
 

@@ -436,6 +436,51 @@ static void test_context_shift(void **state)
     }
 }
 
+/* Who shifts gives all its pages up: none of them may be of the tree, whose
+ * pages do not come back to it, while others wait for pages. */
+static void test_shift_after_prefix(void **state)
+{
+    enum {
+        N = 4
+    };
+    (void)state;
+    qn_model *m = play_model("llama", 0);
+    qn_engine *e = play_engine_of(m, (qn_engine_params){.n_ctx = 512,
+                                                        .max_seqs = 4,
+                                                        .prefix_cache = true});
+    int32_t ids[N][200];
+    qn_request_params rp[N];
+    play *p[N];
+    uint32_t x = 5;
+    for (int i = 0; i < N; i++) {
+        play_random_ids(&x, ids[i], 200, qn_model_n_vocab(m));
+        rp[i] = play_params(ids[i], i < 3 ? 200 : 150, i == 0 ? 2 : 56);
+    }
+    p[0] = play_submit(e, &rp[0]); /* into the tree */
+    play_run(e, p[0]);
+    play_free(p[0]);
+    rp[0].max_new_tokens = 900;
+    rp[0].context_shift = true;
+    for (int i = 0; i < N; i++)
+        p[i] = play_submit(e, &rp[i]);
+    for (int i = 0; i < N; i++) {
+        play_run(e, p[i]);
+        assert_int_equal(p[i]->out[0].n, rp[i].max_new_tokens);
+        play_free(p[i]);
+    }
+    /* one that never has to shift finds its prefix as others do */
+    rp[0].max_new_tokens = 3;
+    for (int i = 0; i < 2; i++) {
+        p[0] = play_submit(e, &rp[0]);
+        play_run(e, p[0]);
+        assert_true(i == 0 || p[0]->req->n_cached > 0);
+        play_free(p[0]);
+    }
+    play_no_pages(e);
+    qn_engine_free(e);
+    qn_model_close(m);
+}
+
 static void test_ends(void **state)
 {
     (void)state;
@@ -661,6 +706,7 @@ int main(void)
         cmocka_unit_test(test_top_logprobs),
         cmocka_unit_test(test_prompt_logprobs),
         cmocka_unit_test(test_context_shift),
+        cmocka_unit_test(test_shift_after_prefix),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_nothing_allowed),
         cmocka_unit_test(test_limits),

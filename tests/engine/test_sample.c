@@ -533,10 +533,41 @@ static void test_top_k_ids(void **state)
     }
 }
 
+/* Logits of broken weights: NaN is never chosen, infinity always. */
+static void test_broken_logits(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        qn_sampling sp;
+        qn_err err;
+        qn_sampler *s;
+        float row[V];
+        for (int k = 0; k < V; k++)
+            row[k] = (float)k * 0.01f;
+        row[V - 1] = i % 2 ? INFINITY : NAN;
+        qn_sampling_default(&sp);
+        sp.temperature = 1;
+        sp.top_n_sigma = i / 2 == 0 ? 1 : 0;
+        sp.top_p = i / 2 == 1 ? 0.5f : 1;
+        sp.top_k = i / 2 == 2 ? 3 : 0;
+        qn_sampler_init in = {.params = &sp, .n_vocab = V};
+        assert_int_equal(qn_sampler_new(&s, &in, &err), 0);
+        int32_t id = qn_sampler_pick(s, row);
+        if (i % 2)
+            assert_int_equal(id, V - 1);
+        else
+            assert_in_range(id, 0, V - 2);
+        qn_sampler_free(s);
+    }
+    float row[3] = {1, 1, NAN};
+    assert_true(isnan(qn_log_sum_exp(row, 3)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_broken_logits),
         cmocka_unit_test(test_distribution),
         cmocka_unit_test(test_greedy_and_edits),
         cmocka_unit_test(test_greatest),

@@ -132,6 +132,10 @@ int64_t qn_scaled_panel_bytes(const qn_scaled *q, int64_t n_in);
 /* Row i of `rows` into a lane of a panel. */
 void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
                    int64_t i, int64_t n_in, uint8_t *panel, int64_t lane);
+/* The scale of a group with these codes: NaN if one of them is, which makes its
+ * products NaN, whatever x is, and kernels need not look at each code. */
+float qn_scaled_group_scale(qn_layout l, const uint8_t *codes, int64_t n,
+                            float scale);
 /* What stands before a group's codes; offset: zero point or minimum. */
 void qn_scaled_put_head(qn_layout l, float scale, float offset, uint8_t *group,
                         int64_t lane);

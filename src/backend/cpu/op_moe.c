@@ -274,53 +274,74 @@ static void sort_pairs(const qn_op_experts *op, const experts_mem *m,
     start[0] = 0;
 }
 
-/* Gate and up share the prepared rows; if their fast kernels want different
- * forms, both take the exact ones, which all want f32. */
-static const qn_tile_kernel *expert_kernel(const qn_op_experts *op,
-                                           const qn_cpu_backend *be, int e,
-                                           bool down, const qn_weight *w)
-{
-    const qn_tile_kernel *k = qn_product_kernel(be, w);
+/* The kernels of one step of an expert, and where its prepared rows are: those of
+ * gate behind those of up, if it wants another form. */
+typedef struct expert_step {
+    const qn_weight *w, *gate; /* down or up; NULL: no gate  */
+    const qn_tile_kernel *kernel, *gate_kernel;
+    uint8_t *x, *gate_x;
+    int64_t x_tok, gate_tok;
+} expert_step;
 
-    if (!down && op->gate &&
-        qn_product_kernel(be, op->gate[e])->xform !=
-            qn_product_kernel(be, op->up[e])->xform)
-        k = &be->kern.exact[w->layout];
-    return k;
+/* Two forms that need more room than f32 give way to it: the exact kernels all
+ * take f32. */
+static expert_step step_of(const qn_op_experts *op, const qn_cpu_backend *be,
+                           const experts_mem *m, const int32_t *start, int e,
+                           bool down)
+{
+    expert_step s = {.w = down ? op->down[e] : op->up[e],
+                     .gate = down || !op->gate ? NULL : op->gate[e]};
+    int64_t n_in = s.w->n_in, n = start[e + 1] - start[e];
+
+    s.kernel = qn_product_kernel(be, s.w);
+    s.x_tok = qn_product_stride(s.kernel->xform, n_in);
+    s.x = m->x + start[e] * qn_product_widest(n_in);
+    if (!s.gate)
+        return s;
+    s.gate_kernel = qn_product_kernel(be, s.gate);
+    s.gate_tok = qn_product_stride(s.gate_kernel->xform, n_in);
+    s.gate_x = s.x;
+    if (s.gate_kernel->xform == s.kernel->xform)
+        return s;
+    if (s.x_tok + s.gate_tok <= qn_product_widest(n_in)) {
+        s.gate_x = s.x + n * s.x_tok;
+        return s;
+    }
+    s.kernel = &be->kern.exact[s.w->layout];
+    s.gate_kernel = &be->kern.exact[s.gate->layout];
+    s.x_tok = s.gate_tok = qn_product_stride(QN_X_F32, n_in);
+    return s;
 }
 
-/* The part of an expert: its slots from `first`, up or down. */
+/* The product of an expert's slots, up (behind gate) or down. */
 static void expert_product(const qn_op_experts *op, const qn_cpu_backend *be,
-                           const experts_mem *m, int e, int first, int n,
+                           const experts_mem *m, const int32_t *start, int e,
                            bool down, qn_product *p)
 {
-    const qn_weight *gate = op->gate ? op->gate[e] : NULL;
-    const qn_weight *w = down ? op->down[e] : gate ? gate : op->up[e];
-    int64_t n_in = w->n_in;
-    bool glu = !down && gate, apart = glu && glu_apart(op);
-    const float *bias[2] = {down   ? op->down_bias
-                            : gate ? op->gate_bias
-                                   : op->up_bias,
-                            op->up_bias};
+    expert_step s = step_of(op, be, m, start, e, down);
+    bool glu = s.gate, apart = glu && glu_apart(op);
+    const float *bias[2] = {glu ? op->gate_bias : NULL,
+                            down ? op->down_bias : op->up_bias};
+    float *y = down ? m->out : m->h;
+    int64_t n_out = s.w->n_out;
 
-    *p = (qn_product){.n_row = n,
+    *p = (qn_product){.n_row = start[e + 1] - start[e],
                       .n_part = glu ? 2 : 1,
                       .epi = glu && !apart ? QN_EPI_GLU : QN_EPI_STORE,
                       .act = down || apart ? QN_ACT_NONE : op->act,
                       .scale = 1};
-    p->part[0].w = w;
-    p->part[1].w = glu ? op->up[e] : w;
     for (int i = 0; i < p->n_part; i++) {
-        qn_xform f;
-        p->part[i].kernel = expert_kernel(op, be, e, down, p->part[i].w);
-        f = p->part[i].kernel->xform;
-        p->part[i].x_tok = qn_product_stride(f, n_in);
-        p->part[i].x = m->x + first * qn_product_widest(n_in);
-        p->part[i].y = (down ? m->out : m->h) + (int64_t)first * w->n_out;
-        if (apart && i == 1)
-            p->part[i].y += (int64_t)op->n_row * op->k * w->n_out;
-        p->part[i].ldy = w->n_out;
-        p->part[i].bias = bias[i] ? bias[i] + e * w->n_out : NULL;
+        bool gate = glu && i == 0;
+        const float *b = bias[!gate];
+        p->part[i].w = gate ? s.gate : s.w;
+        p->part[i].kernel = gate ? s.gate_kernel : s.kernel;
+        p->part[i].x = gate ? s.gate_x : s.x;
+        p->part[i].x_tok = gate ? s.gate_tok : s.x_tok;
+        p->part[i].y = y + start[e] * n_out;
+        if (apart && !gate)
+            p->part[i].y += (int64_t)op->n_row * op->k * n_out;
+        p->part[i].ldy = n_out;
+        p->part[i].bias = b ? b + e * n_out : NULL;
     }
     qn_product_plan(be, p);
 }
@@ -369,20 +390,19 @@ static void prepare_slots(const qn_op_experts *op, qn_worker *w,
     qn_pool_split((int64_t)op->n_row * op->k, 1, w->thread, w->n_threads,
                   &begin, &end);
     for (int64_t slot = begin; slot < end; slot++) {
-        const qn_weight *wt;
-        qn_xform f;
+        expert_step s;
         const float *x;
         while (slot >= start[e + 1])
             e++;
-        wt = down ? op->down[e] : op->up[e];
-        f = expert_kernel(op, w->be, e, down, wt)->xform;
+        s = step_of(op, w->be, m, start, e, down);
         if (down && op->gate && glu_apart(op))
             join_glu(op, w, m, slot);
-        x = down ? m->h + slot * wt->n_in : slot_input(op, m, slot);
-        w->kern->prep[f].fn(x, (int)wt->n_in,
-                            m->x + start[e] * qn_product_widest(wt->n_in) +
-                                (slot - start[e]) *
-                                    qn_product_stride(f, wt->n_in));
+        x = down ? m->h + slot * s.w->n_in : slot_input(op, m, slot);
+        w->kern->prep[s.kernel->xform].fn(x, (int)s.w->n_in,
+                                          s.x + (slot - start[e]) * s.x_tok);
+        if (s.gate && s.gate_x != s.x)
+            w->kern->prep[s.gate_kernel->xform].fn(
+                x, (int)s.w->n_in, s.gate_x + (slot - start[e]) * s.gate_tok);
     }
 }
 
@@ -397,8 +417,7 @@ static void run_products(const qn_op_experts *op, qn_worker *w,
 
     for (int i = 0; i < op->n_exp; i++) {
         if (start[i + 1] > start[i]) {
-            expert_product(op, w->be, m, i, start[i], start[i + 1] - start[i],
-                           down, &p);
+            expert_product(op, w->be, m, start, i, down, &p);
             n_item += p.n_item;
         }
     }
@@ -411,8 +430,7 @@ static void run_products(const qn_op_experts *op, qn_worker *w,
             p.n_item = 0;
             e++;
             if (start[e + 1] > start[e])
-                expert_product(op, w->be, m, e, start[e],
-                               start[e + 1] - start[e], down, &p);
+                expert_product(op, w->be, m, start, e, down, &p);
         }
         qn_product_item(w->be, &p, item - before,
                         more && next < before + p.n_item ? next - before : -1,

@@ -3,6 +3,7 @@
 #include "tensor/half.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 
 enum {
@@ -24,7 +25,7 @@ static void round_book(qn_scaled *q)
 
     for (int i = 0; i < 16; i++)
         top = fmaxf(top, fabsf(q->book[i]));
-    if (!(top > 0) || !isfinite(top))
+    if (!(top > FLT_MIN * 128) || !isfinite(top)) /* nothing, or no units */
         return;
     for (int step = 4 * 127; step >= 4 * 64; step--) {
         float unit = top * 4 / (float)step, sum = 0;
@@ -99,18 +100,16 @@ void qn_scaled_put_head(qn_layout l, float scale, float offset, uint8_t *group,
         memcpy(group + 64 + lane * 4, &offset, 4);
 }
 
-/* Whether one of n bytes of f8_e4m3 is NaN. */
-static bool any_nan(const uint8_t *codes, int64_t n)
+float qn_scaled_group_scale(qn_layout l, const uint8_t *codes, int64_t n,
+                            float scale)
 {
-    bool any = false;
+    bool nan = false;
 
-    for (int64_t k = 0; k < n; k++)
-        any |= (codes[k] & 0x7f) == 0x7f;
-    return any;
+    for (int64_t k = 0; l == QN_LAYOUT_F8 && k < n; k++)
+        nan |= (codes[k] & 0x7f) == 0x7f;
+    return nan ? NAN : scale;
 }
 
-/* A NaN among codes makes a group's products NaN, whatever x is: its scale says
- * so, and kernels need not look at each code. */
 void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
                          int64_t n, float scale, float offset, uint8_t *group,
                          int64_t lane)
@@ -118,9 +117,8 @@ void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
     bool four = code_bits(l) == 4;
     uint8_t *to = group + q->head;
 
-    if (l == QN_LAYOUT_F8 && any_nan(codes, n))
-        scale = NAN;
-    qn_scaled_put_head(l, scale, offset, group, lane);
+    qn_scaled_put_head(l, qn_scaled_group_scale(l, codes, n, scale), offset,
+                       group, lane);
     for (int64_t k = 0; k < n; k += four ? 8 : 4) {
         uint8_t c[4];
         memcpy(c, codes + k, 4);

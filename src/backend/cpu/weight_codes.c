@@ -42,11 +42,16 @@ static void panel_of_codes(const qn_weight *w, const qn_qrows *rows, int64_t i,
     const uint8_t *codes = rows->codes + i * w->n_in;
 
     for (int64_t g = 0; g < n_group; g++, panel += w->scaled.bytes) {
-        int64_t at = i * n_group + g;
-        put_heads(w, rows->scales + at, zeros ? rows->zeros + at : NULL, 0,
-                  n_group, panel);
-        put_codes(w, codes + g * size, w->n_in,
-                  QN_MIN(size, w->n_in - g * size), panel);
+        int64_t n = QN_MIN(size, w->n_in - g * size);
+        for (int r = 0; r < QN_PANEL; r++) {
+            int64_t at = (i + r) * n_group + g;
+            float scale = qn_scaled_group_scale(w->layout,
+                                                codes + r * w->n_in + g * size,
+                                                n, rows->scales[at]);
+            qn_scaled_put_head(w->layout, scale, zeros ? rows->zeros[at] : 0,
+                               panel, r);
+        }
+        put_codes(w, codes + g * size, w->n_in, n, panel);
     }
 }
 

@@ -239,6 +239,20 @@ def archive_of(pkl, data=struct.pack("<6f", 0, 1, 2, 3, 4, 5), method=zipfile.ZI
     return out.getvalue()
 
 
+def huge_view():
+    """A stream with two views of one storage; the second says that it has 2^62
+    elements, whose bytes are 0 in 64 bits, and lies far behind the file."""
+    view = lambda at: b"(X\x01\x00\x00\x00v" + at + b"K\x04t"
+    whole = tensor_pickle(numel=b"K\x04N", size=b"K\x04\x85", stride=b"K\x01\x85")
+    far = tensor_pickle(numel=b"\x8a\x08" + struct.pack("<Q", 2 ** 62) +
+                        view(b"\x8a\x06" + struct.pack("<Q", 2 ** 40)[:6]),
+                        size=b"K\x04\x85", stride=b"K\x01\x85",
+                        name=b"X\x01\x00\x00\x00y")
+    heads = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    return (b"".join(pickle.dumps(h, 2) for h in heads) + whole[:-1] + far[3:] +
+            pickle.dumps(["0"], 2) + struct.pack("<q4f", 4, 1, 2, 3, 4))
+
+
 def write(path, data):
     with open(path, "wb") as f:
         f.write(data)
@@ -253,6 +267,7 @@ def hostile():
     os.makedirs("tensors", exist_ok=True)
     for name, pkl in bad_tensors():
         write(f"tensors/{name}.bin", archive_of(pkl))
+    write("tensors/huge_view.bin", huge_view())
     write("tensors/compressed.bin", archive_of(tensor_pickle(), method=zipfile.ZIP_DEFLATED))
 
 
