@@ -84,6 +84,43 @@ static void test_bnb_units(void **state)
         check_units(shared);
 }
 
+/* The same with NaN in every book of 16 values: said when a matrix is opened. */
+static void test_bnb_book(void **state)
+{
+    static const char mark[] =
+        "quant_map\": {\"dtype\": \"F32\", \"shape\": [16], "
+        "\"data_offsets\": [";
+    const uint32_t nan = 0x7fc00000;
+    size_t n, refused = 0;
+    uint64_t header;
+
+    (void)state;
+    char *all = qn_test_read_file(qn_test_data("quant/bnb_unit.safetensors"),
+                                  &n);
+    memcpy(&header, all, sizeof header);
+    for (char *at = all + 8; (at = strstr(at, mark)); at++)
+        memcpy(all + 8 + header + atoi(at + sizeof mark - 1), &nan, sizeof nan);
+    const char *dir = new_dir(BNB);
+    qn_test_write_file(help_path(dir, "model.safetensors"), all, n);
+    free(all);
+    qn_ckpt *ck;
+    qn_err err = {0};
+    assert_int_equal(qn_ckpt_open(&ck, dir, &err), 0);
+    for (size_t i = 0; i < qn_ckpt_n_tensors(ck); i++) {
+        const qn_tensor *t = qn_ckpt_tensor(ck, i);
+        qn_qmat m;
+        void *mem;
+        if (!t->quant || qn_ckpt_quant_open(ck, t, &m, &mem, &err) == QN_OK)
+            continue;
+        assert_int_equal(err.code, QN_EFORMAT);
+        assert_non_null(strstr(err.msg, "quant_map"));
+        assert_non_null(strstr(err.msg, "element 0 is nan"));
+        refused++;
+    }
+    assert_true(refused > 0);
+    qn_ckpt_close(ck);
+}
+
 /* A matrix of 2 x 8 as GPTQ has it, and what is wrong with it otherwise. */
 #define GPTQ(qweight, qzeros, scales, more)                                      \
     "{\"a.qweight\":{\"dtype\":\"I32\",\"shape\":" qweight                       \
@@ -291,9 +328,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bnb_units),   cmocka_unit_test(test_gptq),
-        cmocka_unit_test(test_g_idx),       cmocka_unit_test(test_plain_order),
-        cmocka_unit_test(test_configs),     cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_packed_bits),
+        cmocka_unit_test(test_bnb_book),    cmocka_unit_test(test_g_idx),
+        cmocka_unit_test(test_plain_order), cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_packed_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
