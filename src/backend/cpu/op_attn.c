@@ -32,6 +32,7 @@
 #define BLOCK (BLOCK_PAGES * QN_PAGE)
 #define MAX_SHARED (32 << 20) /* bytes of waiting results */
 #define ITEMS_PER_THREAD 8    /* fewer are cut */
+#define FEW 8                 /* queries that memory, not arithmetic, bounds */
 
 /* How the op is cut, the same on every thread. */
 typedef struct attn_plan {
@@ -55,6 +56,7 @@ typedef struct attn_tile {
     int kv_head, n_kv; /* from there on                       */
     int head0;         /* first query head                    */
     int n_head, n_q;   /* query heads per row; of a kv head   */
+    int64_t at;        /* block, if items are blocks          */
     uint8_t *q;        /* [n_kv n_q][q_tok], as the product takes them */
     uint8_t *p;        /* [n_q][s_tok], weights likewise      */
     float *s;          /* [n_q][s_tok]                        */
@@ -432,9 +434,8 @@ typedef struct attn_cursor {
     int span;
 } attn_cursor;
 
-/* Makes t the tile of an item; what remains of the item is its block. */
-static int64_t find(const attn_plan *p, attn_cursor *c, int64_t item,
-                    attn_tile *t)
+/* Makes t the tile of an item. */
+static void find(const attn_plan *p, attn_cursor *c, int64_t item, attn_tile *t)
 {
     const qn_op_attn *op = t->op;
     int64_t n, at, per_kv = op->n_head / op->kv->desc.n_kv;
@@ -464,7 +465,29 @@ static int64_t find(const attn_plan *p, attn_cursor *c, int64_t item,
     for (int i = 0; i < n_all(t); i++)
         range_of(op, t->span->pos0 + t->row0 + i / t->n_head % t->n_row,
                  &t->lo[i], &t->hi[i]);
-    return (item - c->before) % n;
+    t->at = (item - c->before) % n;
+}
+
+/* Asks for the first page that a tile of few queries reads, the keys of its first
+ * kv head; and for the values, if the page is not full: those of a full one are
+ * asked for with its keys. */
+static void ask(const attn_tile *t)
+{
+    const qn_kv *kv = t->op->kv;
+    int64_t page = QN_MAX((t->lo[0] / BLOCK + t->at) * BLOCK, t->lo[0]) /
+                   QN_PAGE;
+    int64_t n = QN_MIN(t->hi[t->n_q - 1] - page * QN_PAGE, QN_PAGE);
+    const uint8_t *cells = cells_of(t, page, 0), *k = cells + kv->head_k;
+    int64_t bytes = n * qn_cell_bytes(kv->desc.dtype);
+
+    if (n_all(t) > FEW)
+        return;
+    for (; k < cells + kv->head_v; k += kv->k_row)
+        for (int64_t i = 0; i < bytes; i += 64)
+            QN_PREFETCH(k + i);
+    bytes = n < QN_PAGE ? (n + kv->step - 1) / kv->step * kv->v_row : 0;
+    for (int64_t i = 0; i < bytes; i += 64)
+        QN_PREFETCH(cells + kv->head_v + i);
 }
 
 /* The results of a block wait here: o, then m and l of every query. */
@@ -473,16 +496,15 @@ static float *waiting(const attn_plan *p, const qn_worker *w, int64_t item)
     return (float *)(void *)w->shared + item * p->part_floats;
 }
 
-static void run_item(const attn_plan *p, qn_worker *w, attn_cursor *c,
-                     int64_t item, attn_tile *t)
+static void run_item(const attn_plan *p, qn_worker *w, int64_t item,
+                     attn_tile *t)
 {
-    int64_t at = find(p, c, item, t), first;
-    int64_t n = n_blocks(t->op, t->span, t->row0, t->n_row, &first);
+    int64_t first, n = n_blocks(t->op, t->span, t->row0, t->n_row, &first);
 
     load_queries(w->kern, t);
     if (p->split) {
         float *out = waiting(p, w, item), *ml = out + n_all(t) * p->o_tok;
-        run_block(w->kern, t, first + at);
+        run_block(w->kern, t, first + t->at);
         memcpy(out, t->o, (size_t)(n_all(t) * p->o_tok) * sizeof *out);
         memcpy(ml, t->m, (size_t)n_all(t) * sizeof *ml);
         memcpy(ml + n_all(t), t->l, (size_t)n_all(t) * sizeof *ml);
@@ -552,8 +574,10 @@ void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
 
     plan_of(w->be, op, false, &p);
     attn_tile t = tile_in(op, &p, w);
-    while (qn_worker_take(w, p.n_item, &item))
-        run_item(&p, w, &c, item, &t);
+    while (qn_worker_take(w, p.n_item, &item)) {
+        find(&p, &c, item, &t);
+        run_item(&p, w, item, &t);
+    }
     if (!p.split)
         return;
     qn_worker_barrier(w);
@@ -572,11 +596,18 @@ bool qn_op_attn_by_head(const qn_cpu_backend *be, const qn_op_attn *op)
 /* An item is a tile, the kv heads of a tile of rows one after the other. */
 void qn_op_attn_head(const qn_op_attn *op, qn_worker *w, int head)
 {
+    int n_kv = op->kv->desc.n_kv, now = 0;
     attn_cursor c = {0};
     attn_plan p;
 
     plan_of(w->be, op, true, &p);
-    attn_tile t = tile_in(op, &p, w);
-    for (int64_t item = head; item < p.n_item; item += op->kv->desc.n_kv)
-        run_item(&p, w, &c, item, &t);
+    attn_tile t = tile_in(op, &p, w), of[2] = {t, t};
+    find(&p, &c, head, &of[now]);
+    for (int64_t item = head; item < p.n_item; item += n_kv, now ^= 1) {
+        if (item + n_kv < p.n_item) {
+            find(&p, &c, item + n_kv, &of[now ^ 1]);
+            ask(&of[now ^ 1]);
+        }
+        run_item(&p, w, item, &of[now]);
+    }
 }
