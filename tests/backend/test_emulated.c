@@ -29,6 +29,12 @@ static bool is_coded(qn_layout l)
     return l >= QN_LAYOUT_CB4;
 }
 
+/* Groups of 256 with two levels of scales. */
+static bool is_super(qn_layout l)
+{
+    return l == QN_LAYOUT_A6 || l == QN_LAYOUT_K4;
+}
+
 static const qn_tile_kernel *kernel_of(const qn_kernels *k,
                                        const emulated_case *c)
 {
@@ -42,11 +48,15 @@ static const qn_tile_kernel *kernel_of(const qn_kernels *k,
 /* Any bytes, but scales that are numbers, and zero points that there are. */
 static void fill_group(const emulated_case *c, uint8_t *g, int bytes)
 {
-    bool wide = is_coded(c->l) && c->l != QN_LAYOUT_A6;
+    bool wide = is_coded(c->l) && !is_super(c->l);
 
     for (int i = 0; i < bytes; i++)
         g[i] = (uint8_t)rnd_int(256);
-    for (int i = 0; i < QN_PANEL; i++) {
+    for (int i = 0; i < 2 * QN_PANEL && c->l == QN_LAYOUT_K4; i++) {
+        uint16_t h = qn_f16_of_f32(rnd());
+        memcpy(g + 2 * i, &h, 2);
+    }
+    for (int i = 0; i < QN_PANEL && c->l != QN_LAYOUT_K4; i++) {
         uint16_t h = qn_f16_of_f32(rnd());
         float f[2] = {rnd(), rnd()};
         memcpy(g + 2 * i, &h, wide ? 0 : 2);
@@ -117,7 +127,7 @@ static void emulate(emulated_case c, int group)
         s.acc = mat_row(&one, i);
         t->fn(&s);
         for (int j = 0; j < got.n_col; j++) { /* q8_0, A8: |code| < 256 */
-            double top = c.l == QN_LAYOUT_A6 ? 4096 : 256;
+            double top = is_super(c.l) ? 4096 : 256;
             check_at(what, i, j, mat_row(&got, i)[j], mat_row(&plain, i)[j],
                      qn_test_dot_bound((size_t)c.n_k / 16 + 8, EPS32,
                                        2 * top * c.n_k));
@@ -138,7 +148,8 @@ static void test_whole(void **state)
     static const qn_layout layouts[] = {QN_LAYOUT_Q8_0, QN_LAYOUT_Q4_0,
                                         QN_LAYOUT_CB4,  QN_LAYOUT_A4,
                                         QN_LAYOUT_A8,   QN_LAYOUT_M4,
-                                        QN_LAYOUT_M8,   QN_LAYOUT_A6};
+                                        QN_LAYOUT_M8,   QN_LAYOUT_A6,
+                                        QN_LAYOUT_K4};
     static const int toks[] = {1, 6, 8, 9, 12, 13, 16, 17, 31, 32, 33, 49, 80};
 
     (void)state;
@@ -149,9 +160,9 @@ static void test_whole(void **state)
     emulated_x86_linear_a6_amx(&tiles);
     for (size_t l = 0; l < QN_COUNTOF(layouts); l++)
         for (size_t i = 0; i < QN_COUNTOF(toks); i++) {
-            bool codes = is_coded(layouts[l]), six = layouts[l] == QN_LAYOUT_A6;
-            int group = codes && !six ? 16 << rnd_int(4) : six ? 16 : 0;
-            int step = six ? 256 : codes ? 8 : 32;
+            bool codes = is_coded(layouts[l]), super = is_super(layouts[l]);
+            int group = codes && !super ? 16 << rnd_int(4) : super ? 16 : 0;
+            int step = super ? 256 : codes ? 8 : 32;
             int most = i % 4 ? 320 : 2304; /* several chunks */
             emulate((emulated_case){.l = layouts[l],
                                     .n_tok = toks[i],

@@ -45,12 +45,16 @@ typedef enum qn_layout {
      * byte b holds in bits 2 j, 2 j + 1 the high halves of k = 4 j + b.
      * (code - 32) * (factor * scale). Of products: linear alone. */
     QN_LAYOUT_A6,
+    /* Q4_K as tightly as in its file. Per 256 k's: 16 f16 factors of scales, 16 of
+     * minima; per 32 k's 16 u8 scales and 16 u8 minima; then codes as in M4.
+     * code * (factor * scale) - (factor * min), both exact in f32. */
+    QN_LAYOUT_K4,
     QN_LAYOUT_N
 } qn_layout;
 
 /* Constants of a matrix in the layouts of codes. */
 typedef struct qn_scaled {
-    int group;      /* 16, 32, 64 or 128 k's; A6: 256 */
+    int group;      /* 16, 32, 64 or 128 k's; A6, K4: 256 */
     int block;      /* k's of a block of x         */
     int head;       /* bytes before a group's codes */
     int bytes;      /* of a group                  */
@@ -393,14 +397,14 @@ QN_INLINE bool qn_layout_zeros(qn_layout l)
 
 QN_INLINE bool qn_layout_mins(qn_layout l)
 {
-    return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8;
+    return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8 || l == QN_LAYOUT_K4;
 }
 
 /* Has a layout 4 bits for each weight? */
 QN_INLINE bool qn_layout_nibbles(qn_layout l)
 {
     return l == QN_LAYOUT_Q4_0 || l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 ||
-           l == QN_LAYOUT_M4;
+           l == QN_LAYOUT_M4 || l == QN_LAYOUT_K4;
 }
 
 const char *qn_layout_name(qn_layout l);

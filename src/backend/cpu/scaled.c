@@ -1,6 +1,7 @@
 /* scaled.c - panels of codes with a scale per group (kernels.h draws them). */
 #include "backend/cpu/cpu_int.h"
 #include "tensor/half.h"
+#include "tensor/quant/k_scales.h"
 
 #include <assert.h>
 #include <float.h>
@@ -9,7 +10,9 @@
 enum {
     A6_HEAD = 32 + 256, /* factors, scales                */
     A6_CODES = 192,     /* of 16 k's                      */
-    A6_ZERO = 32
+    A6_ZERO = 32,
+    K4_SCALES = 2 * 32, /* factors before them         */
+    K4_HEAD = K4_SCALES + 8 * 32
 };
 
 static int code_bits(qn_layout l)
@@ -54,6 +57,13 @@ void qn_scaled_make(qn_scaled *q, qn_layout l, int group, qn_dtype round,
         q->block = QN_SUMS_BLOCK;
         q->head = A6_HEAD;
         q->bytes = A6_HEAD + 16 * A6_CODES;
+        return;
+    }
+    if (l == QN_LAYOUT_K4) {
+        q->group = 256;
+        q->block = 32;
+        q->head = K4_HEAD;
+        q->bytes = K4_HEAD + 256 / 2 * QN_PANEL;
         return;
     }
     q->head = QN_PANEL * (int)sizeof(float) * (qn_layout_mins(l) ? 2 : 1) +
@@ -110,15 +120,12 @@ float qn_scaled_group_scale(qn_layout l, const uint8_t *codes, int64_t n,
     return nan ? NAN : scale;
 }
 
-void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
-                         int64_t n, float scale, float offset, uint8_t *group,
-                         int64_t lane)
+void qn_scaled_put_codes(const qn_scaled *q, qn_layout l, const uint8_t *codes,
+                         int64_t n, uint8_t *group, int64_t lane)
 {
     bool four = code_bits(l) == 4;
     uint8_t *to = group + q->head;
 
-    qn_scaled_put_head(l, qn_scaled_group_scale(l, codes, n, scale), offset,
-                       group, lane);
     for (int64_t k = 0; k < n; k += four ? 8 : 4) {
         uint8_t c[4];
         memcpy(c, codes + k, 4);
@@ -126,6 +133,15 @@ void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
             c[j] |= (uint8_t)(codes[k + 4 + j] << 4);
         memcpy(to + code_byte(l, k, lane), c, 4);
     }
+}
+
+void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
+                         int64_t n, float scale, float offset, uint8_t *group,
+                         int64_t lane)
+{
+    qn_scaled_put_head(l, qn_scaled_group_scale(l, codes, n, scale), offset,
+                       group, lane);
+    qn_scaled_put_codes(q, l, codes, n, group, lane);
 }
 
 void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
@@ -172,6 +188,18 @@ void qn_scaled_put_q6_k(const uint8_t *block, uint8_t *group, int64_t lane)
     }
 }
 
+void qn_scaled_put_q4_k(const uint8_t *block, uint8_t *group, int64_t lane)
+{
+    memcpy(group + 2 * lane, block, 2);
+    memcpy(group + 32 + 2 * lane, block + 2, 2);
+    for (int j = 0; j < 8; j++) {
+        int scale, min;
+        k_scales_get(block + 4, j, &scale, &min);
+        group[K4_SCALES + 32 * j + lane] = (uint8_t)scale;
+        group[K4_SCALES + 32 * j + 16 + lane] = (uint8_t)min;
+    }
+}
+
 static int code_a6(const uint8_t *group, int64_t lane, int64_t k)
 {
     const uint8_t *p = group + A6_HEAD + k / 16 * A6_CODES + 4 * lane + k % 4;
@@ -208,8 +236,27 @@ float qn_scaled_scale(qn_layout l, const uint8_t *group, int64_t lane,
         return qn_f32_of_f16(factor) *
                (float)(int8_t)group[32 + k / 16 * 16 + lane];
     }
+    if (l == QN_LAYOUT_K4) {
+        memcpy(&factor, group + 2 * lane, sizeof factor);
+        return qn_f32_of_f16(factor) *
+               (float)group[K4_SCALES + k / 32 * 32 + lane];
+    }
     memcpy(&scale, group + lane * 4, sizeof scale);
     return scale;
+}
+
+float qn_scaled_min(qn_layout l, const uint8_t *group, int64_t lane, int64_t k)
+{
+    uint16_t factor;
+    float min;
+
+    if (l == QN_LAYOUT_K4) {
+        memcpy(&factor, group + 32 + 2 * lane, sizeof factor);
+        return qn_f32_of_f16(factor) *
+               (float)group[K4_SCALES + k / 32 * 32 + 16 + lane];
+    }
+    memcpy(&min, group + 64 + lane * 4, sizeof min);
+    return min;
 }
 
 float qn_scaled_at(const qn_scaled *q, qn_layout l, const uint8_t *panel,
@@ -217,12 +264,11 @@ float qn_scaled_at(const qn_scaled *q, qn_layout l, const uint8_t *panel,
 {
     const uint8_t *g = panel + k / q->group * q->bytes;
     int c = qn_scaled_code(q, l, g, lane, k % q->group);
-    float scale = qn_scaled_scale(l, g, lane, k % q->group), min, v;
+    float scale = qn_scaled_scale(l, g, lane, k % q->group), v;
 
     if (qn_layout_mins(l)) {
-        memcpy(&min, g + 64 + lane * 4, 4);
         v = (float)c * scale;
-        return v - min;
+        return v - qn_scaled_min(l, g, lane, k % q->group);
     }
     v = l == QN_LAYOUT_CB4  ? q->book[c]
         : l == QN_LAYOUT_F8 ? qn_f32_of_e4m3((uint8_t)c)

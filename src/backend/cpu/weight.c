@@ -18,9 +18,11 @@ static bool layout_of(const qn_backend *be, qn_dtype t, qn_layout *l,
     const qn_block_codes *c = qn_block_codes_get(t);
 
     if (c) {
-        bool tight = t == QN_Q6_K && !cpu->exact &&
-                     cpu->kern.linear[QN_LAYOUT_A6].fn;
-        *l = tight          ? QN_LAYOUT_A6
+        const qn_kernels *k = &cpu->kern;
+        bool six = t == QN_Q6_K && !cpu->exact && k->linear[QN_LAYOUT_A6].fn;
+        bool four = t == QN_Q4_K && !cpu->exact && k->coded[QN_LAYOUT_K4][1].fn;
+        *l = six            ? QN_LAYOUT_A6
+             : four         ? QN_LAYOUT_K4
              : c->book      ? QN_LAYOUT_CB4
              : c->offsets   ? (c->bits == 4 ? QN_LAYOUT_M4 : QN_LAYOUT_M8)
              : c->bits == 4 ? QN_LAYOUT_A4

@@ -99,6 +99,44 @@ static void row_of_blocks(const qn_weight *w, int64_t row, const uint8_t *src)
     }
 }
 
+/* 16 rows of Q4_K in layout K4. */
+static void panel_of_q4_k(const qn_weight *w, const uint8_t *rows,
+                          uint8_t *panel)
+{
+    const qn_block_codes *c = qn_block_codes_get(QN_Q4_K);
+    int64_t bytes = qn_dtype_get(QN_Q4_K)->block_bytes;
+    uint8_t codes[QN_PANEL][QN_BLOCK_CODES_MAX];
+    float scales[GROUPS_MAX], offsets[GROUPS_MAX];
+
+    for (int64_t k = 0; k < w->n_in; k += QN_BLOCK_CODES_MAX) {
+        for (int i = 0; i < QN_PANEL; i++) {
+            const uint8_t *block = rows + i * w->file_row_bytes;
+            c->unpack(block, codes[i], scales, offsets);
+            qn_scaled_put_q4_k(block, panel, i);
+        }
+        put_codes(w, codes[0], QN_BLOCK_CODES_MAX, QN_BLOCK_CODES_MAX, panel);
+        panel += w->scaled.bytes;
+        rows += bytes;
+    }
+}
+
+/* A row of Q4_K into its lane. */
+static void row_of_q4_k(const qn_weight *w, int64_t row, const uint8_t *src)
+{
+    uint8_t *group = w->data + row / QN_PANEL * w->panel_bytes;
+    uint8_t codes[QN_BLOCK_CODES_MAX];
+    float scales[GROUPS_MAX], offsets[GROUPS_MAX];
+
+    for (int64_t k = 0; k < w->n_in; k += QN_BLOCK_CODES_MAX) {
+        qn_block_codes_get(QN_Q4_K)->unpack(src, codes, scales, offsets);
+        qn_scaled_put_q4_k(src, group, row % QN_PANEL);
+        qn_scaled_put_codes(&w->scaled, w->layout, codes, QN_BLOCK_CODES_MAX,
+                            group, row % QN_PANEL);
+        src += qn_dtype_get(QN_Q4_K)->block_bytes;
+        group += w->scaled.bytes;
+    }
+}
+
 /* A row of Q6_K into its lane of layout A6. */
 static void row_of_q6_k(const qn_weight *w, int64_t row, const uint8_t *src)
 {
@@ -120,11 +158,15 @@ void qn_weight_put_codes(qn_weight *w, int64_t row0, int64_t n_row,
         uint8_t *panel = w->data + row / QN_PANEL * w->panel_bytes;
         const uint8_t *blocks = (const uint8_t *)rows +
                                 (row - row0) * w->file_row_bytes;
-        bool tight = w->layout == QN_LAYOUT_A6;
-        bool whole = row % QN_PANEL == 0 && end - row >= QN_PANEL && !tight;
+        bool six = w->layout == QN_LAYOUT_A6, four = w->layout == QN_LAYOUT_K4;
+        bool whole = row % QN_PANEL == 0 && end - row >= QN_PANEL && !six;
 
-        if (tight)
+        if (six)
             row_of_q6_k(w, row, blocks);
+        else if (four && whole)
+            panel_of_q4_k(w, blocks, panel);
+        else if (four)
+            row_of_q4_k(w, row, blocks);
         else if (w->file_row_bytes && whole)
             panel_of_blocks(w, blocks, panel);
         else if (w->file_row_bytes)

@@ -36,14 +36,12 @@ static void one_block(qn_layout l, const qn_tile *t, const uint8_t *w, int k,
     for (int i = 0; i < QN_PANEL; i++) {
         int32_t sum = block_sum(l, t->q, group, i, k % t->q->group,
                                 (const int8_t *)x, n);
-        float scale = qn_scaled_scale(l, group, i, k % t->q->group), min;
+        float scale = qn_scaled_scale(l, group, i, k % t->q->group);
         if (l == QN_LAYOUT_CB4)
             scale *= t->q->unit;
         acc[i] += (float)sum * (scale * b.d);
-        if (!qn_layout_mins(l))
-            continue;
-        memcpy(&min, group + 64 + i * 4, 4);
-        acc[i] -= min * b.dsum;
+        if (qn_layout_mins(l))
+            acc[i] -= qn_scaled_min(l, group, i, k % t->q->group) * b.dsum;
     }
 }
 
@@ -87,6 +85,11 @@ static void coded_m4_ref(const qn_tile *t)
 static void coded_m8_ref(const qn_tile *t)
 {
     run(t, QN_LAYOUT_M8);
+}
+
+static void coded_k4_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_K4);
 }
 
 /* A6: scales are whole numbers within the sum.
@@ -218,6 +221,7 @@ void qn_ref_coded(qn_kernels *k)
         {QN_LAYOUT_A8, "coded_a8_ref", coded_a8_ref},
         {QN_LAYOUT_M4, "coded_m4_ref", coded_m4_ref},
         {QN_LAYOUT_M8, "coded_m8_ref", coded_m8_ref},
+        {QN_LAYOUT_K4, "coded_k4_ref", coded_k4_ref},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)

@@ -211,7 +211,7 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
                      const uint8_t *codes, const uint8_t *x, int64_t x_tok,
                      const __m512i *fix, __m512 *acc, const int B, const int T)
 {
-    __m512 scale = i8_scales(l, group);
+    __m512 scale = i8_scales(l, group, k);
     __m512i s[FEW_TOK];
 
     if (l == QN_LAYOUT_CB4)
@@ -231,8 +231,8 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
         acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]),
                                  _mm512_mul_ps(scale, float1(d)), acc[t]);
         if (qn_layout_mins(l))
-            acc[t] = _mm512_fnmadd_ps(_mm512_loadu_ps(group + 64),
-                                      float1(d + 4), acc[t]);
+            acc[t] = _mm512_fnmadd_ps(i8_mins(l, group, k), float1(d + 4),
+                                      acc[t]);
     }
 }
 

@@ -57,12 +57,31 @@ QN_INLINE __m512 float1(const uint8_t *x)
     return _mm512_set1_ps(v);
 }
 
-/* What sums of 16 rows are multiplied with. */
-QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group)
+/* Of K4: factors at `group` times bytes. */
+QN_INLINE __m512 i8_times_bytes(const uint8_t *group, const uint8_t *bytes)
 {
+    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    __m256i f = _mm256_loadu_si256((const __m256i *)(const void *)group);
+
+    return _mm512_mul_ps(_mm512_cvtph_ps(f),
+                         _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(b)));
+}
+
+/* What sums of 16 rows at k of a group are multiplied with. */
+QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group, int k)
+{
+    if (l == QN_LAYOUT_K4)
+        return i8_times_bytes(group, group + 64 + k);
     if (!i8_is_q(l) && l != QN_LAYOUT_A6)
         return _mm512_loadu_ps(group);
     return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)group));
+}
+
+/* What is taken off there, times the sum of x. */
+QN_INLINE __m512 i8_mins(qn_layout l, const uint8_t *group, int k)
+{
+    return l == QN_LAYOUT_K4 ? i8_times_bytes(group + 32, group + 64 + k + 16)
+                             : _mm512_loadu_ps(group + 64);
 }
 
 /* Of A6: the whole scales of 16 rows for the 16 k's at k of a group. */

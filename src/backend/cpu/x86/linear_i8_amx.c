@@ -127,7 +127,7 @@ QN_INLINE void unpack(const consts *c, qn_layout l, const uint8_t *group,
         if (l == QN_LAYOUT_A4) {
             lo = _mm512_sub_epi8(lo, zeros);
             hi = _mm512_sub_epi8(hi, zeros);
-        } else if (l != QN_LAYOUT_M4) {
+        } else if (!qn_layout_mins(l)) {
             lo = _mm512_shuffle_epi8(c->book, lo);
             hi = _mm512_shuffle_epi8(c->book, hi);
         }
@@ -145,12 +145,12 @@ QN_INLINE void fill(bytes *u, const consts *c, const qn_tile *t, qn_layout l,
     const uint8_t *group = panel +
                            (int64_t)(k >> c->shift) * i8_group_bytes(t, l);
     const uint8_t *codes = group + i8_head(t, l) + i8_code_bytes(l, in_group);
-    __m512 scale = i8_scales(l, group);
+    __m512 scale = i8_scales(l, group, in_group);
 
     if (l == QN_LAYOUT_CB4)
         scale = _mm512_mul_ps(scale, c->unit);
     if (qn_layout_mins(l))
-        u->min[at] = _mm512_loadu_ps(group + 64);
+        u->min[at] = i8_mins(l, group, in_group);
     if (l == QN_LAYOUT_A8)
         u->lack[at] = _mm512_and_si512(
             _mm512_sub_epi32(_mm512_setzero_si512(),
@@ -530,6 +530,11 @@ static void coded_m4_amx(const qn_tile *t)
     either(t, QN_LAYOUT_M4, t->q->block, coded_m4_avx512vnni);
 }
 
+static void coded_k4_amx(const qn_tile *t)
+{
+    either(t, QN_LAYOUT_K4, 32, coded_k4_avx512vnni);
+}
+
 static void coded_m8_amx(const qn_tile *t)
 {
     either(t, QN_LAYOUT_M8, t->q->block, coded_m8_avx512vnni);
@@ -547,6 +552,7 @@ void qn_x86_linear_i8_amx(qn_kernels *k)
         {QN_LAYOUT_A8, "coded_a8_amx", coded_a8_amx},
         {QN_LAYOUT_M4, "coded_m4_amx", coded_m4_amx},
         {QN_LAYOUT_M8, "coded_m8_amx", coded_m8_amx},
+        {QN_LAYOUT_K4, "coded_k4_amx", coded_k4_amx},
     };
 
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_amx",

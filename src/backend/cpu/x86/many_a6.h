@@ -155,7 +155,7 @@ QN_INLINE void six_tile(six_bytes *u, const uint8_t *group, many_ahead *a,
         }
         QN_UNROLL
         for (int p = 0; p < N; p++) {
-            __m512 factor = i8_scales(QN_LAYOUT_A6, g + p * t->w_panel);
+            __m512 factor = i8_scales(QN_LAYOUT_A6, g + p * t->w_panel, 0);
             QN_UNROLL
             for (int i = 0; i < T; i++) {
                 __m512 d = float1(x + i * t->x_tok + offsetof(qn_xsums, d));

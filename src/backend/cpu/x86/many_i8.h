@@ -85,19 +85,19 @@ QN_INLINE __m512i many_zeros(const uint8_t *zeros)
     return _mm512_mullo_epi32(z, _mm512_set1_epi32(0x01010101));
 }
 
-/* Scales and the like of a block. */
+/* Scales and the like of block b, which is at k of its group. */
 QN_INLINE void many_head(many_bytes *u, const many_w *w, qn_layout l, int b,
-                         const int N)
+                         int k, const int N)
 {
     QN_UNROLL
     for (int p = 0; p < N; p++) {
         const uint8_t *group = w->group + p * w->w_panel;
-        __m512 scale = i8_scales(l, group);
+        __m512 scale = i8_scales(l, group, k);
         if (l == QN_LAYOUT_CB4)
             scale = _mm512_mul_ps(scale, w->unit);
         u->scale[b * N + p] = scale;
         if (qn_layout_mins(l))
-            u->min[b * N + p] = _mm512_loadu_ps(group + 64);
+            u->min[b * N + p] = i8_mins(l, group, k);
         if (l == QN_LAYOUT_A8) {
             __m512i z = _mm512_cvtepu8_epi32(
                 _mm_loadu_si128((const __m128i *)(const void *)(group + 64)));
@@ -248,7 +248,7 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
         __m512i s[MANY_PANEL][MANY_TOK];
         many_prefetch(a, N);
         if (fresh)
-            many_head(u, &w, l, b, N);
+            many_head(u, &w, l, b, k % in_group, N);
         many_begin(fix, u->lack + b * N, x, t->x_tok, s, B, N, T);
         if (fresh)
             many_fresh(v, &w, l, x, t->x_tok, s, B, N, T, from == MANY_FRESH);
