@@ -543,6 +543,7 @@ QN_INLINE void em_tile_dot(int c, int a, int b, bool plus)
 #define coded_m4_avx512vnni emulated_coded_m4_avx512vnni
 #define coded_m8_avx512vnni emulated_coded_m8_avx512vnni
 #define coded_k4_avx512vnni emulated_coded_k4_avx512vnni
+#define coded_k5_avx512vnni emulated_coded_k5_avx512vnni
 #define qn_x86_linear_i8_avx512vnni emulated_x86_linear_i8_avx512vnni
 #define qn_x86_coded_i8_avx512vnni emulated_x86_coded_i8_avx512vnni
 #define qn_x86_linear_i8_amx emulated_x86_linear_i8_amx

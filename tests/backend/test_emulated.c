@@ -32,7 +32,7 @@ static bool is_coded(qn_layout l)
 /* Groups of 256 with two levels of scales. */
 static bool is_super(qn_layout l)
 {
-    return l == QN_LAYOUT_A6 || l == QN_LAYOUT_K4;
+    return l == QN_LAYOUT_A6 || qn_layout_two_levels(l);
 }
 
 static const qn_tile_kernel *kernel_of(const qn_kernels *k,
@@ -52,11 +52,11 @@ static void fill_group(const emulated_case *c, uint8_t *g, int bytes)
 
     for (int i = 0; i < bytes; i++)
         g[i] = (uint8_t)rnd_int(256);
-    for (int i = 0; i < 2 * QN_PANEL && c->l == QN_LAYOUT_K4; i++) {
+    for (int i = 0; i < 2 * QN_PANEL && qn_layout_two_levels(c->l); i++) {
         uint16_t h = qn_f16_of_f32(rnd());
         memcpy(g + 2 * i, &h, 2);
     }
-    for (int i = 0; i < QN_PANEL && c->l != QN_LAYOUT_K4; i++) {
+    for (int i = 0; i < QN_PANEL && !qn_layout_two_levels(c->l); i++) {
         uint16_t h = qn_f16_of_f32(rnd());
         float f[2] = {rnd(), rnd()};
         memcpy(g + 2 * i, &h, wide ? 0 : 2);
@@ -149,7 +149,7 @@ static void test_whole(void **state)
                                         QN_LAYOUT_CB4,  QN_LAYOUT_A4,
                                         QN_LAYOUT_A8,   QN_LAYOUT_M4,
                                         QN_LAYOUT_M8,   QN_LAYOUT_A6,
-                                        QN_LAYOUT_K4};
+                                        QN_LAYOUT_K4,   QN_LAYOUT_K5};
     static const int toks[] = {1, 6, 8, 9, 12, 13, 16, 17, 31, 32, 33, 49, 80};
 
     (void)state;

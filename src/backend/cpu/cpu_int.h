@@ -139,16 +139,18 @@ float qn_scaled_group_scale(qn_layout l, const uint8_t *codes, int64_t n,
 /* What stands before a group's codes; offset: zero point or minimum. */
 void qn_scaled_put_head(qn_layout l, float scale, float offset, uint8_t *group,
                         int64_t lane);
-/* n codes (a multiple of 8) of one row; and with their head. */
-void qn_scaled_put_codes(const qn_scaled *q, qn_layout l, const uint8_t *codes,
-                         int64_t n, uint8_t *group, int64_t lane);
+/* n codes (a multiple of 8) of one row, and their head. */
 void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
                          int64_t n, float scale, float offset, uint8_t *group,
                          int64_t lane);
 /* Q6_K's, one block of a row. */
 void qn_scaled_put_q6_k(const uint8_t *block, uint8_t *group, int64_t lane);
-/* Q4_K's factors, scales and minima, likewise. */
-void qn_scaled_put_q4_k(const uint8_t *block, uint8_t *group, int64_t lane);
+/* Q4_K's and Q5_K's, whose 256 codes were unpacked; they lose their fifth bits.
+ * `whole`: their low bits are left for what packs all 16 rows, from head on
+ * qn_scaled_k_step() bytes for 32 k's. */
+void qn_scaled_put_k(qn_layout l, const uint8_t *block, uint8_t *codes,
+                     uint8_t *group, int64_t lane, bool whole);
+int qn_scaled_k_step(qn_layout l);
 /* Of a row in a group: its zero point, what is multiplied at k of it, and what is
  * taken off there. */
 int qn_scaled_zero(qn_layout l, const uint8_t *group, int64_t lane);

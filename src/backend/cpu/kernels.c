@@ -54,7 +54,7 @@ const char *qn_layout_name(qn_layout l)
         [QN_LAYOUT_A4] = "a4",     [QN_LAYOUT_A8] = "a8",
         [QN_LAYOUT_M4] = "m4",     [QN_LAYOUT_M8] = "m8",
         [QN_LAYOUT_F8] = "f8",     [QN_LAYOUT_A6] = "a6",
-        [QN_LAYOUT_K4] = "k4",
+        [QN_LAYOUT_K4] = "k4",     [QN_LAYOUT_K5] = "k5",
     };
     return names[l];
 }

@@ -49,12 +49,15 @@ typedef enum qn_layout {
      * minima; per 32 k's 16 u8 scales and 16 u8 minima; then codes as in M4.
      * code * (factor * scale) - (factor * min), both exact in f32. */
     QN_LAYOUT_K4,
+    /* Q5_K likewise: behind the codes of 32 k's a line of dwords [16], whose byte b
+     * holds in bit j the fifth bit of k = 4 j + b. */
+    QN_LAYOUT_K5,
     QN_LAYOUT_N
 } qn_layout;
 
 /* Constants of a matrix in the layouts of codes. */
 typedef struct qn_scaled {
-    int group;      /* 16, 32, 64 or 128 k's; A6, K4: 256 */
+    int group;      /* 16, 32, 64 or 128 k's; A6, K4, K5: 256 */
     int block;      /* k's of a block of x         */
     int head;       /* bytes before a group's codes */
     int bytes;      /* of a group                  */
@@ -395,16 +398,22 @@ QN_INLINE bool qn_layout_zeros(qn_layout l)
     return l == QN_LAYOUT_A4 || l == QN_LAYOUT_A8;
 }
 
-QN_INLINE bool qn_layout_mins(qn_layout l)
+/* Scales and minima of two levels. */
+QN_INLINE bool qn_layout_two_levels(qn_layout l)
 {
-    return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8 || l == QN_LAYOUT_K4;
+    return l == QN_LAYOUT_K4 || l == QN_LAYOUT_K5;
 }
 
-/* Has a layout 4 bits for each weight? */
+QN_INLINE bool qn_layout_mins(qn_layout l)
+{
+    return l == QN_LAYOUT_M4 || l == QN_LAYOUT_M8 || qn_layout_two_levels(l);
+}
+
+/* Do 4 bits of two weights share a byte? */
 QN_INLINE bool qn_layout_nibbles(qn_layout l)
 {
     return l == QN_LAYOUT_Q4_0 || l == QN_LAYOUT_CB4 || l == QN_LAYOUT_A4 ||
-           l == QN_LAYOUT_M4 || l == QN_LAYOUT_K4;
+           l == QN_LAYOUT_M4 || qn_layout_two_levels(l);
 }
 
 const char *qn_layout_name(qn_layout l);

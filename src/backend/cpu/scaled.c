@@ -11,8 +11,10 @@ enum {
     A6_HEAD = 32 + 256, /* factors, scales                */
     A6_CODES = 192,     /* of 16 k's                      */
     A6_ZERO = 32,
-    K4_SCALES = 2 * 32, /* factors before them         */
-    K4_HEAD = K4_SCALES + 8 * 32
+    K_SCALES = 2 * 32, /* factors before them         */
+    K_HEAD = K_SCALES + 8 * 32,
+    K5_CODES = 32 / 2 * QN_PANEL, /* of 32 k's, before their fifth bits */
+    K5_STEP = K5_CODES + 32 / 8 * QN_PANEL
 };
 
 static int code_bits(qn_layout l)
@@ -59,11 +61,11 @@ void qn_scaled_make(qn_scaled *q, qn_layout l, int group, qn_dtype round,
         q->bytes = A6_HEAD + 16 * A6_CODES;
         return;
     }
-    if (l == QN_LAYOUT_K4) {
+    if (qn_layout_two_levels(l)) {
         q->group = 256;
         q->block = 32;
-        q->head = K4_HEAD;
-        q->bytes = K4_HEAD + 256 / 2 * QN_PANEL;
+        q->head = K_HEAD;
+        q->bytes = K_HEAD + 8 * (l == QN_LAYOUT_K4 ? K5_CODES : K5_STEP);
         return;
     }
     q->head = QN_PANEL * (int)sizeof(float) * (qn_layout_mins(l) ? 2 : 1) +
@@ -120,11 +122,11 @@ float qn_scaled_group_scale(qn_layout l, const uint8_t *codes, int64_t n,
     return nan ? NAN : scale;
 }
 
-void qn_scaled_put_codes(const qn_scaled *q, qn_layout l, const uint8_t *codes,
-                         int64_t n, uint8_t *group, int64_t lane)
+/* At `to` begin the codes of 16 rows. */
+static void put_codes(qn_layout l, const uint8_t *codes, int64_t n, uint8_t *to,
+                      int64_t lane)
 {
     bool four = code_bits(l) == 4;
-    uint8_t *to = group + q->head;
 
     for (int64_t k = 0; k < n; k += four ? 8 : 4) {
         uint8_t c[4];
@@ -141,7 +143,7 @@ void qn_scaled_put_group(const qn_scaled *q, qn_layout l, const uint8_t *codes,
 {
     qn_scaled_put_head(l, qn_scaled_group_scale(l, codes, n, scale), offset,
                        group, lane);
-    qn_scaled_put_codes(q, l, codes, n, group, lane);
+    put_codes(l, codes, n, group + q->head, lane);
 }
 
 void qn_scaled_put(const qn_scaled *q, qn_layout l, const qn_qrows *rows,
@@ -188,16 +190,55 @@ void qn_scaled_put_q6_k(const uint8_t *block, uint8_t *group, int64_t lane)
     }
 }
 
-void qn_scaled_put_q4_k(const uint8_t *block, uint8_t *group, int64_t lane)
+/* Factors, scales and minima of a block. */
+static void put_k_head(const uint8_t *block, uint8_t *group, int64_t lane)
 {
     memcpy(group + 2 * lane, block, 2);
     memcpy(group + 32 + 2 * lane, block + 2, 2);
     for (int j = 0; j < 8; j++) {
         int scale, min;
         k_scales_get(block + 4, j, &scale, &min);
-        group[K4_SCALES + 32 * j + lane] = (uint8_t)scale;
-        group[K4_SCALES + 32 * j + 16 + lane] = (uint8_t)min;
+        group[K_SCALES + 32 * j + lane] = (uint8_t)scale;
+        group[K_SCALES + 32 * j + 16 + lane] = (uint8_t)min;
     }
+}
+
+void qn_scaled_put_k(qn_layout l, const uint8_t *block, uint8_t *codes,
+                     uint8_t *group, int64_t lane, bool whole)
+{
+    const int step = l == QN_LAYOUT_K5 ? K5_STEP : K5_CODES;
+    const uint32_t fifth = 0x01010101, low = 0x0f0f0f0f;
+    uint8_t *to = group + K_HEAD;
+
+    put_k_head(block, group, lane);
+    for (int k = 0; k < 256; k += 32, to += step) {
+        uint32_t c, bits = 0;
+        for (int j = 0; j < 8 && l == QN_LAYOUT_K5; j++) {
+            memcpy(&c, codes + k + 4 * j, sizeof c);
+            bits |= (c >> 4 & fifth) << j;
+            c &= low;
+            memcpy(codes + k + 4 * j, &c, sizeof c);
+        }
+        if (l == QN_LAYOUT_K5)
+            memcpy(to + K5_CODES + 4 * lane, &bits, sizeof bits);
+        if (!whole)
+            put_codes(l, codes + k, 32, to, lane);
+    }
+}
+
+int qn_scaled_k_step(qn_layout l)
+{
+    return l == QN_LAYOUT_K5 ? K5_STEP : K5_CODES;
+}
+
+static int code_k5(const uint8_t *group, int64_t lane, int64_t k)
+{
+    const uint8_t *p = group + K_HEAD + k / 32 * K5_STEP;
+    int64_t r = k % 32;
+    int c = p[code_byte(QN_LAYOUT_K5, r, lane)];
+
+    return (r & 4 ? c >> 4 : c & 15) |
+           (p[K5_CODES + 4 * lane + r % 4] >> r / 4 & 1) << 4;
 }
 
 static int code_a6(const uint8_t *group, int64_t lane, int64_t k)
@@ -213,6 +254,8 @@ int qn_scaled_code(const qn_scaled *q, qn_layout l, const uint8_t *group,
 {
     if (l == QN_LAYOUT_A6)
         return code_a6(group, lane, k);
+    if (l == QN_LAYOUT_K5)
+        return code_k5(group, lane, k);
     uint8_t c = group[q->head + code_byte(l, k, lane)];
 
     return code_bits(l) != 4 ? c : k & 4 ? c >> 4 : c & 15;
@@ -236,10 +279,10 @@ float qn_scaled_scale(qn_layout l, const uint8_t *group, int64_t lane,
         return qn_f32_of_f16(factor) *
                (float)(int8_t)group[32 + k / 16 * 16 + lane];
     }
-    if (l == QN_LAYOUT_K4) {
+    if (qn_layout_two_levels(l)) {
         memcpy(&factor, group + 2 * lane, sizeof factor);
         return qn_f32_of_f16(factor) *
-               (float)group[K4_SCALES + k / 32 * 32 + lane];
+               (float)group[K_SCALES + k / 32 * 32 + lane];
     }
     memcpy(&scale, group + lane * 4, sizeof scale);
     return scale;
@@ -250,10 +293,10 @@ float qn_scaled_min(qn_layout l, const uint8_t *group, int64_t lane, int64_t k)
     uint16_t factor;
     float min;
 
-    if (l == QN_LAYOUT_K4) {
+    if (qn_layout_two_levels(l)) {
         memcpy(&factor, group + 32 + 2 * lane, sizeof factor);
         return qn_f32_of_f16(factor) *
-               (float)group[K4_SCALES + k / 32 * 32 + 16 + lane];
+               (float)group[K_SCALES + k / 32 * 32 + 16 + lane];
     }
     memcpy(&min, group + 64 + lane * 4, sizeof min);
     return min;

@@ -20,10 +20,11 @@ static bool layout_of(const qn_backend *be, qn_dtype t, qn_layout *l,
     if (c) {
         const qn_kernels *k = &cpu->kern;
         bool six = t == QN_Q6_K && !cpu->exact && k->linear[QN_LAYOUT_A6].fn;
-        bool four = t == QN_Q4_K && !cpu->exact && k->coded[QN_LAYOUT_K4][1].fn;
-        *l = six            ? QN_LAYOUT_A6
-             : four         ? QN_LAYOUT_K4
-             : c->book      ? QN_LAYOUT_CB4
+        bool mins = !cpu->exact && k->coded[QN_LAYOUT_K4][1].fn;
+        *l = six                    ? QN_LAYOUT_A6
+             : mins && t == QN_Q4_K ? QN_LAYOUT_K4
+             : mins && t == QN_Q5_K ? QN_LAYOUT_K5
+             : c->book              ? QN_LAYOUT_CB4
              : c->offsets   ? (c->bits == 4 ? QN_LAYOUT_M4 : QN_LAYOUT_M8)
              : c->bits == 4 ? QN_LAYOUT_A4
                             : QN_LAYOUT_A8;

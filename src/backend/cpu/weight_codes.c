@@ -99,40 +99,25 @@ static void row_of_blocks(const qn_weight *w, int64_t row, const uint8_t *src)
     }
 }
 
-/* 16 rows of Q4_K in layout K4. */
-static void panel_of_q4_k(const qn_weight *w, const uint8_t *rows,
-                          uint8_t *panel)
+/* n rows of Q4_K or Q5_K, all of a panel or one in a lane. */
+static void rows_of_k(const qn_weight *w, const uint8_t *rows, int lane, int n,
+                      uint8_t *group)
 {
-    const qn_block_codes *c = qn_block_codes_get(QN_Q4_K);
-    int64_t bytes = qn_dtype_get(QN_Q4_K)->block_bytes;
+    const qn_block_codes *c = qn_block_codes_get(w->dtype);
     uint8_t codes[QN_PANEL][QN_BLOCK_CODES_MAX];
     float scales[GROUPS_MAX], offsets[GROUPS_MAX];
+    int step = qn_scaled_k_step(w->layout);
 
-    for (int64_t k = 0; k < w->n_in; k += QN_BLOCK_CODES_MAX) {
-        for (int i = 0; i < QN_PANEL; i++) {
+    for (int64_t k = 0; k < w->n_in; k += w->scaled.group) {
+        for (int i = 0; i < n; i++) {
             const uint8_t *block = rows + i * w->file_row_bytes;
             c->unpack(block, codes[i], scales, offsets);
-            qn_scaled_put_q4_k(block, panel, i);
+            qn_scaled_put_k(w->layout, block, codes[i], group, lane + i, n > 1);
         }
-        put_codes(w, codes[0], QN_BLOCK_CODES_MAX, QN_BLOCK_CODES_MAX, panel);
-        panel += w->scaled.bytes;
-        rows += bytes;
-    }
-}
-
-/* A row of Q4_K into its lane. */
-static void row_of_q4_k(const qn_weight *w, int64_t row, const uint8_t *src)
-{
-    uint8_t *group = w->data + row / QN_PANEL * w->panel_bytes;
-    uint8_t codes[QN_BLOCK_CODES_MAX];
-    float scales[GROUPS_MAX], offsets[GROUPS_MAX];
-
-    for (int64_t k = 0; k < w->n_in; k += QN_BLOCK_CODES_MAX) {
-        qn_block_codes_get(QN_Q4_K)->unpack(src, codes, scales, offsets);
-        qn_scaled_put_q4_k(src, group, row % QN_PANEL);
-        qn_scaled_put_codes(&w->scaled, w->layout, codes, QN_BLOCK_CODES_MAX,
-                            group, row % QN_PANEL);
-        src += qn_dtype_get(QN_Q4_K)->block_bytes;
+        for (int g = 0; g < 8 && n > 1; g++)
+            put_codes(w, codes[0] + 32 * g, QN_BLOCK_CODES_MAX, 32,
+                      group + step * g);
+        rows += qn_dtype_get(w->dtype)->block_bytes;
         group += w->scaled.bytes;
     }
 }
@@ -158,15 +143,15 @@ void qn_weight_put_codes(qn_weight *w, int64_t row0, int64_t n_row,
         uint8_t *panel = w->data + row / QN_PANEL * w->panel_bytes;
         const uint8_t *blocks = (const uint8_t *)rows +
                                 (row - row0) * w->file_row_bytes;
-        bool six = w->layout == QN_LAYOUT_A6, four = w->layout == QN_LAYOUT_K4;
+        bool six = w->layout == QN_LAYOUT_A6;
+        bool k = qn_layout_two_levels(w->layout);
         bool whole = row % QN_PANEL == 0 && end - row >= QN_PANEL && !six;
 
         if (six)
             row_of_q6_k(w, row, blocks);
-        else if (four && whole)
-            panel_of_q4_k(w, blocks, panel);
-        else if (four)
-            row_of_q4_k(w, row, blocks);
+        else if (k)
+            rows_of_k(w, blocks, (int)(row % QN_PANEL), whole ? QN_PANEL : 1,
+                      panel);
         else if (w->file_row_bytes && whole)
             panel_of_blocks(w, blocks, panel);
         else if (w->file_row_bytes)

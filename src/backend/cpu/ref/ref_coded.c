@@ -92,6 +92,11 @@ static void coded_k4_ref(const qn_tile *t)
     run(t, QN_LAYOUT_K4);
 }
 
+static void coded_k5_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_K5);
+}
+
 /* A6: scales are whole numbers within the sum.
  *
  *   per block of x:  i = sum of scale[l] v q,  v = code - zero
@@ -222,6 +227,7 @@ void qn_ref_coded(qn_kernels *k)
         {QN_LAYOUT_M4, "coded_m4_ref", coded_m4_ref},
         {QN_LAYOUT_M8, "coded_m8_ref", coded_m8_ref},
         {QN_LAYOUT_K4, "coded_k4_ref", coded_k4_ref},
+        {QN_LAYOUT_K5, "coded_k5_ref", coded_k5_ref},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)

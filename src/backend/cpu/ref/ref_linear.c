@@ -201,6 +201,11 @@ static void exact_k4_ref(const qn_tile *t)
     run(t, QN_LAYOUT_K4, QN_X_F32);
 }
 
+static void exact_k5_ref(const qn_tile *t)
+{
+    run(t, QN_LAYOUT_K5, QN_X_F32);
+}
+
 static void exact_q4_0_ref(const qn_tile *t)
 {
     run(t, QN_LAYOUT_Q4_0, QN_X_F32);
@@ -289,6 +294,8 @@ void qn_ref_linear(qn_kernels *k)
     k->exact[QN_LAYOUT_Q4_0] =
         (qn_tile_kernel){"exact_q4_0_ref", exact_q4_0_ref, QN_X_F32, MAX_TOK};
     k->exact[QN_LAYOUT_K4] = (qn_tile_kernel){"exact_k4_ref", exact_k4_ref,
+                                              QN_X_F32, MAX_TOK};
+    k->exact[QN_LAYOUT_K5] = (qn_tile_kernel){"exact_k5_ref", exact_k5_ref,
                                               QN_X_F32, MAX_TOK};
     k->exact[QN_LAYOUT_A6] = (qn_tile_kernel){"exact_a6_ref", exact_a6_ref,
                                               QN_X_F32, MAX_TOK};

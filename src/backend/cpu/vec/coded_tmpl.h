@@ -220,4 +220,5 @@ void FN(qn_vec_coded)(qn_kernels *k)
     /* Arithmetic is what takes the time here: Q6_K stays in bytes, scales in f32. */
     k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){0};
     qn_kernels_coded(k, QN_LAYOUT_K4, NULL, NULL, QN_X_I8_16, 0);
+    qn_kernels_coded(k, QN_LAYOUT_K5, NULL, NULL, QN_X_I8_16, 0);
 }

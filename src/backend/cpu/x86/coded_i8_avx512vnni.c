@@ -41,6 +41,11 @@ void coded_k4_avx512vnni(const qn_tile *t)
     any_tok(t, QN_LAYOUT_K4, 32);
 }
 
+void coded_k5_avx512vnni(const qn_tile *t)
+{
+    any_tok(t, QN_LAYOUT_K5, 32);
+}
+
 void qn_x86_coded_i8_avx512vnni(qn_kernels *k)
 {
     static const struct {
@@ -54,6 +59,7 @@ void qn_x86_coded_i8_avx512vnni(qn_kernels *k)
         {QN_LAYOUT_M4, "coded_m4_avx512vnni", coded_m4_avx512vnni},
         {QN_LAYOUT_M8, "coded_m8_avx512vnni", coded_m8_avx512vnni},
         {QN_LAYOUT_K4, "coded_k4_avx512vnni", coded_k4_avx512vnni},
+        {QN_LAYOUT_K5, "coded_k5_avx512vnni", coded_k5_avx512vnni},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)

@@ -187,8 +187,10 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
                     const uint8_t *x, int64_t x_tok, __m512i *s, const int B,
                     const int T)
 {
+    __m512i fifth = i8_fifth_bits(l, codes);
+
     QN_UNROLL_TWICE
-    for (int i = 0; i < i8_code_bytes(l, B) / 64; i++) {
+    for (int i = 0; i < i8_lines(l, B); i++) {
         __m512i w = _mm512_loadu_si512(codes + 64 * i), lo, hi;
         if (!qn_layout_nibbles(l)) {
             dot(w, x + 4 * i, x_tok, s, T);
@@ -196,6 +198,8 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
         }
         lo = _mm512_and_si512(w, c->nibble);
         hi = _mm512_and_si512(_mm512_srli_epi16(w, 4), c->nibble);
+        if (l == QN_LAYOUT_K5)
+            i8_add_fifth(&fifth, &lo, &hi);
         if (l == QN_LAYOUT_CB4) {
             lo = _mm512_shuffle_epi8(c->book, lo);
             hi = _mm512_shuffle_epi8(c->book, hi);

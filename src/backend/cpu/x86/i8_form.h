@@ -31,7 +31,16 @@ QN_INLINE int i8_x_d(qn_layout l, int B)
 /* Bytes of 16 rows' codes for B k's. */
 QN_INLINE int i8_code_bytes(qn_layout l, int B)
 {
-    return B * (qn_layout_nibbles(l) ? 8 : l == QN_LAYOUT_A6 ? 12 : 16);
+    return B * (l == QN_LAYOUT_K5      ? 10
+                : qn_layout_nibbles(l) ? 8
+                : l == QN_LAYOUT_A6    ? 12
+                                       : 16);
+}
+
+/* Lines of them with 8 k's of a row, or 4 that have 8 bits. */
+QN_INLINE int i8_lines(qn_layout l, int B)
+{
+    return B / (qn_layout_nibbles(l) ? 8 : 4);
 }
 
 /* Bytes from a group to the next, before its codes, and k's of it. */
@@ -57,7 +66,7 @@ QN_INLINE __m512 float1(const uint8_t *x)
     return _mm512_set1_ps(v);
 }
 
-/* Of K4: factors at `group` times bytes. */
+/* Of K4, K5: factors at `group` times bytes. */
 QN_INLINE __m512 i8_times_bytes(const uint8_t *group, const uint8_t *bytes)
 {
     __m128i b = _mm_loadu_si128((const __m128i *)(const void *)bytes);
@@ -70,7 +79,7 @@ QN_INLINE __m512 i8_times_bytes(const uint8_t *group, const uint8_t *bytes)
 /* What sums of 16 rows at k of a group are multiplied with. */
 QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group, int k)
 {
-    if (l == QN_LAYOUT_K4)
+    if (qn_layout_two_levels(l))
         return i8_times_bytes(group, group + 64 + k);
     if (!i8_is_q(l) && l != QN_LAYOUT_A6)
         return _mm512_loadu_ps(group);
@@ -80,8 +89,9 @@ QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group, int k)
 /* What is taken off there, times the sum of x. */
 QN_INLINE __m512 i8_mins(qn_layout l, const uint8_t *group, int k)
 {
-    return l == QN_LAYOUT_K4 ? i8_times_bytes(group + 32, group + 64 + k + 16)
-                             : _mm512_loadu_ps(group + 64);
+    return qn_layout_two_levels(l)
+               ? i8_times_bytes(group + 32, group + 64 + k + 16)
+               : _mm512_loadu_ps(group + 64);
 }
 
 /* Of A6: the whole scales of 16 rows for the 16 k's at k of a group. */
@@ -106,6 +116,28 @@ QN_INLINE void i8_six(const uint8_t *codes, __m512i *v)
     v[1] = _mm512_ternarylogic_epi32(_mm512_srli_epi16(a, 4), low, v[1], 0xea);
     v[2] = _mm512_ternarylogic_epi32(b, low, v[2], 0xea);
     v[3] = _mm512_ternarylogic_epi32(_mm512_srli_epi16(b, 4), low, v[3], 0xea);
+}
+
+/* Of K5: 4 k's of 16 rows, whose fifth bits are the lowest of the bytes of h
+ * shifted to the left by 4. */
+QN_INLINE __m512i i8_five(__m512i h, __m512i low)
+{
+    return _mm512_ternarylogic_epi32(h, _mm512_set1_epi8(16), low, 0xea);
+}
+
+/* The fifth bits of the B = 32 k's at `codes`. */
+QN_INLINE __m512i i8_fifth_bits(qn_layout l, const uint8_t *codes)
+{
+    return l == QN_LAYOUT_K5 ? _mm512_loadu_si512(codes + 256)
+                             : _mm512_setzero_si512();
+}
+
+/* 8 k's of 16 rows with their fifth bits, which are the next two of h. */
+QN_INLINE void i8_add_fifth(__m512i *h, __m512i *lo, __m512i *hi)
+{
+    *lo = i8_five(_mm512_slli_epi16(*h, 4), *lo);
+    *hi = i8_five(_mm512_slli_epi16(*h, 3), *hi);
+    *h = _mm512_srli_epi16(*h, 2);
 }
 
 QN_INLINE int i8_head(const qn_tile *t, qn_layout l)

@@ -112,9 +112,10 @@ QN_INLINE void unpack(const consts *c, qn_layout l, const uint8_t *group,
 {
     const __m512i nibble = _mm512_set1_epi8(15), top = _mm512_set1_epi8(-128);
     __m512i zeros = l == QN_LAYOUT_A4 ? zeros_of(group + 64) : top;
+    __m512i fifth = i8_fifth_bits(l, codes);
 
     QN_UNROLL
-    for (int i = 0; i < i8_code_bytes(l, B) / 64; i++) {
+    for (int i = 0; i < i8_lines(l, B); i++) {
         __m512i w = _mm512_loadu_si512(codes + 64 * i), lo, hi;
         if (!qn_layout_nibbles(l)) {
             if (l == QN_LAYOUT_Q8_0)
@@ -127,6 +128,8 @@ QN_INLINE void unpack(const consts *c, qn_layout l, const uint8_t *group,
         if (l == QN_LAYOUT_A4) {
             lo = _mm512_sub_epi8(lo, zeros);
             hi = _mm512_sub_epi8(hi, zeros);
+        } else if (l == QN_LAYOUT_K5) {
+            i8_add_fifth(&fifth, &lo, &hi);
         } else if (!qn_layout_mins(l)) {
             lo = _mm512_shuffle_epi8(c->book, lo);
             hi = _mm512_shuffle_epi8(c->book, hi);
@@ -535,6 +538,11 @@ static void coded_k4_amx(const qn_tile *t)
     either(t, QN_LAYOUT_K4, 32, coded_k4_avx512vnni);
 }
 
+static void coded_k5_amx(const qn_tile *t)
+{
+    either(t, QN_LAYOUT_K5, 32, coded_k5_avx512vnni);
+}
+
 static void coded_m8_amx(const qn_tile *t)
 {
     either(t, QN_LAYOUT_M8, t->q->block, coded_m8_avx512vnni);
@@ -553,6 +561,7 @@ void qn_x86_linear_i8_amx(qn_kernels *k)
         {QN_LAYOUT_M4, "coded_m4_amx", coded_m4_amx},
         {QN_LAYOUT_M8, "coded_m8_amx", coded_m8_amx},
         {QN_LAYOUT_K4, "coded_k4_amx", coded_k4_amx},
+        {QN_LAYOUT_K5, "coded_k5_amx", coded_k5_amx},
     };
 
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_amx",

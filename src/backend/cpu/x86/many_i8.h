@@ -109,7 +109,7 @@ QN_INLINE void many_head(many_bytes *u, const many_w *w, qn_layout l, int b,
 
 /* 4 k's of 16 rows, or 8 if they have 4 bits, from line i of a block's codes. */
 QN_INLINE void many_line(const many_w *w, qn_layout l, int p, int i,
-                         __m512i zeros, __m512i *v)
+                         __m512i zeros, __m512i *fifth, __m512i *v)
 {
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512i c = _mm512_loadu_si512(w->codes + p * w->w_panel + 64 * i);
@@ -125,6 +125,8 @@ QN_INLINE void many_line(const many_w *w, qn_layout l, int p, int i,
     } else if (l == QN_LAYOUT_A4) {
         v[0] = _mm512_add_epi8(v[0], zeros);
         v[1] = _mm512_add_epi8(v[1], zeros);
+    } else if (l == QN_LAYOUT_K5) {
+        i8_add_fifth(fifth, &v[0], &v[1]);
     }
 }
 
@@ -191,20 +193,23 @@ QN_INLINE void many_fresh(uint8_t *v, const many_w *w, qn_layout l,
 {
     const bool four = qn_layout_nibbles(l), q4 = l == QN_LAYOUT_Q4_0;
     const __m512i offset = _mm512_set1_epi8((char)MANY_OFFSET);
-    __m512i zeros[MANY_PANEL] = {offset};
+    __m512i zeros[MANY_PANEL] = {offset}, fifth[MANY_PANEL];
 
+    QN_UNROLL
+    for (int p = 0; p < N; p++)
+        fifth[p] = i8_fifth_bits(l, w->codes + p * w->w_panel);
     if (l == QN_LAYOUT_A4)
         QN_UNROLL
     for (int p = 0; p < N; p++)
         zeros[p] = _mm512_sub_epi8(offset,
                                    many_zeros(w->group + p * w->w_panel + 64));
     QN_UNROLL_TWICE
-    for (int i = 0; i < i8_code_bytes(l, B) / 64; i++) {
+    for (int i = 0; i < i8_lines(l, B); i++) {
         const int at[2] = {four && !q4 ? 2 * i : i, q4 ? 4 + i : 2 * i + 1};
         __m512i wi[MANY_PANEL][2];
         QN_UNROLL
         for (int p = 0; p < N; p++) {
-            many_line(w, l, p, i, zeros[p], wi[p]);
+            many_line(w, l, p, i, zeros[p], &fifth[p], wi[p]);
             QN_UNROLL
             for (int j = 0; j <= four; j++)
                 if (keep)

@@ -43,5 +43,6 @@ void coded_a8_avx512vnni(const qn_tile *t);
 void coded_m4_avx512vnni(const qn_tile *t);
 void coded_m8_avx512vnni(const qn_tile *t);
 void coded_k4_avx512vnni(const qn_tile *t);
+void coded_k5_avx512vnni(const qn_tile *t);
 
 #endif
