@@ -4,9 +4,7 @@
 #include "cli/terminal.h"
 #include "cli/text_lines.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const qn_opt opts[] = {
     {"model", 'm', QN_OPT_FILE, .arg = "MODEL",
@@ -30,28 +28,9 @@ static const qn_example examples[] = {
     {0},
 };
 
-typedef QN_VEC(int32_t) ids_vec;
-
-/* Numbers with blanks, commas or brackets between them. */
-static int read_ids(const char *text, ids_vec *ids, qn_err *err)
-{
-    static const char between[] = ", \t\r\n[]";
-    for (const char *p = text + strspn(text, between); *p;) {
-        char *end;
-        errno = 0;
-        long long v = strtoll(p, &end, 10);
-        if (end == p || errno || v < 0 || v > INT32_MAX ||
-            (*end && !strchr(between, *end)))
-            return qn_usage(err, "token ids are whole numbers, not '%.40s'", p);
-        qn_vec_push(ids, (int32_t)v);
-        p = end + strspn(end, between);
-    }
-    return 0;
-}
-
 /* They have no text, which is seen best where nothing is seen. */
 static void tell_unknown(const qn_args *a, const qn_model *m,
-                         const ids_vec *ids)
+                         const qn_id_list *ids)
 {
     size_t n = 0, len;
     for (size_t i = 0; i < ids->n; i++)
@@ -63,11 +42,11 @@ static void tell_unknown(const qn_args *a, const qn_model *m,
 static int one_text(const qn_args *a, const qn_model *m, const char *text,
                     size_t len, qn_err *err)
 {
-    ids_vec ids = {0};
+    qn_id_list ids = {0};
     char *out = NULL;
     size_t n = 0;
     (void)len; /* a NUL stands behind it */
-    int rc = read_ids(text, &ids, err);
+    int rc = qn_ids_add(&ids, text, "token ids are numbers", err);
     if (rc == 0)
         rc = qn_detokenize(m, ids.v, ids.n, qn_args_flag(a, "skip-special"),
                            &out, &n, err);
@@ -94,7 +73,8 @@ static int print_string(const char *text, size_t n, const char *where,
     return 0;
 }
 
-static int ids_of(const json_t *v, const char *where, ids_vec *ids, qn_err *err)
+static int ids_of(const json_t *v, const char *where, qn_id_list *ids,
+                  qn_err *err)
 {
     if (!json_is_array(v))
         return qn_fail(err, QN_EFORMAT, "%s: expected a JSON list of ids",
@@ -113,7 +93,7 @@ static int ids_of(const json_t *v, const char *where, ids_vec *ids, qn_err *err)
 static int one_line(const qn_args *a, const qn_model *m, const json_t *v,
                     const char *where, qn_err *err)
 {
-    ids_vec ids = {0};
+    qn_id_list ids = {0};
     char *out = NULL;
     size_t n = 0;
     int rc = ids_of(v, where, &ids, err);

@@ -197,23 +197,43 @@ static int set_choice(qn_value *v, const char *text, const char *what,
 
 #define MAX_IDS_FILE ((size_t)64 << 20)
 
-/* Numbers with commas, blanks or brackets between them. */
-static int add_ids(qn_value *v, const char *text, const char *what, qn_err *err)
+/* What stands before a number: blanks and brackets, and a comma if there is a
+ * number before. A comma that nothing follows, or that follows nothing, is not
+ * passed over. */
+static const char *skip_between(const char *p, bool first)
 {
-    static const char between[] = ", \t\r\n[]";
-    for (const char *p = text + strspn(text, between); *p;) {
+    static const char blanks[] = " \t\r\n[]";
+    const char *q = p + strspn(p, blanks);
+    if (*q != ',' || first)
+        return q;
+    const char *next = q + 1 + strspn(q + 1, blanks);
+    return *next && *next != ',' ? next : q;
+}
+
+int qn_ids_add(qn_id_list *ids, const char *text, const char *what, qn_err *err)
+{
+    const char *p = skip_between(text, true);
+    while (*p) {
         char *end;
         errno = 0;
         long long id = strtoll(p, &end, 10);
         if (end == p || errno == ERANGE || id < 0 || id > INT32_MAX ||
-            (*end && !strchr(between, *end)))
-            return qn_usage(err,
-                            "%s wants token ids such as 1,2,3, not '%.40s'",
-                            what, p);
-        qn_vec_push(&v->ids, (int32_t)id);
-        p = end + strspn(end, between);
+            (*end && !strchr(", \t\r\n[]", *end)))
+            return qn_usage(err, "%s such as 1,2,3, not '%.40s'", what, p);
+        qn_vec_push(ids, (int32_t)id);
+        p = skip_between(end, false);
     }
     return 0;
+}
+
+/* Some lists are of lengths or counts, which their tables call "N,N". */
+static int add_ids(qn_value *v, const char *text, const char *name, qn_err *err)
+{
+    char what[200];
+    bool numbers = v->opt->arg && strcmp(v->opt->arg, "N,N") == 0;
+    snprintf(what, sizeof what, "%.160s wants %s", name,
+             numbers ? "numbers" : "token ids");
+    return qn_ids_add(&v->ids, text, what, err);
 }
 
 static int set_ids(qn_value *v, const char *text, const char *what, qn_err *err)
@@ -245,6 +265,7 @@ static int check_text(qn_value *v, const char *text, const char *what,
             return qn_usage(err, "%s wants a path, not an empty word", what);
         return 0;
     case QN_OPT_TEXT:
+    case QN_OPT_JSON:
     case QN_OPT_LIST: break;
     }
     return 0;
@@ -380,11 +401,22 @@ static void print_real(char *buf, size_t cap, double r)
     }
 }
 
+/* Whether the option's value is words, so that a number or true is a mistake:
+ * {"prompt": true} is no prompt "true". */
+static bool wants_words(const qn_opt *o)
+{
+    return o->type == QN_OPT_TEXT || o->type == QN_OPT_FILE ||
+           o->type == QN_OPT_DIR || o->type == QN_OPT_CHOICE;
+}
+
 /* A member of a file as the text that a flag would have. */
 static int set_member(qn_value *v, const json_t *m, qn_opt_source from,
                       const char *what, qn_err *err)
 {
     char buf[64];
+    if (wants_words(v->opt) && !json_is_string(m))
+        return qn_usage(err, "%s: expected text, not %s", what,
+                        qn_json_type_name(m));
     if (json_is_boolean(m))
         return set_text(v, json_is_true(m) ? "true" : "false", from, what, err);
     if (json_is_string(m)) {
@@ -403,10 +435,11 @@ static int set_member(qn_value *v, const json_t *m, qn_opt_source from,
                     v->opt->type == QN_OPT_LIST ? ", or a list of them" : "");
 }
 
-static int set_id_list(qn_value *v, const json_t *list, qn_opt_source from,
-                       const char *what, qn_err *err)
+/* As the text that a flag would have. */
+static int set_document(qn_value *v, const json_t *m, qn_opt_source from,
+                        const char *what, qn_err *err)
 {
-    char *text = json_dumps(list, JSON_COMPACT);
+    char *text = json_dumps(m, JSON_COMPACT | JSON_ENCODE_ANY);
     int rc = set_text(v, text ? text : "?", from, what, err);
     free(text);
     return rc;
@@ -438,8 +471,9 @@ static int set_any(qn_value *v, const json_t *m, qn_opt_source from,
 {
     if (v->from > from)
         return 0;
-    if (v->opt->type == QN_OPT_IDS && json_is_array(m))
-        return set_id_list(v, m, from, what, err);
+    if ((v->opt->type == QN_OPT_IDS && json_is_array(m)) ||
+        (v->opt->type == QN_OPT_JSON && !json_is_string(m)))
+        return set_document(v, m, from, what, err);
     if (v->opt->type != QN_OPT_LIST)
         return set_member(v, m, from, what, err);
     if (v->from == from) { /* a list replaces one from the same source */
@@ -464,34 +498,58 @@ bool qn_opt_only_typed(const qn_opt *o)
     return false;
 }
 
+static int unknown_key(const qn_args *a, const char *name, const char *key,
+                       qn_err *err)
+{
+    const char *near = qn_nearest(key, offer_option, (void *)(uintptr_t)a);
+    return near ? qn_usage(err, "%s is not a setting; did you mean \"%s\"?",
+                           name, near)
+                : qn_usage(err,
+                           "%s is not a setting; the keys are the options "
+                           "that 'quern %s --help' lists",
+                           name, a->cmd->name);
+}
+
+/* The member behind `at` that means the same option: a key has several names,
+ * and which of two values counts would be a matter of their order. */
+static const char *same_key(const qn_args *a, json_t *o, void *at,
+                            const qn_value *v)
+{
+    while ((at = json_object_iter_next(o, at))) {
+        const char *key = json_object_iter_key(at);
+        if (!json_is_null(json_object_iter_value(at)) &&
+            find_value(a, key, strlen(key)) == v)
+            return key;
+    }
+    return NULL;
+}
+
 int qn_args_set_json(qn_args *a, const json_t *object, const char *what,
                      qn_opt_source from, qn_err *err)
 {
     if (!json_is_object(object))
         return qn_usage(err, "%s: expected a JSON object of options", what);
     json_t *o = (json_t *)(uintptr_t)object;
-    const char *key;
-    json_t *m;
-    json_object_foreach(o, key, m)
-    {
+    for (void *at = json_object_iter(o); at;
+         at = json_object_iter_next(o, at)) {
+        const char *key = json_object_iter_key(at);
+        json_t *m = json_object_iter_value(at);
         char name[160];
         if (key[0] == '$' || json_is_null(m)) /* "$schema" */
             continue;
         snprintf(name, sizeof name, "%s: \"%.60s\"", what, key);
         qn_value *v = find_value(a, key, strlen(key));
-        if (v && qn_opt_only_typed(v->opt))
+        if (!v)
+            return unknown_key(a, name, key, err);
+        if (qn_opt_only_typed(v->opt))
             return qn_usage(err, "%s is for the command line only", name);
-        if (v) {
-            QN_TRY(set_any(v, m, from, name, err));
-            continue;
-        }
-        const char *near = qn_nearest(key, offer_option, a);
-        return near ? qn_usage(err, "%s is not a setting; did you mean \"%s\"?",
-                               name, near)
-                    : qn_usage(err,
-                               "%s is not a setting; the keys are the options "
-                               "that 'quern %s --help' lists",
-                               name, a->cmd->name);
+        const char *twice = same_key(a, o, at, v);
+        if (twice)
+            return qn_usage(err,
+                            "%s and \"%.60s\" are the same setting: give "
+                            "one",
+                            name, twice);
+        QN_TRY(set_any(v, m, from, name, err));
     }
     return 0;
 }

@@ -27,6 +27,8 @@ typedef enum qn_opt_type {
     QN_OPT_REAL,   /* within lo..hi, if hi > lo        */
     QN_OPT_SIZE,   /* bytes: 512M, 8GiB                */
     QN_OPT_TEXT,   /* any string                       */
+    QN_OPT_JSON,   /* the text of a JSON value; in a
+                      --config file also the value     */
     QN_OPT_FILE,   /* a path; completed as one         */
     QN_OPT_DIR,    /* a folder                         */
     QN_OPT_CHOICE, /* one of arg: "text|json"          */
@@ -79,13 +81,15 @@ typedef enum qn_opt_source {
     QN_FROM_FLAG
 } qn_opt_source;
 
+typedef QN_VEC(int32_t) qn_id_list;
+
 typedef struct qn_value {
     const qn_opt *opt;
     qn_opt_source from;
     int64_t i; /* INT, SIZE, FLAG */
     double r;  /* REAL, INT */
     QN_VEC(char *) texts;
-    QN_VEC(int32_t) ids;
+    qn_id_list ids;
 } qn_value;
 
 struct qn_args {
@@ -108,7 +112,8 @@ void qn_args_copy(qn_args *a, const qn_args *from);
 /* Sets one option as a flag would. `name` in any spelling. */
 int qn_args_set(qn_args *a, const char *name, const char *text, qn_err *err);
 /* Sets options from the members of an object; `what` is what messages call
- * it. A value that came from higher than `from` stays. */
+ * it. A value that came from higher than `from` stays. The same option under
+ * two of its names is refused. */
 int qn_args_set_json(qn_args *a, const json_t *object, const char *what,
                      qn_opt_source from, qn_err *err);
 /* The option of that name in any spelling, or NULL. */
@@ -129,6 +134,11 @@ size_t qn_args_list(const qn_args *a, const char *name,
 size_t qn_args_ids(const qn_args *a, const char *name, const int32_t **ids);
 /* NULL when there are not so many. */
 const char *qn_args_operand(const qn_args *a, size_t i);
+
+/* Appends token ids: numbers with blanks, a comma or brackets between them.
+ * `what` is what messages say wants them. */
+int qn_ids_add(qn_id_list *ids, const char *text, const char *what,
+               qn_err *err);
 
 /* The settings and where each came from, one line each, to stdout. */
 void qn_args_print(const qn_args *a);

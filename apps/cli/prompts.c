@@ -7,6 +7,7 @@
 #include "cli/line_reader.h"
 #include "cli/request_args.h"
 #include "cli/terminal.h"
+#include "cli/text_lines.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -295,6 +296,10 @@ static int check_keys(const qn_args *a, json_t *o, const char *where,
     json_object_foreach(o, key, v)
     {
         const qn_opt *opt = qn_args_find(a, key);
+        if (opt && strcmp(opt->name, "session") == 0)
+            return qn_fail(err, QN_EINVAL,
+                           "%s: a session is of one prompt, not of a batch",
+                           where);
         if (opt && !may_differ(opt))
             return qn_fail(err, QN_EINVAL,
                            "%s: \"%.60s\" is the same for the whole batch: set "
@@ -345,23 +350,15 @@ static int take_line(qn_prompts *p, qn_job *job, qn_args *own,
     json_t *v = NULL;
     int rc;
     snprintf(where, sizeof where, "line %lld", (long long)p->n_line);
-    const char *s = line + strspn(line, " \t\r");
-    if (*s != '{' && *s != '"')
-        return qn_fail(err, QN_EFORMAT,
-                       "%s: expected {\"prompt\": \"...\"} or \"...\"", where);
-    if (*s == '"') { /* no document by itself for some readers: wrap it */
-        qn_str o;
-        qn_str_init(&o);
-        qn_str_adds(&o, "{\"prompt\":");
-        qn_str_add(&o, line, n);
-        qn_str_addc(&o, '}');
-        rc = qn_json_parse(&v, o.p, o.n, where, err);
-        qn_str_deinit(&o);
-    } else {
-        rc = qn_json_parse(&v, line, n, where, err);
-    }
-    if (rc == 0)
+    QN_TRY(qn_json_line(&v, line, n, where, err));
+    if (json_is_string(v))
+        v = json_pack("{s:o}", "prompt", v);
+    if (json_is_object(v))
         rc = take_object(p, job, own, v, m, where, err);
+    else
+        rc = qn_fail(err, QN_EFORMAT,
+                     "%s: expected {\"prompt\": \"...\"} or \"...\", not %s",
+                     where, qn_json_type_name(v));
     json_decref(v);
     return rc;
 }

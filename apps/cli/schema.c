@@ -65,6 +65,9 @@ static json_t *of_value(const qn_opt *o)
     case QN_OPT_IDS:
         return json_pack("{s:[s,s],s:{s:s,s:i}}", "type", "string", "array",
                          "items", "type", "integer", "minimum", 0);
+    case QN_OPT_JSON:
+        return json_pack("{s:[s,s,s,s]}", "type", "string", "object", "array",
+                         "boolean");
     case QN_OPT_TEXT:
     case QN_OPT_FILE:
     case QN_OPT_DIR: break;

@@ -59,8 +59,8 @@ static int words_or_file(const qn_args *a, size_t first, char **text, size_t *n,
 
 /* A bare string or number is no document for every JSON reader: as the only
  * element of a list it is. */
-static int parse_line(const char *line, size_t n, const char *where, json_t **v,
-                      qn_err *err)
+int qn_json_line(json_t **v, const char *line, size_t n, const char *where,
+                 qn_err *err)
 {
     qn_str s;
     json_t *list = NULL;
@@ -96,7 +96,7 @@ static int each_line(const qn_text_work *work, const qn_args *a,
         if (strspn(line, " \t\r") == n)
             continue;
         snprintf(where, sizeof where, "line %lld", k);
-        rc = parse_line(line, n, where, &v, err);
+        rc = qn_json_line(&v, line, n, where, err);
         if (rc == 0)
             rc = work->line(a, m, v, where, err);
         json_decref(v);

@@ -10,6 +10,11 @@
 int qn_text_operands(const qn_args *a, size_t *first, qn_err *err);
 int qn_open_text_model(qn_model **out, const qn_args *a, qn_err *err);
 
+/* The one JSON value of a line, a bare string or number too; `where` is what
+ * messages call it: "line 3". */
+int qn_json_line(json_t **v, const char *line, size_t n, const char *where,
+                 qn_err *err);
+
 /* A command that prints what becomes of a text, with the options --file and
  * --jsonl: `whole` is called with the words behind the model or the file;
  * under --jsonl `line` is called with the JSON value of each line, up to the

@@ -58,6 +58,10 @@ static void test_values(void **state)
     USAGE("token ids such as", "run", "--token-ids", "1,x");
     USAGE("token ids such as", "run", "--token-ids", "-1");
     USAGE("token ids such as", "run", "--token-ids", "99999999999");
+    USAGE("not ',,2'", "run", "--token-ids", "1,,2");
+    USAGE("not ','", "run", "--token-ids", "1,2,");
+    USAGE("not ',1'", "run", "--token-ids", ",1");
+    USAGE("--prefill wants numbers such as", "bench", "--prefill", "abc");
     USAGE("ID=X", "run", "--logit-bias", "5", "hi");
     USAGE("ID=X", "run", "--logit-bias", "5=nan", "hi");
     USAGE("wants a path", "run", "--model", "", "hi");
@@ -149,7 +153,9 @@ static void test_sources(void **state)
                               "\"max_new_tokens\": 7, \"threads\": 1, "
                               "\"stop\": [\"a\", \"b\"], "
                               "\"logit_bias\": {\"5\": -1}, "
-                              "\"stop_token_ids\": [3, 4], \"echo\": true}");
+                              "\"stop_token_ids\": [3, 4], \"echo\": true, "
+                              "\"top_k\": null, \"top-k\": 3, "
+                              "\"json_schema\": {\"type\": \"integer\"}}");
     setenv("QUERN_THREADS", "2", 1);
     quern(&p, NULL, "run", "--check-config", "--config", file, "--top_p=0.25");
     unsetenv("QUERN_THREADS");
@@ -161,6 +167,9 @@ static void test_sources(void **state)
     qn_proc_has_out(&p, "logit-bias             5=-1  (file)\n");
     qn_proc_has_out(&p, "stop-token-ids         [3,4]  (file)\n");
     qn_proc_has_out(&p, "echo                   true  (file)\n");
+    qn_proc_has_out(&p, "top-k                  3  (file)\n");
+    qn_proc_has_out(&p,
+                    "json-schema            {\"type\":\"integer\"}  (file)\n");
     qn_proc_has_out(&p, "output-format          text  (default)\n");
     qn_proc_free(&p);
 
@@ -183,6 +192,11 @@ static void test_config_errors(void **state)
         {"{\"max_new_tokens\": 1.5}", "wants a whole number"},
         {"{\"max_new_tokens\": 1e300}", "wants a whole number"},
         {"{\"prompt\": \"a\\u0000b\"}", "a NUL in the text"},
+        {"{\"prompt\": true}", "\"prompt\": expected text, not a truth value"},
+        {"{\"model\": 5}", "\"model\": expected text, not"},
+        {"{\"top-k\": 1, \"seed\": 1, \"top_k\": 2}",
+         "\"top-k\" and \"top_k\" are the same setting"},
+        {"{\"max_tokens\": 1, \"max_new_tokens\": 1}", "the same setting"},
         {"{\"config\": \"x\"}", "for the command line only"},
         {"[]", "expected a JSON object"},
     };

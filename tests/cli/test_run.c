@@ -386,6 +386,12 @@ static void test_batch_errors(void **state)
         {"{\"token_ids\": [99999]}", "the vocabulary has"},
         {"{\"prompt\": \"\\ud800\"}", "line 9"},
         {"{\"messages\": 3}", "is a list of objects"},
+        {"{\"prompt\": true}", "\"prompt\": expected text, not"},
+        {"{\"prompt\": 5}", "\"prompt\": expected text, not"},
+        {"hello", "line 13:1:"},
+        {"hello", "not valid JSON"},
+        {"{\"prompt\": \"x\", \"session\": \"y\"}", "of one prompt"},
+        {"{\"prompt\": \"x\", \"choice\": [1]}", "choice"},
     };
     char input[4096] = "";
     int n = (int)(sizeof lines / sizeof *lines);
@@ -396,7 +402,7 @@ static void test_batch_errors(void **state)
     strcat(input, "{\"prompt\": \"The mill\"}\n");
     quern(&p, input, "run", "--prompts-file", "-", "-n", "3");
     assert_int_equal(p.status, 1);
-    qn_proc_has_err(&p, "10 of 11 prompts failed");
+    qn_proc_has_err(&p, "16 of 17 prompts failed");
     assert_int_equal(count_lines(p.out), n + 1);
     for (int i = 0; i < n; i++) {
         json_t *o = line_of(&p, i);
@@ -416,6 +422,30 @@ static void test_batch_errors(void **state)
     quern(&p, "", "run", "--prompts-file", "-");
     assert_int_equal(p.status, 0);
     assert_string_equal(p.out, "");
+    qn_proc_free(&p);
+}
+
+/* A line has a schema or a choice as JSON or as its text. */
+static void test_batch_formats(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p,
+          "{\"prompt\":\"x\",\"json_schema\":{\"type\":\"integer\"}}\n"
+          "{\"prompt\":\"x\",\"json_schema\":\"{\\\"type\\\":"
+          "\\\"integer\\\"}\"}\n"
+          "{\"prompt\":\"x\",\"choice\":[\"a\",\"b\"]}\n",
+          "run", "--prompts-file", "-", "-n", "3");
+    assert_int_equal(p.status, 0);
+    json_t *a = line_of(&p, 0), *b = line_of(&p, 1), *c = line_of(&p, 2);
+    assert_string_equal(str(a, "text"), str(b, "text"));
+    assert_int_equal(strspn(str(a, "text"), "-0123456789"),
+                     strlen(str(a, "text")));
+    assert_true(strcmp(str(c, "text"), "a") == 0 ||
+                strcmp(str(c, "text"), "b") == 0);
+    json_decref(a);
+    json_decref(b);
+    json_decref(c);
     qn_proc_free(&p);
 }
 
@@ -635,6 +665,7 @@ int main(void)
         cmocka_unit_test(test_question),
         cmocka_unit_test(test_batch),
         cmocka_unit_test(test_batch_errors),
+        cmocka_unit_test(test_batch_formats),
         cmocka_unit_test(test_long_batch),
         cmocka_unit_test(test_batch_dialogue),
         cmocka_unit_test(test_bad_utf8),
