@@ -403,6 +403,12 @@ static int run_chat(qn_args *a, qn_err *err)
     return rc;
 }
 
+static int check_chat(qn_args *a, qn_err *err)
+{
+    QN_TRY(qn_engine_args_check(a, err));
+    return qn_request_args_check(a, err);
+}
+
 const qn_command qn_cmd_chat = {
     .name = "chat",
     .summary = "a conversation in the terminal",
@@ -414,4 +420,5 @@ const qn_command qn_cmd_chat = {
     .examples = examples,
     .groups = groups,
     .run = run_chat,
+    .check = check_chat,
 };

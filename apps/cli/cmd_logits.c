@@ -110,6 +110,11 @@ static int logits(qn_args *a, qn_err *err)
     return rc;
 }
 
+static int check_logits(qn_args *a, qn_err *err)
+{
+    return qn_engine_args_check(a, err);
+}
+
 const qn_command qn_cmd_logits = {
     .name = "logits",
     .summary = "the logits of a prompt, into a file",
@@ -121,4 +126,5 @@ const qn_command qn_cmd_logits = {
     .examples = examples,
     .groups = groups,
     .run = logits,
+    .check = check_logits,
 };

@@ -187,6 +187,7 @@ static const qn_example examples[] = {
 };
 
 static int optimize(qn_args *a, qn_err *err);
+static int check(qn_args *a, qn_err *err);
 
 const qn_command qn_cmd_optimize = {
     .name = "optimize",
@@ -202,6 +203,7 @@ const qn_command qn_cmd_optimize = {
     .examples = examples,
     .groups = groups,
     .run = optimize,
+    .check = check,
 };
 
 static bool show(void *user, uint64_t done, uint64_t total)
@@ -215,41 +217,62 @@ static bool from_file(const qn_args *a, const char *name)
     return qn_args_source(a, name) == QN_FROM_FILE;
 }
 
+/* The options that say bits. Those of the command line count before those of a
+ * configuration; of one place they have to agree. *of is the one that counts. */
+static int find_bits(const qn_args *a, const char **of, int *bits, qn_err *err)
+{
+    static const struct {
+        const char *name;
+        int bits; /* 0: its value */
+    } rows[] = {{"quantization-bits", 0},
+                {"load-in-4bit", 4},
+                {"load-in-8bit", 8}};
+    *of = rows[0].name;
+    *bits = 0;
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++) {
+        const char *name = rows[i].name;
+        if (!qn_args_given(a, name) || (rows[i].bits && !qn_args_flag(a, name)))
+            continue;
+        int n = rows[i].bits ? rows[i].bits : (int)qn_args_int(a, name);
+        qn_opt_source now = qn_args_source(a, name);
+        if (*bits && now < qn_args_source(a, *of))
+            continue;
+        if (*bits && *bits != n && now == qn_args_source(a, *of))
+            return qn_usage(err, "--%s says %d bits, --%s %d", *of, *bits, name,
+                            n);
+        *of = name;
+        *bits = n;
+    }
+    return 0;
+}
+
 /* Bits and type. A configuration names both; what the command line says of one
  * of them, or of another method, counts. */
-static void fill_type(const qn_args *a, qn_optimize_params *p)
+static int fill_type(const qn_args *a, qn_optimize_params *p, qn_err *err)
 {
-    const char *of = "quantization-bits";
+    const char *of;
     bool type_said = !from_file(a, "quant-type") &&
                      qn_args_given(a, "quant-type");
-    if (qn_args_given(a, of))
-        p->bits = (int)qn_args_int(a, of);
-    else if (qn_args_flag(a, of = "load-in-4bit"))
-        p->bits = 4;
-    else if (qn_args_flag(a, of = "load-in-8bit"))
-        p->bits = 8;
+    QN_TRY(find_bits(a, &of, &p->bits, err));
     type_said |= qn_optimize_has_type("bitsandbytes", p->method) ||
                  qn_optimize_has_type("gguf", p->method);
     if (p->bits && type_said && from_file(a, of))
         p->bits = 0;
     p->type = qn_args_text(a, "quant-type");
     if (!p->type || !from_file(a, "quant-type"))
-        return;
+        return 0;
     if ((p->bits == 8 && strcmp(p->type, "int8") != 0) ||
         !qn_optimize_has_type(p->method, p->type))
         p->type = NULL;
+    return 0;
 }
 
 static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
 {
     QN_TRY(qn_model_operand(a, &p->model, err));
     p->output_dir = qn_args_text(a, "output-dir");
-    if (!p->model)
-        return qn_usage(err, "which model? quern optimize --model DIR");
-    if (!p->output_dir)
-        return qn_usage(err, "where to? quern optimize --output-dir DIR");
     p->method = qn_args_text(a, "quantization-method");
-    fill_type(a, p);
+    QN_TRY(fill_type(a, p, err));
     p->head_type = qn_args_text(a, "head-type");
     p->embed_type = qn_args_text(a, "embedding-type");
     p->n_rules = qn_args_list(a, "rule", &p->rules);
@@ -287,6 +310,14 @@ static int fill(const qn_args *a, qn_optimize_params *p, qn_err *err)
     p->report_tokens = (int)qn_args_int(a, "report-tokens");
     p->report_text = qn_args_text(a, "report-text");
     return QN_OK;
+}
+
+/* A configuration alone names neither model nor directory. */
+static int check(qn_args *a, qn_err *err)
+{
+    qn_optimize_params p = {0};
+    QN_TRY(fill(a, &p, err));
+    return qn_optimize_check(&p, err);
 }
 
 /* The same of a GGUF file. */
@@ -402,6 +433,10 @@ static int optimize(qn_args *a, qn_err *err)
     qn_optimize_report r = {0};
     qn_progress bar;
     QN_TRY(fill(a, &p, err));
+    if (!p.model)
+        return qn_usage(err, "which model? quern optimize --model DIR");
+    if (!p.output_dir)
+        return qn_usage(err, "where to? quern optimize --output-dir DIR");
     qn_interrupt_watch();
     qn_progress_begin(&bar, "quantizing", false, qn_args_flag(a, "quiet"));
     bar.parts = true;

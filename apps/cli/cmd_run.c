@@ -420,7 +420,8 @@ static int check(qn_args *a, qn_err *err)
             return qn_usage(err, "--%s needs --output-format json", lp[i]);
     if (qn_args_flag(a, "echo") && json)
         return qn_usage(err, "--echo is for text; JSON has prompt_token_ids");
-    return 0;
+    QN_TRY(qn_engine_args_check(a, err));
+    return qn_request_args_check(a, err);
 }
 
 static int run(qn_args *a, qn_err *err)
@@ -433,7 +434,6 @@ static int run(qn_args *a, qn_err *err)
     bool batch = qn_prompts_is_batch(r.source);
     r.json = wants_json(a);
     r.chatty = !r.json;
-    QN_TRY_OUT(check(a, err));
     QN_TRY_OUT(qn_open_model(&r.model, a, NULL, false, err));
     rc = loop(&r, err);
     qn_prefill_end(&r.prefill);

@@ -3,7 +3,10 @@
 #include "cli/request_args.h"
 #include "server/apidoc.h"
 #include "server/auth.h"
+#include "server/reasoning.h"
 #include "server/server.h"
+#include "server/tls.h"
+#include "server/toolcall.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -75,14 +78,54 @@ static int take_settings(qn_settings *s, const qn_args *a, qn_err *err)
     return qn_settings_check(s, err);
 }
 
+/* What the settings demand of one another and of the tables of parsers. */
+static int check_settings(const qn_args *a, qn_settings *s, qn_err *err)
+{
+    qn_reasoning_kind reasoning;
+    qn_toolcall_kind tools;
+    bool given = qn_args_given(a, "default-max-tokens");
+    QN_TRY(take_settings(s, a, err));
+    QN_TRY(qn_engine_args_check(a, err));
+    if (!qn_reasoning_kind_of(s->reasoning_parser, &reasoning))
+        return qn_usage(err,
+                        "--reasoning-parser: there is no \"%.40s\"; use think, "
+                        "channels or none",
+                        s->reasoning_parser);
+    if (strcmp(s->tool_call_parser, "auto") != 0 &&
+        !qn_toolcall_kind_of(s->tool_call_parser, &tools))
+        return qn_usage(err,
+                        "--tool-call-parser: there is no \"%.40s\"; 'quern "
+                        "serve --help' lists them",
+                        s->tool_call_parser);
+    if (given && s->max_tokens > 0 && s->default_max_tokens > s->max_tokens)
+        return qn_usage(err,
+                        "--default-max-tokens is %lld, more than --max-tokens, "
+                        "%lld, allows",
+                        (long long)s->default_max_tokens,
+                        (long long)s->max_tokens);
+    return 0;
+}
+
+/* Keys and certificate are read, too, when only the settings are checked; the
+ * server reads them itself, and what is a pipe can be read once. */
+static int check_files(const qn_settings *s, qn_err *err)
+{
+    qn_auth *keys = NULL;
+    qn_tls *tls = NULL;
+    int rc = qn_auth_new(&keys, s->api_key_file, err);
+    if (rc == 0 && s->tls_cert)
+        rc = qn_tls_new(&tls, s->tls_cert, s->tls_key, err);
+    qn_tls_free(tls);
+    qn_auth_free(keys);
+    return rc;
+}
+
 static int check(qn_args *a, qn_err *err)
 {
     qn_settings set = {0};
-    qn_auth *keys = NULL;
-    int rc = take_settings(&set, a, err) < 0 ? QN_USAGE : 0;
-    if (rc == 0)
-        rc = qn_auth_new(&keys, set.api_key_file, err);
-    qn_auth_free(keys);
+    int rc = check_settings(a, &set, err) < 0 ? QN_USAGE : 0;
+    if (rc == 0 && qn_args_flag(a, "check-config"))
+        rc = check_files(&set, err);
     qn_settings_deinit(&set);
     return rc;
 }
@@ -91,12 +134,12 @@ static int serve(qn_args *a, qn_err *err)
 {
     qn_settings set = {0};
     qn_server_init init = {.set = &set};
-    if (take_settings(&set, a, err) < 0) {
-        qn_settings_deinit(&set);
-        return QN_USAGE;
-    }
+    int rc = take_settings(&set, a, err);
+    if (set.max_tokens > 0) /* the usual length is bounded, too */
+        set.default_max_tokens = QN_MIN(set.default_max_tokens, set.max_tokens);
     qn_server_block_signals();
-    int rc = qn_model_operand(a, &init.name, err);
+    if (rc == 0)
+        rc = qn_model_operand(a, &init.name, err);
     if (rc == 0)
         rc = qn_open_model(&init.model, a, init.name, false, err);
     if (rc < 0) {

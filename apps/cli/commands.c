@@ -147,12 +147,12 @@ static int run_command(const qn_command *cmd, int argc, char **argv)
     qn_args a;
     qn_err err = {0};
     int rc = qn_args_parse(&a, cmd, argc, argv, &err);
+    if (rc == 0 && !a.help && cmd->check)
+        rc = cmd->check(&a, &err);
     if (rc == 0 && a.help) {
         qn_help_command(cmd);
     } else if (rc == 0 && qn_args_flag(&a, "check-config")) {
-        rc = cmd->check ? cmd->check(&a, &err) : 0;
-        if (rc == 0)
-            qn_args_print(&a);
+        qn_args_print(&a);
     } else if (rc == 0) {
         qn_show_log(qn_args_flag(&a, "verbose") ? 3 : 0);
         rc = cmd->run(&a, &err);

@@ -1,6 +1,8 @@
 /* job.c - see job.h. */
 #include "cli/job.h"
 
+#include "cli/request_args.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -134,7 +136,7 @@ int qn_job_submit(qn_job *job, qn_engine *e, qn_request_params *p, qn_err *err)
 {
     p->prompt = job->prompt.v;
     p->n_prompt = job->prompt.n;
-    QN_TRY(qn_request_submit(e, p, &job->req, err));
+    QN_TRY(qn_name_options(qn_request_submit(e, p, &job->req, err), err));
     job->seed = p->sampling.seed;
     job->chance = p->sampling.temperature > 0 && p->n_beams <= 1;
     job->n = QN_MAX(p->n, 1);

@@ -69,7 +69,8 @@ typedef struct qn_command {
     const qn_opt_group *groups;
     /* 0, QN_USAGE, or a QN_E* with err filled (QN_ECANCEL: interrupted). */
     int (*run)(qn_args *a, qn_err *err);
-    /* For --check-config: what the settings demand of one another. Or NULL. */
+    /* What the settings demand of one another: asked before run, and all that
+     * --check-config asks. Or NULL. */
     int (*check)(qn_args *a, qn_err *err);
 } qn_command;
 

@@ -2,8 +2,11 @@
 #include "cli/request_args.h"
 
 #include "base/knobs.h"
+#include "base/str.h"
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
+#include "engine/format.h"
+#include "engine/request_check.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -292,6 +295,64 @@ void qn_engine_from_args(qn_engine_params *p, const qn_args *a)
     };
 }
 
+int qn_engine_args_check(const qn_args *a, qn_err *err)
+{
+    if (qn_args_int(a, "swap-space") > 0 && !qn_args_flag(a, "overcommit"))
+        return qn_usage(err, "--swap-space is for those who wait, which "
+                             "nobody does without --overcommit");
+    return 0;
+}
+
+/* ---- messages of the library ---------------------------------------------- */
+
+static const struct {
+    const char *field, *option;
+} field_names[] = {
+    {"max_new_tokens", "--max-new-tokens"},
+    {"min_new_tokens", "--min-new-tokens"},
+    {"n_ctx", "--context"},
+    {"max_seqs", "--batch-size"},
+    {"n", "--n"},
+    {"n_beams", "--num-beams"},
+    {"n_logprobs", "--logprobs"},
+    {"n_prompt_logprobs", "--prompt-logprobs"},
+    {"context_shift", "--context-shift"},
+    {"n_keep", "--keep"},
+    {"kv_window", "--kv-window"},
+};
+
+/* What stands in quotes is the user's own. */
+static const char *option_of(const char *text, const char *word, size_t n)
+{
+    if (word > text && word[-1] != ' ')
+        return NULL;
+    for (size_t i = 0; i < QN_COUNTOF(field_names); i++)
+        if (strlen(field_names[i].field) == n &&
+            strncmp(field_names[i].field, word, n) == 0)
+            return field_names[i].option;
+    return NULL;
+}
+
+int qn_name_options(int rc, qn_err *err)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_-0123456789";
+    qn_str s = {0};
+    if (rc != QN_EINVAL && rc != QN_ELIMIT && rc != QN_EUNSUP)
+        return rc;
+    for (const char *p = err->msg; *p;) {
+        size_t n = strspn(p, letters);
+        const char *option = option_of(err->msg, p, n);
+        if (option)
+            qn_str_adds(&s, option);
+        else
+            qn_str_add(&s, p, QN_MAX(n, (size_t)1));
+        p += QN_MAX(n, (size_t)1);
+    }
+    rc = qn_fail(err, rc, "%s", s.p ? s.p : "");
+    qn_str_deinit(&s);
+    return rc;
+}
+
 /* ---- a request ----------------------------------------------------------- */
 
 typedef struct knob {
@@ -460,22 +521,17 @@ static int set_format(qn_request_params *p, const qn_args *a, qn_err *err)
     return 0;
 }
 
-int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
-                         const qn_args *a, const qn_model *m, size_t n_prompt,
-                         qn_err *err)
+/* All that neither the model nor the prompt has a say in. */
+static int set_request(qn_request_params *p, const qn_args *a, qn_err *err)
 {
+    const int32_t *ids;
+    if (qn_args_given(a, "allowed-ids") &&
+        qn_args_ids(a, "allowed-ids", &ids) == 0)
+        return qn_usage(err, "--allowed-ids names no token: nothing could be "
+                             "written");
     qn_request_params_default(p);
     if (qn_args_given(a, "max-new-tokens"))
         p->max_new_tokens = (int)qn_args_int(a, "max-new-tokens");
-    if (qn_args_given(a, "max-length")) {
-        int64_t max = qn_args_int(a, "max-length");
-        if (max <= (int64_t)n_prompt)
-            return qn_fail(err, QN_ELIMIT,
-                           "the prompt has %zu tokens and --max-length is "
-                           "%lld: nothing is left for the completion",
-                           n_prompt, (long long)max);
-        p->max_new_tokens = (int)(max - (int64_t)n_prompt);
-    }
     p->min_new_tokens = (int)qn_args_int(a, "min-new-tokens");
     p->ignore_eos = qn_args_flag(a, "ignore-eos");
     p->context_shift = qn_args_flag(a, "context-shift");
@@ -485,7 +541,34 @@ int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
     p->n_stop_ids = qn_args_ids(a, "stop-token-ids", &p->stop_ids);
     if (qn_args_has(a, "n"))
         set_output(p, a);
-    QN_TRY(set_format(p, a, err));
+    return set_format(p, a, err);
+}
+
+int qn_request_args_check(const qn_args *a, qn_err *err)
+{
+    qn_request_params p;
+    int rc = set_request(&p, a, err);
+    if (rc == 0)
+        rc = qn_request_check(&p, err);
+    if (rc == 0)
+        rc = qn_format_check(p.format, p.schema, p.n_schema, err);
+    return qn_name_options(rc, err);
+}
+
+int qn_request_from_args(qn_request_params *p, qn_logit_bias **bias,
+                         const qn_args *a, const qn_model *m, size_t n_prompt,
+                         qn_err *err)
+{
+    QN_TRY(set_request(p, a, err));
+    if (qn_args_given(a, "max-length")) {
+        int64_t max = qn_args_int(a, "max-length");
+        if (max <= (int64_t)n_prompt)
+            return qn_fail(err, QN_ELIMIT,
+                           "the prompt has %zu tokens and --max-length is "
+                           "%lld: nothing is left for the completion",
+                           n_prompt, (long long)max);
+        p->max_new_tokens = (int)(max - (int64_t)n_prompt);
+    }
     return set_sampling(&p->sampling, bias, a, m, p->n_beams > 1 ? 1 : p->n,
                         err);
 }

@@ -26,6 +26,14 @@ const char *qn_kv_type_name(qn_kv_type t);
 /* What qn_engine_opts say; the caller may fill what they leave 0. */
 void qn_engine_from_args(qn_engine_params *p, const qn_args *a);
 
+/* What the options of a request and of an engine demand of one another, before
+ * a model is opened. */
+int qn_request_args_check(const qn_args *a, qn_err *err);
+int qn_engine_args_check(const qn_args *a, qn_err *err);
+/* Puts the names of options where a message of the library has those of its
+ * fields; returns rc. */
+int qn_name_options(int rc, qn_err *err);
+
 /* A request's parameters without its prompt. Arrays point into `a` and into
  * `bias`, which the caller frees after the request was submitted. Unless the
  * seed is given it is a new one each time. */

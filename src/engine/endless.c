@@ -35,12 +35,6 @@ int qn_endless_plan(const qn_engine *e, const qn_request_params *p,
         return qn_fail(err, QN_EUNSUP,
                        "kv_window: this model's layers have windows, states or "
                        "positions of their own");
-    if (p->context_shift || p->n > 1 || p->n_beams > 1 || p->prompt_logits ||
-        p->n_prompt_logprobs >= 0)
-        return qn_fail(err, QN_EUNSUP,
-                       "kv_window is for one completion, without "
-                       "context_shift, logits or log probabilities of the "
-                       "prompt");
     int64_t ctx = QN_MIN(qn_model_n_ctx_train(e->model), e->n_ctx);
     int64_t sinks = whole_pages(e, QN_MAX(p->n_keep, 1));
     int64_t window = whole_pages(e, p->kv_window);

@@ -109,6 +109,16 @@ static int compile(qn_format kind, const char *schema, size_t n,
     return 0;
 }
 
+int qn_format_check(qn_format kind, const char *schema, size_t n, qn_err *err)
+{
+    qn_grammar *g = NULL;
+    if (kind == QN_FORMAT_TEXT)
+        return 0;
+    QN_TRY(compile(kind, schema, n, &g, err));
+    qn_grammar_free(g);
+    return 0;
+}
+
 int qn_formats_get(qn_formats *f, qn_format kind, const char *schema, size_t n,
                    qn_fmt **out, qn_err *err)
 {

@@ -23,6 +23,8 @@ void qn_formats_free(qn_formats *f);
  * what of it is not understood. */
 int qn_formats_get(qn_formats *f, qn_format kind, const char *schema, size_t n,
                    qn_fmt **out, qn_err *err);
+/* The same, without a tokenizer: whether it is understood. */
+int qn_format_check(qn_format kind, const char *schema, size_t n, qn_err *err);
 qn_fmt *qn_fmt_ref(qn_fmt *f);
 void qn_fmt_unref(qn_fmt *f); /* NULL is fine */
 

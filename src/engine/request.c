@@ -3,6 +3,7 @@
 #include "engine/engine_int.h"
 
 #include "base/clock.h"
+#include "engine/request_check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,30 +22,7 @@ QN_API void qn_request_params_default(qn_request_params *p)
     qn_sampling_default(&p->sampling);
 }
 
-#define MAX_STOPS 64
-#define MAX_STOP_LEN 4096
-
-static int check_format(const qn_engine *e, const qn_request_params *p,
-                        qn_err *err)
-{
-    if (p->format == QN_FORMAT_TEXT)
-        return 0;
-    if ((int)p->format < 0 || p->format > QN_FORMAT_GRAMMAR)
-        return qn_fail(err, QN_EINVAL, "format %d is not known",
-                       (int)p->format);
-    if (p->format >= QN_FORMAT_JSON_SCHEMA && !p->schema)
-        return qn_fail(err, QN_EINVAL,
-                       "the format needs a schema, but there is none");
-    if (!e->model->tok)
-        return qn_fail(err, QN_EINVAL,
-                       "a format needs a tokenizer, and the model has none");
-    if (p->n_beams > 1)
-        return qn_fail(err, QN_EUNSUP,
-                       "beam search writes no format: leave out format or "
-                       "n_beams");
-    return 0;
-}
-
+/* What the model and the engine demand. */
 static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
 {
     if (p->n_prompt == 0)
@@ -55,44 +33,17 @@ static int check(const qn_engine *e, const qn_request_params *p, qn_err *err)
             return qn_fail(err, QN_EINVAL,
                            "prompt token %zu is %d; the vocabulary has %d", i,
                            (int)p->prompt[i], e->n_vocab);
-    if (p->max_new_tokens < 0 || p->min_new_tokens < 0)
-        return qn_fail(err, QN_EINVAL,
-                       "max_new_tokens %d, min_new_tokens %d: use >= 0",
-                       p->max_new_tokens, p->min_new_tokens);
-    int n = QN_MAX(p->n, 1), beams = QN_MAX(p->n_beams, 1);
-    if (QN_MAX(n, beams) > e->max_seqs)
+    int n = QN_MAX(p->n, p->n_beams);
+    if (n > e->max_seqs)
         return qn_fail(err, QN_ELIMIT,
                        "%d completions or beams asked for; the engine runs %d "
-                       "sequences at once: lower n / n_beams or raise max_seqs",
-                       QN_MAX(n, beams), e->max_seqs);
-    if (beams > 1 && n > beams)
-        return qn_fail(err, QN_EINVAL, "n is %d but n_beams only %d", n, beams);
-    if (p->n_stop > MAX_STOPS)
-        return qn_fail(err, QN_ELIMIT, "%zu stop strings; at most %d",
-                       p->n_stop, MAX_STOPS);
-    for (size_t i = 0; i < p->n_stop; i++) {
-        size_t len = strlen(p->stop[i]);
-        if (len == 0 || len > MAX_STOP_LEN)
-            return qn_fail(err, QN_EINVAL,
-                           "stop string %zu has %zu bytes; use 1 to %d", i, len,
-                           MAX_STOP_LEN);
-    }
-    if (p->n_stop > 0 && !e->model->tok)
-        return qn_fail(err, QN_EINVAL,
-                       "stop strings need a tokenizer, and the model has none");
-    int most = QN_MAX(p->n_logprobs, p->n_prompt_logprobs);
-    if (most > QN_MAX_LOGPROBS)
-        return qn_fail(err, QN_ELIMIT,
-                       "n_logprobs or n_prompt_logprobs is %d; at most %d",
-                       most, QN_MAX_LOGPROBS);
-    if (!(p->deadline_ms >= 0))
-        return qn_fail(err, QN_EINVAL, "deadline_ms is %g; use >= 0",
-                       p->deadline_ms);
-    QN_TRY(check_format(e, p, err));
-    if (p->n_logprobs >= 0 && beams > 1)
-        return qn_fail(err, QN_EUNSUP,
-                       "beam search gives no log probabilities of tokens: "
-                       "leave out n_logprobs or n_beams");
+                       "sequences at once: lower n or n_beams, or raise "
+                       "max_seqs",
+                       n, e->max_seqs);
+    if (!e->model->tok && (p->n_stop > 0 || p->format != QN_FORMAT_TEXT))
+        return qn_fail(err, QN_EINVAL, "%s a tokenizer, and the model has none",
+                       p->n_stop > 0 ? "stop strings need" : "a format needs");
+    QN_TRY(qn_request_check(p, err));
     return qn_sampling_check(&p->sampling, e->n_vocab, err);
 }
 
@@ -104,10 +55,6 @@ static int check_shift(const qn_engine *e, const qn_request_params *p,
         return qn_fail(err, QN_EUNSUP,
                        "context_shift: the rotations of this model depend on "
                        "the length of the text");
-    if (p->n > 1 || p->n_beams > 1)
-        return qn_fail(err, QN_EUNSUP,
-                       "context_shift is for one completion: leave out n and "
-                       "n_beams");
     if (p->n_keep < 0 || p->n_keep > limit / 2 || limit < 8)
         return qn_fail(err, QN_EINVAL,
                        "n_keep is %d; use 0 to half of the context of %lld",
@@ -133,9 +80,6 @@ static int find_lengths(const qn_engine *e, const qn_request_params *p,
 {
     int64_t ctx = qn_model_n_ctx_train(e->model), n = (int64_t)p->n_prompt;
     *l = (lengths){.max_new = p->max_new_tokens, .n = n};
-    if (p->kv_window < 0)
-        return qn_fail(err, QN_EINVAL, "kv_window is %d; use >= 0",
-                       p->kv_window);
     if (p->kv_window > 0) {
         QN_TRY(qn_endless_plan(e, p, &l->endless, err));
         l->n = QN_MIN(n, l->endless.limit);
@@ -173,7 +117,7 @@ static int check_room(qn_engine *e, const qn_request_params *p,
                 err, QN_ELIMIT,
                 "%lld prompt tokens and %d new ones (x %d) need %lld KV pages "
                 "of %d tokens; the engine has %d: lower max_new_tokens or "
-                "raise the engine's context (now %lld tokens)",
+                "raise n_ctx, the engine's context (now %lld tokens)",
                 (long long)n, (int)room, n_seqs, (long long)need,
                 e->page_tokens, e->pages[g].n, (long long)e->n_ctx);
     }

@@ -142,7 +142,8 @@ static int take_in(qn_engine *e, const char *path, const qn_session_view *v,
         !qn_pages_reserve(pool, (int64_t)v->n_pages))
         return qn_fail(err, QN_ELIMIT,
                        "%s has %llu pages of %u tokens; the KV cache has %d, "
-                       "of which %d are free: raise the engine's context",
+                       "of which %d are free: raise n_ctx, the "
+                       "engine's context",
                        path, (unsigned long long)v->n_pages, s->page_tokens,
                        pool->n, pool->n_free + pool->n_kept - pool->n_reserved);
     qn_prefix_node *node = NULL;

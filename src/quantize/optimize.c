@@ -195,6 +195,14 @@ static int run(qn_run *r)
     return qn_outdir_close(&r->out, r->err);
 }
 
+int qn_optimize_check(const qn_optimize_params *p, qn_err *err)
+{
+    qn_optimize_params own = *p;
+    qn_qmat like;
+    QN_TRY(qn_method_resolve(&own, err));
+    return qn_method_pick(&own, &like, err);
+}
+
 int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
                     qn_err *err)
 {

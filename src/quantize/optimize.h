@@ -100,6 +100,9 @@ typedef struct qn_optimize_report {
 /* Whether a type (NULL: none) is one of the method's. */
 bool qn_optimize_has_type(const char *method, const char *type);
 
+/* What the parameters demand of one another; no file is opened. */
+int qn_optimize_check(const qn_optimize_params *p, qn_err *err);
+
 /* QN_EUNSUP: method and model do not go together. QN_EINVAL: the output
  * directory is not empty. `report` may be NULL. */
 int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,

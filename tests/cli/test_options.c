@@ -83,6 +83,69 @@ static void test_contradictions(void **state)
     USAGE("given twice", "info", "--model", "a", "b");
 }
 
+static const char *config(const char *text)
+{
+    static char path[4096];
+    static int n;
+    snprintf(path, sizeof path, "%s/config%d.json", qn_test_tmpdir(), n++);
+    qn_test_write_file(path, text, strlen(text));
+    return path;
+}
+
+/* What --check-config lets pass the real start does not refuse for the settings
+ * alone, and the other way round. */
+static void test_check_config(void **state)
+{
+    static const char *const cases[][8] = {
+        {"no \"foo\"", "serve", "--reasoning-parser", "foo"},
+        {"no \"foo\"", "serve", "--tool-call-parser", "foo"},
+        {"more than --max-tokens", "serve", "--default-max-tokens", "500",
+         "--max-tokens", "100"},
+        {"without --overcommit", "serve", "--swap-space", "1G"},
+        {"without --overcommit", "chat", "--swap-space", "1G"},
+        {"--kv-window is for one completion, without --context-shift", "run",
+         "--kv-window", "64", "--context-shift"},
+        {"--n is 5 but --num-beams only 2", "run", "--num-beams", "2", "--n",
+         "5"},
+        {"not valid JSON", "run", "--json-schema", "{"},
+        {"another option says", "run", "--json-schema", "{}", "--regex", "a"},
+        {"names no token", "run", "--allowed-ids", ""},
+        {"has 4 bits, not 5", "optimize", "--bits", "5"},
+        {"--quantization-bits says 4 bits, --load-in-8bit 8", "optimize",
+         "--load-in-8bit", "--bits", "4"},
+        {"--load-in-4bit says 4 bits, --load-in-8bit 8", "optimize",
+         "--load-in-4bit", "--load-in-8bit"},
+        {"wants one target", "optimize", "--method", "auto"},
+    };
+    qn_proc p;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *args[10] = {0};
+        int n = 0;
+        for (; n < 7 && cases[i][n + 1]; n++)
+            args[n] = cases[i][n + 1];
+        for (int check = 0; check < 2; check++) {
+            args[n] = check ? "--check-config" : NULL;
+            qn_proc_run(&p, NULL, args);
+            qn_proc_has_err(&p, cases[i][0]);
+            assert_true(p.status == 1 || p.status == 2);
+            assert_string_equal(p.out, "");
+            qn_proc_free(&p);
+        }
+    }
+    quern(&p, NULL, "serve", "--check-config", "--tls-cert", "/nowhere/a",
+          "--tls-key", "/nowhere/b");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "/nowhere/a");
+    qn_proc_free(&p);
+    /* what a file says of bits the command line overrides */
+    quern(&p, NULL, "optimize", "--check-config", "--config",
+          config("{\"load_in_4bit\": true, \"load_in_8bit\": false}"), "--bits",
+          "8");
+    assert_int_equal(p.status, 0);
+    qn_proc_free(&p);
+}
+
 static void test_no_arguments(void **state)
 {
     qn_proc p;
@@ -135,15 +198,6 @@ static void test_version(void **state)
 }
 
 /* ---- where values come from ---------------------------------------------- */
-
-static const char *config(const char *text)
-{
-    static char path[4096];
-    static int n;
-    snprintf(path, sizeof path, "%s/config%d.json", qn_test_tmpdir(), n++);
-    qn_test_write_file(path, text, strlen(text));
-    return path;
-}
 
 static void test_sources(void **state)
 {
@@ -366,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_mistyped),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_check_config),
         cmocka_unit_test(test_no_arguments),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_version),
