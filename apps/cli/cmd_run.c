@@ -174,6 +174,26 @@ static void print_text(run_state *r, const qn_job *job)
     }
 }
 
+/* A text that was to be longer ends where the context does. */
+static void tell_cut(const run_state *r, const qn_job *job)
+{
+    char which[32] = "";
+    if (qn_prompts_is_batch(r->source))
+        snprintf(which, sizeof which, "prompt %lld: ", (long long)r->first);
+    for (int i = 0; i < job->n && !qn_args_flag(r->args, "quiet"); i++) {
+        const qn_completion *c = &job->out[i];
+        size_t n = job->prompt.n + c->ids.n;
+        if (c->finish != QN_FINISH_LENGTH || c->ids.n >= (size_t)job->max_new)
+            continue;
+        qn_note("%sended after %zu of at most %d new tokens: %s is full", which,
+                c->ids.n, job->max_new,
+                (int64_t)n >= qn_model_n_ctx_train(r->model)
+                    ? "the model's context"
+                    : "the context (--context)");
+        return;
+    }
+}
+
 static void give_out(run_state *r, qn_job *job)
 {
     qn_prefill_end(&r->prefill);
@@ -187,6 +207,7 @@ static void give_out(run_state *r, qn_job *job)
     else if (!job->failed.code)
         print_text(r, job);
     fflush(stdout);
+    tell_cut(r, job);
     r->n_prompt += job->stats.n_prompt;
     r->n_new += job->stats.n_completion;
     r->stats = job->stats;
@@ -318,6 +339,19 @@ static void echo_prompt(run_state *r, const qn_job *job)
     qn_free(text);
 }
 
+/* A length that nobody asked for is at most what the context has room for. */
+static void fit_length(const run_state *r, const qn_args *a, const qn_job *job,
+                       qn_request_params *p)
+{
+    qn_engine_stats s;
+    if (qn_args_given(a, "max-new-tokens") || qn_args_given(a, "max-length") ||
+        p->context_shift || p->kv_window > 0)
+        return;
+    qn_engine_get_stats(r->engine, &s);
+    p->max_new_tokens = (int)QN_MIN(p->max_new_tokens,
+                                    qn_job_room(job, p, s.n_ctx));
+}
+
 /* Starts one job. A failure is the job's own, but for one of the engine. */
 static int start(run_state *r, qn_job *job, const qn_args *a, qn_err *err)
 {
@@ -329,8 +363,11 @@ static int start(run_state *r, qn_job *job, const qn_args *a, qn_err *err)
         free(bias);
         return err->code;
     }
-    if (rc == 0)
+    if (rc == 0) {
+        job->max_new = p.max_new_tokens;
+        fit_length(r, a, job, &p);
         rc = qn_job_submit(job, r->engine, &p, &why);
+    }
     free(bias);
     if (rc == 0 && qn_args_flag(a, "echo"))
         echo_prompt(r, job);

@@ -132,6 +132,14 @@ int64_t qn_job_context(const qn_job *job, const qn_request_params *p,
     return QN_MIN(need, INT32_MAX);
 }
 
+int64_t qn_job_room(const qn_job *job, const qn_request_params *p,
+                    int64_t n_ctx)
+{
+    int64_t left = n_ctx - (int64_t)job->prompt.n;
+    int64_t seqs = QN_MAX(p->n, p->n_beams);
+    return QN_MAX(seqs > 1 ? left / seqs - PAGE_SLACK : left, 1);
+}
+
 int qn_job_submit(qn_job *job, qn_engine *e, qn_request_params *p, qn_err *err)
 {
     p->prompt = job->prompt.v;

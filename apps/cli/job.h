@@ -22,6 +22,7 @@ typedef struct qn_job {
     qn_request *req; /* NULL before submit and after the end */
     qn_completion *out;
     int n, n_running; /* completions */
+    int max_new;      /* tokens that each was to have at most, by the caller */
     qn_err failed;    /* code 0: it did not fail */
     uint64_t seed;
     bool chance; /* the seed mattered */
@@ -48,6 +49,11 @@ void qn_job_add_ids(qn_job *job, const int32_t *ids, size_t n);
 /* The smallest engine context that the job can run in. */
 int64_t qn_job_context(const qn_job *job, const qn_request_params *p,
                        const qn_model *m);
+
+/* And the other way round: new tokens of each completion that a context of
+ * n_ctx has room for; at least 1. */
+int64_t qn_job_room(const qn_job *job, const qn_request_params *p,
+                    int64_t n_ctx);
 
 int qn_job_submit(qn_job *job, qn_engine *e, qn_request_params *p, qn_err *err);
 /* Takes the events that have come. `text` may be NULL. */

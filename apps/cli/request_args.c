@@ -74,9 +74,8 @@ const qn_opt qn_engine_opts[] = {
 
 const qn_opt qn_length_opts[] = {
     {"max-new-tokens", 'n', QN_OPT_INT, .arg = "N",
-     .help = "Longest completion, in tokens. Default: 256; in a chat, what the "
-             "context holds.",
-
+     .help = "Longest completion, in tokens. Default: 256, or what the context "
+             "has room for; in a chat all of that.",
      .also = "max-tokens n-predict", .lo = 0, .hi = INT32_MAX},
     {"max-length", 0, QN_OPT_INT, .arg = "N",
      .help = "Longest prompt and completion together, in tokens; overrides "

@@ -183,6 +183,51 @@ static void test_lengths(void **state)
     qn_proc_free(&p);
 }
 
+/* The usual length is no demand: it gives way to the context, which is told. */
+static void test_fits(void **state)
+{
+    qn_proc p;
+    (void)state;
+    const char *const cases[][6] = {{"-c", "100"},
+                                    {"-c", "400", "--n", "3"},
+                                    {"-c", "400", "--num-beams", "3"}};
+    for (int i = 0; i < 3; i++) {
+        const char *args[16] = {"run",  "--ignore-eos", "-o",
+                                "json", "-p",           "Once upon a time"};
+        for (int k = 0; k < 4; k++)
+            args[6 + k] = cases[i][k];
+        qn_proc_run(&p, NULL, args);
+        assert_int_equal(p.status, 0);
+        qn_proc_has_err(&p,
+                        "of at most 256 new tokens: the context (--context)");
+        json_t *o = line_of(&p, 0);
+        if (i == 0)
+            assert_int_equal(len(o, "token_ids") + len(o, "prompt_token_ids"),
+                             100);
+        json_decref(o);
+        qn_proc_free(&p);
+    }
+    quern(&p, "\"The mill\"\n", "run", "--ignore-eos", "-c", "100",
+          "--prompts-file", "-");
+    assert_int_equal(p.status, 0);
+    qn_proc_has_err(&p, "prompt 0: ended after");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "--ignore-eos", "-n", "2000", "-o", "json", "-p",
+          "Once upon a time");
+    assert_int_equal(p.status, 0);
+    qn_proc_has_err(&p, "of at most 2000 new tokens: the model's context");
+    qn_proc_free(&p);
+    /* what was asked for is refused, in words of the command line */
+    quern(&p, NULL, "run", "-c", "100", "-n", "300", "-p", "Once upon a time");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "lower --max-new-tokens or raise --context");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "--n", "40", "-b", "2", "-n", "1", "-p", "The");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "lower --n or --num-beams, or raise --batch-size");
+    qn_proc_free(&p);
+}
+
 static void test_stop(void **state)
 {
     qn_proc p, q;
@@ -657,6 +702,7 @@ int main(void)
         cmocka_unit_test(test_session),
         cmocka_unit_test(test_prompt_sources),
         cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_fits),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_seed),
         cmocka_unit_test(test_several),
