@@ -457,6 +457,7 @@ static int check(qn_args *a, qn_err *err)
             return qn_usage(err, "--%s needs --output-format json", lp[i]);
     if (qn_args_flag(a, "echo") && json)
         return qn_usage(err, "--echo is for text; JSON has prompt_token_ids");
+    QN_TRY(qn_keep_session_check(a, err));
     QN_TRY(qn_engine_args_check(a, err));
     return qn_request_args_check(a, err);
 }

@@ -220,6 +220,27 @@ out:
     return rc;
 }
 
+int qn_file_check_write(const char *path, qn_err *err)
+{
+    bool direct;
+    char *target = qn_path_target(path, &direct);
+    char *slash = strrchr(target, '/');
+    int rc = QN_OK;
+    if (qn_path_is_dir(path)) {
+        errno = EISDIR;
+        rc = file_errno(err, path, "write");
+    } else if (direct && access(target, W_OK) != 0) {
+        rc = file_errno(err, path, "write");
+    } else if (!direct) { /* a file beside it takes its place */
+        if (slash)
+            slash[slash == target] = 0;
+        if (access(slash ? target : ".", W_OK | X_OK) != 0)
+            rc = file_errno(err, path, "create");
+    }
+    free(target);
+    return rc;
+}
+
 bool qn_path_is_file(const char *path)
 {
     struct stat st;

@@ -42,6 +42,10 @@ char *qn_path_target(const char *path, bool *direct);
  * bytes or the new ones, never a part. What is no file gets the bytes. */
 int qn_file_write(const char *path, const void *p, size_t n, qn_err *err);
 
+/* Whether qn_file_write could put a file there now: for who is about to work
+ * for what it is to hold. Writes nothing. */
+int qn_file_check_write(const char *path, qn_err *err);
+
 bool qn_path_is_file(const char *path);
 bool qn_path_is_dir(const char *path);
 /* A pipe, a terminal or another device: what is read once, to its end. */

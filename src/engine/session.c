@@ -133,19 +133,46 @@ QN_API int qn_session_save(qn_engine *e, const char *path,
 
 /* ---- loading --------------------------------------------------------------- */
 
+static int no_room(const qn_engine *e, const char *path, uint64_t n_pages,
+                   qn_err *err)
+{
+    const qn_pages *pool = &e->pages[0];
+    return qn_fail(err, QN_ELIMIT,
+                   "%s has %llu pages of %d tokens; the KV cache has %d, of "
+                   "which %d are free: raise n_ctx, the engine's context",
+                   path, (unsigned long long)n_pages, e->page_tokens, pool->n,
+                   pool->n_free + pool->n_kept - pool->n_reserved);
+}
+
+/* All of the file, once its header says that it is of this model and no more
+ * than there is room for. */
+static int read_session(const qn_engine *e, const char *path,
+                        const qn_session_shape *s, char **p, size_t *size,
+                        qn_err *err)
+{
+    char head[QN_SESSION_HEADER];
+    uint64_t n_pages = 0;
+    qn_file f;
+    QN_TRY(qn_file_open(&f, path, err));
+    uint64_t bytes = f.size;
+    int rc = bytes < sizeof head
+                 ? qn_fail(err, QN_EFORMAT, "%s is no session file", path)
+                 : qn_file_pread(&f, head, 0, sizeof head, err);
+    qn_file_close(&f);
+    if (rc == 0)
+        rc = qn_session_peek(head, bytes, path, s, &n_pages, err);
+    if (rc == 0 && n_pages > (uint64_t)e->pages[0].n)
+        rc = no_room(e, path, n_pages, err);
+    return rc < 0 ? rc : qn_file_slurp(p, size, path, (size_t)bytes, err);
+}
+
 /* Into pages of the pool, and those into the tree, which keeps them. */
 static int take_in(qn_engine *e, const char *path, const qn_session_view *v,
                    const qn_session_shape *s, uint64_t salt, qn_err *err)
 {
     qn_pages *pool = &e->pages[0];
-    if (v->n_pages > (uint64_t)pool->n ||
-        !qn_pages_reserve(pool, (int64_t)v->n_pages))
-        return qn_fail(err, QN_ELIMIT,
-                       "%s has %llu pages of %u tokens; the KV cache has %d, "
-                       "of which %d are free: raise n_ctx, the "
-                       "engine's context",
-                       path, (unsigned long long)v->n_pages, s->page_tokens,
-                       pool->n, pool->n_free + pool->n_kept - pool->n_reserved);
+    if (!qn_pages_reserve(pool, (int64_t)v->n_pages))
+        return no_room(e, path, v->n_pages, err);
     qn_prefix_node *node = NULL;
     int32_t *ids = qn_xcalloc((size_t)v->n_pages + 1, sizeof *ids);
     for (size_t i = 0; i < v->n_pages; i++) {
@@ -166,12 +193,10 @@ QN_API int qn_session_load(qn_engine *e, const char *path, uint64_t salt,
     qn_session_shape s;
     qn_session_view v;
     char *p = NULL;
-    size_t size, max;
+    size_t size;
     QN_TRY(need_cache(e, path, err));
     QN_TRY(shape_of(e, path, &s, err));
-    if (!qn_session_size(&s, (uint64_t)e->pages[0].n, &max))
-        max = SIZE_MAX / 2;
-    QN_TRY(qn_file_slurp(&p, &size, path, max, err));
+    QN_TRY(read_session(e, path, &s, &p, &size, err));
     int rc = qn_session_parse(p, size, path, &s, &v, err);
     if (rc == 0)
         rc = take_in(e, path, &v, &s, salt, err);

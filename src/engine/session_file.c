@@ -61,7 +61,7 @@ void qn_session_seal(char *p, size_t n, const qn_session_shape *s,
     memcpy(p, &h, sizeof h);
 }
 
-static int check_head(const head *h, size_t n, const char *name,
+static int check_head(const head *h, uint64_t n, const char *name,
                       const qn_session_shape *want, qn_err *err)
 {
     size_t size;
@@ -87,8 +87,19 @@ static int check_head(const head *h, size_t n, const char *name,
                        name);
     if (!qn_session_size(want, h->n_pages, &size) || size != n)
         return qn_fail(err, QN_EFORMAT,
-                       "%s has %zu bytes, its header says %llu pages", name, n,
-                       (unsigned long long)h->n_pages);
+                       "%s has %llu bytes, its header says %llu pages", name,
+                       (unsigned long long)n, (unsigned long long)h->n_pages);
+    return 0;
+}
+
+int qn_session_peek(const char p[QN_SESSION_HEADER], uint64_t n,
+                    const char *name, const qn_session_shape *want,
+                    uint64_t *n_pages, qn_err *err)
+{
+    head h;
+    memcpy(&h, p, sizeof h);
+    QN_TRY(check_head(&h, n, name, want, err));
+    *n_pages = h.n_pages;
     return 0;
 }
 

@@ -40,6 +40,11 @@ bool qn_session_size(const qn_session_shape *s, uint64_t n_pages, size_t *n);
 /* The header in front of tokens and pages that stand in p[n] already. */
 void qn_session_seal(char *p, size_t n, const qn_session_shape *s,
                      uint64_t n_pages);
+/* Checks the header of a file of n bytes alone, with the same errors as
+ * qn_session_parse. */
+int qn_session_peek(const char head[QN_SESSION_HEADER], uint64_t n,
+                    const char *name, const qn_session_shape *want,
+                    uint64_t *n_pages, qn_err *err);
 /* Checks all of p[n] (8-byte aligned) and points into it. QN_EFORMAT: damaged;
  * QN_EINVAL: of another model, KV type or kernels. */
 int qn_session_parse(const char *p, size_t n, const char *name,

@@ -158,8 +158,15 @@ static void test_write(void **state)
     (void)state;
     qn_err e;
     char *dir = in_tmp("out"), *path = qn_path_join(dir, "file");
+    assert_int_equal(qn_file_check_write(path, &e), QN_ENOENT);
     assert_int_equal(qn_file_write(path, "x", 1, &e), QN_ENOENT);
     assert_int_equal(qn_mkdirs(dir, &e), QN_OK);
+    assert_int_equal(qn_file_check_write(dir, &e), QN_EIO);
+    assert_int_equal(qn_file_check_write(path, &e), QN_OK);
+    assert_int_equal(qn_file_check_write("here", &e), QN_OK);
+    assert_int_equal(qn_file_check_write("/dev/null", &e), QN_OK);
+    assert_true(qn_file_check_write("/dev/null/x", &e) < 0);
+    assert_int_equal(entries(dir), 0);
     for (int i = 0; i < 3; i++) {
         size_t n;
         assert_int_equal(qn_file_write(path, "hello", (size_t)i, &e), QN_OK);

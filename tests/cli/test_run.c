@@ -119,6 +119,44 @@ static void test_session(void **state)
     qn_proc_free(&p);
 }
 
+/* What cannot be kept is found before anything is computed. */
+static void test_session_refused(void **state)
+{
+    qn_proc p;
+    char file[4200], ids[1024] = "5";
+    (void)state;
+    quern(&p, NULL, "run", "-p", "The", "--session", "/nowhere/kept");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "/nowhere/kept: cannot create");
+    assert_string_equal(p.out, "");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-p", "The", "--session", qn_test_tmpdir());
+    assert_int_equal(p.status, 1);
+    assert_string_equal(p.out, "");
+    qn_proc_free(&p);
+    quern(&p, "\"The\"\n", "run", "--prompts-file", "-", "--session", "x");
+    assert_int_equal(p.status, 2);
+    qn_proc_has_err(&p, "--session is of one prompt");
+    qn_proc_free(&p);
+    /* of another cache, and for more than there is room for */
+    snprintf(file, sizeof file, "%s/refused", qn_test_tmpdir());
+    for (int i = 0; i < 500; i++)
+        snprintf(ids + strlen(ids), 3, ",%d", i % 8);
+    quern(&p, NULL, "run", "-q", "-n", "1", "--session", file, "--token-ids",
+          ids);
+    assert_int_equal(p.status, 0);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-n", "1", "--session", file, "--token-ids", "5",
+          "--kv-type", "f32");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "was saved with another model or --kv-type");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-n", "1", "--session", file, "--token-ids", "5");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "raise --context");
+    qn_proc_free(&p);
+}
+
 /* Wherever the prompt comes from it is the same prompt. */
 static void test_prompt_sources(void **state)
 {
@@ -700,6 +738,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_and_json),
         cmocka_unit_test(test_session),
+        cmocka_unit_test(test_session_refused),
         cmocka_unit_test(test_prompt_sources),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_fits),
