@@ -63,22 +63,50 @@ static void note(const char *what)
     qn_note("%s ...", what);
 }
 
-static int compare(const qn_args *a, const json_t *report, qn_err *err)
+/* The earlier report, before anything is measured; NULL: none was named. */
+static int read_before(const qn_args *a, json_t **before, qn_err *err)
 {
-    json_t *before = NULL;
     const char *path = qn_args_text(a, "compare");
+    *before = NULL;
     if (!path)
         return 0;
-    QN_TRY(qn_json_load(&before, path, (size_t)16 << 20, err));
+    QN_TRY(qn_json_load(before, path, (size_t)16 << 20, err));
+    if (json_is_array(json_object_get(*before, "results")))
+        return 0;
+    json_decref(*before);
+    *before = NULL;
+    return qn_fail(err, QN_EFORMAT,
+                   "%s is no report of quern bench --output-format json", path);
+}
+
+static int compare(const qn_args *a, const json_t *report, const json_t *before,
+                   qn_err *err)
+{
+    if (!before)
+        return 0;
     int slower = qn_bench_compare(report, before,
                                   qn_args_real(a, "tolerance") / 100, stdout);
-    json_decref(before);
     if (slower > 0)
         return qn_fail(err, QN_ELIMIT,
                        "%d result%s slower than in %s by more than %g %%",
-                       slower, slower > 1 ? "s are" : " is", path,
+                       slower, slower > 1 ? "s are" : " is",
+                       qn_args_text(a, "compare"),
                        qn_args_real(a, "tolerance"));
     return 0;
+}
+
+static void print(const qn_args *a, const json_t *report)
+{
+    if (qn_args_is(a, "output-format", "json")) {
+        json_dumpf(report, stdout, JSON_INDENT(1));
+        putchar('\n');
+    } else if (qn_args_is(a, "output-format", "csv")) {
+        qn_bench_print_csv(report, stdout);
+    } else if (qn_args_is(a, "output-format", "markdown")) {
+        qn_bench_print_markdown(report, stdout);
+    } else {
+        qn_bench_print(report, stdout);
+    }
 }
 
 static int run(qn_args *a, qn_err *err)
@@ -93,7 +121,7 @@ static int run(qn_args *a, qn_err *err)
         .go_on = go_on,
         .note = qn_args_flag(a, "quiet") ? NULL : note,
     };
-    json_t *report = NULL;
+    json_t *report = NULL, *before;
     QN_TRY(qn_model_operand(a, &p.path, err));
     p.model.kernels = qn_args_text(a, "isa");
     p.model.exact = qn_args_flag(a, "exact");
@@ -102,18 +130,13 @@ static int run(qn_args *a, qn_err *err)
     p.n_depths = qn_args_ids(a, "depths", &p.depths);
     p.n_batches = qn_args_ids(a, "batches", &p.batches);
     qn_interrupt_watch();
-    QN_TRY(qn_bench_run(&report, &p, err));
-    if (qn_args_is(a, "output-format", "json")) {
-        json_dumpf(report, stdout, JSON_INDENT(1));
-        putchar('\n');
-    } else if (qn_args_is(a, "output-format", "csv")) {
-        qn_bench_print_csv(report, stdout);
-    } else if (qn_args_is(a, "output-format", "markdown")) {
-        qn_bench_print_markdown(report, stdout);
-    } else {
-        qn_bench_print(report, stdout);
+    QN_TRY(read_before(a, &before, err));
+    int rc = qn_bench_run(&report, &p, err);
+    if (rc == 0) {
+        print(a, report);
+        rc = compare(a, report, before, err);
     }
-    int rc = compare(a, report, err);
+    json_decref(before);
     json_decref(report);
     return rc;
 }

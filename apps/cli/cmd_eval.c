@@ -2,6 +2,7 @@
  * cost. */
 #include "cli/commands.h"
 
+#include "base/file.h"
 #include "cli/eval_compare.h"
 #include "cli/eval_print.h"
 #include "cli/interrupt.h"
@@ -174,6 +175,28 @@ static int check_choice(const qn_args *a, qn_err *err)
     return 0;
 }
 
+/* What is written in the end has to have a place. */
+static int check(qn_args *a, qn_err *err)
+{
+    static const char *const outputs[] = {"positions", "save-logits",
+                                          "samples"};
+    QN_TRY(check_choice(a, err));
+    for (size_t i = 0; i < QN_COUNTOF(outputs); i++)
+        if (qn_args_given(a, outputs[i]))
+            QN_TRY(qn_file_check_write(qn_args_text(a, outputs[i]), err));
+    return 0;
+}
+
+/* Some networks compute further than they were made for. */
+static void tell_context(const qn_args *a, const qn_model *m, const char *name)
+{
+    int64_t n = qn_args_int(a, "context"), made = qn_model_n_ctx_train(m);
+    if (n > made && !qn_args_flag(a, "quiet"))
+        qn_note("%s was made for %lld tokens: what --context %lld measures is "
+                "also how it does beyond them",
+                name ? name : "the model", (long long)made, (long long)n);
+}
+
 /* ---- what is measured ---------------------------------------------------- */
 
 static int run_text(const qn_args *a, qn_model *m, qn_model *base,
@@ -252,6 +275,7 @@ static int one_model(const qn_args *a, json_t **report, qn_err *err)
                              "for several");
     QN_TRY(qn_model_operand(a, &path, err));
     QN_TRY(qn_open_model(&m, a, path, false, err));
+    tell_context(a, m, path);
     int rc = open_base(a, path, &base, err);
     if (rc == 0)
         rc = qn_args_given(a, "task") ? run_task(a, m, report, err)
@@ -261,12 +285,25 @@ static int one_model(const qn_args *a, json_t **report, qn_err *err)
     return rc;
 }
 
+/* A name that is none is found before the first of them is measured. */
+static int try_models(const qn_args *a, qn_err *err)
+{
+    for (size_t i = 0; i < a->operands.n; i++) {
+        qn_model *m = NULL;
+        QN_TRY(qn_open_model(&m, a, a->operands.v[i], true, err));
+        tell_context(a, m, a->operands.v[i]);
+        qn_model_close(m);
+    }
+    return 0;
+}
+
 static int several_models(const qn_args *a, json_t **report, qn_err *err)
 {
     qn_progress bar;
     if (!qn_args_operand(a, 1))
         return qn_usage(err, "compare what? quern eval --compare A B --text "
                              "FILE");
+    QN_TRY(try_models(a, err));
     qn_progress_begin(&bar, "Comparing", false, qn_args_flag(a, "quiet"));
     qn_eval_compare_params p = {
         .paths = a->operands.v,
@@ -290,7 +327,6 @@ static int several_models(const qn_args *a, json_t **report, qn_err *err)
 static int eval(qn_args *a, qn_err *err)
 {
     json_t *report = NULL;
-    QN_TRY(check_choice(a, err));
     qn_interrupt_watch();
     QN_TRY(qn_args_flag(a, "compare") ? several_models(a, &report, err)
                                       : one_model(a, &report, err));
@@ -318,4 +354,5 @@ const qn_command qn_cmd_eval = {
     .examples = examples,
     .groups = groups,
     .run = eval,
+    .check = check,
 };

@@ -36,6 +36,13 @@ bench --compare "$dir/fast.json" >"$dir/cmp" 2>"$dir/err"
 [ $? = 1 ] || fail "slower, and not status 1"
 grep -q slower "$dir/err" || fail "slower, and not said"
 bench --compare "$dir/nothing.json" >/dev/null 2>&1 && fail "no such file"
+# what cannot be compared with is found before anything is measured
+for text in '{' '{}' '[]'; do
+    echo "$text" >"$dir/none.json"
+    "$quern" bench --model "$dir/none" --compare "$dir/none.json" \
+        >"$dir/out" 2>"$dir/err" && fail "no report, and status 0: $text"
+    grep -q none.json "$dir/err" || fail "no report: $(cat "$dir/err")"
+done
 bench --isa ref >/dev/null || fail "--isa"
 # The built-in model by the defaults, but for repeats: its context is short.
 "$quern" bench --repeats 1 --tokens 8 >"$dir/table" 2>"$dir/err" ||
