@@ -28,15 +28,18 @@ static const qn_example examples[] = {
     {0},
 };
 
-/* They have no text, which is seen best where nothing is seen. */
-static void tell_unknown(const qn_args *a, const qn_model *m,
-                         const qn_id_list *ids)
+/* An id that stands for nothing would be left out without a word. */
+static int decode(const qn_args *a, const qn_model *m, const qn_id_list *ids,
+                  char **out, size_t *n, qn_err *err)
 {
-    size_t n = 0, len;
+    size_t len;
+    QN_TRY(qn_detokenize(m, ids->v, ids->n, qn_args_flag(a, "skip-special"),
+                         out, n, err));
     for (size_t i = 0; i < ids->n; i++)
-        n += !qn_token_text(m, ids->v[i], &len);
-    if (n && !qn_args_flag(a, "quiet"))
-        qn_note("%zu of %zu ids are not in the vocabulary", n, ids->n);
+        if (!qn_token_text(m, ids->v[i], &len))
+            return qn_fail(err, QN_EINVAL, "id %d is not in the vocabulary",
+                           (int)ids->v[i]);
+    return 0;
 }
 
 static int one_text(const qn_args *a, const qn_model *m, const char *text,
@@ -48,12 +51,10 @@ static int one_text(const qn_args *a, const qn_model *m, const char *text,
     (void)len; /* a NUL stands behind it */
     int rc = qn_ids_add(&ids, text, "token ids are numbers", err);
     if (rc == 0)
-        rc = qn_detokenize(m, ids.v, ids.n, qn_args_flag(a, "skip-special"),
-                           &out, &n, err);
+        rc = decode(a, m, &ids, &out, &n, err);
     if (rc == 0) {
         qn_put_text(stdout, out, n);
         putchar('\n');
-        tell_unknown(a, m, &ids);
     }
     qn_free(out);
     qn_vec_deinit(&ids);
@@ -97,9 +98,8 @@ static int one_line(const qn_args *a, const qn_model *m, const json_t *v,
     char *out = NULL;
     size_t n = 0;
     int rc = ids_of(v, where, &ids, err);
-    if (rc == 0)
-        rc = qn_detokenize(m, ids.v, ids.n, qn_args_flag(a, "skip-special"),
-                           &out, &n, err);
+    if (rc == 0 && (rc = decode(a, m, &ids, &out, &n, err)) < 0)
+        qn_err_prefix(err, rc, "%s", where);
     if (rc == 0)
         rc = print_string(out, n, where, err);
     qn_free(out);

@@ -26,8 +26,10 @@ static const qn_opt prompt_opts[] = {
              "standard input."},
     {"prompts-file", 0, QN_OPT_FILE, .arg = "FILE",
      .help = "A batch: per line a JSON object with \"prompt\", \"messages\" "
-             "or \"token_ids\", an \"id\" if wanted, and any option below "
-             "under its name. Results come in order, as JSON lines."},
+             "or \"token_ids\", an \"id\" if wanted, \"chat\", \"system\" "
+             "and the options of length, of sampling and of several "
+             "completions under their names. Results come in order, as JSON "
+             "lines."},
     {"token-ids", 0, QN_OPT_IDS, .arg = "IDS",
      .help = "The prompt as token ids, used as they are: 1,2,3 or @FILE."},
     {"chat", 0, QN_OPT_FLAG,
@@ -446,6 +448,22 @@ static bool wants_json(const qn_args *a)
            qn_args_is(a, "output-format", "json");
 }
 
+/* Ids alone can go in where there is no tokenizer, but no text comes out. */
+static int check_tokenizer(const run_state *r, qn_err *err)
+{
+    char *text = NULL;
+    size_t n;
+    int32_t none = 0;
+    if (r->json || !qn_args_given(r->args, "token-ids"))
+        return 0;
+    int rc = qn_detokenize(r->model, &none, 0, true, &text, &n, err);
+    qn_free(text);
+    return rc < 0 ? qn_err_prefix(err, rc,
+                                  "no text to print, but ids with "
+                                  "--output-format json")
+                  : 0;
+}
+
 static int check(qn_args *a, qn_err *err)
 {
     static const char *const lp[] = {"logprobs", "prompt-logprobs"};
@@ -473,6 +491,7 @@ static int run(qn_args *a, qn_err *err)
     r.json = wants_json(a);
     r.chatty = !r.json;
     QN_TRY_OUT(qn_open_model(&r.model, a, NULL, false, err));
+    QN_TRY_OUT(check_tokenizer(&r, err));
     rc = loop(&r, err);
     qn_prefill_end(&r.prefill);
     if (r.first > 0)

@@ -208,6 +208,11 @@ static int check_room(const qn_talk *t, size_t n, qn_err *err)
 {
     if ((int64_t)n < t->n_ctx)
         return 0;
+    if (t->n_ctx >= qn_model_n_ctx_train(t->model))
+        return qn_fail(err, QN_ELIMIT,
+                       "the conversation has %zu tokens, the model's context "
+                       "is %lld: /undo the last turn, or /clear",
+                       n, (long long)t->n_ctx);
     return qn_fail(err, QN_ELIMIT,
                    "the conversation has %zu tokens, the context %lld: /undo "
                    "the last turn, /clear, or begin with a larger --context",

@@ -30,9 +30,14 @@ int qn_text_operands(const qn_args *a, size_t *first, qn_err *err)
 int qn_open_text_model(qn_model **out, const qn_args *a, qn_err *err)
 {
     qn_model_params p = {.text_only = true};
-    const char *path = model_by_option(a) ? qn_args_text(a, "model")
-                                          : qn_args_operand(a, 0);
-    return qn_model_open(out, path, &p, err);
+    bool by_option = model_by_option(a);
+    const char *path = by_option ? qn_args_text(a, "model")
+                                 : qn_args_operand(a, 0);
+    int rc = qn_model_open(out, path, &p, err);
+    if (rc != QN_ENOENT || by_option)
+        return rc;
+    return qn_err_prefix(err, rc, "the first word is the model (quern %s %s)",
+                         a->cmd->name, a->cmd->operands);
 }
 
 /* The operands from `first` on, a blank between them, else the file (NULL or

@@ -601,6 +601,23 @@ static void test_blank_between(void **state)
     qn_proc_free(&p);
 }
 
+/* Without a tokenizer there is no text, which would be an empty line. */
+static void test_no_tokenizer(void **state)
+{
+    qn_proc p;
+    const char *dir = qn_test_data("models/llama");
+    (void)state;
+    quern(&p, NULL, "run", "-m", dir, "--token-ids", "1,2", "-n", "3");
+    assert_int_equal(p.status, 1);
+    assert_string_equal(p.out, "");
+    qn_proc_has_err(&p, "ids with --output-format json");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-m", dir, "--token-ids", "1,2", "-n", "3", "-o",
+          "json");
+    assert_int_equal(p.status, 0);
+    qn_proc_free(&p);
+}
+
 /* ---- what goes wrong ------------------------------------------------------ */
 
 static void test_no_model(void **state)
@@ -755,6 +772,7 @@ int main(void)
         cmocka_unit_test(test_batch_dialogue),
         cmocka_unit_test(test_bad_utf8),
         cmocka_unit_test(test_blank_between),
+        cmocka_unit_test(test_no_tokenizer),
         cmocka_unit_test(test_no_model),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_interrupt_in_background),

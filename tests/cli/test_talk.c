@@ -86,6 +86,22 @@ static void test_endless(void **state)
     qn_proc_free(&p);
 }
 
+/* No advice that does not help: the model has no more context. */
+static void test_full(void **state)
+{
+    char text[6000] = "";
+    qn_proc p;
+    (void)state;
+    for (int i = 0; i < 1100; i++)
+        strcat(text, "mill ");
+    strcat(text, "\n");
+    quern(&p, text, "chat", "--context", "4096", "-n", "4");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "the model's context is 1024: /undo");
+    assert_null(strstr(p.err, "--context"));
+    qn_proc_free(&p);
+}
+
 static void test_save_and_load(void **state)
 {
     qn_proc p;
@@ -341,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_pipe_errors),
         cmocka_unit_test(test_endless),
+        cmocka_unit_test(test_full),
         cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_paste),
