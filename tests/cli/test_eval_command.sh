@@ -70,10 +70,11 @@ failed "--context" --text "$dir/t" --context 900
 failed "$dir/t:1" --task arc --data "$dir/t"
 failed "the base" --text "$dir/t" --base "$dir/none"
 # what is found before anything is measured
-failed "/nowhere/x" --text "$dir/t" --positions /nowhere/x
+failed "/nowhere/x" --text "$dir/t" --positions /nowhere/x -m "$dir/none"
 failed "/nowhere/x" --text "$dir/t" --save-logits /nowhere/x -m "$dir/none"
-failed "/nowhere/x" --task piqa --data "$data/piqa.jsonl" --samples /nowhere/x
-failed "$dir/none" --compare builtin "$dir/none" --text "$dir/none"
+failed "/nowhere/x" --task piqa --data "$data/piqa.jsonl" --samples /nowhere/x \
+    -m "$dir/none"
+failed "$dir/model" --compare builtin "$dir/model" --text "$dir/none" --no-speed
 # beyond what the model was made for, which is told
 yes 'Once upon a time there lived a baker.' | head -150 >"$dir/long"
 "$quern" eval --text "$dir/long" -t 1 --context 1100 >"$dir/out" 2>"$dir/err" ||
