@@ -51,6 +51,7 @@ static int submit(qn_engine *engine, const qn_model *model,
     p.sampling.temperature = 0;
     p.max_new_tokens = 200;
     p.skip_special = true;
+    p.answer = true; /* a text of its own, not the prompt's sequel */
     int rc = !messages ? QN_ENOMEM
                        : qn_chat_render(model, messages, NULL, true, NULL,
                                         &prompt, &n, err);

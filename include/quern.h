@@ -310,6 +310,10 @@ typedef struct qn_request_params {
     size_t n_schema;    /* its bytes                                  */
     bool include_stop;  /* the text has the stop string, or the text of the
                            token, that ended it                        */
+    bool answer;        /* the text is one of its own (an answer in a chat):
+                           the blank that its first word may begin with is
+                           left out, but for formats. false: it goes on from
+                           the prompt's                                */
     qn_sampling sampling;
 } qn_request_params;
 

@@ -120,6 +120,7 @@ class _RequestParams(c.Structure):
                 ("deadline_ms", c.c_double),
                 ("format", c.c_int), ("schema", c.c_char_p),
                 ("n_schema", c.c_size_t), ("include_stop", c.c_bool),
+                ("answer", c.c_bool),
                 ("sampling", _Sampling)]
 
 
@@ -360,7 +361,7 @@ class _Request:
                "n_beams", "length_penalty", "early_stopping", "n_logprobs",
                "prompt_logits", "skip_special", "priority", "tenant",
                "cache_salt", "context_shift", "n_keep", "kv_window",
-               "deadline_ms"}
+               "deadline_ms", "answer"}
     _formats = ["text", "json", "json_object"]
     _knobs = {f[0] for f in _Sampling._fields_}
 
@@ -618,7 +619,8 @@ class Model:
         of str), stop_ids, n, n_beams, length_penalty, early_stopping,
         n_logprobs (-1 none, k the chosen and the top k), skip_special,
         priority, tenant, cache_salt, context_shift, n_keep, kv_window,
-        deadline_ms,
+        deadline_ms, answer (True: the text is one of its own, as after a chat
+        template; its first word has no blank in front of it),
         format ("json", "json_object"), schema (a JSON schema as dict or str:
         the text is what it describes), and the sampling ones: temperature (0: greedy), top_k,
         top_p, min_p, typical_p,
@@ -647,6 +649,7 @@ class Model:
         of the template, options as for `generate`."""
         text = self.render_chat(messages, tools, True, **(variables or {}))
         ids = self.tokenize(text, special=False, parse_special=True)
+        options.setdefault("answer", True)
         return self.stream(ids, **options) if stream \
             else self.generate(ids, **options)
 

@@ -103,7 +103,6 @@ typedef struct run_state {
     qn_engine *engine;
     qn_prompts *source;
     bool json, chatty;     /* JSON lines; text as it comes */
-    bool begun;            /* some text was written */
     char last;             /* byte written */
     QN_VEC(qn_job *) jobs; /* jobs[0] is number `first` */
     int64_t first;
@@ -121,36 +120,12 @@ typedef struct run_state {
 
 /* ---- output -------------------------------------------------------------- */
 
-/* Words begin with a blank, but for the first of a text: whether the prompt
- * goes on with one is seen when both are decoded together. */
-static void blank_between(run_state *r)
-{
-    const qn_job *job = r->jobs.v[0];
-    const qn_completion *c = &job->out[0];
-    size_t tail = QN_MIN(job->prompt.n, (size_t)8), n = QN_MIN(c->ids.n, 8u);
-    int32_t ids[16];
-    char *a = NULL, *b = NULL;
-    size_t n_a = 0, n_b = 0;
-    memcpy(ids, job->prompt.v + job->prompt.n - tail, tail * sizeof *ids);
-    memcpy(ids + tail, c->ids.v, n * sizeof *ids);
-    if (qn_detokenize(r->model, ids, tail, true, &a, &n_a, NULL) == 0 &&
-        qn_detokenize(r->model, ids, tail + n, true, &b, &n_b, NULL) == 0 &&
-        n_b > n_a && memcmp(a, b, n_a) == 0 && b[n_a] == ' ' && c->text.n &&
-        c->text.p[0] != ' ')
-        putchar(' ');
-    qn_free(a);
-    qn_free(b);
-}
-
 static void on_text(void *user, int index, const char *text, size_t n)
 {
     run_state *r = user;
     if (index != 0 || n == 0)
         return;
     qn_prefill_end(&r->prefill);
-    if (!r->begun && !qn_args_flag(r->args, "chat"))
-        blank_between(r);
-    r->begun = true;
     qn_put_text(stdout, text, n);
     fflush(stdout);
     r->last = text[n - 1];

@@ -100,6 +100,7 @@ int qn_job_add_messages(qn_job *job, const qn_model *m, const json_t *messages,
 {
     char *text = NULL, *list = json_dumps(messages, JSON_COMPACT);
     size_t n = 0;
+    job->answer = true;
     if (!list)
         return qn_fail(err, QN_EINVAL, "the messages are not valid UTF-8");
     int rc = qn_chat_render(m, list, NULL, true, kwargs, &text, &n, err);
@@ -144,6 +145,7 @@ int qn_job_submit(qn_job *job, qn_engine *e, qn_request_params *p, qn_err *err)
 {
     p->prompt = job->prompt.v;
     p->n_prompt = job->prompt.n;
+    p->answer = job->answer;
     QN_TRY(qn_name_options(qn_request_submit(e, p, &job->req, err), err));
     job->seed = p->sampling.seed;
     job->chance = p->sampling.temperature > 0 && p->n_beams <= 1;

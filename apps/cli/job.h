@@ -19,6 +19,7 @@ typedef struct qn_completion {
 
 typedef struct qn_job {
     QN_VEC(int32_t) prompt;
+    bool answer;     /* is what comes of it: the prompt is messages */
     qn_request *req; /* NULL before submit and after the end */
     qn_completion *out;
     int n, n_running; /* completions */

@@ -168,6 +168,7 @@ static int take_chat(prep *p)
     if (rc == 0)
         rc = qn_gen_tools_prepare(p->g, &prompt, p->err);
     set_thinking(p, &prompt);
+    f->rp.answer = !f->continue_final && !p->g->forced;
     if (rc == 0)
         rc = take_text(p, prompt.p ? prompt.p : "", prompt.n, true);
     qn_str_deinit(&prompt);

@@ -103,9 +103,9 @@ typedef struct qn_seq {
     size_t n_known;              /* pages up to that one */
     qn_sampler *sampler;
     uint32_t fmt_state; /* of req->fmt */
-    qn_detok *detok;
-    qn_str held;      /* text that a stop string may still swallow */
-    qn_finish finish; /* NONE while it runs */
+    qn_detok *detok;    /* from its first token on */
+    qn_str held;        /* text that a stop string may still swallow */
+    qn_finish finish;   /* NONE while it runs */
     qn_guess guess;
     bool renewed; /* computed again behind qn_net_kv_valid_until */
     double score; /* beam search: sum of log probabilities */
@@ -302,7 +302,7 @@ int64_t qn_engine_plan(const qn_model *model, const qn_engine_params *p,
 /* ---- seq.c ------------------------------------------------------------- */
 
 qn_seq *qn_seq_new(qn_request *req, int index);
-/* Shares the pages of `from`; its own sampler, detokenizer and text. */
+/* Shares the pages of `from`; its own sampler and text. */
 qn_seq *qn_seq_fork(const qn_seq *from, int index);
 /* Gives its pages back. */
 void qn_seq_free(qn_seq *s);

@@ -12,8 +12,6 @@ qn_seq *qn_seq_new(qn_request *req, int index)
     s->index = index;
     qn_str_init(&s->held);
     qn_guess_init(&s->guess);
-    if (req->engine->model->tok)
-        s->detok = qn_detok_new(req->engine->model->tok, req->p.skip_special);
     return s;
 }
 
@@ -308,9 +306,27 @@ static void end(qn_seq *s, qn_event_slot *slot, qn_finish why)
         qn_pace_ended(&s->req->engine->pace, qn_seq_n_new(s), s->req->max_new);
 }
 
+/* Before its first token: the text goes on from the prompt's, unless it is one
+ * of its own. A format has read the tokens as behind a letter (qn_tok_bytes). */
+static int begin_text(qn_seq *s, qn_err *err)
+{
+    const qn_request *req = s->req;
+    const qn_tok *tok = req->engine->model->tok;
+    if (!tok || s->detok)
+        return 0;
+    s->detok = qn_detok_new(tok, req->p.skip_special);
+    int32_t letter = req->fmt ? qn_tok_id(tok, "a", 1) : -1;
+    if (letter >= 0)
+        return qn_detok_follow(s->detok, &letter, 1, err);
+    if (req->p.answer)
+        return 0;
+    return qn_detok_follow(s->detok, req->p.prompt, req->p.n_prompt, err);
+}
+
 int qn_seq_take_token(qn_seq *s, int32_t id, const float *logits, qn_err *err)
 {
     qn_request *req = s->req;
+    QN_TRY(begin_text(s, err));
     qn_vec_push(&s->tokens, id);
     if (s->sampler)
         qn_sampler_accept(s->sampler, id);

@@ -91,6 +91,7 @@ static int ask(gen_run *g, gen_lane *l, qn_err *err)
                                                : NEW_TOKENS;
     p.stop = stops;
     p.n_stop = QN_COUNTOF(stops);
+    p.answer = g->t->p->chat;
     p.sampling.temperature = 0;
     qn_str_clear(&l->text);
     l->ended = false;

@@ -198,13 +198,21 @@ struct qn_detok {
     const qn_tok *t;
     bool skip_special;
     qn_tok_flow flow;
+    qn_str front; /* the end of the text before, which is still to come out */
 };
 
 static void tok_detok_init(qn_detok *d, const qn_tok *t, bool skip_special)
 {
     d->t = t;
     d->skip_special = skip_special;
+    qn_str_init(&d->front);
     qn_tok_flow_init(&d->flow, &t->dec);
+}
+
+static void tok_detok_deinit(qn_detok *d)
+{
+    qn_tok_flow_deinit(&d->flow);
+    qn_str_deinit(&d->front);
 }
 
 /* What enters the decoders for an id; p is NULL when nothing does. */
@@ -218,22 +226,82 @@ static qn_view tok_decoder_text(const qn_detok *d, int32_t id)
     return tok->form.p ? tok->form : tok->content;
 }
 
+/* Of what out has from byte `from` on, takes out what the text before ended
+ * with. Where they differ, that was the beginning of a character, which is
+ * complete now: it is new as a whole. */
+static void tok_detok_cut(qn_detok *d, qn_str *out, size_t from)
+{
+    size_t n = out->n - from, same = 0;
+    if (d->front.n == 0 || n == 0)
+        return;
+    char *p = out->p + from;
+    n = QN_MIN(n, d->front.n);
+    while (same < n && p[same] == d->front.p[same])
+        same++;
+    bool differ = same < n;
+    while (differ && same > 0 && (p[same] & 0xc0) == 0x80)
+        same--;
+    out->n -= same;
+    memmove(p, p + same, out->n - from + 1);
+    d->front.n -= differ ? d->front.n : same;
+    memmove(d->front.p, d->front.p + same, d->front.n);
+}
+
 int qn_detok_push(qn_detok *d, int32_t id, qn_str *out, qn_err *err)
 {
     qn_view text = tok_decoder_text(d, id);
+    size_t from = out->n;
     if (!text.p)
         return QN_OK;
     d->flow.out = out;
     d->flow.work.err = err;
-    return qn_tok_flow_feed(&d->flow, 0, text.p, text.n, true);
+    QN_TRY(qn_tok_flow_feed(&d->flow, 0, text.p, text.n, true));
+    tok_detok_cut(d, out, from);
+    return QN_OK;
 }
 
 int qn_detok_flush(qn_detok *d, qn_str *out, qn_err *err)
 {
+    size_t from = out->n;
     d->flow.out = out;
     d->flow.work.err = err;
     int rc = qn_tok_flow_finish(&d->flow, 0);
     qn_tok_flow_reset(&d->flow);
+    tok_detok_cut(d, out, from);
+    qn_str_clear(&d->front);
+    return rc;
+}
+
+/* How many of the first ids need not be looked at: the others are enough to
+ * say how the next one is read. Their first one does not go on a run of byte
+ * tokens, which are a text together or none. */
+static size_t tok_detok_far(const qn_detok *d, const int32_t *ids, size_t n)
+{
+    int left = 32;
+    for (; n > 0; n--) {
+        qn_view v = tok_decoder_text(d, ids[n - 1]);
+        bool byte = v.n == 6 && memcmp(v.p, "<0x", 3) == 0;
+        if (left == 0 && !byte)
+            break;
+        left -= left > 0 && v.n > 0;
+    }
+    return n;
+}
+
+int qn_detok_follow(qn_detok *d, const int32_t *ids, size_t n, qn_err *err)
+{
+    bool skip_special = d->skip_special;
+    qn_str certain = {0}, all = {0};
+    d->skip_special = true;
+    size_t far = tok_detok_far(d, ids, n);
+    int rc = qn_tok_decode(d->t, ids + far, n - far, true, &all, err);
+    for (size_t k = far; k < n && rc == 0; k++)
+        rc = qn_detok_push(d, ids[k], &certain, err);
+    if (rc == 0 && all.n > certain.n)
+        qn_str_add(&d->front, all.p + certain.n, all.n - certain.n);
+    d->skip_special = skip_special;
+    qn_str_deinit(&certain);
+    qn_str_deinit(&all);
     return rc;
 }
 
@@ -248,7 +316,7 @@ void qn_detok_free(qn_detok *d)
 {
     if (!d)
         return;
-    qn_tok_flow_deinit(&d->flow);
+    tok_detok_deinit(d);
     free(d);
 }
 
@@ -265,7 +333,7 @@ int qn_tok_decode(const qn_tok *t, const int32_t *ids, size_t n,
         rc = qn_detok_flush(&d, out, err);
     if (rc < 0 && out->p)
         out->p[out->n = before] = '\0';
-    qn_tok_flow_deinit(&d.flow);
+    tok_detok_deinit(&d);
     return rc;
 }
 

@@ -154,6 +154,11 @@ int qn_tok_decode(const qn_tok *t, const int32_t *ids, size_t n,
 typedef struct qn_detok qn_detok;
 qn_detok *qn_detok_new(const qn_tok *t, bool skip_special);
 void qn_detok_free(qn_detok *d);
+/* Before the first push: the text goes on from that of these ids. What is
+ * appended is what follows that text when both are decoded together, but for
+ * its special tokens, which are left out here in any case: behind nothing else
+ * a text begins. */
+int qn_detok_follow(qn_detok *d, const int32_t *ids, size_t n, qn_err *err);
 int qn_detok_push(qn_detok *d, int32_t id, qn_str *out, qn_err *err);
 int qn_detok_flush(qn_detok *d, qn_str *out, qn_err *err);
 

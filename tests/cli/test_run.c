@@ -599,6 +599,17 @@ static void test_blank_between(void **state)
     assert_string_equal(
         p.out, "Once upon a time, there was a little girl named Lily\n");
     qn_proc_free(&p);
+    quern(&p, NULL, "run", "-q", "-n", "4", "-m", dir, "-p", "Once",
+          "--temperature", "0", "--n", "2");
+    assert_string_equal(p.out, " upon a time,\n---\n upon a time,\n");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-q", "-n", "4", "-m", dir, "-p", "Once", "-o",
+          "json");
+    json_t *o = line_of(&p, 0);
+    assert_string_equal(json_string_value(json_object_get(o, "text")),
+                        " upon a time,");
+    json_decref(o);
+    qn_proc_free(&p);
 }
 
 /* Without a tokenizer there is no text, which would be an empty line. */

@@ -207,12 +207,81 @@ static void test_held_text(void **state)
     qn_engine_free(e);
 }
 
+/* ---- words that begin with a blank --------------------------------------- */
+
+/* The texts, put together, that come of a prompt that ends with `head`. */
+static void sequel(qn_model *m, const char *head, qn_request_params p,
+                   const char *want)
+{
+    int32_t *ids;
+    size_t n;
+    assert_int_equal(qn_tokenize(m, head, strlen(head), true, false, &ids, &n,
+                                 NULL),
+                     0);
+    qn_engine *e = play_engine(m, 0, 4, 0);
+    p.prompt = ids;
+    p.n_prompt = n;
+    play *r = play_submit(e, &p);
+    play_run(e, r);
+    for (int i = 0; i < r->n_out; i++)
+        assert_string_equal(r->out[i].text.p ? r->out[i].text.p : "", want);
+    play_free(r);
+    qn_engine_free(e);
+    qn_free(ids);
+}
+
+static void test_words_behind_a_prompt(void **state)
+{
+    static const char any[] = " upon.*";
+    static const char *const stop[] = {" upon"};
+    (void)state;
+    const char *dir = qn_test_shared("data/models/hf/stories260K");
+    if (!dir)
+        QN_SKIP("no shared data");
+    qn_model *m = play_model(dir, 1);
+    qn_request_params p = play_params(NULL, 0, 4), q;
+    p.skip_special = true;
+    sequel(m, "Once", p, " upon a time,");
+    sequel(m, "", p, "Once upon a time");
+    p.skip_special = false;
+    sequel(m, "", p, "Once upon a time");
+    p.skip_special = true;
+    q = p;
+    q.n = 3;
+    sequel(m, "Once", q, " upon a time,");
+    q = p;
+    q.n_beams = q.n = 2;
+    q.sampling.allowed_ids = (const int32_t[]){407}; /* " upon" */
+    q.sampling.n_allowed = 1;
+    q.max_new_tokens = 2;
+    q.n = 1;
+    sequel(m, "Once", q, " upon upon");
+    q = p;
+    q.answer = true;
+    sequel(m, "Once", q, "upon a time,");
+    q.format =
+        QN_FORMAT_REGEX; /* says of the blank, too, whether it is there */
+    q.schema = any;
+    q.n_schema = strlen(any);
+    sequel(m, "Once", q, " upon a time,");
+    q.sampling.allowed_ids = (const int32_t[]){407};
+    q.sampling.n_allowed = 1;
+    q.max_new_tokens = 1;
+    sequel(m, "", q, " upon");
+    q = p;
+    q.stop = stop;
+    q.n_stop = 1;
+    sequel(m, "Once", q, "");
+    qn_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_code_points),
         cmocka_unit_test(test_stop_strings),
         cmocka_unit_test(test_held_text),
+        cmocka_unit_test(test_words_behind_a_prompt),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

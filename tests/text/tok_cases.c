@@ -91,6 +91,30 @@ void tok_decode_stream(const qn_tok *t, const int32_t *ids, size_t n,
     qn_detok_free(d);
 }
 
+/* The text of ids behind that of the first k: what the first k's is without,
+ * where the whole begins with it (it need not, within a character). */
+static void follow(const qn_tok *t, const int32_t *ids, size_t n, size_t k,
+                   const qn_str *whole)
+{
+    qn_err err = {0};
+    qn_str head = {0}, rest = {0};
+    qn_detok *d = qn_detok_new(t, true);
+    assert_int_equal(qn_tok_decode(t, ids, k, true, &head, &err), 0);
+    assert_int_equal(qn_detok_follow(d, ids, k, &err), 0);
+    for (size_t i = k; i < n; i++)
+        assert_int_equal(qn_detok_push(d, ids[i], &rest, &err), 0);
+    assert_int_equal(qn_detok_flush(d, &rest, &err), 0);
+    assert_true(qn_utf8_valid(rest.p ? rest.p : "", rest.n));
+    if (head.n <= whole->n && (!head.n || !memcmp(head.p, whole->p, head.n))) {
+        const char *want = whole->n ? whole->p + head.n : "";
+        if (strcmp(rest.p ? rest.p : "", want) != 0)
+            fail_msg("behind %zu ids \"%s\" is \"%s\"", k, want, rest.p);
+    }
+    qn_detok_free(d);
+    qn_str_deinit(&head);
+    qn_str_deinit(&rest);
+}
+
 static void run_decode(tok_score *s, const qn_tok *t, const int32_t *ids,
                        size_t n, bool skip, const json_t *want,
                        const char *text)
@@ -104,6 +128,8 @@ static void run_decode(tok_score *s, const qn_tok *t, const int32_t *ids,
                   skip ? "decode_skip" : "decode_keep", text);
     tok_decode_stream(t, ids, n, skip, &stream);
     tok_score_add(s, text_equal(&stream, want), "streamed decoding", text);
+    for (size_t k = 0; skip && k <= n; k += n < 100 ? 1 : n / 7)
+        follow(t, ids, n, k, &whole);
     qn_str_deinit(&whole);
     qn_str_deinit(&stream);
 }
