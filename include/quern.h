@@ -166,6 +166,11 @@ QN_API int qn_detokenize(const qn_model *model, const int32_t *ids,
 /* The vocabulary's own spelling of one id (not decoded), or NULL. */
 QN_API const char *qn_token_text(const qn_model *model, int32_t id,
                                  size_t *len);
+/* What one id adds to a text that has begun: bytes, which need not be whole
+ * characters; those of a text's ids together are the text. Of a special token,
+ * and where it depends on the neighbours, the text of the id alone. */
+QN_API int qn_token_bytes(const qn_model *model, int32_t id, char **bytes,
+                          size_t *len, qn_err *err);
 
 /* Renders the model's chat template. `messages` is a JSON array of
  * {"role","content",...}; `tools` a JSON array or NULL; `kwargs` a JSON

@@ -163,6 +163,7 @@ _FUNCTIONS = {
     "qn_detokenize": (c.c_int, [_P, _IDS, c.c_size_t, c.c_bool, _PP, _SIZE,
                                 _ERRP]),
     "qn_token_text": (_P, [_P, c.c_int32, _SIZE]),
+    "qn_token_bytes": (c.c_int, [_P, c.c_int32, _PP, _SIZE, _ERRP]),
     "qn_chat_render": (c.c_int, [_P, c.c_char_p, c.c_char_p, c.c_bool,
                                  c.c_char_p, _PP, _SIZE, _ERRP]),
     "qn_sampling_default": (None, [c.POINTER(_Sampling)]),
@@ -563,6 +564,14 @@ class Model:
         p = _lib.qn_token_text(self._handle(), id, c.byref(size))
         return c.string_at(p, size.value).decode("utf-8", "replace") \
             if p else None
+
+    def token_bytes(self, id):
+        """What an id adds to a text that has begun (bytes, which need not be
+        whole characters); of a special token, its text."""
+        out, size = c.c_void_p(), c.c_size_t()
+        _call("qn_token_bytes", self._handle(), id, c.byref(out),
+              c.byref(size))
+        return _take(out, size.value)
 
     def render_chat(self, messages, tools=None, add_generation_prompt=True,
                     **variables):

@@ -117,8 +117,10 @@ static const sentence on_fields[] = {
     {"stream", "Answer in events as the text is made."},
     {"stream_options", "object: include_usage, continuous_usage_stats."},
     {"echo", "The prompt comes first in the text."},
-    {"logprobs", "completions: integer, the chosen token and so many "
-                 "likeliest. Chats: boolean, of the chosen token."},
+    {"logprobs",
+     "completions: integer, the chosen token and so many likeliest. Chats: "
+     "boolean, of the chosen token. A token that is a part of a character is "
+     "spelled \\xc3, in completions bytes:\\xc3."},
     {"top_logprobs", "So many likeliest beside it; needs logprobs."},
     {"prompt_logprobs", "Log probabilities of the prompt's tokens as well."},
     {"skip_special_tokens", "Leave special tokens out; default true."},

@@ -282,6 +282,17 @@ static int want_prompt_logprobs(prep *p)
     return 0;
 }
 
+/* Whether all of it is tokens like BOS: a completion then begins a text. */
+static int find_bare(prep *p, qn_prompt *q)
+{
+    char *text;
+    size_t n;
+    QN_TRY(qn_detokenize(p->srv->model, q->ids, q->n, true, &text, &n, p->err));
+    qn_free(text);
+    q->bare = n == 0;
+    return 0;
+}
+
 static int set_params(prep *p)
 {
     qn_fields *f = &p->g->f;
@@ -309,6 +320,9 @@ static int set_params(prep *p)
         f->rp.n_logprobs = 0; /* to find the best */
     if (f->prompt_logprobs >= 0 || (f->echo && f->want_logprobs))
         QN_TRY(want_prompt_logprobs(p));
+    for (int i = 0; i < g->n_prompts; i++)
+        if (f->want_logprobs && f->rp.format == QN_FORMAT_TEXT)
+            QN_TRY(find_bare(p, &g->prompts[i]));
     bool shared = p->srv->set.share_prefixes;
     uint64_t mix[2] = {shared ? 0 : g->call->tenant, f->rp.cache_salt};
     f->rp.tenant = (uint32_t)g->call->tenant;
@@ -323,6 +337,7 @@ static void add_choices(qn_gen *g)
     g->choices = qn_xcalloc((size_t)g->n_choices, sizeof *g->choices);
     for (int i = 0; i < g->n_choices; i++) {
         g->choices[i].prompt = i / g->n_per;
+        g->choices[i].at_start = g->prompts[i / g->n_per].bare;
         g->choices[i].index = i % g->n_per;
         g->choices[i].stop = -1;
         if (g->thinks)
@@ -526,11 +541,11 @@ void qn_gen_usage(const qn_gen *g, qn_str *out)
                 n.prompt, n.completion, n.prompt + n.completion, n.cached);
 }
 
-char *qn_gen_token_text(const qn_gen *g, int32_t id, size_t *n)
+char *qn_gen_token_bytes(const qn_gen *g, int32_t id, size_t *n)
 {
-    char *text = NULL;
-    if (qn_detokenize(g->call->srv->model, &id, 1, false, &text, n, NULL) == 0)
-        return text;
+    char *bytes = NULL;
+    if (qn_token_bytes(g->call->srv->model, id, &bytes, n, NULL) == 0)
+        return bytes;
     *n = 0;
     return qn_xstrdup("");
 }

@@ -41,6 +41,7 @@ typedef struct qn_prompt {
     size_t n;
     char *text; /* for echo, else NULL */
     size_t text_len;
+    bool bare;       /* with logprobs: it has no text */
     qn_request *req; /* engine thread */
     qn_request_stats stats;
 } qn_prompt;
@@ -55,7 +56,10 @@ typedef struct qn_choice {
     qn_str thought;          /* what it thought */
     bool begun;              /* the parser has what the prompt ends with */
     qn_str calls, args;      /* JSON of calls; arguments of the latest */
-    size_t n_chars;          /* of text so far, code points */
+    size_t n_chars;          /* of text so far, code points that are whole */
+    char part[4];            /* beginning of the next one */
+    size_t n_part;
+    bool at_start; /* no text yet: the blank of a first word is left out */
     int n_tokens;
     double sum_logprob;
     qn_finish finish;
@@ -114,7 +118,7 @@ typedef struct qn_gen_counts {
 qn_gen_counts qn_gen_count(const qn_gen *g);
 /* {"prompt_tokens":..,...} */
 void qn_gen_usage(const qn_gen *g, qn_str *out);
-/* The text of one token, as it stands alone; qn_free it. */
-char *qn_gen_token_text(const qn_gen *g, int32_t id, size_t *n);
+/* What one token adds to a text, as qn_token_bytes says; qn_free it. */
+char *qn_gen_token_bytes(const qn_gen *g, int32_t id, size_t *n);
 
 #endif

@@ -3,10 +3,32 @@
 
 #include "base/utf8.h"
 #include "server/jsonout.h"
+#include "server/server_int.h"
 
 #include <stdlib.h>
 
-/* ---- chats ------------------------------------------------------------- */
+static bool is_chat(const qn_gen *g)
+{
+    return g->style->route == QN_FIELD_CHAT;
+}
+
+/* As OpenAI spells what is no text: "\\xc3", in completions "bytes:\\xc3". */
+static void spell_bytes(const qn_gen *g, const char *p, size_t n, qn_str *out)
+{
+    qn_str s = {0};
+    qn_str_adds(&s, is_chat(g) ? "" : "bytes:");
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t len = (size_t)qn_utf8_decode(p + i, n - i, &cp);
+        if (len > 0)
+            qn_str_add(&s, p + i, len);
+        else
+            qn_str_addf(&s, "\\x%02x", (unsigned char)p[i]);
+        i += QN_MAX(len, 1);
+    }
+    qn_jsonout_str(out, s.p, s.n);
+    qn_str_deinit(&s);
+}
 
 /* A token in quotes: its text, or "token_id:5" when asked for. */
 static void spell(const qn_gen *g, int32_t id, const char *text, size_t n,
@@ -14,15 +36,19 @@ static void spell(const qn_gen *g, int32_t id, const char *text, size_t n,
 {
     if (g->f.tokens_as_ids)
         qn_str_addf(out, "\"token_id:%d\"", (int)id);
-    else
+    else if (qn_utf8_valid(text, n))
         qn_jsonout_str(out, text, n);
+    else
+        spell_bytes(g, text, n, out);
 }
+
+/* ---- chats ------------------------------------------------------------- */
 
 /* {"token":..,"logprob":..,"bytes":[..] without the closing brace */
 static void add_token(const qn_gen *g, int32_t id, double logprob, qn_str *out)
 {
     size_t n;
-    char *text = qn_gen_token_text(g, id, &n);
+    char *text = qn_gen_token_bytes(g, id, &n);
     qn_str_adds(out, "{\"token\":");
     spell(g, id, text, n, out);
     qn_str_adds(out, ",\"logprob\":");
@@ -71,7 +97,7 @@ static bool has_key(const qn_str *list, const char *key)
 static void add_top(const qn_gen *g, int32_t id, double logprob, qn_str *out)
 {
     size_t n;
-    char *text = qn_gen_token_text(g, id, &n);
+    char *text = qn_gen_token_bytes(g, id, &n);
     qn_str key = {0};
     spell(g, id, text, n, &key);
     qn_str_addc(&key, ':');
@@ -96,18 +122,57 @@ static void add_tops(const qn_gen *g, const qn_event *ev, int64_t most,
     qn_str_deinit(&top);
 }
 
+static bool goes_on(char c) /* no character begins with it */
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* Counts what a token adds to the text; the character that it begins in. */
+static size_t count(qn_choice *c, const char *p, size_t n)
+{
+    qn_str all = {0};
+    if (n == 0)
+        return c->n_chars;
+    size_t first = c->n_chars + (c->n_part > 0 && !goes_on(p[0]));
+    qn_str_add(&all, c->part, c->n_part);
+    qn_str_add(&all, p, n);
+    c->n_part = qn_utf8_tail(all.p, all.n);
+    c->n_chars += qn_utf8_count(all.p, all.n - c->n_part);
+    memcpy(c->part, all.p + all.n - c->n_part, c->n_part);
+    qn_str_deinit(&all);
+    return first;
+}
+
+/* Special tokens are not in the text, unless asked for. */
+static bool is_left_out(const qn_gen *g, int32_t id)
+{
+    const qn_model *m = g->call->srv->model;
+    char *text = NULL;
+    size_t n_with = 0, n_without = 0;
+    for (int skip = 0; skip < 2 && g->f.rp.skip_special; skip++) {
+        if (qn_detokenize(m, &id, 1, skip, &text, skip ? &n_without : &n_with,
+                          NULL) == 0)
+            qn_free(text);
+    }
+    return n_with > 0 && n_without == 0;
+}
+
 static void add_lists(const qn_gen *g, qn_choice *c, const qn_event *ev,
                       lists l)
 {
-    size_t n;
-    char *text = qn_gen_token_text(g, ev->id, &n);
+    size_t n, blank = 0;
+    char *text = qn_gen_token_bytes(g, ev->id, &n);
     next(l.tokens);
     spell(g, ev->id, text, n, l.tokens);
     next(l.token_lps);
     qn_jsonout_real(l.token_lps, (double)ev->logprob);
     next(l.offsets);
-    qn_str_addf(l.offsets, "%zu", c->n_chars);
-    c->n_chars += qn_utf8_count(text, n);
+    if (is_left_out(g, ev->id))
+        n = 0;
+    else if (n > 0 && c->at_start)
+        blank = text[0] == ' ';
+    c->at_start = c->at_start && n == 0;
+    qn_str_addf(l.offsets, "%zu", count(c, text + blank, n - blank));
     qn_free(text);
     next(l.tops);
     add_tops(g, ev, INT64_MAX, l.tops);
@@ -115,13 +180,10 @@ static void add_lists(const qn_gen *g, qn_choice *c, const qn_event *ev,
 
 /* A token of the prompt: `ev` NULL for the first, which nothing precedes. */
 static void echo_token(const qn_gen *g, int32_t id, const qn_event *ev,
-                       size_t offset, lists l)
+                       qn_view text, size_t offset, lists l)
 {
-    size_t n;
-    char *text = qn_gen_token_text(g, id, &n);
     next(l.tokens);
-    spell(g, id, text, n, l.tokens);
-    qn_free(text);
+    spell(g, id, text.p, text.n, l.tokens);
     next(l.offsets);
     qn_str_addf(l.offsets, "%zu", offset);
     next(l.token_lps);
@@ -135,17 +197,33 @@ static void echo_token(const qn_gen *g, int32_t id, const qn_event *ev,
     add_tops(g, ev, g->f.logprobs, l.tops);
 }
 
-/* Where a token's text begins in the prompt, from byte `at` on; the position
- * behind it. A token that adds nothing (BOS) or part of a character stays. */
-static size_t advance(const qn_gen *g, const qn_prompt *q, int32_t id,
-                      size_t at)
+/* Where a token stands in the prompt's text, from byte *at on, which moves
+ * behind it. A first word's blank need not be there; a token that adds nothing
+ * (BOS) stands nowhere. */
+static size_t find(const qn_prompt *q, qn_view token, size_t *at)
 {
-    size_t n;
-    char *text = qn_gen_token_text(g, id, &n);
-    size_t window = QN_MIN(q->text_len - at, n + 8);
-    const char *p = n ? memmem(q->text + at, window, text, n) : NULL;
-    qn_free(text);
-    return p ? (size_t)(p - q->text) + n : at;
+    const char *here = q->text + *at, *hit = NULL;
+    size_t left = q->text_len - *at, n = token.n;
+    bool blank = n > 0 && token.p[0] == ' ' && (n > 1 || *at == 0);
+    if (n > 0 && n <= left && memcmp(here, token.p, n) == 0)
+        hit = here;
+    else if (blank && n - 1 <= left && memcmp(here, token.p + 1, --n) == 0)
+        hit = here;
+    else if (token.n > 0)
+        hit = memmem(here, QN_MIN(left, token.n + 8), token.p, n = token.n);
+    if (!hit)
+        return *at;
+    *at = (size_t)(hit - q->text) + n;
+    return (size_t)(hit - q->text);
+}
+
+/* Characters that begin in text[b, e). */
+static size_t begun(const char *text, size_t b, size_t e)
+{
+    size_t n = 0;
+    for (; b < e; b++)
+        n += !goes_on(text[b]);
+    return n;
 }
 
 static void put_lists(lists l, qn_str *out)
@@ -172,10 +250,15 @@ void qn_logprobs_echo(qn_gen *g, qn_choice *c)
     for (size_t i = 0; i < q->n; i++) {
         qn_event ev;
         bool known = qn_request_prompt_logprob(q->req, i, &ev) > 0;
-        echo_token(g, q->ids[i], known ? &ev : NULL, chars, l);
-        size_t end = advance(g, q, q->ids[i], at);
-        chars += qn_utf8_count(q->text + at, end - at);
-        at = end;
+        qn_view token;
+        char *text = qn_gen_token_bytes(g, q->ids[i], &token.n);
+        token.p = text;
+        size_t from = at, first = find(q, token, &at);
+        chars += begun(q->text, from, first);
+        echo_token(g, q->ids[i], known ? &ev : NULL, token,
+                   chars - goes_on(q->text[first]), l);
+        chars += begun(q->text, first, at);
+        qn_free(text);
     }
     c->n_chars = qn_utf8_count(q->text, q->text_len);
 }
@@ -185,7 +268,7 @@ static void add_ranked(const qn_gen *g, int32_t id, double logprob, size_t rank,
                        qn_str *out)
 {
     size_t n;
-    char *text = qn_gen_token_text(g, id, &n);
+    char *text = qn_gen_token_bytes(g, id, &n);
     qn_str_addf(out, "\"%d\":{\"logprob\":", (int)id);
     qn_jsonout_real(out, logprob);
     if (rank)
@@ -231,11 +314,6 @@ void qn_logprobs_prompt(const qn_gen *g, const qn_prompt *q, qn_str *out)
 }
 
 /* ---- both -------------------------------------------------------------- */
-
-static bool is_chat(const qn_gen *g)
-{
-    return g->style->route == QN_FIELD_CHAT;
-}
 
 void qn_logprobs_one(qn_gen *g, qn_choice *c, const qn_event *ev, qn_str *out)
 {

@@ -343,6 +343,22 @@ QN_API const char *qn_token_text(const qn_model *m, int32_t id, size_t *len)
     return v.p;
 }
 
+QN_API int qn_token_bytes(const qn_model *m, int32_t id, char **bytes,
+                          size_t *len, qn_err *err)
+{
+    QN_TRY(need_tok(m, err));
+    qn_str s = {0};
+    int rc = qn_tok_bytes(m->tok, id, &s)
+                 ? 0
+                 : qn_tok_decode(m->tok, &id, 1, false, &s, err);
+    if (rc < 0) {
+        qn_str_deinit(&s);
+        return rc;
+    }
+    *bytes = qn_str_take(&s, len);
+    return 0;
+}
+
 QN_API int qn_chat_render(const qn_model *m, const char *messages,
                           const char *tools, bool add_generation_prompt,
                           const char *kwargs, char **text, size_t *len,

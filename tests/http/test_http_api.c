@@ -339,6 +339,110 @@ static void test_prompt_logprobs(void **state)
                      400, "invalid_request_error", "prompt_logprobs");
 }
 
+/* A list of the reply in one line. */
+static void is_list(const web_reply *r, const char *path, const char *want)
+{
+    char *got = json_dumps(web_at(r, path), JSON_COMPACT);
+    assert_string_equal(got, want);
+    free(got);
+}
+
+/* Parts of characters are bytes, which are the text when put together. */
+static void test_bytes_in_logprobs(void **state)
+{
+#define PART "\"guided_regex\":\"\u00e9{2}\",\"temperature\":0,"
+    (void)state;
+    web_need();
+    web_reply r = web_post("/v1/chat/completions",
+                           "{" PART "\"messages\":" WEB_TALK
+                           ",\"logprobs\":true}");
+    assert_int_equal(r.status, 200);
+    assert_string_equal(web_str(&r, "choices.0.message.content"), "éé");
+    char text[64] = "";
+    size_t n = 0, n_parts = 0;
+    const json_t *list = web_at(&r, "choices.0.logprobs.content");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *e = json_array_get(list, i);
+        const json_t *bytes = json_object_get(e, "bytes");
+        const char *token = json_string_value(json_object_get(e, "token"));
+        for (size_t k = 0; k < json_array_size(bytes) && n < 60; k++)
+            text[n++] = (char)json_integer_value(json_array_get(bytes, k));
+        if (json_array_size(bytes) == 1) {
+            char want[8];
+            snprintf(want, sizeof want, "\\x%02x", (uint8_t)text[n - 1]);
+            assert_string_equal(token, want);
+            n_parts++;
+        }
+    }
+    assert_memory_equal(text, "éé", strlen("éé"));
+    assert_int_equal(n_parts, 4);
+    web_free(&r);
+    r = web_post("/v1/completions",
+                 "{" PART "\"prompt\":\"A caf\u00e9\",\"max_tokens\":4,"
+                 "\"echo\":true,\"logprobs\":0}");
+    assert_int_equal(r.status, 200);
+    list = web_at(&r, "choices.0.logprobs.text_offset");
+    n = json_array_size(list);
+    assert_true(n >= 6);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(json_integer_value(json_array_get(list, n - 4 + i)),
+                         6 + i / 2);
+    assert_true(json_integer_value(json_array_get(list, n - 5)) <= 5);
+    web_free(&r);
+}
+
+/* A vocabulary whose words begin with a blank. */
+static void test_words_with_blanks(void **state)
+{
+    static const qn_engine_params engine = {.n_ctx = 512, .max_seqs = 4};
+    (void)state;
+    const char *dir = qn_test_shared("data/models/hf/stories260K");
+    if (!dir)
+        QN_SKIP("no shared data");
+    web_stop(NULL);
+    web_start_of(dir, &engine, NULL);
+#define TOLD "\"max_tokens\":4,\"temperature\":0"
+    web_reply r = web_post("/v1/completions",
+                           "{\"prompt\":\"Once\"," TOLD ",\"echo\":true,"
+                           "\"logprobs\":0}");
+    assert_string_equal(web_str(&r, "choices.0.text"), "Once upon a time,");
+    is_list(&r, LP "tokens",
+            "[\"<s>\",\" Once\",\" upon\",\" a\",\" time\",\",\"]");
+    is_list(&r, LP "text_offset", "[0,0,4,9,11,16]");
+    web_free(&r);
+    /* "a" and " a" are two of its tokens */
+    r = web_post("/v1/completions",
+                 "{\"prompt\":\"Once upon\",\"max_tokens\":1,\"logprobs\":1,"
+                 "\"allowed_token_ids\":[412]}");
+    is_list(&r, LP "tokens", "[\"a\"]");
+    assert_int_equal(json_object_size(web_at(&r, LP "top_logprobs.0")), 2);
+    web_free(&r);
+    /* of an end that is passed over the text has nothing */
+    r = web_post("/v1/completions",
+                 "{\"prompt\":\"Once\",\"max_tokens\":2,\"logprobs\":0,"
+                 "\"allowed_token_ids\":[2],\"ignore_eos\":true}");
+    is_list(&r, LP "text_offset", "[0,0]");
+    web_free(&r);
+    r = web_post("/v1/completions", "{\"prompt\":[1]," TOLD ",\"logprobs\":0}");
+    assert_string_equal(web_str(&r, "choices.0.text"), "Once upon a time");
+    is_list(&r, LP "text_offset", "[0,4,9,11]");
+    web_free(&r);
+    r = web_post("/v1/completions",
+                 "{\"prompt\":\"Say \u65e5\u672c\u00e9 x\",\"echo\":true,"
+                 "\"logprobs\":0,\"max_tokens\":0}");
+    is_list(&r, LP "text_offset", "[0,0,1,3,4,4,4,5,5,5,6,7,8]");
+    web_free(&r);
+    r = web_post("/v1/completions",
+                 "{\"prompt\":\"Once\"," TOLD ",\"stop\":\" a\"}");
+    assert_string_equal(web_str(&r, "choices.0.text"), " upon");
+    web_free(&r);
+    r = web_post("/v2/models/m/generate",
+                 "{\"text_input\":\"Once\",\"parameters\":{" TOLD "}}");
+    assert_string_equal(web_str(&r, "text_output"), " upon a time,");
+    web_free(&r);
+    web_stop(NULL);
+}
+
 static void test_chat_template(void **state)
 {
     (void)state;
@@ -544,12 +648,14 @@ int main(void)
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_quotes_in_logprobs),
         cmocka_unit_test(test_prompt_logprobs),
+        cmocka_unit_test(test_bytes_in_logprobs),
         cmocka_unit_test(test_chat_template),
         cmocka_unit_test(test_kserve),
         cmocka_unit_test(test_kserve_errors),
         cmocka_unit_test(test_keep_alive_and_chunked),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_no_template),
+        cmocka_unit_test(test_words_with_blanks),
     };
     return cmocka_run_group_tests(tests, NULL, web_stop);
 }

@@ -213,6 +213,8 @@ class BuiltIn(unittest.TestCase):
         for text in ("Once upon a time", "caf\u00e9 \U0001f600", ""):
             ids = self.model.tokenize(text, special=False)
             self.assertEqual(self.model.detokenize(ids), text)
+            self.assertEqual(b"".join(map(self.model.token_bytes, ids)),
+                             text.encode())
         self.assertIsNone(self.model.token_text(10 ** 8))
         self.assertIsInstance(self.model.token_text(5), str)
 
