@@ -12,7 +12,9 @@
  *   maximum of integers
  * Members come in the order of `properties`; others are written only where
  * `properties` is not there. Annotations (title, description, default, ...) are
- * passed over; any other keyword is QN_EUNSUP, which names it. */
+ * passed over, and so is format, but for date, time, date-time, ipv4, uuid and
+ * email of strings without pattern and length; any other keyword is QN_EUNSUP,
+ * which names it and the place. */
 #ifndef QN_TEXT_JSON_GRAMMAR_H
 #define QN_TEXT_JSON_GRAMMAR_H
 

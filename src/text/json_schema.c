@@ -4,6 +4,7 @@
  * themselves; all others are nodes where they stand. */
 #include "base/json.h"
 #include "base/map.h"
+#include "base/str.h"
 #include "base/vec.h"
 #include "text/json_parts.h"
 #include "text/regex_grammar.h"
@@ -18,12 +19,14 @@
 
 typedef struct schema_ref {
     const json_t *schema;
+    const char *where; /* the $ref */
     qn_gram_node rule;
 } schema_ref;
 
 typedef struct schema_ctx {
     qn_json_parts p;
     const json_t *root;
+    qn_str at; /* JSON pointer of what is compiled, which errors name */
     QN_VEC(schema_ref) refs;
     size_t n_done; /* of refs */
     qn_err *err;
@@ -59,14 +62,36 @@ static const keyword keywords[] = {
 };
 
 static const char *const annotations[] = {
-    "title", "description", "default",    "examples", "$schema",
-    "$id",   "$comment",    "deprecated", "readOnly", "writeOnly",
-    "$defs", "definitions", "$anchor",
+    "title",         "description", "default",         "examples",
+    "$schema",       "$id",         "$comment",        "deprecated",
+    "readOnly",      "writeOnly",   "$defs",           "definitions",
+    "$anchor",       "format",      "contentEncoding", "contentMediaType",
+    "contentSchema",
+};
+
+/* Values of "format", which is an annotation: those that are held to. */
+#define DATE "\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])"
+#define HOUR "([01]\\d|2[0-3]):[0-5]\\d"
+#define TIME HOUR ":[0-5]\\d(\\.\\d{1,9})?(Z|[+-]" HOUR ")"
+#define OCTET "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
+#define HEX "[0-9a-fA-F]"
+#define NAME "[A-Za-z0-9]+"
+
+static const struct {
+    const char *name, *pattern;
+} formats[] = {
+    {"date", "^" DATE "$"},
+    {"time", "^" TIME "$"},
+    {"date-time", "^" DATE "T" TIME "$"},
+    {"ipv4", "^" OCTET "(\\." OCTET "){3}$"},
+    {"uuid", "^" HEX "{8}(-" HEX "{4}){3}-" HEX "{12}$"},
+    {"email",
+     "^" NAME "([._%+-]" NAME ")*@" NAME "([.-]" NAME ")*\\.[A-Za-z]{2,}$"},
 };
 
 static int refuse(schema_ctx *c, const char *what)
 {
-    return qn_fail(c->err, QN_EUNSUP, "schema: %s is not supported", what);
+    return qn_fail(c->err, QN_EUNSUP, "%s is not supported", what);
 }
 
 static bool is_annotation(const char *key)
@@ -86,14 +111,29 @@ static int check_alone(schema_ctx *c, const json_t *s, const char *only)
     {
         if (strcmp(key, only) != 0 && !is_annotation(key))
             return qn_fail(c->err, QN_EUNSUP,
-                           "schema: \"%.60s\" beside \"%s\" is not supported",
-                           key, only);
+                           "\"%.60s\" beside \"%s\" is not supported", key,
+                           only);
     }
     return 0;
 }
 
 static int compile(schema_ctx *c, const json_t *s, int depth,
                    qn_gram_node *out);
+
+/* A schema within one that stands at `depth`: under `step`, and there under
+ * `key`. After an error c->at stays where that was. */
+static int compile_in(schema_ctx *c, const json_t *s, int depth,
+                      const char *step, const char *key, qn_gram_node *out)
+{
+    size_t n = c->at.n;
+    qn_str_addf(&c->at, "/%s", step);
+    if (key)
+        qn_str_addf(&c->at, "/%.60s", key);
+    QN_TRY(compile(c, s, depth + 1, out));
+    c->at.n = n;
+    c->at.p[n] = 0;
+    return 0;
+}
 
 /* ---- references ---------------------------------------------------------- */
 
@@ -124,7 +164,7 @@ static int find_ref(schema_ctx *c, const char *ref, const json_t **out)
     const char *p = ref;
     if (*p++ != '#' || (*p && *p != '/'))
         return qn_fail(c->err, QN_EUNSUP,
-                       "schema: $ref \"%.80s\": only references within the "
+                       "$ref \"%.80s\": only references within the "
                        "document (#/...) are supported",
                        ref);
     while (at && *p == '/') {
@@ -133,8 +173,7 @@ static int find_ref(schema_ctx *c, const char *ref, const json_t **out)
         p += n;
     }
     if (!at)
-        return qn_fail(c->err, QN_EINVAL,
-                       "schema: $ref \"%.80s\" names nothing", ref);
+        return qn_fail(c->err, QN_EINVAL, "$ref \"%.80s\" names nothing", ref);
     *out = at;
     return 0;
 }
@@ -144,7 +183,7 @@ static int compile_ref(schema_ctx *c, const json_t *s, const json_t *ref,
 {
     const json_t *target;
     if (!json_is_string(ref))
-        return qn_fail(c->err, QN_EINVAL, "schema: $ref is not a string");
+        return qn_fail(c->err, QN_EINVAL, "$ref is not a string");
     QN_TRY(check_alone(c, s, "$ref"));
     QN_TRY(find_ref(c, json_string_value(ref), &target));
     for (size_t i = 0; i < c->refs.n; i++)
@@ -153,10 +192,10 @@ static int compile_ref(schema_ctx *c, const json_t *s, const json_t *ref,
             return 0;
         }
     if (c->refs.n == MAX_REFS)
-        return qn_fail(c->err, QN_ELIMIT,
-                       "schema: more than %d definitions are used", MAX_REFS);
+        return qn_fail(c->err, QN_ELIMIT, "more than %d definitions are used",
+                       MAX_REFS);
     *out = qn_gram_rule(c->p.g);
-    qn_vec_push(&c->refs, ((schema_ref){target, *out}));
+    qn_vec_push(&c->refs, ((schema_ref){target, json_string_value(ref), *out}));
     return 0;
 }
 
@@ -166,7 +205,7 @@ static int add_value(schema_ctx *c, const json_t *v, qn_gram_node *out)
 {
     char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!text)
-        return qn_fail(c->err, QN_EINVAL, "schema: a value cannot be written");
+        return qn_fail(c->err, QN_EINVAL, "a value cannot be written");
     qn_gram_node n = qn_json_word(&c->p, text);
     free(text);
     *out = *out == QN_GRAM_END ? n : qn_gram_alt(c->p.g, n, *out);
@@ -204,7 +243,7 @@ static int compile_values(schema_ctx *c, const json_t *s, unsigned kinds,
     if (one && list)
         return refuse(c, "\"enum\" beside \"const\"");
     if (list && !json_is_array(list))
-        return qn_fail(c->err, QN_EINVAL, "schema: enum is not a list");
+        return qn_fail(c->err, QN_EINVAL, "enum is not a list");
     if (one && has_kind(kinds, one))
         QN_TRY(add_value(c, one, out));
     for (size_t i = 0; i < json_array_size(list); i++)
@@ -212,7 +251,7 @@ static int compile_values(schema_ctx *c, const json_t *s, unsigned kinds,
             QN_TRY(add_value(c, json_array_get(list, i), out));
     if (*out == QN_GRAM_END)
         return qn_fail(c->err, QN_EINVAL,
-                       "schema: no value of enum or const is of its type");
+                       "no value of enum or const is of its type");
     return 0;
 }
 
@@ -227,9 +266,8 @@ static int count_of(schema_ctx *c, const json_t *s, const char *key,
         return 0;
     json_int_t n = json_is_integer(v) ? json_integer_value(v) : -1;
     if (n < 0 || n > INT32_MAX)
-        return qn_fail(c->err, QN_EINVAL,
-                       "schema: %s has to be an integer of 0 to %d", key,
-                       INT32_MAX);
+        return qn_fail(c->err, QN_EINVAL, "%s has to be an integer of 0 to %d",
+                       key, INT32_MAX);
     *out = (uint32_t)n;
     return 0;
 }
@@ -242,9 +280,18 @@ static int range_of(schema_ctx *c, const json_t *s, const char *min_key,
     QN_TRY(count_of(c, s, min_key, min));
     QN_TRY(count_of(c, s, max_key, max));
     if (*min > *max)
-        return qn_fail(c->err, QN_EINVAL, "schema: %s is above %s", min_key,
-                       max_key);
+        return qn_fail(c->err, QN_EINVAL, "%s is above %s", min_key, max_key);
     return 0;
+}
+
+/* Beside a pattern or a length a format stays an annotation. */
+static qn_view pattern_of_format(const json_t *s)
+{
+    const char *name = json_string_value(json_object_get(s, "format"));
+    for (size_t i = 0; name && i < QN_COUNTOF(formats); i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return qn_view_of(formats[i].pattern, strlen(formats[i].pattern));
+    return (qn_view){0};
 }
 
 static int compile_string(schema_ctx *c, const json_t *s, qn_gram_node *out)
@@ -256,10 +303,15 @@ static int compile_string(schema_ctx *c, const json_t *s, qn_gram_node *out)
     if (pattern && (min > 0 || max != QN_GRAM_MANY))
         return refuse(c, "a pattern beside a length");
     if (pattern && !json_is_string(pattern))
-        return qn_fail(c->err, QN_EINVAL, "schema: pattern must be a string");
+        return qn_fail(c->err, QN_EINVAL, "pattern must be a string");
+    qn_view regex = {0};
     if (pattern)
-        QN_TRY(qn_regex_json_node(c->p.g, json_string_value(pattern),
-                                  json_string_length(pattern), &body, c->err));
+        regex = qn_view_of(json_string_value(pattern),
+                           json_string_length(pattern));
+    else if (min == 0 && max == QN_GRAM_MANY)
+        regex = pattern_of_format(s);
+    if (regex.p)
+        QN_TRY(qn_regex_json_node(c->p.g, regex.p, regex.n, &body, c->err));
     else if (max > 0)
         body = qn_gram_repeat(c->p.g, c->p.character, min, max);
     *out = qn_gram_seq(c->p.g, LIST(c->p.quote, body, c->p.quote));
@@ -277,7 +329,7 @@ static int bound_of(schema_ctx *c, const json_t *s, const char *key,
     if (!json_is_integer(v) || json_integer_value(v) > MAX_INTEGER ||
         json_integer_value(v) < -MAX_INTEGER)
         return qn_fail(c->err, QN_EUNSUP,
-                       "schema: %s that is not an integer of at most 15 "
+                       "%s that is not an integer of at most 15 "
                        "digits is not supported",
                        key);
     *out = json_integer_value(v);
@@ -293,7 +345,7 @@ static int compile_integer(schema_ctx *c, const json_t *s, qn_gram_node *out)
     QN_TRY(bound_of(c, s, "minimum", &lo));
     QN_TRY(bound_of(c, s, "maximum", &hi));
     if (lo > hi)
-        return qn_fail(c->err, QN_EINVAL, "schema: minimum is above maximum");
+        return qn_fail(c->err, QN_EINVAL, "minimum is above maximum");
     *out = qn_json_range(&c->p, lo, hi);
     return 0;
 }
@@ -308,7 +360,7 @@ static int compile_array(schema_ctx *c, const json_t *s, int depth,
         return refuse(c, "\"items\" as a list");
     QN_TRY(range_of(c, s, "minItems", "maxItems", &min, &max));
     if (items)
-        QN_TRY(compile(c, items, depth + 1, &element));
+        QN_TRY(compile_in(c, items, depth, "items", NULL, &element));
     *out = qn_json_list(&c->p, "[", element, min, max, "]");
     return 0;
 }
@@ -327,16 +379,16 @@ static int check_required(schema_ctx *c, const json_t *required,
                           const json_t *properties)
 {
     if (required && !json_is_array(required))
-        return qn_fail(c->err, QN_EINVAL, "schema: required is not a list");
+        return qn_fail(c->err, QN_EINVAL, "required is not a list");
     for (size_t i = 0; i < json_array_size(required); i++) {
         const char *k = json_string_value(json_array_get(required, i));
         if (!k)
             return qn_fail(c->err, QN_EINVAL,
-                           "schema: required holds something that is no "
+                           "required holds something that is no "
                            "string");
         if (!json_object_get(properties, k))
             return qn_fail(c->err, QN_EUNSUP,
-                           "schema: \"%.60s\" is required but not among the "
+                           "\"%.60s\" is required but not among the "
                            "properties, which is not supported",
                            k);
     }
@@ -364,7 +416,7 @@ static int compile_members(schema_ctx *c, const json_t *properties,
         rc = k ? add_value(c, k, &name) : QN_EINVAL;
         json_decref(k);
         if (rc == 0)
-            rc = compile(c, s, depth + 1, &value);
+            rc = compile_in(c, s, depth, "properties", key, &value);
         if (rc < 0)
             break;
         qn_vec_push(
@@ -393,16 +445,15 @@ static int compile_object(schema_ctx *c, const json_t *s, int depth,
     const json_t *required = json_object_get(s, "required");
     const json_t *more = json_object_get(s, "additionalProperties");
     if (properties && !json_is_object(properties))
-        return qn_fail(c->err, QN_EINVAL,
-                       "schema: properties is not an object");
+        return qn_fail(c->err, QN_EINVAL, "properties is not an object");
     if (more && !json_is_boolean(more) && !json_is_object(more))
-        return qn_fail(c->err, QN_EINVAL,
-                       "schema: additionalProperties is no schema");
+        return qn_fail(c->err, QN_EINVAL, "additionalProperties is no schema");
     QN_TRY(check_required(c, required, properties));
     qn_gram_node members = 0, value = c->p.value;
     if (json_object_size(properties) == 0 && !json_is_false(more)) {
         if (json_is_object(more))
-            QN_TRY(compile(c, more, depth + 1, &value));
+            QN_TRY(compile_in(c, more, depth, "additionalProperties", NULL,
+                              &value));
         *out = qn_json_list(&c->p, "{",
                             qn_gram_seq(c->p.g,
                                         LIST(c->p.string,
@@ -442,7 +493,7 @@ static int kind_bit(schema_ctx *c, const json_t *v, unsigned *kinds)
             *kinds |= 1u << k;
             return 0;
         }
-    return qn_fail(c->err, QN_EINVAL, "schema: type \"%.40s\" is not known",
+    return qn_fail(c->err, QN_EINVAL, "type \"%.40s\" is not known",
                    name ? name : "(no string)");
 }
 
@@ -457,7 +508,7 @@ static int kinds_of(schema_ctx *c, const json_t *s, unsigned about,
         for (size_t i = 0; i < json_array_size(type); i++)
             QN_TRY(kind_bit(c, json_array_get(type, i), kinds));
         if (*kinds == 0)
-            return qn_fail(c->err, QN_EINVAL, "schema: type is an empty list");
+            return qn_fail(c->err, QN_EINVAL, "type is an empty list");
     } else if (type) {
         QN_TRY(kind_bit(c, type, kinds));
     }
@@ -481,7 +532,7 @@ static int check_keywords(schema_ctx *c, const json_t *s, unsigned *about)
             i++;
         if (i == QN_COUNTOF(keywords))
             return qn_fail(c->err, QN_EUNSUP,
-                           "schema: keyword \"%.60s\" is not supported", key);
+                           "keyword \"%.60s\" is not supported", key);
         *about |= keywords[i].kinds;
     }
     return 0;
@@ -493,14 +544,16 @@ static int compile_any_of(schema_ctx *c, const json_t *s, const json_t *list,
     QN_TRY(check_alone(c, s, key));
     size_t n = json_array_size(list);
     if (n == 0)
-        return qn_fail(c->err, QN_EINVAL, "schema: %s is no list of schemas",
-                       key);
+        return qn_fail(c->err, QN_EINVAL, "%s is no list of schemas", key);
     if (strcmp(key, "allOf") == 0 && n > 1)
         return refuse(c, "\"allOf\" of several");
     *out = QN_GRAM_END;
     for (size_t i = n; i > 0; i--) {
         qn_gram_node one;
-        QN_TRY(compile(c, json_array_get(list, i - 1), depth + 1, &one));
+        char number[24];
+        snprintf(number, sizeof number, "%zu", i - 1);
+        QN_TRY(compile_in(c, json_array_get(list, i - 1), depth, key, number,
+                          &one));
         *out = *out == QN_GRAM_END ? one : qn_gram_alt(c->p.g, one, *out);
     }
     return 0;
@@ -535,16 +588,16 @@ static int compile(schema_ctx *c, const json_t *s, int depth, qn_gram_node *out)
 {
     static const char *const lists[] = {"anyOf", "allOf"};
     if (depth > MAX_NEST || qn_gram_n_nodes(c->p.g) > MAX_NODES)
-        return qn_fail(c->err, QN_ELIMIT,
-                       "schema: too large, or nested deeper than %d", MAX_NEST);
+        return qn_fail(c->err, QN_ELIMIT, "too large, or nested deeper than %d",
+                       MAX_NEST);
     if (json_is_true(s)) {
         *out = c->p.value;
         return 0;
     }
     if (!json_is_object(s))
-        return json_is_false(s) ? refuse(c, "false")
-                                : qn_fail(c->err, QN_EINVAL,
-                                          "schema: a schema is an object");
+        return json_is_false(s)
+                   ? refuse(c, "false")
+                   : qn_fail(c->err, QN_EINVAL, "a schema is an object");
     const json_t *ref = json_object_get(s, "$ref");
     if (ref)
         return compile_ref(c, s, ref, out);
@@ -561,6 +614,8 @@ static int compile_refs(schema_ctx *c)
 {
     for (; c->n_done < c->refs.n; c->n_done++) {
         qn_gram_node n;
+        qn_str_clear(&c->at);
+        qn_str_adds(&c->at, c->refs.v[c->n_done].where);
         QN_TRY(compile(c, c->refs.v[c->n_done].schema, 0, &n));
         qn_gram_define(c->p.g, c->refs.v[c->n_done].rule, n);
     }
@@ -578,14 +633,19 @@ int qn_schema_grammar(qn_grammar **out, const char *schema, size_t n,
                        QN_SCHEMA_MAX);
     QN_TRY(qn_json_parse(&root, schema, n, "schema", err));
     c.root = root;
+    qn_str_adds(&c.at, "#");
     qn_json_parts_make(&c.p, qn_grammar_new());
     int rc = compile(&c, root, 0, &start);
     if (rc == 0)
         rc = compile_refs(&c);
-    if (rc == 0)
+    if (rc < 0)
+        qn_err_prefix(err, rc, "schema%s%s", c.at.n > 1 ? " at " : "",
+                      c.at.n > 1 ? c.at.p : "");
+    else
         rc = qn_gram_finish(c.p.g, qn_gram_cat(c.p.g, c.p.blank, start),
                             "schema", err);
     qn_vec_deinit(&c.refs);
+    qn_str_deinit(&c.at);
     json_decref(root);
     if (rc < 0) {
         qn_grammar_free(c.p.g);
