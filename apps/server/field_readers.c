@@ -52,8 +52,9 @@ static int read_ids(const qn_field_reader *r, const json_t *v,
     for (size_t i = 0; i < n; i++) {
         const json_t *x = json_array_get(v, i);
         json_int_t id = json_integer_value(x);
-        if (!json_is_integer(x) || id < 0 || id > INT32_MAX)
-            return qn_field_fail(r, "element %zu is not a token id", i);
+        if (!json_is_integer(x) || id < 0 || id >= r->c->n_vocab)
+            return qn_field_fail(r, "element %zu is not a token id below %d", i,
+                                 r->c->n_vocab);
         ids[i] = (int32_t)id;
     }
     *out = ids;
@@ -108,8 +109,9 @@ int qn_field_logit_bias(const qn_field_reader *r, const json_t *v)
         errno = 0;
         long id = strtol(key, &end, 10);
         double bias = json_number_value(x);
-        if (*end || end == key || errno || id < 0 || id > INT32_MAX)
-            return qn_field_fail(r, "\"%s\" is not a token id", key);
+        if (*end || end == key || errno || id < 0 || id >= r->c->n_vocab)
+            return qn_field_fail(r, "\"%.40s\" is not a token id below %d", key,
+                                 r->c->n_vocab);
         if (!json_is_number(x) || !(bias >= -100 && bias <= 100))
             return qn_field_fail(r, "the bias of %ld must be -100 to 100", id);
         b[i++] = (qn_logit_bias){(int32_t)id,
@@ -155,6 +157,16 @@ int qn_field_messages(const qn_field_reader *r, const json_t *v)
                : 0;
 }
 
+/* Or nothing at all: no parameters. */
+static bool is_object_schema(const json_t *s)
+{
+    const json_t *type = json_object_get(s, "type");
+    const char *name = json_string_value(type);
+    return !s || json_is_null(s) ||
+           (json_is_object(s) &&
+            (!type || (name && strcmp(name, "object") == 0)));
+}
+
 int qn_field_tools(const qn_field_reader *r, const json_t *v)
 {
     if (!json_is_array(v) || json_array_size(v) > MAX_TOOLS)
@@ -172,6 +184,12 @@ int qn_field_tools(const qn_field_reader *r, const json_t *v)
                                  "tools[%zu] must have type \"function\" and "
                                  "a function with a plain name",
                                  i);
+        if (!is_object_schema(json_object_get(json_object_get(tool, "function"),
+                                              "parameters")))
+            return qn_field_fail(r,
+                                 "tools[%zu]: the parameters of %.100s must be "
+                                 "the schema of an object",
+                                 i, s);
     }
     if (json_array_size(v) > 0)
         r->f->tools = (json_t *)(uintptr_t)v;

@@ -270,6 +270,15 @@ static bool asks_for_nothing(const json_t *v, const char *neutral)
             (neutral && strcmp(json_string_value(v), neutral) == 0));
 }
 
+static int read_own(const qn_field_reader *r, const json_t *v)
+{
+    qn_format before = r->f->rp.format;
+    QN_TRY(r->row->read(r, v));
+    if (r->f->rp.format != before)
+        r->f->format_field = r->row->name;
+    return 0;
+}
+
 static int read_field(const qn_field_reader *r, const json_t *v)
 {
     switch (r->row->kind) {
@@ -277,7 +286,7 @@ static int read_field(const qn_field_reader *r, const json_t *v)
     case INT:
     case I64: return read_number(r, v);
     case STR: return read_str(r, v);
-    case FN: return r->row->read(r, v);
+    case FN: return read_own(r, v);
     case VOID: return 0;
     case BOOL:
         if (!json_is_boolean(v))
@@ -371,6 +380,16 @@ static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
         return qn_fail(err, QN_EINVAL,
                        "prompt_logprobs cannot be streamed: set stream to "
                        "false");
+    f->param = "logprobs";
+    if (f->beam && f->want_logprobs)
+        return qn_fail(err, QN_EUNSUP,
+                       "use_beam_search gives no log probabilities of tokens: "
+                       "leave out logprobs");
+    f->param = f->format_field;
+    if (f->beam && f->rp.format != QN_FORMAT_TEXT)
+        return qn_fail(err, QN_EUNSUP,
+                       "use_beam_search writes no format: leave out %s",
+                       f->param);
     f->param = "stream_options";
     if (f->include_usage && !f->stream)
         return qn_fail(err, QN_EINVAL,
@@ -414,6 +433,16 @@ int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
             QN_TRY(read_field(&r, v));
     }
     return check_together(f, c, err);
+}
+
+void qn_fields_blame(qn_fields *f, unsigned route, const char *message)
+{
+    char name[40];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(message, ": "), message);
+    const qn_field *row = find(name, route);
+    f->param = row                           ? row->name
+               : strcmp(name, "format") == 0 ? f->format_field
+                                             : NULL;
 }
 
 void qn_fields_init(qn_fields *f)

@@ -47,6 +47,7 @@ typedef struct qn_fields {
     json_t *prompt, *messages, *tools, *template_kwargs;
     const char *text_input;
     const char *id;               /* the request's, or NULL */
+    const char *format_field;     /* what rp.format comes from, or NULL */
     const char *const *bad_words; /* ids are found with the tokenizer */
     size_t n_bad_words;
     const char *const *dry_breakers;
@@ -61,6 +62,7 @@ typedef struct qn_fields {
 typedef struct qn_field_context {
     const qn_settings *set;
     const char *model_name;
+    int n_vocab;    /* ids of tokens are below */
     unsigned route; /* QN_FIELD_* */
     /* with lenient fields: an unknown one was met */
     void (*on_unknown)(void *user, const char *name);
@@ -70,6 +72,9 @@ typedef struct qn_field_context {
 /* `f` has to hold defaults in rp. On failure f->status/code/param say more. */
 int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
                     qn_err *err);
+/* Sets f->param to the field that a message of the library is about, which
+ * begins with its name; NULL where it does not. */
+void qn_fields_blame(qn_fields *f, unsigned route, const char *message);
 void qn_fields_init(qn_fields *f);
 void qn_fields_deinit(qn_fields *f);
 

@@ -384,6 +384,7 @@ static int prepare(prep *p, bool stream)
         return rc;
     qn_field_context c = {.set = &p->srv->set,
                           .model_name = p->srv->name,
+                          .n_vocab = qn_model_n_vocab(p->srv->model),
                           .route = g->style->route,
                           .on_unknown = log_unknown,
                           .user = g->call};
@@ -401,6 +402,7 @@ static int prepare(prep *p, bool stream)
     QN_TRY_OUT(set_params(p));
     add_choices(g);
     qn_gen_tools_begin(g);
+    g->f.param = NULL;
 out:
     json_decref(doc);
     g->f.prompt = g->f.messages = g->f.tools = g->f.template_kwargs = NULL;
@@ -452,7 +454,6 @@ void qn_gen_free(qn_gen *g)
     }
     free(g->choices);
     free(g->forced);
-    free(g->loose);
     free(g->asked);
     qn_items_free(g->items);
     json_decref(g->tools);

@@ -83,8 +83,6 @@ typedef struct qn_gen {
                                       with, or NULL */
     char *asked; /* responses.c: what the answer repeats of the request  */
     struct qn_items *items; /* responses.c, else NULL */
-    char *loose; /* schema instead of rp.schema where the engine does not
-                    support that, or NULL */
 
     /* engine thread */
     bool submitted, admitted, streaming, paused;

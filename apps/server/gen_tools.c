@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "server/server_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define NAME "quern_probe"
@@ -110,28 +111,59 @@ void qn_call_shape_deinit(qn_call_shape *s)
 
 /* ---- requests ---------------------------------------------------------- */
 
-/* What the arguments have to be. `loose`: an object. */
-static json_t *args_schema(const json_t *tool, bool loose)
+/* What the arguments have to be: what the tool says, and an object. */
+static json_t *args_schema(const json_t *tool)
 {
-    json_t *s = json_object_get(json_object_get(tool, "function"),
-                                "parameters");
-    return !loose && json_is_object(s) ? json_incref(s)
-                                       : json_pack("{s:s}", "type", "object");
+    static const char *const kinds[] = {"type", "$ref", "anyOf", "allOf"};
+    const json_t *given = json_object_get(json_object_get(tool, "function"),
+                                          "parameters");
+    json_t *s = json_is_object(given) ? json_deep_copy(given) : json_object();
+    bool says = false;
+    for (size_t i = 0; i < QN_COUNTOF(kinds); i++)
+        says = says || json_object_get(s, kinds[i]);
+    if (!says)
+        json_object_set_new(s, "type", json_string("object"));
+    return s;
+}
+
+/* A schema becomes part of another, where it stands at `at`: its references
+ * are from there. */
+static void move_refs(json_t *v, const char *at)
+{
+    const char *key;
+    json_t *x;
+    size_t i;
+    json_object_foreach(v, key, x)
+    {
+        const char *ref = json_string_value(x);
+        if (!ref || strcmp(key, "$ref") != 0 || ref[0] != '#') {
+            move_refs(x, at);
+            continue;
+        }
+        qn_str s = {0};
+        qn_str_addf(&s, "%s%s", at, ref + 1);
+        json_string_setn(x, s.p, s.n);
+        qn_str_deinit(&s);
+    }
+    json_array_foreach(v, i, x) move_refs(x, at);
 }
 
 /* {"name": .., "arguments": ..} of any of the tools. */
-static json_t *call_schema(const json_t *tools, const char *key, bool loose)
+static json_t *call_schema(const json_t *tools, const char *key)
 {
     json_t *any = json_array();
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *tool = json_array_get(tools, i);
         json_t *name = json_object_get(json_object_get(tool, "function"),
                                        "name");
-        json_array_append_new(any,
-                              json_pack("{s:s,s:{s:{s:O},s:o},s:[s,s]}", "type",
-                                        "object", "properties", "name", "const",
-                                        name, key, args_schema(tool, loose),
-                                        "required", "name", key));
+        json_t *args = args_schema(tool);
+        char at[64];
+        snprintf(at, sizeof at, "#/anyOf/%zu/properties/%s", i, key);
+        move_refs(args, at);
+        json_array_append_new(any, json_pack("{s:s,s:{s:{s:O},s:o},s:[s,s]}",
+                                             "type", "object", "properties",
+                                             "name", "const", name, key, args,
+                                             "required", "name", key));
     }
     return json_pack("{s:o}", "anyOf", any);
 }
@@ -150,16 +182,15 @@ static const json_t *only_tool(const qn_gen *g)
     return NULL;
 }
 
-static void hold_to(qn_gen *g, json_t *strict, json_t *loose)
+static void hold_to(qn_gen *g, json_t *schema)
 {
-    char *text = json_dumps(strict, JSON_COMPACT);
+    char *text = json_dumps(schema, JSON_COMPACT);
     g->f.rp.format = QN_FORMAT_JSON_SCHEMA;
     g->f.rp.n_schema = strlen(text);
     g->f.rp.schema = qn_arena_strndup(&g->f.mem, text, g->f.rp.n_schema);
-    g->loose = json_dumps(loose, JSON_COMPACT);
+    g->f.format_field = "tools";
     free(text);
-    json_decref(strict);
-    json_decref(loose);
+    json_decref(schema);
 }
 
 /* With one tool the prompt ends before its arguments, with several before the
@@ -177,11 +208,10 @@ static void demand(qn_gen *g, const qn_call_shape *s)
                                  json_object_get(tool, "function"), "name")));
         qn_str_adds(&forced, s->after);
         if (s->json)
-            hold_to(g, args_schema(tool, false), args_schema(tool, true));
+            hold_to(g, args_schema(tool));
     } else if (brace) {
         qn_str_add(&forced, s->before, (size_t)(brace - s->before));
-        hold_to(g, call_schema(g->tools, key, false),
-                call_schema(g->tools, key, true));
+        hold_to(g, call_schema(g->tools, key));
     } else {
         qn_str_adds(&forced, s->before);
     }

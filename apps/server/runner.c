@@ -55,14 +55,9 @@ static int submit(qn_runner *r, qn_gen *g)
         g->f.rp.n_prompt = g->prompts[i].n;
         int rc = qn_request_submit(r->engine, &g->f.rp, &g->prompts[i].req,
                                    &err);
-        if (rc < 0 && g->loose) {
-            g->f.rp.schema = g->loose;
-            g->f.rp.n_schema = strlen(g->loose);
-            rc = qn_request_submit(r->engine, &g->f.rp, &g->prompts[i].req,
-                                   &err);
-        }
         if (rc < 0) {
             release_requests(g);
+            qn_fields_blame(&g->f, g->style->route, err.msg);
             qn_gen_fail(g->call, &g->f, &err);
             return rc;
         }

@@ -239,10 +239,13 @@ QN_API int qn_request_submit(qn_engine *e, const qn_request_params *p,
     qn_fmt *fmt = NULL;
     void *logits;
     size_t n_logits;
+    int rc = 0;
     if (p->format != QN_FORMAT_TEXT)
-        QN_TRY(qn_formats_get(e->formats, p->format, p->schema, p->n_schema,
-                              &fmt, err));
-    int rc = new_logits(e, p, &logits, &n_logits, err);
+        rc = qn_formats_get(e->formats, p->format, p->schema, p->n_schema, &fmt,
+                            err);
+    if (rc < 0)
+        return qn_err_prefix(err, rc, "format");
+    rc = new_logits(e, p, &logits, &n_logits, err);
     if (rc < 0) {
         qn_fmt_unref(fmt);
         return rc;

@@ -52,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool responses = data[0] & 128;
     qn_field_context c = {.set = &set,
                           .model_name = "m",
+                          .n_vocab = 1000,
                           .route = responses ? QN_FIELD_CHAT
                                              : routes[data[0] % 3]};
     qn_err err = {0};

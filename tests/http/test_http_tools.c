@@ -382,13 +382,86 @@ static void test_held(void **state)
         json_decref(args);
         web_free(&r);
     }
-    /* a schema that cannot be held to: an object at least */
+}
+
+/* Asks for a call of one or two tools: f with these parameters, and g. */
+static web_reply demand(const char *parameters, const char *more)
+{
+    char body[1024];
+    snprintf(
+        body, sizeof body,
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"
+        "\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true,"
+        "\"parameters\":%s}}%s],\"max_tokens\":200,\"tool_choice\":"
+        "\"required\"}",
+        parameters, more);
+    return web_post(PATH, body);
+}
+
+/* What cannot be held to is refused, by the keyword and the place. */
+static void test_not_held(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"tool-call-parser", "hermes", NULL};
+    static const char *const g = ",{\"type\":\"function\",\"function\":{"
+                                 "\"name\":\"g\"}}";
+    static const char *const wrong[][2] = {
+        {"{\"type\":\"object\",\"patternProperties\":{}}",
+         "schema: keyword \\\"patternProperties\\\" is not supported"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\","
+         "\"uniqueItems\":true}}}",
+         "/properties/a: keyword \\\"uniqueItems\\\" is not supported"},
+        {"{\"properties\":{\"a\":{\"type\":\"strin\"}}}", "strin"},
+        {"{\"type\":\"array\"}", "tools[0]: the parameters of f"},
+        {"[]", "tools[0]: the parameters of f"},
+    };
+    web_start(options);
+    for (size_t i = 0; i < QN_COUNTOF(wrong); i++)
+        for (int two = 0; two < 2; two++) {
+            web_reply r = demand(wrong[i][0], two && i > 0 ? g : "");
+            if (r.status != 400 || !strstr(r.body, wrong[i][1]))
+                fail_msg("%s: %d %s", wrong[i][0], r.status, r.body);
+            web_expect_error(r, 400, "invalid_request_error", "tools");
+        }
+    /* those that may be called are not asked for more than an object */
     web_reply r = web_post(
         PATH,
-        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"
-        "\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{"
-        "\"type\":\"object\",\"patternProperties\":{}}}}],\"max_tokens\":20,"
-        "\"tool_choice\":\"required\"}");
+        "{\"messages\":" WEB_TALK ",\"tools\":[{\"type\":\"function\","
+        "\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\","
+        "\"patternProperties\":{}}}}],\"max_tokens\":2}");
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+}
+
+/* Formats are held to; definitions are found with one tool and with several;
+ * what says nothing is an object. */
+static void test_held_parts(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"tool-call-parser", "hermes", NULL};
+    static const char day[] =
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/day\"}},"
+        "\"required\":[\"a\"],\"additionalProperties\":false,\"$defs\":{"
+        "\"day\":{\"type\":\"string\",\"format\":\"date\"}}}";
+    char twin[512];
+    snprintf(twin, sizeof twin,
+             ",{\"type\":\"function\",\"function\":{\"name\":\"g\","
+             "\"parameters\":%s}}",
+             day);
+    web_start(options);
+    for (int two = 0; two < 2; two++) {
+        web_reply r = demand(day, two ? twin : "");
+        if (r.status != 200)
+            fail_msg("%s", r.body);
+        json_t *args = json_loads(web_str(&r, CALLS ".0.function.arguments"), 0,
+                                  NULL);
+        const char *s = json_string_value(json_object_get(args, "a"));
+        if (!s || strlen(s) != 10 || s[4] != '-')
+            fail_msg("%s", r.body);
+        json_decref(args);
+        web_free(&r);
+    }
+    web_reply r = demand("{\"description\":\"any\"}", "");
     assert_int_equal(r.status, 200);
     assert_int_equal(web_str(&r, CALLS ".0.function.arguments")[0], '{');
     web_free(&r);
@@ -469,6 +542,8 @@ int main(void)
         cmocka_unit_test_teardown(test_whole, web_stop),
         cmocka_unit_test_teardown(test_demanded, web_stop),
         cmocka_unit_test_teardown(test_held, web_stop),
+        cmocka_unit_test_teardown(test_not_held, web_stop),
+        cmocka_unit_test_teardown(test_held_parts, web_stop),
         cmocka_unit_test_teardown(test_streamed, web_stop),
         cmocka_unit_test_teardown(test_history, web_stop),
     };
