@@ -334,15 +334,16 @@ static bool take_inbox(qn_runner *r, bool busy)
     qn_vec_clear(&r->inbox);
     r->n_waiting += (int)(r->active.n - first);
     pthread_mutex_unlock(&r->lock);
-    for (size_t i = first; go && i < r->active.n;) {
+    size_t n = first;
+    for (size_t i = first; go && i < r->active.n; i++) {
         qn_call *call = r->active.v[i];
-        if (!atomic_load(&call->gone) && submit(r, call->gen) == 0) {
-            i++;
-            continue;
-        }
-        drop(call);
-        r->active.v[i] = r->active.v[--r->active.n];
+        if (!atomic_load(&call->gone) && submit(r, call->gen) == 0)
+            r->active.v[n++] = call;
+        else
+            drop(call);
     }
+    if (go)
+        r->active.n = n;
     return go;
 }
 
