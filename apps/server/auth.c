@@ -19,14 +19,17 @@
 typedef struct key {
     unsigned char hash[HASH];
     char name[48];
-    bool gone; /* not among the keys any more; its number stays */
+    int tenant;
+    int running; /* its generations */
+    bool gone;   /* not among the keys any more; kept while some run */
 } key;
 
 struct qn_auth {
     pthread_mutex_t lock;
     char *file;
-    QN_VEC(key) keys; /* tenant = index + 1 */
-    int n_live;
+    QN_VEC(key) keys;
+    int n_tenants; /* numbers that were given so far */
+    key nobody;    /* tenant 0, of those who need no key */
 };
 
 static void hash_of(const char *p, size_t n, unsigned char out[HASH])
@@ -117,23 +120,44 @@ static key *find(qn_auth *a, const unsigned char *hash)
     return found;
 }
 
+static key *of_tenant(qn_auth *a, int tenant)
+{
+    for (size_t i = 0; i < a->keys.n; i++)
+        if (a->keys.v[i].tenant == tenant)
+            return &a->keys.v[i];
+    return tenant == 0 ? &a->nobody : NULL;
+}
+
+/* The keys are these. A number is never given twice: what a tenant left in the
+ * cache is nobody else's. */
+static void take_keys(qn_auth *a, const key_list *list)
+{
+    for (size_t i = 0; i < a->keys.n; i++)
+        a->keys.v[i].gone = true;
+    for (size_t i = 0; i < list->n; i++) {
+        key *old = find(a, list->v[i].hash);
+        key k = list->v[i];
+        k.tenant = old ? old->tenant : ++a->n_tenants;
+        k.running = old ? old->running : 0;
+        if (old)
+            *old = k;
+        else
+            qn_vec_push(&a->keys, k);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < a->keys.n; i++)
+        if (!a->keys.v[i].gone || a->keys.v[i].running > 0)
+            a->keys.v[n++] = a->keys.v[i];
+    a->keys.n = n;
+}
+
 int qn_auth_reload(qn_auth *a, qn_err *err)
 {
     key_list list = {0};
     int rc = read_keys(a->file, &list, err);
     pthread_mutex_lock(&a->lock);
-    for (size_t i = 0; rc == 0 && i < a->keys.n; i++)
-        a->keys.v[i].gone = true;
-    for (size_t i = 0; rc == 0 && i < list.n; i++) {
-        key *old = find(a, list.v[i].hash);
-        if (old)
-            *old = list.v[i];
-        else
-            qn_vec_push(&a->keys, list.v[i]);
-    }
-    a->n_live = 0;
-    for (size_t i = 0; i < a->keys.n; i++)
-        a->n_live += !a->keys.v[i].gone;
+    if (rc == 0)
+        take_keys(a, &list);
     pthread_mutex_unlock(&a->lock);
     qn_vec_deinit(&list);
     return rc;
@@ -166,7 +190,7 @@ void qn_auth_free(qn_auth *a)
 bool qn_auth_on(qn_auth *a)
 {
     pthread_mutex_lock(&a->lock);
-    bool on = a->keys.n > 0; /* also when all were taken away */
+    bool on = a->n_tenants > 0; /* also when all were taken away */
     pthread_mutex_unlock(&a->lock);
     return on;
 }
@@ -185,17 +209,35 @@ int qn_auth_check(qn_auth *a, const char *header)
     hash_of(header, QN_MIN(n, (size_t)MAX_KEY + 1), hash);
     pthread_mutex_lock(&a->lock);
     key *k = find(a, hash);
-    int tenant = k && !k->gone ? (int)(k - a->keys.v) + 1 : -1;
+    int tenant = k && !k->gone ? k->tenant : -1;
     pthread_mutex_unlock(&a->lock);
     return tenant;
+}
+
+int qn_auth_begin(qn_auth *a, int tenant)
+{
+    pthread_mutex_lock(&a->lock);
+    key *k = of_tenant(a, tenant);
+    int running = k ? k->running++ : 0;
+    pthread_mutex_unlock(&a->lock);
+    return running;
+}
+
+void qn_auth_end(qn_auth *a, int tenant)
+{
+    pthread_mutex_lock(&a->lock);
+    key *k = of_tenant(a, tenant);
+    if (k)
+        k->running--;
+    pthread_mutex_unlock(&a->lock);
 }
 
 void qn_auth_name(qn_auth *a, int tenant, char *buf, size_t cap)
 {
     pthread_mutex_lock(&a->lock);
-    if (tenant > 0 && (size_t)tenant <= a->keys.n &&
-        a->keys.v[tenant - 1].name[0])
-        snprintf(buf, cap, "%s", a->keys.v[tenant - 1].name);
+    const key *k = of_tenant(a, tenant);
+    if (k && k->name[0])
+        snprintf(buf, cap, "%s", k->name);
     else
         snprintf(buf, cap, tenant > 0 ? "key-%d" : "-", tenant);
     pthread_mutex_unlock(&a->lock);

@@ -322,7 +322,7 @@ static bool may_generate(qn_call *call)
         return false;
     }
     int64_t limit = srv->set.max_per_key;
-    int running = atomic_fetch_add(&srv->tenant_calls[call->tenant], 1);
+    int running = qn_auth_begin(srv->auth, call->tenant);
     call->counted = true;
     if (limit > 0 && running >= limit) {
         qn_call_retry(call, 429, 1,

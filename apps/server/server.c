@@ -22,7 +22,7 @@ void qn_server_forget(qn_server *srv, qn_call *call)
 {
     atomic_fetch_sub(&srv->body_used, call->body_held);
     if (call->counted)
-        atomic_fetch_sub(&srv->tenant_calls[call->tenant], 1);
+        qn_auth_end(srv->auth, call->tenant);
     atomic_fetch_sub(&srv->n_calls, 1);
 }
 

@@ -68,7 +68,6 @@ struct qn_server {
     atomic_size_t body_used; /* bytes of bodies that are held */
     atomic_int n_calls;      /* not yet freed */
     atomic_bool draining, stopping;
-    atomic_int tenant_calls[QN_AUTH_MAX_KEYS + 1]; /* generations running */
 };
 
 /* A call's last reference is gone: what it held of limits is given back. */

@@ -1,6 +1,9 @@
 /* Who may ask, how much at a time, and how a server ends. */
 #include "web.h"
 
+#include "base/str.h"
+#include "server/auth.h"
+
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <sys/socket.h>
@@ -72,6 +75,44 @@ static void test_keys(void **state)
     qn_server_reload(web_running());
     assert_int_equal(status("GET", "/v1/models", KEY("bobskey4567"), NULL),
                      200);
+}
+
+/* More keys in one life than there may be at a time: the numbers go on, and
+ * what is counted by them stays where it belongs. */
+static void test_many_keys(void **state)
+{
+    (void)state;
+    qn_auth *a = NULL;
+    char header[64];
+    int first = 0, last = 0;
+    for (int i = 0; i < 4; i++) {
+        qn_str text = {0};
+        qn_str_addf(&text, "stays:thisstays1\n");
+        for (int k = 1; k < QN_AUTH_MAX_KEYS / 3; k++)
+            qn_str_addf(&text, "key-%d-of-%d\n", k, i);
+        const char *keys = file("many", text.p);
+        qn_str_deinit(&text);
+        if (!a)
+            assert_int_equal(qn_auth_new(&a, keys, NULL), 0);
+        else
+            assert_int_equal(qn_auth_reload(a, NULL), 0);
+        assert_int_equal(qn_auth_check(a, "Bearer thisstays1"), 1);
+        assert_int_equal(qn_auth_begin(a, 1), i);
+        snprintf(header, sizeof header, "Bearer key-%d-of-%d", 7, i);
+        last = qn_auth_check(a, header);
+        assert_int_equal(qn_auth_begin(a, last), 0);
+        first = first ? first : last;
+    }
+    assert_true(last > first);
+    /* the counts of one that is gone go on while it is in use, and then not */
+    assert_int_equal(qn_auth_begin(a, first), 1);
+    qn_auth_end(a, first);
+    qn_auth_end(a, first);
+    assert_int_equal(qn_auth_check(a, "Bearer key-7-of-0"), -1);
+    assert_int_equal(qn_auth_reload(a, NULL), 0);
+    assert_int_equal(qn_auth_begin(a, first), 0);
+    assert_int_equal(qn_auth_begin(a, first), 0);
+    qn_auth_free(a);
 }
 
 /* Tokens of a prompt that were known when the second of two keys sends what the
@@ -260,6 +301,44 @@ static void test_queue(void **state)
     assert_int_equal(status("POST", "/v1/completions", NULL,
                             "{\"prompt\":\"a\",\"max_tokens\":2}"),
                      200);
+}
+
+/* Who comes first is served first, whoever of those that came together is
+ * refused. */
+static void test_order(void **state)
+{
+    (void)state;
+    qn_engine_params one = {.n_ctx = 2048, .max_seqs = 1};
+    web_start_slow(&one, NULL);
+    /* one step, during which the others come */
+    char body[2000] = "{\"max_tokens\":1,\"prompt\":\"";
+    for (int i = 0; i < 200; i++)
+        strcat(body, "mill ");
+    strcat(body, "\"}");
+    int runs = send_ask(body);
+    web_sleep(0.05);
+    static const char *const asks[] = {
+        "{\"prompt\":\"a\",\"guided_regex\":\"(?=a)\"}",
+        "{\"prompt\":\"Once\",\"max_tokens\":24,\"ignore_eos\":true}",
+        "{\"prompt\":\"Once\",\"max_tokens\":24,\"ignore_eos\":true}",
+        "{\"prompt\":\"Once\",\"max_tokens\":24,\"ignore_eos\":true}",
+    };
+    int fd[QN_COUNTOF(asks)];
+    for (size_t i = 0; i < QN_COUNTOF(asks); i++) {
+        fd[i] = send_ask(asks[i]);
+        web_sleep(0.005);
+    }
+    web_reply r = web_read(fd[3], 60);
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    for (size_t i = 0; i < 3; i++) { /* these are there already */
+        char c;
+        if (recv(fd[i], &c, 1, MSG_DONTWAIT) != 1)
+            fail_msg("the last came before %zu", i);
+    }
+    for (size_t i = 0; i < QN_COUNTOF(asks); i++)
+        close(fd[i]);
+    close(runs);
 }
 
 /* A step that takes longer than a request may wait: who was in it has had its
@@ -570,11 +649,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_keys, web_stop),
+        cmocka_unit_test_teardown(test_many_keys, web_stop),
         cmocka_unit_test_teardown(test_shared_prefixes, web_stop),
         cmocka_unit_test_teardown(test_origins, web_stop),
         cmocka_unit_test_teardown(test_rebinding, web_stop),
         cmocka_unit_test_teardown(test_lenient, web_stop),
         cmocka_unit_test_teardown(test_queue, web_stop),
+        cmocka_unit_test_teardown(test_order, web_stop),
         cmocka_unit_test_teardown(test_long_step, web_stop),
         cmocka_unit_test_teardown(test_per_key, web_stop),
         cmocka_unit_test_teardown(test_request_timeout, web_stop),
