@@ -226,6 +226,10 @@ typedef struct qn_sampling {
 QN_API void qn_sampling_default(qn_sampling *s);
 /* Defaults plus what the model's generation_config.json says. */
 QN_API void qn_sampling_from_model(const qn_model *model, qn_sampling *s);
+/* What a request that gives no temperature means, when its other knobs are set
+ * over the above: 1 where the model says 0 and chance is asked for, by n > 1 or
+ * by a knob that leaves some tokens out of the draw. */
+QN_API void qn_sampling_complete(qn_sampling *s, int n);
 
 /* ---- engine and requests --------------------------------------------- */
 

@@ -168,6 +168,7 @@ _FUNCTIONS = {
                                  c.c_char_p, _PP, _SIZE, _ERRP]),
     "qn_sampling_default": (None, [c.POINTER(_Sampling)]),
     "qn_sampling_from_model": (None, [_P, c.POINTER(_Sampling)]),
+    "qn_sampling_complete": (None, [c.POINTER(_Sampling), c.c_int]),
     "qn_engine_new": (c.c_int, [_PP, _P, c.POINTER(_EngineParams), _ERRP]),
     "qn_engine_free": (None, [_P]),
     "qn_request_params_default": (None, [c.POINTER(_RequestParams)]),
@@ -374,6 +375,8 @@ class _Request:
         p.prompt, p.n_prompt = self._array(ids)
         for name, value in options.items():
             self._set(name, value)
+        if "temperature" not in options:
+            _lib.qn_sampling_complete(c.byref(p.sampling), p.n)
         self.handle = c.c_void_p()
         _call("qn_request_submit", engine, c.byref(p), c.byref(self.handle))
 
@@ -637,7 +640,8 @@ class Model:
         dry_allowed_length, dry_range, dry_breakers, mirostat, mirostat_tau,
         mirostat_eta, repetition_penalty, presence_penalty, frequency_penalty,
         penalty_last_n, logit_bias ({id: bias}), allowed_ids, banned_ids, seed.
-        What is not given is what the model's own settings say.
+        What is not given is what the model's own settings say; where these
+        say temperature 0 and the options ask for chance, it is 1.
         Error ELIMIT: the prompt and its completion cannot fit."""
         single = isinstance(prompt, (str, bytes)) or (
             len(prompt) > 0 and _is_id(prompt[0]))

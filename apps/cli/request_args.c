@@ -358,38 +358,37 @@ typedef struct knob {
     const char *name;
     size_t offset;
     bool is_int;
-    bool asks_chance; /* makes no sense when the likeliest token is taken */
 } knob;
 
-#define REAL(name, field, chance)                         \
-    {                                                     \
-        name, offsetof(qn_sampling, field), false, chance \
+#define REAL(name, field)                         \
+    {                                             \
+        name, offsetof(qn_sampling, field), false \
     }
-#define WHOLE(name, field, chance)                       \
-    {                                                    \
-        name, offsetof(qn_sampling, field), true, chance \
+#define WHOLE(name, field)                       \
+    {                                            \
+        name, offsetof(qn_sampling, field), true \
     }
 
 static const knob knobs[] = {
-    REAL("temperature", temperature, false),
-    WHOLE("top-k", top_k, true),
-    REAL("top-p", top_p, true),
-    REAL("min-p", min_p, true),
-    REAL("typical-p", typical_p, true),
-    REAL("top-n-sigma", top_n_sigma, true),
-    REAL("xtc-probability", xtc_probability, true),
-    REAL("xtc-threshold", xtc_threshold, false),
-    WHOLE("mirostat", mirostat, true),
-    REAL("mirostat-tau", mirostat_tau, false),
-    REAL("mirostat-eta", mirostat_eta, false),
-    REAL("repetition-penalty", repetition_penalty, false),
-    WHOLE("penalty-last-n", penalty_last_n, false),
-    REAL("presence-penalty", presence_penalty, false),
-    REAL("frequency-penalty", frequency_penalty, false),
-    REAL("dry-multiplier", dry_multiplier, false),
-    REAL("dry-base", dry_base, false),
-    WHOLE("dry-allowed-length", dry_allowed_length, false),
-    WHOLE("dry-range", dry_range, false),
+    REAL("temperature", temperature),
+    WHOLE("top-k", top_k),
+    REAL("top-p", top_p),
+    REAL("min-p", min_p),
+    REAL("typical-p", typical_p),
+    REAL("top-n-sigma", top_n_sigma),
+    REAL("xtc-probability", xtc_probability),
+    REAL("xtc-threshold", xtc_threshold),
+    WHOLE("mirostat", mirostat),
+    REAL("mirostat-tau", mirostat_tau),
+    REAL("mirostat-eta", mirostat_eta),
+    REAL("repetition-penalty", repetition_penalty),
+    WHOLE("penalty-last-n", penalty_last_n),
+    REAL("presence-penalty", presence_penalty),
+    REAL("frequency-penalty", frequency_penalty),
+    REAL("dry-multiplier", dry_multiplier),
+    REAL("dry-base", dry_base),
+    WHOLE("dry-allowed-length", dry_allowed_length),
+    WHOLE("dry-range", dry_range),
 };
 
 static uint64_t new_seed(void)
@@ -400,10 +399,8 @@ static uint64_t new_seed(void)
     return seed;
 }
 
-/* Returns whether one of the knobs asks for chance. */
-static bool set_knobs(qn_sampling *s, const qn_args *a)
+static void set_knobs(qn_sampling *s, const qn_args *a)
 {
-    bool chance = false;
     for (size_t i = 0; i < QN_COUNTOF(knobs); i++) {
         const knob *k = &knobs[i];
         void *field = (char *)s + k->offset;
@@ -413,12 +410,10 @@ static bool set_knobs(qn_sampling *s, const qn_args *a)
             *(int *)field = (int)qn_args_int(a, k->name);
         else
             *(float *)field = (float)qn_args_real(a, k->name);
-        chance = chance || k->asks_chance;
     }
-    return chance;
 }
 
-static int set_temperature(qn_sampling *s, const qn_args *a, bool chance,
+static int set_temperature(qn_sampling *s, const qn_args *a, int n_drawn,
                            qn_err *err)
 {
     bool given = qn_args_given(a, "do-sample");
@@ -432,8 +427,10 @@ static int set_temperature(qn_sampling *s, const qn_args *a, bool chance,
     }
     if (given && !sample)
         s->temperature = 0;
-    else if (s->temperature == 0 && (chance || sample))
+    else if (s->temperature == 0 && sample)
         s->temperature = 1;
+    else
+        qn_sampling_complete(s, n_drawn);
     return 0;
 }
 
@@ -464,9 +461,8 @@ static int set_sampling(qn_sampling *s, qn_logit_bias **bias, const qn_args *a,
                         const qn_model *m, int n_drawn, qn_err *err)
 {
     qn_sampling_from_model(m, s);
-    bool chance = set_knobs(s, a);
-    chance = chance || n_drawn > 1;
-    QN_TRY(set_temperature(s, a, chance, err));
+    set_knobs(s, a);
+    QN_TRY(set_temperature(s, a, n_drawn, err));
     s->n_allowed = qn_args_ids(a, "allowed-ids", &s->allowed_ids);
     s->n_banned = qn_args_ids(a, "banned-ids", &s->banned_ids);
     s->n_dry_breakers = qn_args_ids(a, "dry-breakers", &s->dry_breakers);

@@ -235,7 +235,12 @@ int qn_apidoc_write(qn_str *out, qn_err *err)
                      "and the code `unknown_field`, unless the server runs "
                      "with `--lenient-fields`. `null` counts as absent. What "
                      "a request leaves out comes from the model's "
-                     "`generation_config.json`.\n\n");
+                     "`generation_config.json`. Where that is missing, or says "
+                     "`\"do_sample\": false`, `temperature` is 0, and what is "
+                     "off in the table is off; but 1 where the request asks "
+                     "for chance: by `n` or `best_of` above 1, `top_p`, "
+                     "`top_k`, `min_p`, `typical_p`, `top_n_sigma`, "
+                     "`xtc_probability` or `mirostat`.\n\n");
     QN_TRY(write_fields(out, err));
     qn_str_adds(out, "\n## Taken, without effect on the text\n\n");
     write_ignored(out);

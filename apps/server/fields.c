@@ -432,6 +432,10 @@ int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
         if (!json_is_null(v))
             QN_TRY(read_field(&r, v));
     }
+    const json_t *t = json_object_get(doc, "temperature");
+    if (!t || json_is_null(t))
+        qn_sampling_complete(&f->rp.sampling,
+                             f->beam ? 1 : QN_MAX(f->n, f->best_of));
     return check_together(f, c, err);
 }
 

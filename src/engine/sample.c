@@ -27,6 +27,15 @@ QN_API void qn_sampling_default(qn_sampling *s)
     };
 }
 
+QN_API void qn_sampling_complete(qn_sampling *s, int n)
+{
+    bool chance = n > 1 || s->top_k > 0 || s->top_p < 1.0f || s->min_p > 0.0f ||
+                  s->typical_p < 1.0f || s->top_n_sigma > 0.0f ||
+                  s->xtc_probability > 0.0f || s->mirostat != 0;
+    if (s->temperature == 0.0f && chance)
+        s->temperature = 1.0f;
+}
+
 /* A float knob and the closed range it must lie in. */
 typedef struct knob {
     const char *name;

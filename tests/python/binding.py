@@ -157,6 +157,15 @@ class Tiny(unittest.TestCase):
         self.assertEqual([t.ids for t in together], [t.ids for t in alone])
         self.assertEqual(len(together[0].logprobs), 5)
 
+    def test_chance(self):
+        """What asks for chance without a temperature gets it."""
+        def text(**options):
+            return self.model.generate([1, 2, 3], max_new_tokens=12,
+                                       ignore_eos=True, **options).ids
+        self.assertEqual(text(seed=1), text(seed=2))
+        self.assertNotEqual(text(seed=1, top_k=50), text(seed=2, top_k=50))
+        self.assertEqual(text(seed=1, top_k=50, temperature=0), text())
+
     def test_choices(self):
         got = self.model.generate([1, 2, 3], n=3, max_new_tokens=4, seed=7,
                                   ignore_eos=True)
