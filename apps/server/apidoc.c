@@ -109,7 +109,9 @@ static const sentence on_fields[] = {
     {"frequency_penalty", "The same for each time that it has them."},
     {"logit_bias", "object of token id: number that is added to its logit."},
     {"allowed_token_ids", "list of integers: no tokens but these."},
-    {"bad_words", "list of strings: none of these words."},
+    {"bad_words", "list of strings: none of these words, with or without "
+                  "a blank in front. Each has to be one token: one of several "
+                  "is refused."},
     {"seed", "integer: same seed, same text, whatever else runs."},
     {"use_beam_search", "Search with n beams instead of drawing."},
     {"length_penalty", "Beams are ranked by log probability / length^this."},

@@ -207,6 +207,14 @@ static const qn_field rows[] = {
 
 /* ---- errors ------------------------------------------------------------ */
 
+const char *qn_fields_spell(const qn_fields *f, const char *name)
+{
+    for (size_t i = 0; name && f->names && f->names[i][0]; i++)
+        if (strcmp(f->names[i][0], name) == 0)
+            return f->names[i][1];
+    return name;
+}
+
 int qn_field_fail(const qn_field_reader *r, const char *fmt, ...)
 {
     va_list ap;
@@ -214,7 +222,8 @@ int qn_field_fail(const qn_field_reader *r, const char *fmt, ...)
     int rc = qn_vfail(r->err, QN_EINVAL, fmt, ap);
     va_end(ap);
     r->f->param = r->row->name;
-    return qn_err_prefix(r->err, rc, "field %s", r->row->name);
+    return qn_err_prefix(r->err, rc, "field %s",
+                         qn_fields_spell(r->f, r->row->name));
 }
 
 /* ---- plain values ------------------------------------------------------ */
@@ -389,16 +398,16 @@ static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
     if (f->beam && f->rp.format != QN_FORMAT_TEXT)
         return qn_fail(err, QN_EUNSUP,
                        "use_beam_search writes no format: leave out %s",
-                       f->param);
+                       qn_fields_spell(f, f->param));
     f->param = "stream_options";
     if (f->include_usage && !f->stream)
         return qn_fail(err, QN_EINVAL,
                        "stream_options is for streams: set stream to true");
     f->param = "max_tokens";
     if (c->set->max_tokens > 0 && f->max_tokens > c->set->max_tokens)
-        return qn_fail(err, QN_ELIMIT,
-                       "max_tokens is %lld; this server allows %lld",
-                       (long long)f->max_tokens, (long long)c->set->max_tokens);
+        return qn_fail(err, QN_ELIMIT, "%s is %lld; this server allows %lld",
+                       qn_fields_spell(f, f->param), (long long)f->max_tokens,
+                       (long long)c->set->max_tokens);
     f->param = NULL;
     return 0;
 }
@@ -412,6 +421,8 @@ int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
     json_t *v;
     json_object_foreach((json_t *)(uintptr_t)doc, name, v)
     {
+        if (json_is_null(v))
+            continue;
         qn_field_reader r = {f, c, find(name, c->route), err};
         if (!r.row && c->set->lenient_fields) {
             if (c->on_unknown)
@@ -429,8 +440,7 @@ int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
             qn_str_deinit(&hint);
             return QN_EINVAL;
         }
-        if (!json_is_null(v))
-            QN_TRY(read_field(&r, v));
+        QN_TRY(read_field(&r, v));
     }
     const json_t *t = json_object_get(doc, "temperature");
     if (!t || json_is_null(t))

@@ -53,6 +53,10 @@ typedef struct qn_fields {
     const char *const *dry_breakers;
     size_t n_dry_breakers;
 
+    /* what the API at hand calls some fields, {ours, its}, ended by NULL; or
+     * NULL: as they are */
+    const char *const (*names)[2];
+
     /* of a refusal */
     int status;        /* 0: 400 */
     const char *code;  /* or NULL */
@@ -72,6 +76,8 @@ typedef struct qn_field_context {
 /* `f` has to hold defaults in rp. On failure f->status/code/param say more. */
 int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
                     qn_err *err);
+/* What the request calls the field `name`. */
+const char *qn_fields_spell(const qn_fields *f, const char *name);
 /* Sets f->param to the field that a message of the library is about, which
  * begins with its name; NULL where it does not. */
 void qn_fields_blame(qn_fields *f, unsigned route, const char *message);

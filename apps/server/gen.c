@@ -10,6 +10,7 @@
 #include "server/responses.h"
 #include "server/server_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,8 +23,8 @@ void qn_gen_fail(qn_call *call, const qn_fields *f, const qn_err *err)
         status = 500;
     if (err->code == QN_ENOMEM)
         status = 503;
-    qn_call_fail(call, status, f ? f->code : NULL, f ? f->param : NULL, "%s",
-                 err->msg);
+    qn_call_fail(call, status, f ? f->code : NULL,
+                 f ? qn_fields_spell(f, f->param) : NULL, "%s", err->msg);
 }
 
 /* ---- prompts ----------------------------------------------------------- */
@@ -193,6 +194,38 @@ static int truncate_prompt(prep *p, qn_prompt *q, int64_t keep)
                          &q->text_len, p->err);
 }
 
+/* What is generated at most where the request does not say. */
+static int64_t usual_tokens(const prep *p)
+{
+    return p->g->style->route == QN_FIELD_CHAT ? p->srv->set.default_max_tokens
+                                               : 16;
+}
+
+/* What a prompt that is shortened to what fits leaves for the answer. */
+static int64_t kept_free(const prep *p)
+{
+    int64_t given = p->g->f.max_tokens;
+    return given >= 0 ? QN_MAX(given, 1)
+                      : QN_MIN(usual_tokens(p), p->srv->max_model_len / 2);
+}
+
+static int fail_room(prep *p, int64_t longest)
+{
+    qn_fields *f = &p->g->f;
+    char more[80] = "";
+    if (f->max_tokens > 0)
+        snprintf(more, sizeof more, " and asks for %lld more",
+                 (long long)f->max_tokens);
+    f->code = "context_length_exceeded";
+    f->param = p->g->style->input;
+    return qn_fail(p->err, QN_ELIMIT,
+                   "this model's context is %lld tokens; the request has %lld "
+                   "in the prompt%s: shorten the prompt%s%s",
+                   (long long)p->srv->max_model_len, (long long)longest, more,
+                   *more ? " or lower " : "",
+                   *more ? qn_fields_spell(f, "max_tokens") : "");
+}
+
 /* Whether prompt and completion fit; sets how much may be generated. */
 static int check_room(prep *p)
 {
@@ -205,8 +238,7 @@ static int check_room(prep *p)
             return qn_fail(p->err, QN_EINVAL, "field %s: prompt %d is empty",
                            f->param, i);
         }
-        int64_t keep = f->truncate < 0 ? ctx - QN_MAX(f->max_tokens, 1)
-                                       : f->truncate;
+        int64_t keep = f->truncate < 0 ? ctx - kept_free(p) : f->truncate;
         if (f->truncate != 0 && keep > 0)
             QN_TRY(truncate_prompt(p, q, keep));
         longest = QN_MAX(longest, (int64_t)q->n);
@@ -214,52 +246,58 @@ static int check_room(prep *p)
     int64_t want = f->max_tokens;
     if (f->rp.kv_window > 0 || (f->rp.context_shift && longest < ctx))
         ctx = INT32_MAX; /* what is kept of them, the engine checks */
-    if (longest + QN_MAX(want, 1) > ctx) {
-        f->code = "context_length_exceeded";
-        f->param = p->g->style->input;
-        return qn_fail(p->err, QN_ELIMIT,
-                       "this model's context is %lld tokens; the request has "
-                       "%lld in the prompt and asks for %lld more: shorten the "
-                       "prompt or lower max_tokens",
-                       (long long)ctx, (long long)longest,
-                       (long long)QN_MAX(want, 1));
-    }
+    if (longest + QN_MAX(want, 1) > ctx)
+        return fail_room(p, longest);
     if (want < 0)
-        want = p->g->style->route == QN_FIELD_COMPLETION
-                   ? 16
-                   : p->srv->set.default_max_tokens;
+        want = usual_tokens(p);
     f->rp.max_new_tokens = (int)QN_MIN(want, ctx - longest);
     if (f->rp.min_new_tokens > f->rp.max_new_tokens) {
         f->param = "min_tokens";
-        return qn_fail(p->err, QN_EINVAL, "min_tokens is %d, max_tokens %d",
-                       f->rp.min_new_tokens, f->rp.max_new_tokens);
+        return qn_fail(p->err, QN_EINVAL, "min_tokens is %d, %s %d",
+                       f->rp.min_new_tokens, qn_fields_spell(f, "max_tokens"),
+                       f->rp.max_new_tokens);
     }
     return 0;
 }
 
-/* Strings that have to be one token each. */
-static int ids_of_words(prep *p, const char *field, const char *const *words,
-                        size_t n, const int32_t **out, size_t *n_out)
+/* How many tokens a text is; *id: the one. */
+static int one_token(prep *p, const char *text, int32_t *id, size_t *n)
 {
-    int32_t *list = qn_arena_calloc(&p->g->f.mem, n + 1, sizeof *list);
+    int32_t *ids = NULL;
+    QN_TRY(qn_tokenize(p->srv->model, text, strlen(text), false, false, &ids, n,
+                       p->err));
+    *id = *n == 1 ? ids[0] : -1;
+    qn_free(ids);
+    return 0;
+}
+
+/* Strings that have to be one token each. `both`: with a blank in front and
+ * without, where the other one is one token, too. */
+static int ids_of_words(prep *p, const char *field, const char *const *words,
+                        size_t n, bool both, const int32_t **out, size_t *n_out)
+{
+    int32_t *list = qn_arena_calloc(&p->g->f.mem, 2 * n + 1, sizeof *list);
+    *out = list;
+    *n_out = 0;
     for (size_t i = 0; i < n; i++) {
-        int32_t *ids = NULL;
         size_t k = 0;
-        QN_TRY(qn_tokenize(p->srv->model, words[i], strlen(words[i]), false,
-                           false, &ids, &k, p->err));
-        int32_t id = k == 1 ? ids[0] : -1;
-        qn_free(ids);
-        if (id < 0) {
+        QN_TRY(one_token(p, words[i], &list[*n_out], &k));
+        if (list[*n_out] < 0) {
             p->g->f.param = field;
             return qn_fail(p->err, QN_EUNSUP,
                            "field %s: \"%.60s\" is %zu tokens; only single "
                            "tokens are supported",
                            field, words[i], k);
         }
-        list[i] = id;
+        ++*n_out;
+        qn_str other = {0};
+        qn_str_adds(&other, words[i][0] == ' ' ? "" : " ");
+        qn_str_adds(&other, words[i] + (words[i][0] == ' '));
+        int rc = both ? one_token(p, other.p, &list[*n_out], &k) : 0;
+        *n_out += both && rc == 0 && list[*n_out] >= 0;
+        qn_str_deinit(&other);
+        QN_TRY(rc);
     }
-    *out = list;
-    *n_out = n;
     return 0;
 }
 
@@ -299,11 +337,11 @@ static int set_params(prep *p)
     qn_sampling *s = &f->rp.sampling;
     s->top_k = QN_MAX(s->top_k, 0);
     if (f->n_bad_words)
-        QN_TRY(ids_of_words(p, "bad_words", f->bad_words, f->n_bad_words,
+        QN_TRY(ids_of_words(p, "bad_words", f->bad_words, f->n_bad_words, true,
                             &s->banned_ids, &s->n_banned));
     if (f->n_dry_breakers)
         QN_TRY(ids_of_words(p, "dry_sequence_breakers", f->dry_breakers,
-                            f->n_dry_breakers, &s->dry_breakers,
+                            f->n_dry_breakers, false, &s->dry_breakers,
                             &s->n_dry_breakers));
     qn_gen *g = p->g;
     g->n_shown = QN_MAX(f->n, 1);
@@ -391,9 +429,8 @@ static int prepare(prep *p, bool stream)
     g->f.stream = stream;
     if (g->style->ask && json_is_object(doc))
         QN_TRY_OUT(g->style->ask(g, doc, p->err));
+    g->f.names = g->style->names;
     rc = qn_fields_parse(&g->f, doc, &c, p->err);
-    if (rc < 0 && g->f.param && strcmp(g->f.param, "messages") == 0)
-        g->f.param = g->style->input;
     QN_TRY_OUT(rc);
     QN_TRY_OUT(take_id(p));
     QN_TRY_OUT(g->style->route == QN_FIELD_CHAT ? take_chat(p)

@@ -19,9 +19,10 @@ struct qn_choice;
 
 /* How an answer is spelled. Texts are appended to `out`. */
 typedef struct qn_style {
-    unsigned route;    /* QN_FIELD_* */
-    const char *input; /* the field that has the prompt */
-    bool add_special;  /* the tokenizer adds BOS etc., unless told otherwise */
+    unsigned route;                /* QN_FIELD_* */
+    const char *input;             /* the field that has the prompt */
+    const char *const (*names)[2]; /* as in qn_fields */
+    bool add_special; /* the tokenizer adds BOS etc., unless told otherwise */
     /* changes the request's document into what the fields of `route` are; NULL:
      * that is what it is */
     int (*ask)(struct qn_gen *g, json_t *doc, qn_err *err);

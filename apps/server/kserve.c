@@ -130,10 +130,24 @@ static int refuse(qn_gen *g, qn_err *err, const char *field, const char *why)
 static int ask(qn_gen *g, json_t *doc, qn_err *err)
 {
     json_t *more = json_object_get(doc, "parameters");
-    if (json_is_object(more)) {
-        json_object_update_missing(doc, more);
-        json_object_del(doc, "parameters");
+    const char *name;
+    json_t *v;
+    json_object_foreach(more, name, v)
+    {
+        const json_t *beside = json_object_get(doc, name);
+        if (json_is_null(v))
+            continue;
+        if (beside && !json_is_null(beside)) {
+            g->f.param = qn_arena_strndup(&g->f.mem, name,
+                                          QN_MIN(strlen(name), (size_t)100));
+            return qn_fail(err, QN_EINVAL,
+                           "field %s: stands in parameters and beside them",
+                           g->f.param);
+        }
+        json_object_set(doc, name, v);
     }
+    if (json_is_object(more))
+        json_object_del(doc, "parameters");
     if (json_is_true(json_object_get(doc, "stream")) && !g->f.stream)
         return refuse(g, err, "stream",
                       "this route gives one answer; generate_stream gives "

@@ -64,9 +64,9 @@ static void add_response(const qn_gen *g, qn_finish f, qn_str *out)
     qn_str_adds(out, ",\"model\":");
     qn_jsonout_cstr(out, g->call->srv->name);
     qn_str_adds(out, ",\"temperature\":");
-    qn_jsonout_real(out, (double)s->temperature);
-    qn_str_adds(out, ",\"top_p\":");
-    qn_jsonout_real(out, (double)s->top_p);
+    qn_str_addf(
+        out, "%.7g,\"top_p\":%.7g", (double)s->temperature,
+        (double)s->top_p); /* as they were given: a float has 7 digits */
     qn_str_adds(out, g->asked);
     qn_str_adds(out, ",\"background\":false,\"store\":false,"
                      "\"previous_response_id\":null,"
@@ -363,8 +363,18 @@ static int ask(qn_gen *g, json_t *doc, qn_err *err)
     return qn_responses_ask(g, doc, err);
 }
 
+static const char *const names[][2] = {
+    {"messages", "input"},
+    {"max_tokens", "max_output_tokens"},
+    {"response_format", "text.format"},
+    {"verbosity", "text.verbosity"},
+    {"reasoning_effort", "reasoning.effort"},
+    {NULL, NULL},
+};
+
 static const qn_style style = {.route = QN_FIELD_CHAT,
                                .input = "input",
+                               .names = names,
                                .add_special = false,
                                .ask = ask,
                                .begin = begin,

@@ -25,6 +25,10 @@ static bool check_names(query *q, const char *const *known)
     json_object_foreach_safe(q->doc, next, name, v)
     {
         size_t i = 0;
+        if (json_is_null(v)) {
+            json_object_del(q->doc, name);
+            continue;
+        }
         while (known[i] && strcmp(known[i], name) != 0)
             i++;
         if (!known[i] && !q->call->srv->set.lenient_fields) {
@@ -32,8 +36,6 @@ static bool check_names(query *q, const char *const *known)
                          "unknown field \"%.100s\": it would be ignored", name);
             return false;
         }
-        if (json_is_null(v))
-            json_object_del(q->doc, name);
     }
     return true;
 }

@@ -557,6 +557,10 @@ static void test_kserve_errors(void **state)
         {"POST", "generate", "{\"text_input\":\"a\",\"what\":1}", 400},
         {"POST", "generate_stream", "{\"text_input\":\"a\",\"top_p\":2}", 400},
         {"POST", "generate", "{\"text_input\":", 400},
+        {"POST", "generate",
+         "{\"text_input\":\"a\",\"max_tokens\":1,\"parameters\":{\"max_tokens\":"
+         "2}}",
+         400},
         {"POST", "generate", "{}", 400},
         {"POST", "infer", "{}", 404},
         {"GET", "generate", NULL, 405},
@@ -582,7 +586,9 @@ static void test_kserve_errors(void **state)
         snprintf(path, sizeof path, "/v2/models/%s/%s", name, routes[i]);
         web_reply r = web_post(path,
                                "{\"id\":\"a\\\"7\",\"text_input\":\"Once\","
-                               "\"parameters\":{\"max_tokens\":2}}");
+                               "\"max_tokens\":null,"
+                               "\"parameters\":{\"max_tokens\":2,"
+                               "\"seed\":null},\"seed\":1}");
         assert_int_equal(r.status, 200);
         assert_non_null(strstr(r.body, "{\"id\":\"a\\\"7\",\"model_name\":"));
         web_free(&r);

@@ -153,6 +153,8 @@ static void test_refusals(void **state)
          "temperature", 400},
         {"/v1/completions", "{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix",
          400},
+        {"/v1/completions", "{\"prompt\":\"a\",\"tempratur\":null}", NULL, 200},
+        {"/tokenize", "{\"prompt\":\"a\",\"what\":null}", NULL, 200},
         {"/v1/completions", "{\"prompt\":\"a\",\"n\":16384}", "n", 400},
         {"/v1/completions", "{\"prompt\":\"a\",\"best_of\":1,\"n\":2}",
          "best_of", 400},
@@ -363,6 +365,7 @@ static void test_too_long(void **state)
     assert_int_equal(r.status, 400);
     assert_string_equal(web_str(&r, "error.code"), "context_length_exceeded");
     assert_non_null(strstr(web_str(&r, "error.message"), number));
+    assert_null(strstr(web_str(&r, "error.message"), " more"));
     web_free(&r);
     /* but it may ask to be cut */
     sprintf(p, "\",\"truncate_prompt_tokens\":10,\"max_tokens\":2}");
@@ -543,6 +546,110 @@ static void test_truncation(void **state)
     }
 }
 
+/* What a prompt that is cut to what fits leaves for the answer: the usual
+ * length, if that is not more than half. */
+static void test_truncation_to_fit(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"max-length", "64", NULL};
+    web_start(options);
+    char body[1024], text[512] = "";
+    for (int i = 0; i < 80; i++)
+        strcat(text, "mill ");
+    for (int chat = 0; chat < 2; chat++)
+        for (int given = 0; given < 2; given++) {
+            snprintf(body, sizeof body,
+                     "{%s\"%s\"%s,\"truncate_prompt_tokens\":-1,\"ignore_eos\":"
+                     "true%s}",
+                     chat ? "\"messages\":[{\"role\":\"user\",\"content\":"
+                          : "\"prompt\":",
+                     text, chat ? "}]" : "", given ? ",\"max_tokens\":5" : "");
+            web_reply r = web_post(chat ? "/v1/chat/completions"
+                                        : "/v1/completions",
+                                   body);
+            int more = given ? 5 : chat ? 32 : 16;
+            if (r.status != 200 ||
+                web_int(&r, "usage.prompt_tokens") != 64 - more ||
+                web_int(&r, "usage.completion_tokens") != more)
+                fail_msg("%s: %s", body, r.body);
+            web_free(&r);
+        }
+    /* KServe has the length of completions */
+    web_reply r = web_post("/v2/models/m/generate_stream",
+                           "{\"text_input\":\"Once\",\"ignore_eos\":true}");
+    web_events e = web_split_events(r.body);
+    assert_int_equal(r.status, 200);
+    assert_true(e.n <= 17);
+    web_events_free(&e);
+    web_free(&r);
+}
+
+/* A word that may not come, with a blank in front and without. */
+static void test_bad_words(void **state)
+{
+    (void)state;
+    web_need();
+    static const char *const words[] = {"time", " time"};
+#define UPON \
+    "{\"prompt\":\"Once upon a\",\"max_tokens\":8,\"temperature\":0%s%s%s}"
+    char body[256];
+    snprintf(body, sizeof body, UPON, "", "", "");
+    web_reply r = web_post("/v1/completions", body);
+    assert_non_null(strstr(web_str(&r, "choices.0.text"), " time"));
+    web_free(&r);
+    for (int i = 0; i < 2; i++) {
+        snprintf(body, sizeof body, UPON, ",\"bad_words\":[\"", words[i],
+                 "\"]");
+        r = web_post("/v1/completions", body);
+        assert_int_equal(r.status, 200);
+        assert_null(strstr(web_str(&r, "choices.0.text"), "time"));
+        web_free(&r);
+    }
+    snprintf(body, sizeof body, UPON, ",\"bad_words\":[\"", "upon a time",
+             "\"]");
+    web_expect_error(web_post("/v1/completions", body), 400,
+                     "invalid_request_error", "bad_words");
+}
+
+/* Without a temperature, the request's or the model's, the likeliest is taken,
+ * unless the request asks for chance. */
+static void test_chance(void **state)
+{
+    (void)state;
+    web_need();
+    static const struct {
+        const char *fields;
+        bool differ;
+    } rows[] = {
+        {"\"n\":1", false},
+        {"\"top_p\":1,\"top_k\":-1", false},
+        {"\"top_p\":0.99", true},
+        {"\"top_k\":50", true},
+        {"\"min_p\":0.001", true},
+        {"\"n\":2", true},
+        {"\"best_of\":2", true},
+        {"\"n\":2,\"temperature\":0", false},
+        {"\"n\":2,\"temperature\":null", true},
+        {"\"top_p\":0.99,\"temperature\":0", false},
+    };
+    for (size_t i = 0; i < QN_COUNTOF(rows); i++) {
+        char body[256], text[2][512];
+        for (int k = 0; k < 2; k++) {
+            snprintf(body, sizeof body,
+                     "{\"prompt\":\"Once\",\"max_tokens\":24,\"ignore_eos\":"
+                     "true,\"seed\":%d,%s}",
+                     k, rows[i].fields);
+            web_reply r = web_post("/v1/completions", body);
+            assert_int_equal(r.status, 200);
+            snprintf(text[k], sizeof text[k], "%s",
+                     web_str(&r, "choices.0.text"));
+            web_free(&r);
+        }
+        if ((strcmp(text[0], text[1]) != 0) != rows[i].differ)
+            fail_msg("%s: %s, %s", rows[i].fields, text[0], text[1]);
+    }
+}
+
 /* A search with one beam takes the likeliest; with several the best stands
  * first, and all differ. */
 static void test_beams(void **state)
@@ -612,12 +719,21 @@ static void test_text_routes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),        cmocka_unit_test(test_guided),
-        cmocka_unit_test(test_stop_reason), cmocka_unit_test(test_types),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_remedies),
-        cmocka_unit_test(test_messages),    cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_vllm_names),  cmocka_unit_test(test_request_id),
-        cmocka_unit_test(test_truncation),  cmocka_unit_test(test_beams),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_guided),
+        cmocka_unit_test(test_stop_reason),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_remedies),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_vllm_names),
+        cmocka_unit_test(test_request_id),
+        cmocka_unit_test(test_truncation),
+        cmocka_unit_test_teardown(test_truncation_to_fit, web_stop),
+        cmocka_unit_test(test_bad_words),
+        cmocka_unit_test(test_chance),
+        cmocka_unit_test(test_beams),
         cmocka_unit_test(test_text_routes),
     };
     return cmocka_run_group_tests(tests, NULL, web_stop);

@@ -228,7 +228,16 @@ static void test_refused(void **state)
         {"{\"input\":\"a\",\"tools\":[{\"type\":\"web_search\"}]}", "tools",
          "function"},
         {"{\"input\":\"a\",\"text\":{\"format\":{\"type\":\"xml\"}}}",
-         "response_format", "json_schema"},
+         "text.format", "field text.format"},
+        {"{\"input\":\"a\",\"text\":{\"format\":{\"type\":\"json_schema\","
+         "\"schema\":{\"oneOf\":[]}}}}",
+         "text.format", "oneOf"},
+        {"{\"input\":\"a\",\"max_output_tokens\":-1}", "max_output_tokens",
+         "field max_output_tokens"},
+        {"{\"input\":\"a\",\"reasoning\":{\"effort\":\"high\"}}",
+         "reasoning.effort", "field reasoning.effort"},
+        {"{\"input\":\"a\",\"text\":{\"verbosity\":\"high\"}}",
+         "text.verbosity", "field text.verbosity"},
         {"{\"input\":\"a\",\"text\":{\"color\":1}}", "text", "format"},
         {"{\"input\":\"a\",\"include\":[\"message.output_text.logprobs\"]}",
          "include", "/v1/chat/completions"},
@@ -251,6 +260,12 @@ static void test_refused(void **state)
             fail_msg("%s: %d %s", rows[i].body, r.status, r.body);
         web_free(&r);
     }
+    /* a number is told as it was given */
+    web_reply r = web_post(PATH, "{\"input\":\"a\",\"max_output_tokens\":1,"
+                                 "\"temperature\":0.7,\"top_p\":0.9}");
+    assert_int_equal(r.status, 200);
+    assert_non_null(strstr(r.body, "\"temperature\":0.7,\"top_p\":0.9,"));
+    web_free(&r);
 }
 
 int main(void)
