@@ -97,6 +97,33 @@ const char *qn_guard_verdict(const qn_guard *g, bool http11)
     return NULL;
 }
 
+bool qn_guard_names(const char *list)
+{
+    for (const char *p = list;; p++) {
+        p += strspn(p, " ");
+        size_t n = strcspn(p, ", ");
+        if (!is_token(p, n))
+            return false;
+        p += n;
+        p += strspn(p, " ");
+        if (*p != ',')
+            return *p == 0;
+    }
+}
+
+const char *qn_guard_path(const char *target, const char *host)
+{
+    const char *rest = strstr(target, "://");
+    if (target[0] == '/' || !rest || !host)
+        return target;
+    size_t scheme = (size_t)(rest - target), n = strcspn(rest + 3, "/");
+    if ((scheme != 4 && scheme != 5) || strncasecmp(target, "https", scheme))
+        return target;
+    if (n != strlen(host) || strncasecmp(rest + 3, host, n) != 0)
+        return NULL;
+    return rest[3 + n] ? rest + 3 + n : "/";
+}
+
 bool qn_guard_target(const char *path)
 {
     size_t n = strlen(path);

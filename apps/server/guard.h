@@ -23,7 +23,12 @@ void qn_guard_header(qn_guard *g, const char *name, size_t name_len,
 /* After the last one: the flaw as a sentence, or NULL. `http11`: the request
  * says HTTP/1.1. */
 const char *qn_guard_verdict(const qn_guard *g, bool http11);
-/* A request target that is safe to match and to log. */
+/* Names of headers, separated by commas. */
+bool qn_guard_names(const char *list);
+/* The path of a request target. One that names scheme and host, as clients of
+ * proxies send it, has to name the host of the header: else NULL. */
+const char *qn_guard_path(const char *target, const char *host);
+/* A path that is safe to match and to log. */
 bool qn_guard_target(const char *path);
 
 #endif

@@ -223,6 +223,10 @@ static void judge(qn_call *call, const qn_listener *l,
     const char *flaw = qn_guard_verdict(&g, http11);
     if (!flaw && !http11 && strcmp(version, "HTTP/1.0") != 0)
         flaw = "only HTTP/1.1 and HTTP/1.0 are spoken here";
+    url = qn_guard_path(url, MHD_lookup_connection_value(conn, MHD_HEADER_KIND,
+                                                         "Host"));
+    if (!flaw && !url)
+        flaw = "the request's target is of another host than its Host header";
     if (!flaw && !qn_guard_target(url))
         flaw = "the request's path is not a plain one";
     if (flaw) {

@@ -1,6 +1,8 @@
 /* origin.c - see origin.h. */
 #include "server/origin.h"
 
+#include "server/guard.h"
+
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <string.h>
@@ -80,12 +82,20 @@ void qn_origin_headers(const char *allowed, struct MHD_Connection *conn,
     if (!origin || !listed(allowed, origin))
         return;
     MHD_add_response_header(r, "Access-Control-Allow-Origin", origin);
+    MHD_add_response_header(r, "Access-Control-Expose-Headers",
+                            "Allow, Retry-After, WWW-Authenticate, "
+                            "X-Request-Id");
     MHD_add_response_header(r, "Vary", "Origin");
     if (!header(conn, "Access-Control-Request-Method"))
         return;
     MHD_add_response_header(r, "Access-Control-Allow-Methods",
                             "GET, POST, OPTIONS");
+    /* clients have headers of their own (x-stainless-...): those that are not
+     * known here have no effect */
+    const char *asked = header(conn, "Access-Control-Request-Headers");
     MHD_add_response_header(r, "Access-Control-Allow-Headers",
-                            "Authorization, Content-Type, X-Request-Id");
+                            asked && qn_guard_names(asked)
+                                ? asked
+                                : "Authorization, Content-Type, X-Request-Id");
     MHD_add_response_header(r, "Access-Control-Max-Age", "600");
 }

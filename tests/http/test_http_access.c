@@ -177,6 +177,31 @@ static void test_origins(void **state)
     assert_int_equal(r.status, 204);
     assert_non_null(strstr(r.head, "Access-Control-Allow-Headers: "));
     web_free(&r);
+    /* the headers of a client, when they are names */
+    static const char *const names[][2] = {
+        {"authorization,x-stainless-os, x-stainless-lang",
+         "authorization,x-stainless-os, x-stainless-lang\r\n"},
+        {"a b", "Authorization, Content-Type, X-Request-Id\r\n"},
+        {"a,", "Authorization, Content-Type, X-Request-Id\r\n"},
+    };
+    for (size_t i = 0; i < QN_COUNTOF(names); i++) {
+        char head[256], want[256];
+        snprintf(head, sizeof head,
+                 "Origin: https://a.example\r\nAccess-Control-Request-Method: "
+                 "POST\r\nAccess-Control-Request-Headers: %s\r\n",
+                 names[i][0]);
+        snprintf(want, sizeof want, "Access-Control-Allow-Headers: %s",
+                 names[i][1]);
+        r = web_ask("OPTIONS", "/v1/chat/completions", head, NULL);
+        if (r.status != 204 || !strstr(r.head, want))
+            fail_msg("%s: %s", names[i][0], r.head);
+        web_free(&r);
+    }
+    r = web_ask("GET", "/version", "Origin: https://a.example\r\n", NULL);
+    assert_non_null(strstr(r.head, "Access-Control-Expose-Headers: Allow, "
+                                   "Retry-After, WWW-Authenticate, "
+                                   "X-Request-Id\r\n"));
+    web_free(&r);
 }
 
 /* The status of a GET with this Host header. */
