@@ -61,8 +61,9 @@ static const sentence on_fields[] = {
      "Whether BOS and its like are added; default: completions do, chats do "
      "not, as the template has them."},
     {"truncate_prompt_tokens",
-     "Shorten the prompt to so many tokens instead of refusing it; -1: to "
-     "what fits."},
+     "Shorten the prompt to so many tokens instead of refusing it; -1: to what "
+     "leaves room for max_tokens, or for as many as that is by default, at "
+     "most half of the context."},
     {"truncation_side", "\"left\" (default) or \"right\": which end goes."},
     {"context_shift", "When the context is full, forget half of the tokens "
                       "behind the first n_keep and go on."},

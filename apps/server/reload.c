@@ -9,7 +9,7 @@
 /* The last part of a path, without what follows from the file's kind. */
 static char *name_of(const char *path)
 {
-    if (!path || !*path)
+    if (!path || !*path || strcmp(path, "builtin") == 0)
         return qn_xstrdup("quern-14m");
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/')
@@ -76,8 +76,6 @@ static bool go_on(void *user, uint64_t done, uint64_t total)
 int qn_reload_model(qn_server *srv, const char *path, qn_err *err)
 {
     qn_model *model = NULL;
-    if (strcmp(path, "builtin") == 0)
-        path = NULL;
     qn_reload_unload(srv);
     srv->open.progress = go_on;
     srv->open.progress_user = srv;

@@ -337,16 +337,16 @@ static void test_order(void **state)
     web_start_slow(&one, NULL);
     /* one step, during which the others come */
     char body[2000] = "{\"max_tokens\":1,\"prompt\":\"";
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 100; i++)
         strcat(body, "mill ");
     strcat(body, "\"}");
     int runs = send_ask(body);
     web_sleep(0.05);
     static const char *const asks[] = {
         "{\"prompt\":\"a\",\"guided_regex\":\"(?=a)\"}",
-        "{\"prompt\":\"Once\",\"max_tokens\":24,\"ignore_eos\":true}",
-        "{\"prompt\":\"Once\",\"max_tokens\":24,\"ignore_eos\":true}",
-        "{\"prompt\":\"Once\",\"max_tokens\":24,\"ignore_eos\":true}",
+        "{\"prompt\":\"Once\",\"max_tokens\":8,\"ignore_eos\":true}",
+        "{\"prompt\":\"Once\",\"max_tokens\":8,\"ignore_eos\":true}",
+        "{\"prompt\":\"Once\",\"max_tokens\":8,\"ignore_eos\":true}",
     };
     int fd[QN_COUNTOF(asks)];
     for (size_t i = 0; i < QN_COUNTOF(asks); i++) {
@@ -550,6 +550,13 @@ static void test_load(void **state)
         assert_int_equal(status("POST", "/v1/completions", NULL, SHORT_ASK),
                          200);
     }
+    /* the built-in model is served under its own name */
+    r = post_admin("load", "{\"model\":\"builtin\"}");
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    r = web_ask("GET", "/v1/models", NULL, NULL);
+    assert_string_equal(web_str(&r, "data.0.id"), "quern-14m");
+    web_free(&r);
 }
 
 /* Ending with requests in every phase leaves nothing hanging. */
