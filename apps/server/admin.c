@@ -48,8 +48,7 @@ void qn_admin_load(qn_call *call)
     qn_err err;
     json_t *doc = NULL;
     const char *path = NULL;
-    int rc = qn_json_parse(&doc, call->body.p ? call->body.p : "", call->body.n,
-                           "request", &err);
+    int rc = qn_call_json(call, &doc, &err);
     if (rc == 0)
         rc = qn_json_str(doc, "model", &path, "request", &err);
     if (rc == 0)
@@ -77,8 +76,7 @@ void qn_admin_log_level(qn_call *call)
     qn_err err;
     json_t *doc = NULL;
     int64_t level = -1;
-    if (qn_json_parse(&doc, call->body.p ? call->body.p : "", call->body.n,
-                      "request", &err) < 0 ||
+    if (qn_call_json(call, &doc, &err) < 0 ||
         qn_json_i64(doc, "level", &level, "request", &err) < 0) {
         qn_call_fail(call, 400, NULL, "level", "%s", err.msg);
     } else if (level < 0 || level > 3) {

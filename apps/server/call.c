@@ -157,6 +157,23 @@ void qn_call_fail(qn_call *call, int status, const char *code,
     va_end(ap);
 }
 
+int qn_call_json(const qn_call *call, json_t **doc, qn_err *err)
+{
+    return qn_json_parse(doc, call->body.p ? call->body.p : "", call->body.n,
+                         "request", err);
+}
+
+bool qn_call_serves(qn_call *call, const char *name)
+{
+    if (strcmp(name, call->srv->name) == 0)
+        return true;
+    qn_call_fail(call, 404, "model_not_found", "model",
+                 "model \"%.100s\" is not served here; this server has "
+                 "\"%.200s\"",
+                 name, call->srv->name);
+    return false;
+}
+
 void qn_call_retry(qn_call *call, int status, int seconds, const char *fmt, ...)
 {
     pthread_mutex_lock(&call->lock);

@@ -23,6 +23,7 @@
 #ifndef QN_SERVER_CALL_H
 #define QN_SERVER_CALL_H
 
+#include "base/json.h"
 #include "base/str.h"
 
 #include <pthread.h>
@@ -75,6 +76,10 @@ void qn_call_unref(qn_call *call);
 /* The client's name for it becomes its id, if it is short and harmless; false
  * if not. */
 bool qn_call_name(qn_call *call, const char *id);
+/* Its body as JSON; the caller's. */
+int qn_call_json(const qn_call *call, json_t **doc, qn_err *err);
+/* Whether `name` is the model's that is served; answers with 404 if not. */
+bool qn_call_serves(qn_call *call, const char *name);
 /* The whole answer at once; takes the text. */
 void qn_call_reply(qn_call *call, int status, const char *type, qn_str *text);
 /* OpenAI's error object, or KServe's under /v2. `param` and `code` may be NULL;

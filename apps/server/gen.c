@@ -416,8 +416,7 @@ static int prepare(prep *p, bool stream)
     }
     qn_sampling_from_model(p->srv->model, &g->f.rp.sampling);
     g->f.rp.sampling.seed = qn_rng_entropy();
-    int rc = qn_json_parse(&doc, g->call->body.p ? g->call->body.p : "",
-                           g->call->body.n, "request", p->err);
+    int rc = qn_call_json(g->call, &doc, p->err);
     if (rc < 0)
         return rc;
     qn_field_context c = {.set = &p->srv->set,

@@ -11,16 +11,6 @@ static void reply(qn_call *call, int status, qn_str *text)
     qn_call_reply(call, status, "application/json", text);
 }
 
-static bool known_model(qn_call *call)
-{
-    if (strcmp(call->arg, call->srv->name) == 0)
-        return true;
-    qn_call_fail(call, 404, "model_not_found", "model",
-                 "model \"%s\" is not served here; this server has \"%s\"",
-                 call->arg, call->srv->name);
-    return false;
-}
-
 void qn_kserve_server(qn_call *call)
 {
     qn_str out = {0};
@@ -48,7 +38,7 @@ void qn_kserve_ready(qn_call *call)
 
 void qn_kserve_model_ready(qn_call *call)
 {
-    if (!known_model(call))
+    if (!qn_call_serves(call, call->arg))
         return;
     bool ready = qn_server_ready(call->srv);
     qn_str out = {0};
@@ -60,7 +50,7 @@ void qn_kserve_model_ready(qn_call *call)
 
 void qn_kserve_model(qn_call *call)
 {
-    if (!known_model(call))
+    if (!qn_call_serves(call, call->arg))
         return;
     qn_str out = {0};
     qn_str_adds(&out, "{\"name\":");
@@ -171,7 +161,7 @@ static const qn_style style = {.route = QN_FIELD_KSERVE,
 
 static void generate(qn_call *call, bool stream)
 {
-    if (known_model(call) && qn_gen_prepare(call, &style, stream))
+    if (qn_call_serves(call, call->arg) && qn_gen_prepare(call, &style, stream))
         qn_runner_push(call->srv->runner, call);
 }
 

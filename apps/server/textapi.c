@@ -43,14 +43,8 @@ static bool check_names(query *q, const char *const *known)
 static bool check_model(query *q)
 {
     const json_t *v = json_object_get(q->doc, "model");
-    const char *s = json_string_value(v), *ours = q->call->srv->name;
-    if (!v || (s && strcmp(s, ours) == 0))
-        return true;
-    qn_call_fail(q->call, 404, "model_not_found", "model",
-                 "model \"%.100s\" is not served here; this server has "
-                 "\"%.200s\"",
-                 s ? s : "", ours);
-    return false;
+    const char *name = json_string_value(v);
+    return !v || qn_call_serves(q->call, name ? name : "");
 }
 
 static bool open_query(query *q, qn_call *call, const char *const *known)
@@ -61,8 +55,7 @@ static bool open_query(query *q, qn_call *call, const char *const *known)
         qn_call_retry(call, 503, 5, "no model is loaded at the moment");
         return false;
     }
-    if (qn_json_parse(&q->doc, call->body.p ? call->body.p : "", call->body.n,
-                      "request", &err) < 0) {
+    if (qn_call_json(call, &q->doc, &err) < 0) {
         qn_call_fail(call, 400, NULL, NULL, "%s", err.msg);
         return false;
     }
