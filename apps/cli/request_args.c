@@ -542,7 +542,12 @@ static int set_request(qn_request_params *p, const qn_args *a, qn_err *err)
 int qn_request_args_check(const qn_args *a, qn_err *err)
 {
     qn_request_params p;
-    int rc = set_request(&p, a, err);
+    qn_sampling s;
+    qn_sampling_default(&s);
+    set_knobs(&s, a);
+    int rc = set_temperature(&s, a, 1, err);
+    if (rc == 0)
+        rc = set_request(&p, a, err);
     if (rc == 0)
         rc = qn_request_check(&p, err);
     if (rc == 0)

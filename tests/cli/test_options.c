@@ -110,6 +110,7 @@ static void test_check_config(void **state)
         {"not valid JSON", "run", "--json-schema", "{"},
         {"another option says", "run", "--json-schema", "{}", "--regex", "a"},
         {"names no token", "run", "--allowed-ids", ""},
+        {"contradicts --do-sample", "run", "--temperature", "0", "--do-sample"},
         {"has 4 bits, not 5", "optimize", "--bits", "5"},
         {"--quantization-bits says 4 bits, --load-in-8bit 8", "optimize",
          "--load-in-8bit", "--bits", "4"},
