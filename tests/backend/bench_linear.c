@@ -179,6 +179,8 @@ void bench_linear(int argc, char **argv)
         {"bf16", QN_BF16, QN_PROBE_BF16, {0}},
         {"q8_0", QN_Q8_0, QN_PROBE_I8, {0}},
         {"q4_0", QN_Q4_0, QN_PROBE_I8, {0}},
+        {"q4_k", QN_Q4_K, QN_PROBE_I8, {0}},
+        {"q5_k", QN_Q5_K, QN_PROBE_I8, {0}},
         {"q6_k", QN_Q6_K, QN_PROBE_I8, {0}},
         {"f16", QN_F16, QN_PROBE_F32, {0}},
         {"f32", QN_F32, QN_PROBE_F32, {0}},

@@ -193,6 +193,13 @@ QN_INLINE em512 em_slli_32(em512 a, int n)
     return a;
 }
 
+QN_INLINE em512 em_srai_32(em512 a, int n)
+{
+    for (int i = 0; i < 16; i++)
+        a.i32[i] >>= n;
+    return a;
+}
+
 QN_INLINE em512 em_madd_16(em512 a, em512 b)
 {
     em512 r;
@@ -472,6 +479,8 @@ QN_INLINE void em_tile_dot(int c, int a, int b, bool plus)
 #define _mm512_srai_epi16 em_srai_16
 #undef _mm512_slli_epi32
 #define _mm512_slli_epi32 em_slli_32
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32 em_srai_32
 #undef _mm512_madd_epi16
 #define _mm512_madd_epi16 em_madd_16
 #undef _mm512_maddubs_epi16

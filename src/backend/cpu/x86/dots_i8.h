@@ -42,13 +42,13 @@ enum {
 
 /* What does not change within a tile. */
 typedef struct consts {
-    __m512i nibble, book;
+    __m512i nibble, upper, book;
     __m512 unit;
 } consts;
 
 QN_INLINE consts consts_of(const qn_tile *t, qn_layout l)
 {
-    consts c = {.nibble = _mm512_set1_epi8(15)};
+    consts c = {.nibble = _mm512_set1_epi8(15), .upper = _mm512_set1_epi8(-16)};
 
     if (l == QN_LAYOUT_CB4) {
         __m128i b = _mm_loadu_si128(
@@ -187,8 +187,14 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
                     const uint8_t *x, int64_t x_tok, __m512i *s, const int B,
                     const int T)
 {
-    __m512i fifth = i8_fifth_bits(l, codes);
+    /* high halves that are numbers stay where they are, as 16 times as much */
+    const bool apart = qn_layout_nibbles(l) && l != QN_LAYOUT_CB4 &&
+                       l != QN_LAYOUT_K5;
+    __m512i fifth = i8_fifth_bits(l, codes), high[FEW_TOK];
 
+    QN_UNROLL
+    for (int t = 0; t < T; t++)
+        high[t] = _mm512_setzero_si512();
     QN_UNROLL_TWICE
     for (int i = 0; i < i8_lines(l, B); i++) {
         __m512i w = _mm512_loadu_si512(codes + 64 * i), lo, hi;
@@ -197,7 +203,8 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
             continue;
         }
         lo = _mm512_and_si512(w, c->nibble);
-        hi = _mm512_and_si512(_mm512_srli_epi16(w, 4), c->nibble);
+        hi = apart ? _mm512_and_si512(w, c->upper)
+                   : _mm512_and_si512(_mm512_srli_epi16(w, 4), c->nibble);
         if (l == QN_LAYOUT_K5)
             i8_add_fifth(&fifth, &lo, &hi);
         if (l == QN_LAYOUT_CB4) {
@@ -205,9 +212,12 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
             hi = _mm512_shuffle_epi8(c->book, hi);
         }
         dot(lo, x + (l == QN_LAYOUT_Q4_0 ? 4 : 8) * i, x_tok, s, T);
-        dot(hi, x + (l == QN_LAYOUT_Q4_0 ? 16 + 4 * i : 8 * i + 4), x_tok, s,
-            T);
+        dot(hi, x + (l == QN_LAYOUT_Q4_0 ? 16 + 4 * i : 8 * i + 4), x_tok,
+            apart ? high : s, T);
     }
+    QN_UNROLL
+    for (int t = 0; t < T && apart; t++)
+        s[t] = _mm512_add_epi32(s[t], _mm512_srai_epi32(high[t], 4));
 }
 
 /* The block at k of a group of a panel into acc[t]; fix: of fixes_six. */
