@@ -11,7 +11,9 @@
 #include "cli/terminal.h"
 #include "eval/eval.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static const qn_opt text_opts[] = {
     {"text", 0, QN_OPT_FILE, .arg = "FILE",
@@ -175,16 +177,26 @@ static int check_choice(const qn_args *a, qn_err *err)
     return 0;
 }
 
-/* What is written in the end has to have a place. */
+/* A file that is there is written over; but --positions replaces it. */
+static int check_output(const qn_args *a, const char *name, bool replaces,
+                        qn_err *err)
+{
+    const char *path = qn_args_given(a, name) ? qn_args_text(a, name) : NULL;
+    if (!path)
+        return 0;
+    if (replaces || !qn_path_is_file(path))
+        return qn_file_check_write(path, err);
+    return access(path, W_OK) == 0 ? 0
+                                   : qn_fail(err, QN_EIO, "cannot write %s: %s",
+                                             path, strerror(errno));
+}
+
 static int check(qn_args *a, qn_err *err)
 {
-    static const char *const outputs[] = {"positions", "save-logits",
-                                          "samples"};
     QN_TRY(check_choice(a, err));
-    for (size_t i = 0; i < QN_COUNTOF(outputs); i++)
-        if (qn_args_given(a, outputs[i]))
-            QN_TRY(qn_file_check_write(qn_args_text(a, outputs[i]), err));
-    return 0;
+    QN_TRY(check_output(a, "positions", true, err));
+    QN_TRY(check_output(a, "save-logits", false, err));
+    return check_output(a, "samples", false, err);
 }
 
 /* Some networks compute further than they were made for. */

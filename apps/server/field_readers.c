@@ -157,14 +157,21 @@ int qn_field_messages(const qn_field_reader *r, const json_t *v)
                : 0;
 }
 
+static bool is_named(const json_t *v, const char *name)
+{
+    const char *s = json_string_value(v);
+    return s && strcmp(s, name) == 0;
+}
+
 /* Or nothing at all: no parameters. */
 static bool is_object_schema(const json_t *s)
 {
-    const json_t *type = json_object_get(s, "type");
-    const char *name = json_string_value(type);
+    const json_t *type = json_object_get(s, "type"), *v;
+    bool one_of = false;
+    size_t i;
+    json_array_foreach(type, i, v) one_of |= is_named(v, "object");
     return !s || json_is_null(s) ||
-           (json_is_object(s) &&
-            (!type || (name && strcmp(name, "object") == 0)));
+           (json_is_object(s) && (!type || one_of || is_named(type, "object")));
 }
 
 int qn_field_tools(const qn_field_reader *r, const json_t *v)

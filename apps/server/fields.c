@@ -395,6 +395,12 @@ static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
                        "use_beam_search gives no log probabilities of tokens: "
                        "leave out logprobs");
     f->param = f->format_field;
+    if (f->beam && f->tool_choice == QN_TOOLS_REQUIRED) {
+        f->param = "tool_choice";
+        return qn_fail(err, QN_EUNSUP,
+                       "use_beam_search demands no tool call: leave out "
+                       "tool_choice");
+    }
     if (f->beam && f->rp.format != QN_FORMAT_TEXT)
         return qn_fail(err, QN_EUNSUP,
                        "use_beam_search writes no format: leave out %s",

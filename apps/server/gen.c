@@ -293,8 +293,9 @@ static int ids_of_words(prep *p, const char *field, const char *const *words,
         qn_str other = {0};
         qn_str_adds(&other, words[i][0] == ' ' ? "" : " ");
         qn_str_adds(&other, words[i] + (words[i][0] == ' '));
-        int rc = both ? one_token(p, other.p, &list[*n_out], &k) : 0;
-        *n_out += both && rc == 0 && list[*n_out] >= 0;
+        bool is_word = both && other.n > 0; /* a blank alone has no other */
+        int rc = is_word ? one_token(p, other.p, &list[*n_out], &k) : 0;
+        *n_out += is_word && rc == 0 && list[*n_out] >= 0;
         qn_str_deinit(&other);
         QN_TRY(rc);
     }
@@ -358,9 +359,10 @@ static int set_params(prep *p)
         f->rp.n_logprobs = 0; /* to find the best */
     if (f->prompt_logprobs >= 0 || (f->echo && f->want_logprobs))
         QN_TRY(want_prompt_logprobs(p));
-    for (int i = 0; i < g->n_prompts; i++)
-        if (f->want_logprobs && f->rp.format == QN_FORMAT_TEXT)
-            QN_TRY(find_bare(p, &g->prompts[i]));
+    bool offsets = f->want_logprobs && f->rp.format == QN_FORMAT_TEXT &&
+                   g->style->route != QN_FIELD_CHAT;
+    for (int i = 0; i < g->n_prompts && offsets; i++)
+        QN_TRY(find_bare(p, &g->prompts[i]));
     bool shared = p->srv->set.share_prefixes;
     uint64_t mix[2] = {shared ? 0 : g->call->tenant, f->rp.cache_salt};
     f->rp.tenant = (uint32_t)g->call->tenant;

@@ -126,18 +126,31 @@ static json_t *args_schema(const json_t *tool)
     return s;
 }
 
-/* A schema becomes part of another, where it stands at `at`: its references
- * are from there. */
-static void move_refs(json_t *v, const char *at)
+static bool is_one_of(const char *s, const char *const *words)
 {
+    while (*words && strcmp(s, *words) != 0)
+        words++;
+    return *words;
+}
+
+/* A schema becomes part of another, where it stands at `at`: its references
+ * are from there. `names`: v is no schema, but a schema for each name. */
+static void move_refs(json_t *v, const char *at, bool names)
+{
+    static const char *const values[] = {"const", "enum", "default", "examples",
+                                         NULL};
+    static const char *const maps[] = {"properties", "patternProperties",
+                                       "$defs", "definitions", NULL};
     const char *key;
     json_t *x;
     size_t i;
     json_object_foreach(v, key, x)
     {
         const char *ref = json_string_value(x);
+        if (!names && is_one_of(key, values))
+            continue;
         if (!ref || strcmp(key, "$ref") != 0 || ref[0] != '#') {
-            move_refs(x, at);
+            move_refs(x, at, !names && is_one_of(key, maps));
             continue;
         }
         qn_str s = {0};
@@ -145,7 +158,7 @@ static void move_refs(json_t *v, const char *at)
         json_string_setn(x, s.p, s.n);
         qn_str_deinit(&s);
     }
-    json_array_foreach(v, i, x) move_refs(x, at);
+    json_array_foreach(v, i, x) move_refs(x, at, false);
 }
 
 /* {"name": .., "arguments": ..} of any of the tools. */
@@ -159,7 +172,7 @@ static json_t *call_schema(const json_t *tools, const char *key)
         json_t *args = args_schema(tool);
         char at[64];
         snprintf(at, sizeof at, "#/anyOf/%zu/properties/%s", i, key);
-        move_refs(args, at);
+        move_refs(args, at, false);
         json_array_append_new(any, json_pack("{s:s,s:{s:{s:O},s:o},s:[s,s]}",
                                              "type", "object", "properties",
                                              "name", "const", name, key, args,

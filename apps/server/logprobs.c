@@ -143,18 +143,23 @@ static size_t count(qn_choice *c, const char *p, size_t n)
     return first;
 }
 
+/* Bytes of the text that is one token. */
+static size_t bytes_alone(const qn_gen *g, int32_t id, bool skip_special)
+{
+    char *text;
+    size_t n;
+    if (qn_detokenize(g->call->srv->model, &id, 1, skip_special, &text, &n,
+                      NULL) < 0)
+        return 0;
+    qn_free(text);
+    return n;
+}
+
 /* Special tokens are not in the text, unless asked for. */
 static bool is_left_out(const qn_gen *g, int32_t id)
 {
-    const qn_model *m = g->call->srv->model;
-    char *text = NULL;
-    size_t n_with = 0, n_without = 0;
-    for (int skip = 0; skip < 2 && g->f.rp.skip_special; skip++) {
-        if (qn_detokenize(m, &id, 1, skip, &text, skip ? &n_without : &n_with,
-                          NULL) == 0)
-            qn_free(text);
-    }
-    return n_with > 0 && n_without == 0;
+    return g->f.rp.skip_special && bytes_alone(g, id, false) > 0 &&
+           bytes_alone(g, id, true) == 0;
 }
 
 static void add_lists(const qn_gen *g, qn_choice *c, const qn_event *ev,
@@ -169,8 +174,8 @@ static void add_lists(const qn_gen *g, qn_choice *c, const qn_event *ev,
     next(l.offsets);
     if (is_left_out(g, ev->id))
         n = 0;
-    else if (n > 0 && c->at_start)
-        blank = text[0] == ' ';
+    else if (n > 0 && c->at_start && text[0] == ' ') /* some leave it out */
+        blank = bytes_alone(g, ev->id, g->f.rp.skip_special) == n - 1;
     c->at_start = c->at_start && n == 0;
     qn_str_addf(l.offsets, "%zu", count(c, text + blank, n - blank));
     qn_free(text);

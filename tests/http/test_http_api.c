@@ -391,6 +391,28 @@ static void test_bytes_in_logprobs(void **state)
     web_free(&r);
 }
 
+/* A first word whose blank is in the text, since no decoder takes it off. */
+static void test_blank_that_stays(void **state)
+{
+    (void)state;
+    web_need();
+    char body[256];
+    web_reply r = web_post(
+        "/tokenize", "{\"prompt\":\" the\",\"add_special_tokens\":false}");
+    int id = (int)web_int(&r, "tokens.0");
+    assert_int_equal(web_int(&r, "count"), 1);
+    web_free(&r);
+    snprintf(body, sizeof body,
+             "{\"prompt\":[0],\"max_tokens\":2,\"logprobs\":0,"
+             "\"allowed_token_ids\":[%d]}",
+             id);
+    r = web_post("/v1/completions", body);
+    assert_string_equal(web_str(&r, "choices.0.text"), " the the");
+    assert_int_equal(web_int(&r, LP "text_offset.0"), 0);
+    assert_int_equal(web_int(&r, LP "text_offset.1"), 4);
+    web_free(&r);
+}
+
 /* A vocabulary whose words begin with a blank. */
 static void test_words_with_blanks(void **state)
 {
@@ -661,6 +683,7 @@ int main(void)
         cmocka_unit_test(test_keep_alive_and_chunked),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_no_template),
+        cmocka_unit_test(test_blank_that_stays),
         cmocka_unit_test(test_words_with_blanks),
     };
     return cmocka_run_group_tests(tests, NULL, web_stop);

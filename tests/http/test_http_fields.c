@@ -231,6 +231,11 @@ static void test_refusals(void **state)
          "{\"prompt\":\"a\",\"use_beam_search\":true,\"n\":2,"
          "\"guided_regex\":\"a\"}",
          "guided_regex", 400},
+        {"/v1/chat/completions",
+         "{\"messages\":" WEB_TALK ",\"use_beam_search\":true,\"n\":2,"
+         "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],"
+         "\"tool_choice\":\"required\"}",
+         "tool_choice", 400},
         {"/v1/completions",
          "{\"prompt\":\"a\",\"guided_json\":{},\"guided_regex\":\"a\"}",
          "guided_regex", 400},
@@ -605,6 +610,10 @@ static void test_bad_words(void **state)
         assert_null(strstr(web_str(&r, "choices.0.text"), "time"));
         web_free(&r);
     }
+    snprintf(body, sizeof body, UPON, ",\"bad_words\":[\"", " ", "\"]");
+    r = web_post("/v1/completions", body);
+    assert_int_equal(r.status, 200);
+    web_free(&r);
     snprintf(body, sizeof body, UPON, ",\"bad_words\":[\"", "upon a time",
              "\"]");
     web_expect_error(web_post("/v1/completions", body), 400,

@@ -387,7 +387,7 @@ static void test_held(void **state)
 /* Asks for a call of one or two tools: f with these parameters, and g. */
 static web_reply demand(const char *parameters, const char *more)
 {
-    char body[1024];
+    char body[2048];
     snprintf(
         body, sizeof body,
         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"
@@ -428,7 +428,9 @@ static void test_not_held(void **state)
         PATH,
         "{\"messages\":" WEB_TALK ",\"tools\":[{\"type\":\"function\","
         "\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\","
-        "\"patternProperties\":{}}}}],\"max_tokens\":2}");
+        "\"patternProperties\":{}}}},{\"type\":\"function\",\"function\":{"
+        "\"name\":\"g\",\"parameters\":{\"type\":[\"object\",\"null\"]}}}],"
+        "\"max_tokens\":2}");
     assert_int_equal(r.status, 200);
     web_free(&r);
 }
@@ -440,10 +442,11 @@ static void test_held_parts(void **state)
     (void)state;
     static const char *const options[] = {"tool-call-parser", "hermes", NULL};
     static const char day[] =
-        "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/day\"}},"
-        "\"required\":[\"a\"],\"additionalProperties\":false,\"$defs\":{"
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/day\"},"
+        "\"b\":{\"enum\":[{\"$ref\":\"#x\"}]}},\"required\":[\"a\",\"b\"],"
+        "\"additionalProperties\":false,\"$defs\":{"
         "\"day\":{\"type\":\"string\",\"format\":\"date\"}}}";
-    char twin[512];
+    char twin[768];
     snprintf(twin, sizeof twin,
              ",{\"type\":\"function\",\"function\":{\"name\":\"g\","
              "\"parameters\":%s}}",
@@ -457,6 +460,11 @@ static void test_held_parts(void **state)
                                   NULL);
         const char *s = json_string_value(json_object_get(args, "a"));
         if (!s || strlen(s) != 10 || s[4] != '-')
+            fail_msg("%s", r.body);
+        /* a value that looks like a reference is none */
+        s = json_string_value(
+            json_object_get(json_object_get(args, "b"), "$ref"));
+        if (!s || strcmp(s, "#x") != 0)
             fail_msg("%s", r.body);
         json_decref(args);
         web_free(&r);

@@ -474,14 +474,16 @@ static void find(const attn_plan *p, attn_cursor *c, int64_t item, attn_tile *t)
 static void ask(const attn_tile *t)
 {
     const qn_kv *kv = t->op->kv;
-    int64_t page = QN_MAX((t->lo[0] / BLOCK + t->at) * BLOCK, t->lo[0]) /
-                   QN_PAGE;
+    int64_t page = t->lo[0] / QN_PAGE;
     int64_t n = QN_MIN(t->hi[t->n_q - 1] - page * QN_PAGE, QN_PAGE);
-    const uint8_t *cells = cells_of(t, page, 0), *k = cells + kv->head_k;
+    const uint8_t *cells, *k;
     int64_t bytes = n * qn_cell_bytes(kv->desc.dtype);
 
     if (n_all(t) > FEW)
         return;
+    cells = cells_of(t, page, 0);
+    for (k = cells; k < cells + kv->head_k; k += 64)
+        QN_PREFETCH(k);
     for (; k < cells + kv->head_v; k += kv->k_row)
         for (int64_t i = 0; i < bytes; i += 64)
             QN_PREFETCH(k + i);

@@ -13,9 +13,14 @@ enum {
     A6_ZERO = 32,
     K_SCALES = 2 * 32, /* factors before them         */
     K_HEAD = K_SCALES + 8 * 32,
-    K5_CODES = 32 / 2 * QN_PANEL, /* of 32 k's, before their fifth bits */
-    K5_STEP = K5_CODES + 32 / 8 * QN_PANEL
+    K_CODES = 32 / 2 * QN_PANEL, /* of 32 k's, before their fifth bits */
+    K5_FIFTH = 32 / 8 * QN_PANEL
 };
+
+int qn_scaled_k_step(qn_layout l)
+{
+    return K_CODES + (l == QN_LAYOUT_K5 ? K5_FIFTH : 0);
+}
 
 static int code_bits(qn_layout l)
 {
@@ -65,7 +70,7 @@ void qn_scaled_make(qn_scaled *q, qn_layout l, int group, qn_dtype round,
         q->group = 256;
         q->block = 32;
         q->head = K_HEAD;
-        q->bytes = K_HEAD + 8 * (l == QN_LAYOUT_K4 ? K5_CODES : K5_STEP);
+        q->bytes = K_HEAD + 8 * qn_scaled_k_step(l);
         return;
     }
     q->head = QN_PANEL * (int)sizeof(float) * (qn_layout_mins(l) ? 2 : 1) +
@@ -206,7 +211,7 @@ static void put_k_head(const uint8_t *block, uint8_t *group, int64_t lane)
 void qn_scaled_put_k(qn_layout l, const uint8_t *block, uint8_t *codes,
                      uint8_t *group, int64_t lane, bool whole)
 {
-    const int step = l == QN_LAYOUT_K5 ? K5_STEP : K5_CODES;
+    const int step = qn_scaled_k_step(l);
     const uint32_t fifth = 0x01010101, low = 0x0f0f0f0f;
     uint8_t *to = group + K_HEAD;
 
@@ -220,25 +225,20 @@ void qn_scaled_put_k(qn_layout l, const uint8_t *block, uint8_t *codes,
             memcpy(codes + k + 4 * j, &c, sizeof c);
         }
         if (l == QN_LAYOUT_K5)
-            memcpy(to + K5_CODES + 4 * lane, &bits, sizeof bits);
+            memcpy(to + K_CODES + 4 * lane, &bits, sizeof bits);
         if (!whole)
             put_codes(l, codes + k, 32, to, lane);
     }
 }
 
-int qn_scaled_k_step(qn_layout l)
-{
-    return l == QN_LAYOUT_K5 ? K5_STEP : K5_CODES;
-}
-
 static int code_k5(const uint8_t *group, int64_t lane, int64_t k)
 {
-    const uint8_t *p = group + K_HEAD + k / 32 * K5_STEP;
+    const uint8_t *p = group + K_HEAD + k / 32 * qn_scaled_k_step(QN_LAYOUT_K5);
     int64_t r = k % 32;
     int c = p[code_byte(QN_LAYOUT_K5, r, lane)];
 
     return (r & 4 ? c >> 4 : c & 15) |
-           (p[K5_CODES + 4 * lane + r % 4] >> r / 4 & 1) << 4;
+           (p[K_CODES + 4 * lane + r % 4] >> r / 4 & 1) << 4;
 }
 
 static int code_a6(const uint8_t *group, int64_t lane, int64_t k)

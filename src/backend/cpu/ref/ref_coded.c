@@ -2,7 +2,7 @@
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
  *                    acc[t][l] += i * (scale[l] * d_x)
- *                    acc[t][l] -= min[l] * (d_x * sum of q)      M4, M8
+ *                    acc[t][l] -= min[l] * (d_x * sum of q)      where there are minima
  *
  * The sums i are exact, so that every instruction set has the same. A block
  * of x lies inside of one group of the weights.

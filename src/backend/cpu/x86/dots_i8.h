@@ -4,7 +4,7 @@
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
  *                    acc[t][l] += i * (scale[l] * d_x)
- *                    acc[t][l] -= min[l] * (d_x * sum of q)      M4, M8
+ *                    acc[t][l] -= min[l] * (d_x * sum of q)      where there are minima
  *   A6, a scale per 16 k's that is a whole number:
  *                    i = sum of scale v q, with its factor afterwards
  *
