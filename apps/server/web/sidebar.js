@@ -15,11 +15,12 @@ export class Sidebar {
   constructor(actions) {
     this.actions = actions;
     this.list = $('conversations');
-    this.openMenu = null;
+    this.openMenu = null; // its row
+    this.stale = false;   // the list has changed while a menu was open
     $('search').addEventListener('input', () => this.draw(this.current));
     document.addEventListener('click', e => {
       if (this.openMenu && !this.openMenu.contains(e.target))
-        this.closeMenu();
+        this.leaveMenu();
     });
     this.list.addEventListener('keydown', e => this.keys(e));
   }
@@ -27,7 +28,7 @@ export class Sidebar {
   keys(e) {
     if (e.key === 'Escape' && this.openMenu) {
       e.stopPropagation();
-      this.closeMenu(true);
+      this.leaveMenu(true);
       return;
     }
     const step = {ArrowDown: 1, ArrowUp: -1}[e.key];
@@ -43,26 +44,37 @@ export class Sidebar {
     }
   }
 
-  closeMenu(focus) {
+  closeMenu() {
     const row = this.openMenu;
     this.openMenu = null;
     row?.querySelector('.menu')?.remove();
-    const button = row?.querySelector('.more');
-    button?.setAttribute('aria-expanded', 'false');
+    row?.querySelector('.more')?.setAttribute('aria-expanded', 'false');
+  }
+
+  // The list did not change under the pointer; it does now.
+  leaveMenu(focus) {
+    const id = this.openMenu?.dataset.id;
+    this.closeMenu();
+    if (this.stale)
+      this.draw(this.current);
     if (focus)
-      button?.focus();
+      [...this.list.children].find(row => row.dataset.id === id)
+        ?.querySelector('.more').focus();
   }
 
   toggleMenu(row, conv) {
-    const open = this.openMenu !== row;
-    this.closeMenu();
-    if (!open)
+    if (this.openMenu === row) {
+      this.leaveMenu();
       return;
+    }
+    this.closeMenu();
     const item = (what, run) => el('button', {
       type: 'button', role: 'menuitem', onclick: e => {
         e.stopPropagation();
         this.closeMenu();
         run();
+        if (this.stale && !this.list.querySelector('.rename'))
+          this.draw(this.current);
       }}, t(what));
     row.append(el('div', {class: 'menu', role: 'menu'},
       item('rename', () => this.rename(row, conv)),
@@ -103,7 +115,7 @@ export class Sidebar {
 
   row(conv) {
     const here = conv === this.current;
-    const row = el('li', {class: here ? 'here' : null},
+    const row = el('li', {class: here ? 'here' : null, 'data-id': conv.id},
       el('button', {type: 'button', class: 'open',
                     'aria-current': here ? 'true' : null,
                     onclick: () => this.actions.open(conv)},
@@ -118,8 +130,13 @@ export class Sidebar {
   }
 
   draw(current) {
+    if (this.openMenu && current === this.current) {
+      this.stale = true;
+      return;
+    }
     this.current = current;
     this.openMenu = null;
+    this.stale = false;
     const convs = store.list(), box = $('search');
     box.hidden = convs.length < SEARCH_FROM;
     const words = box.hidden ? '' : box.value.trim().toLowerCase();

@@ -278,7 +278,11 @@ export const cases = [
     await other.goto(t.url);
     await other.click('.conversations .open >> nth=0');
     await other.keyboard.press('Alt+N');
+    // the list stays as it is while a menu is open
+    await page.click('.conversations .more >> nth=0');
     await t.say(other, 'What is 1 + 1?');
+    assert.equal(await page.isVisible('.menu'), true);
+    await page.keyboard.press('Escape');
     await page.waitForFunction(() => document.querySelectorAll(
       '.conversations .title').length === 3);
   }],
