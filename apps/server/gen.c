@@ -271,6 +271,21 @@ static int one_token(prep *p, const char *text, int32_t *id, size_t *n)
     return 0;
 }
 
+/* The word with a blank in front, or without the one that it has, if that is one
+ * token, too. A blank alone has no other spelling. */
+static int add_other(prep *p, const char *word, int32_t *list, size_t *n)
+{
+    qn_str with = {0};
+    size_t k;
+    if (strcmp(word, " ") == 0)
+        return 0;
+    qn_str_addf(&with, " %s", word);
+    int rc = one_token(p, word[0] == ' ' ? word + 1 : with.p, &list[*n], &k);
+    *n += rc == 0 && list[*n] >= 0;
+    qn_str_deinit(&with);
+    return rc;
+}
+
 /* Strings that have to be one token each. `both`: with a blank in front and
  * without, where the other one is one token, too. */
 static int ids_of_words(prep *p, const char *field, const char *const *words,
@@ -290,14 +305,8 @@ static int ids_of_words(prep *p, const char *field, const char *const *words,
                            field, words[i], k);
         }
         ++*n_out;
-        qn_str other = {0};
-        qn_str_adds(&other, words[i][0] == ' ' ? "" : " ");
-        qn_str_adds(&other, words[i] + (words[i][0] == ' '));
-        bool is_word = both && other.n > 0; /* a blank alone has no other */
-        int rc = is_word ? one_token(p, other.p, &list[*n_out], &k) : 0;
-        *n_out += is_word && rc == 0 && list[*n_out] >= 0;
-        qn_str_deinit(&other);
-        QN_TRY(rc);
+        if (both)
+            QN_TRY(add_other(p, words[i], list, n_out));
     }
     return 0;
 }

@@ -158,8 +158,8 @@ static size_t bytes_alone(const qn_gen *g, int32_t id, bool skip_special)
 /* Special tokens are not in the text, unless asked for. */
 static bool is_left_out(const qn_gen *g, int32_t id)
 {
-    return g->f.rp.skip_special && bytes_alone(g, id, false) > 0 &&
-           bytes_alone(g, id, true) == 0;
+    return g->f.rp.skip_special && bytes_alone(g, id, true) == 0 &&
+           bytes_alone(g, id, false) > 0;
 }
 
 static void add_lists(const qn_gen *g, qn_choice *c, const qn_event *ev,

@@ -69,8 +69,7 @@ static void coded_free(coded *d)
     free(d->w);
 }
 
-/* Handed over in two pieces that do not end with a panel. */
-static qn_weight *put(qn_backend *be, const coded *d)
+static qn_weight *empty(qn_backend *be, const coded *d)
 {
     qn_weight_desc desc = {
         .n_out = d->n_out, .n_in = d->n_in, .dtype = QN_F32, .codes = &d->c};
@@ -78,6 +77,21 @@ static qn_weight *put(qn_backend *be, const coded *d)
     qn_weight *w;
     if (be->api->weight_new(be, &desc, &w, &err) < 0)
         fail_msg("%s", err.msg);
+    return w;
+}
+
+/* Handed over whole, panel by panel. */
+static qn_weight *put_whole(qn_backend *be, const coded *d)
+{
+    qn_weight *w = empty(be, d);
+    be->api->weight_put(w, 0, d->n_out, &d->rows);
+    return w;
+}
+
+/* Handed over in two pieces that do not end with a panel. */
+static qn_weight *put(qn_backend *be, const coded *d)
+{
+    qn_weight *w = empty(be, d);
     int64_t n_group = (d->n_in + d->c.group - 1) / d->c.group;
     int64_t cut = d->n_out * 2 / 3;
     qn_qrows rest = {d->rows.codes + cut * d->n_in,
@@ -442,19 +456,6 @@ static void test_formats(void **state)
 {
     (void)state;
     each_isa(formats);
-}
-
-/* Handed over whole, panel by panel. */
-static qn_weight *put_whole(qn_backend *be, const coded *d)
-{
-    qn_weight_desc desc = {
-        .n_out = d->n_out, .n_in = d->n_in, .dtype = QN_F32, .codes = &d->c};
-    qn_err err = {0};
-    qn_weight *w;
-    if (be->api->weight_new(be, &desc, &w, &err) < 0)
-        fail_msg("%s", err.msg);
-    be->api->weight_put(w, 0, d->n_out, &d->rows);
-    return w;
 }
 
 /* All 256 bytes of f8_e4m3, NaN among them. */

@@ -384,17 +384,19 @@ static const float *slot_input(const qn_op_experts *op, const experts_mem *m,
 static void prepare_slots(const qn_op_experts *op, qn_worker *w,
                           const experts_mem *m, const int32_t *start, bool down)
 {
+    expert_step s = {0};
     int64_t begin, end;
-    int e = 0;
+    int e = -1;
 
     qn_pool_split((int64_t)op->n_row * op->k, 1, w->thread, w->n_threads,
                   &begin, &end);
     for (int64_t slot = begin; slot < end; slot++) {
-        expert_step s;
         const float *x;
-        while (slot >= start[e + 1])
-            e++;
-        s = step_of(op, w->be, m, start, e, down);
+        if (slot >= start[e + 1]) {
+            while (slot >= start[e + 1])
+                e++;
+            s = step_of(op, w->be, m, start, e, down);
+        }
         if (down && op->gate && glu_apart(op))
             join_glu(op, w, m, slot);
         x = down ? m->h + slot * s.w->n_in : slot_input(op, m, slot);
