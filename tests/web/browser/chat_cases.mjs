@@ -261,10 +261,14 @@ export const cases = [
     await page.keyboard.press('Alt+N');
     await page.fill('#prompt', STORY);
     await page.press('#prompt', 'Enter');
-    await page.waitForFunction(() => document.querySelector(
-      '.msg.running .text')?.textContent.length > 10);
-    await page.click('.here .more');
-    await page.click('.menu button >> nth=-1');
+    await page.waitForFunction(() => { // at once: 900 tokens are soon written
+      const text = document.querySelector('.msg.running .text')?.textContent;
+      if (!(text?.length > 10))
+        return false;
+      document.querySelector('.here .more').click();
+      [...document.querySelectorAll('.menu button')].at(-1).click();
+      return true;
+    });
     await t.metricIs(t.url, 'quern_requests_running', n => n === 0);
     assert.deepEqual((await titles()).sort(), ['Sums', 'What is 17 + 25?']);
     await page.click('#toast .link');
