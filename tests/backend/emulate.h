@@ -555,6 +555,7 @@ QN_INLINE void em_tile_dot(int c, int a, int b, bool plus)
 #define coded_k5_avx512vnni emulated_coded_k5_avx512vnni
 #define qn_x86_linear_i8_avx512vnni emulated_x86_linear_i8_avx512vnni
 #define qn_x86_coded_i8_avx512vnni emulated_x86_coded_i8_avx512vnni
+#define qn_x86_coded_mins_avx512vnni emulated_x86_coded_mins_avx512vnni
 #define qn_x86_linear_i8_amx emulated_x86_linear_i8_amx
 #define qn_x86_linear_a6_amx emulated_x86_linear_a6_amx
 

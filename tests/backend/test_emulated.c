@@ -10,6 +10,7 @@
 
 void emulated_x86_linear_i8_avx512vnni(qn_kernels *k);
 void emulated_x86_coded_i8_avx512vnni(qn_kernels *k);
+void emulated_x86_coded_mins_avx512vnni(qn_kernels *k);
 void emulated_x86_linear_i8_amx(qn_kernels *k);
 void emulated_x86_linear_a6_amx(qn_kernels *k);
 
@@ -156,6 +157,7 @@ static void test_whole(void **state)
     qn_kernels_init(&ref, QN_ISA_REF);
     emulated_x86_linear_i8_avx512vnni(&dots);
     emulated_x86_coded_i8_avx512vnni(&dots);
+    emulated_x86_coded_mins_avx512vnni(&dots);
     emulated_x86_linear_i8_amx(&tiles);
     emulated_x86_linear_a6_amx(&tiles);
     for (size_t l = 0; l < QN_COUNTOF(layouts); l++)

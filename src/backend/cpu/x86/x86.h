@@ -26,6 +26,7 @@ void qn_vec_mix_avx512(qn_kernels *k);
 void qn_x86_mix_avx512vnni(qn_kernels *k);
 void qn_x86_linear_i8_avx512vnni(qn_kernels *k);
 void qn_x86_coded_i8_avx512vnni(qn_kernels *k);
+void qn_x86_coded_mins_avx512vnni(qn_kernels *k);
 void qn_x86_mix_avx512bf16(qn_kernels *k);
 void qn_x86_pack_avx512(qn_kernels *k);
 void qn_x86_linear_bf16_amx(qn_kernels *k);
