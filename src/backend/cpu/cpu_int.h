@@ -54,7 +54,8 @@ struct qn_kv {
     uint8_t *data;
 };
 
-/* One counter per op, from which threads take work items. */
+/* Counters of an op, one for each thread: from the first all take work items, or
+ * each is for those of one thread (qn_worker_take_of). */
 typedef struct qn_ticket {
     QN_ALIGNED(64) _Atomic int64_t next;
 } qn_ticket;
@@ -64,10 +65,10 @@ typedef struct qn_worker {
     const qn_cpu_backend *be;
     const qn_kernels *kern;
     int thread, n_threads;
-    _Atomic int64_t *next; /* this op's counter                          */
-    int64_t base;          /* first ticket of the current phase of the op */
-    uint8_t *shared;       /* prepared activations, all threads           */
-    uint8_t *own;          /* this thread's scratch                       */
+    qn_ticket *tickets; /* this op's counters                          */
+    int64_t base;       /* first ticket of the current phase of the op */
+    uint8_t *shared;    /* prepared activations, all threads           */
+    uint8_t *own;       /* this thread's scratch                       */
 } qn_worker;
 
 /* Takes items 0..n-1 of a phase: true and *i, or false when none is left.
@@ -75,8 +76,17 @@ typedef struct qn_worker {
  * refusal per thread, which is what qn_worker_phase counts on. */
 QN_INLINE bool qn_worker_take(qn_worker *w, int64_t n, int64_t *i)
 {
-    *i = atomic_fetch_add_explicit(w->next, 1, memory_order_relaxed) - w->base;
+    *i = atomic_fetch_add_explicit(&w->tickets->next, 1, memory_order_relaxed) -
+         w->base;
     return *i < n;
+}
+
+/* The next item of those that thread t begins with, of an op whose items are all
+ * taken this way, in one phase. */
+QN_INLINE int64_t qn_worker_take_of(const qn_worker *w, int t)
+{
+    return atomic_fetch_add_explicit(&w->tickets[t].next, 1,
+                                     memory_order_relaxed);
 }
 
 QN_INLINE void qn_worker_phase(qn_worker *w, int64_t n)

@@ -37,12 +37,12 @@ void qn_kernels_init(qn_kernels *k, qn_isa cap)
             sets[i].fill(k);
 }
 
-void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
-                      qn_tile_fn fn, qn_xform form, int max_tok)
+void qn_kernels_coded(qn_kernels *k, qn_layout l, qn_tile_kernel kernel)
 {
-    for (int f = 0; f < QN_CODED_FORMS; f++)
-        k->coded[l][f] = (qn_tile_kernel){name, fn, (qn_xform)(form + f),
-                                          max_tok};
+    for (int f = 0; f < QN_CODED_FORMS; f++) {
+        k->coded[l][f] = kernel;
+        kernel.xform++;
+    }
 }
 
 const char *qn_layout_name(qn_layout l)
@@ -121,14 +121,19 @@ int64_t qn_xform_bytes(qn_xform f, int64_t n)
 void qn_tile_run(const qn_tile_kernel *k, const qn_tile *t)
 {
     int n_part = (t->n_tok + k->max_tok - 1) / k->max_tok;
+    int n_set = t->n_tok <= k->few ? 1 : 1 + t->n_more;
 
-    for (int i = 0; i < n_part; i++) {
-        int t0 = t->n_tok * i / n_part, t1 = t->n_tok * (i + 1) / n_part;
-        qn_tile part = *t;
-        part.x += t0 * t->x_tok;
-        part.acc += t0 * t->acc_tok;
-        part.n_tok = t1 - t0;
-        k->fn(&part);
+    for (int i = 0; i < n_part * n_set; i++) {
+        int part = i / n_set, set = i % n_set;
+        int t0 = t->n_tok * part / n_part, t1 = t->n_tok * (part + 1) / n_part;
+        qn_tile one = *t;
+        one.w += set * t->w_more;
+        one.x += t0 * t->x_tok;
+        one.acc += t0 * t->acc_tok + (int64_t)set * t->n_panel * QN_PANEL;
+        one.n_tok = t1 - t0;
+        if (set + 1 < n_set)
+            one.next = one.w + t->w_more;
+        k->fn(&one);
     }
 }
 

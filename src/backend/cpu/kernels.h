@@ -126,6 +126,8 @@ typedef struct qn_tile {
     int64_t acc_tok;     /* floats from a token to the next, multiple of 16  */
     int n_k;             /* whole blocks; for BF16 whole pairs or the end    */
     int n_tok, n_panel;  /* n_tok <= the kernel's max_tok                  */
+    int n_more;          /* sets of n_panel panels that follow, each w_more  */
+    int64_t w_more;      /* bytes and n_panel * 16 sums after the last one   */
     bool load;           /* go on from what acc holds, instead of from zero  */
     const uint8_t *next; /* weights that are read afterwards, or NULL       */
     const qn_scaled *q;  /* of codes */
@@ -146,6 +148,7 @@ typedef struct qn_tile_kernel {
     qn_tile_fn fn;
     qn_xform xform;
     int max_tok;
+    int few; /* up to so many tokens it takes n_more; else qn_tile_run does */
 } qn_tile_kernel;
 
 /* One row of n activations into an xform. dst is 64-byte aligned and has
@@ -205,9 +208,9 @@ typedef struct qn_xquads {
 
 /* Takes the sums of a tile to the output: scale, bias, activation. */
 typedef struct qn_epilogue_args {
-    const float *acc;  /* [n_tok][n_col], stride acc_tok                    */
-    const float *acc1; /* QN_EPI_GLU: sums of the second part               */
-    int64_t acc_tok;
+    const float *acc;  /* sums of column c: acc[c / 16 * acc_panel + c % 16] */
+    const float *acc1; /* QN_EPI_GLU: those of the second part              */
+    int64_t acc_tok, acc_panel;
     const float *bias, *bias1; /* of column 0, or NULL                      */
     float *y;
     int64_t ldy;
@@ -389,8 +392,7 @@ void qn_kernels_i8mm(qn_kernels *k);
 void qn_kernels_bf16(qn_kernels *k);
 
 /* One kernel of codes for all three forms of x, of which `form` is the first. */
-void qn_kernels_coded(qn_kernels *k, qn_layout l, const char *name,
-                      qn_tile_fn fn, qn_xform form, int max_tok);
+void qn_kernels_coded(qn_kernels *k, qn_layout l, qn_tile_kernel kernel);
 
 /* What a group's head has beside scales: whole zero points, or minima. */
 QN_INLINE bool qn_layout_zeros(qn_layout l)

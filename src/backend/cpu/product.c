@@ -9,8 +9,10 @@
 #define DECODE_GROUP_BYTES (256 << 10) /* weights of an item, few tokens */
 #define FEW_TOK 32 /* up to here, weights are what takes the time */
 #define MAX_GROUP 16
-#define IN_FLIGHT 4 /* panels that kernels take at once */
-#define WIDE 8      /* the same, of one row             */
+#define IN_FLIGHT 4 /* panels that kernels take at once      */
+#define LANES 4     /* the same, of at most LANE_ROWS rows */
+#define LANE_ROWS 4
+#define DEEP 64 /* panels of a lane, at most */
 
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
                                         const qn_weight *w)
@@ -61,7 +63,7 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     int64_t spread = p->alone ? n_panel
                               : n_panel * p->n_tok_block /
                                     (per_thread * be->n_threads);
-    int flight = p->n_row == 1 && spread >= WIDE ? WIDE : IN_FLIGHT;
+    int flight = p->n_row <= LANE_ROWS && spread >= LANES ? LANES : IN_FLIGHT;
 
     if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
         g = QN_MAX(flight,
@@ -113,20 +115,25 @@ void qn_product_plan(const qn_cpu_backend *be, qn_product *p)
     p->n_item *= p->n_tok_block;
 }
 
-/* Where an item is. */
-typedef struct item_place {
-    int t0, part;
-    int64_t panel;
-} item_place;
+/* Where panels that are computed together are: `deep` neighbours in each of n_lane
+ * lanes. */
+typedef struct place {
+    int t0, part, n_lane, deep;
+    int64_t panel, apart; /* the first; from a lane to the next */
+} place;
 
-static item_place place_of(const qn_product *p, int64_t i)
+static place place_of(const qn_product *p, int64_t i)
 {
     int64_t per_block = p->n_item / p->n_tok_block, at = i % per_block;
-    item_place x = {.t0 = (int)(i / per_block) * p->tok_block};
+    place x = {.t0 = (int)(i / per_block) * p->tok_block,
+               .deep = 1,
+               .apart = 1};
 
     while (at >= p->n_group[x.part])
         at -= p->n_group[x.part++];
     x.panel = at * p->group[x.part];
+    x.n_lane = (int)QN_MIN(p->group[x.part],
+                           p->part[x.part].w->n_panel - x.panel);
     return x;
 }
 
@@ -137,28 +144,29 @@ static const uint8_t *weights_of(const qn_product *p, int part, int64_t panel)
     return w->data + panel * w->panel_bytes;
 }
 
-/* Sums of n_panel panels of a part for n_tok tokens; `next` is read after
- * them. */
-static void sums(const qn_product *p, item_place at, int n_panel, int n_tok,
+/* Sums of a place's panels of a part for n_tok tokens; `next` is read after them. */
+static void sums(const qn_product *p, const place *at, int part, int n_tok,
                  const uint8_t *next, float *acc, int64_t acc_tok)
 {
-    const qn_weight *w = p->part[at.part].w;
-    const qn_tile_kernel *k = p->part[at.part].kernel;
-    const uint8_t *panel = weights_of(p, at.part, at.panel);
+    const qn_weight *w = p->part[part].w;
+    const qn_tile_kernel *k = p->part[part].kernel;
+    const uint8_t *panel = weights_of(p, part, at->panel);
 
     for (int64_t k0 = 0; k0 < w->n_in; k0 += p->k_block) {
         int64_t end = QN_MIN(k0 + p->k_block, w->n_in);
         qn_tile t = {
             .w = panel + qn_weight_offset(w, k0),
-            .w_panel = w->panel_bytes,
-            .x = p->part[at.part].x + at.t0 * p->part[at.part].x_tok +
+            .w_panel = at->apart * w->panel_bytes,
+            .x = p->part[part].x + at->t0 * p->part[part].x_tok +
                  qn_xform_offset(k->xform, k0),
-            .x_tok = p->part[at.part].x_tok,
+            .x_tok = p->part[part].x_tok,
             .acc = acc,
             .acc_tok = acc_tok,
             .n_k = (int)(end - k0),
             .n_tok = n_tok,
-            .n_panel = n_panel,
+            .n_panel = at->n_lane,
+            .n_more = at->deep - 1,
+            .w_more = w->panel_bytes,
             .load = k0 > 0,
             .next = end < w->n_in ? panel + qn_weight_offset(w, end) : next,
             .q = &w->scaled,
@@ -167,70 +175,120 @@ static void sums(const qn_product *p, item_place at, int n_panel, int n_tok,
     }
 }
 
-void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
-                     int64_t next, float *acc)
+/* Sums of n_panel neighbours, which lie acc_panel apart, become outputs. */
+static void finish(const qn_cpu_backend *be, const qn_product *p,
+                   const place *at, int64_t panel, int n_panel, int n_tok,
+                   const float *acc, int64_t acc_panel, int64_t acc_tok)
 {
     const bool glu = p->epi == QN_EPI_GLU;
-    item_place at = place_of(p, i), then = place_of(p, QN_MAX(next, 0));
-    const uint8_t *after = next < 0 ? NULL
-                                    : weights_of(p, then.part, then.panel);
-    int64_t n_left = p->part[at.part].w->n_panel - at.panel;
-    int n_panel = (int)QN_MIN(p->group[at.part], n_left);
-    int n_tok = QN_MIN(p->tok_block, p->n_row - at.t0);
-    int64_t acc_tok = acc_lines(n_panel) * QN_PANEL, col = at.panel * QN_PANEL;
-    float *acc1 = glu ? acc + n_tok * acc_tok : acc;
-
-    assert(n_tok * acc_tok * (glu ? 2 : 1) <= ACC_FLOATS);
-    sums(p, at, n_panel, n_tok, glu ? weights_of(p, 1, at.panel) : after, acc,
-         acc_tok);
-    if (glu) {
-        item_place second = at;
-        second.part = 1;
-        sums(p, second, n_panel, n_tok, after, acc1, acc_tok);
-    }
-    const float *b0 = p->part[at.part].bias, *b1 = p->part[1].bias;
+    const float *b0 = p->part[at->part].bias, *b1 = p->part[1].bias;
+    int64_t col = panel * QN_PANEL, ldy = p->part[at->part].ldy;
     qn_epilogue_args e = {
         .acc = acc,
-        .acc1 = acc1,
+        .acc1 = acc + (glu ? n_tok * acc_tok : 0),
         .acc_tok = acc_tok,
+        .acc_panel = acc_panel,
         .bias = b0 ? b0 + col : NULL,
         .bias1 = glu && b1 ? b1 + col : NULL,
-        .y = p->part[at.part].y + at.t0 * p->part[at.part].ldy + col,
-        .ldy = p->part[at.part].ldy,
+        .y = p->part[at->part].y + at->t0 * ldy + col,
+        .ldy = ldy,
         .n_tok = n_tok,
         .n_col = (int)QN_MIN((int64_t)n_panel * QN_PANEL,
-                             p->part[at.part].w->n_out - col),
+                             p->part[at->part].w->n_out - col),
         .kind = p->epi,
         .act = p->act,
         .scale = p->scale,
     };
+
     be->kern.epilogue.fn(&e);
 }
 
-/* How an operation's items are handed out: the first `shared` tickets stand for
- * `share` items each, that lie one after the other, the rest for one each. */
-typedef struct shares {
-    int64_t share, shared, n_ticket;
-} shares;
-
-/* Of one row, a share of three quarters for each thread: threads that read a
- * stretch of their own get more of the memory than those that take turns in one
- * (Zen 4, two threads: 56 and 47 GB/s). Who comes late leaves its share to the
- * others. */
-static shares shares_of(const qn_product *p, int n_threads)
+/* `next`: weights that are read afterwards, or NULL. */
+static void compute(const qn_cpu_backend *be, const qn_product *p,
+                    const place *at, const uint8_t *next, float *acc)
 {
-    int64_t n = p->n_row == 1 ? p->n_item * 3 / 4 / n_threads : 0;
-    shares s = {.share = 1, .n_ticket = p->n_item};
+    const int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
+    const int n_tok = QN_MIN(p->tok_block, p->n_row - at->t0);
+    const int64_t row = (int64_t)at->n_lane * QN_PANEL;
+    const int64_t acc_tok = acc_lines((int64_t)at->deep * at->n_lane) *
+                            QN_PANEL;
 
-    if (n_threads > 1 && n > 1)
-        s = (shares){n, n_threads, p->n_item - n_threads * (n - 1)};
-    return s;
+    assert(n_tok * acc_tok * n_sum <= ACC_FLOATS);
+    for (int j = 0; j < n_sum; j++)
+        sums(p, at, n_sum == 2 ? j : at->part, n_tok,
+             j + 1 < n_sum ? weights_of(p, 1, at->panel) : next,
+             acc + j * n_tok * acc_tok, acc_tok);
+    if (at->deep == 1 && at->apart == 1)
+        finish(be, p, at, at->panel, at->n_lane, n_tok, acc, QN_PANEL, acc_tok);
+    else
+        for (int i = 0; i < at->n_lane; i++)
+            finish(be, p, at, at->panel + i * at->apart, at->deep, n_tok,
+                   acc + i * QN_PANEL, row, acc_tok);
 }
 
-static int64_t first_item(const shares *s, int64_t ticket)
+void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
+                     int64_t next, float *acc)
 {
-    return ticket < s->shared ? ticket * s->share
-                              : ticket + s->shared * (s->share - 1);
+    place at = place_of(p, i), then = place_of(p, QN_MAX(next, 0));
+
+    compute(be, p, &at, next < 0 ? NULL : weights_of(p, then.part, then.panel),
+            acc);
+}
+
+/* Of few rows memory is what takes the time, and the fastest way through it is
+ * LANES streams that go on and on: each thread begins with a stretch of its own of
+ * every part, cut into LANES lanes, of which a kernel takes a panel each. (Zen 4, one
+ * core, of what bare loads have: nf4 0.88 in one stream, 0.67 in eight that end after
+ * a panel, 1.05 in eight that go on.) What leaves the lanes costs them some of that,
+ * be it another matrix or outputs in eight places: so sums wait until a piece of a
+ * stretch is done. A piece is half of what is left of it, so that threads end
+ * together: who has come to the end of its own takes pieces of others'.
+ *
+ * Piece i of stretch s of n; false when there are no more. */
+static bool piece_of(const qn_product *p, int s, int n, int64_t i, place *at)
+{
+    const bool glu = p->epi == QN_EPI_GLU;
+    const int64_t room = (ACC_FLOATS / (glu ? 2 : 1) / QN_PANEL / p->n_row - 1);
+    const int64_t most = QN_MIN((room | 1) / LANES, DEEP);
+
+    for (int part = 0; part < (glu ? 1 : p->n_part); part++) {
+        int64_t begin, end, deep, lane;
+        qn_pool_split(p->part[part].w->n_panel, 1, s, n, &begin, &end);
+        lane = (end - begin) / LANES;
+        for (int64_t left = lane; left; left -= deep) {
+            deep = QN_MIN(most, n == 1 ? left : (left + 1) / 2);
+            if (i-- == 0) {
+                *at = (place){.part = part,
+                              .n_lane = LANES,
+                              .deep = (int)deep,
+                              .panel = begin + lane - left,
+                              .apart = lane};
+                return true;
+            }
+        }
+        begin += lane * LANES;
+        if (begin < end && i-- == 0) {
+            *at = (place){.part = part,
+                          .n_lane = (int)(end - begin),
+                          .deep = 1,
+                          .panel = begin,
+                          .apart = 1};
+            return true;
+        }
+    }
+    return false;
+}
+
+static void run_stretches(const qn_product *p, qn_worker *w)
+{
+    float *acc = (float *)(void *)w->own;
+
+    for (int j = 0; j < w->n_threads; j++) {
+        int s = (w->thread + j) % w->n_threads;
+        place at;
+        while (piece_of(p, s, w->n_threads, qn_worker_take_of(w, s), &at))
+            compute(w->be, p, &at, NULL, acc);
+    }
 }
 
 /* A ticket is taken before the last item of the one before is computed: memory
@@ -239,20 +297,20 @@ static int64_t first_item(const shares *s, int64_t ticket)
 void qn_product_run(const qn_product *p, qn_worker *w)
 {
     float *acc = (float *)(void *)w->own;
-    const shares s = shares_of(p, w->n_threads);
-    int64_t ticket, next;
-    bool more = qn_worker_take(w, s.n_ticket, &ticket);
+    int64_t item, next;
+    bool more;
 
-    while (more) {
-        int64_t item = first_item(&s, ticket);
-        int64_t last = first_item(&s, ticket + 1) - 1;
-        for (; item < last; item++)
-            qn_product_item(w->be, p, item, item + 1, acc);
-        more = qn_worker_take(w, s.n_ticket, &next);
-        qn_product_item(w->be, p, item, more ? first_item(&s, next) : -1, acc);
-        ticket = next;
+    if (p->n_row <= LANE_ROWS) {
+        run_stretches(p, w);
+        return;
     }
-    qn_worker_phase(w, s.n_ticket);
+    more = qn_worker_take(w, p->n_item, &item);
+    while (more) {
+        more = qn_worker_take(w, p->n_item, &next);
+        qn_product_item(w->be, p, item, more ? next : -1, acc);
+        item = next;
+    }
+    qn_worker_phase(w, p->n_item);
 }
 
 void qn_product_share(const qn_product *p, const qn_worker *w, int i, int n)
@@ -275,6 +333,12 @@ void qn_product_share(const qn_product *p, const qn_worker *w, int i, int n)
             mine.part[j].bias += at * QN_PANEL;
     }
     qn_product_plan(w->be, &mine);
+    if (p->n_row <= LANE_ROWS) {
+        place at;
+        for (int64_t k = 0; piece_of(&mine, 0, 1, k, &at); k++)
+            compute(w->be, &mine, &at, NULL, acc);
+        return;
+    }
     for (int64_t k = 0; k < mine.n_item; k++)
         qn_product_item(w->be, &mine, k, k + 1 < mine.n_item ? k + 1 : -1, acc);
 }

@@ -170,8 +170,9 @@ static void prep_bf16_bf16(const float *x, int n, void *dst)
 
 void qn_kernels_bf16(qn_kernels *k)
 {
-    k->linear[QN_LAYOUT_BF16] =
-        (qn_tile_kernel){"linear_bf16_bf16", linear_bf16_bf16, QN_X_BF16, TOK};
+    k->linear[QN_LAYOUT_BF16] = (qn_tile_kernel){"linear_bf16_bf16",
+                                                 linear_bf16_bf16, QN_X_BF16,
+                                                 TOK, 0};
     k->prep[QN_X_BF16].fn = prep_bf16_bf16;
     k->prep[QN_X_BF16].name = "prep_bf16_bf16";
 }

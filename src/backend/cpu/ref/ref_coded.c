@@ -218,23 +218,22 @@ void qn_ref_coded(qn_kernels *k)
 {
     static const struct {
         qn_layout layout;
-        const char *name;
-        qn_tile_fn fn;
+        qn_tile_kernel kernel;
     } rows[] = {
-        {QN_LAYOUT_CB4, "coded_cb4_ref", coded_cb4_ref},
-        {QN_LAYOUT_A4, "coded_a4_ref", coded_a4_ref},
-        {QN_LAYOUT_A8, "coded_a8_ref", coded_a8_ref},
-        {QN_LAYOUT_M4, "coded_m4_ref", coded_m4_ref},
-        {QN_LAYOUT_M8, "coded_m8_ref", coded_m8_ref},
-        {QN_LAYOUT_K4, "coded_k4_ref", coded_k4_ref},
-        {QN_LAYOUT_K5, "coded_k5_ref", coded_k5_ref},
+        {QN_LAYOUT_CB4,
+         {"coded_cb4_ref", coded_cb4_ref, QN_X_I8_16, MAX_TOK, 0}},
+        {QN_LAYOUT_A4, {"coded_a4_ref", coded_a4_ref, QN_X_I8_16, MAX_TOK, 0}},
+        {QN_LAYOUT_A8, {"coded_a8_ref", coded_a8_ref, QN_X_I8_16, MAX_TOK, 0}},
+        {QN_LAYOUT_M4, {"coded_m4_ref", coded_m4_ref, QN_X_I8_16, MAX_TOK, 0}},
+        {QN_LAYOUT_M8, {"coded_m8_ref", coded_m8_ref, QN_X_I8_16, MAX_TOK, 0}},
+        {QN_LAYOUT_K4, {"coded_k4_ref", coded_k4_ref, QN_X_I8_16, MAX_TOK, 0}},
+        {QN_LAYOUT_K5, {"coded_k5_ref", coded_k5_ref, QN_X_I8_16, MAX_TOK, 0}},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
-        qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn,
-                         QN_X_I8_16, MAX_TOK);
+        qn_kernels_coded(k, rows[i].layout, rows[i].kernel);
     k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){"linear_a6_ref", linear_a6_ref,
-                                               QN_X_I8_SUMS, MAX_TOK};
+                                               QN_X_I8_SUMS, MAX_TOK, 0};
     k->prep[QN_X_I8_SUMS].fn = prep_i8_sums_ref;
     k->prep[QN_X_I8_SUMS].name = "prep_i8_sums_ref";
     k->prep[QN_X_I8_16].fn = prep_i8_16_ref;

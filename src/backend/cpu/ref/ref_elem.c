@@ -27,7 +27,9 @@ static void epilogue_ref(const qn_epilogue_args *a)
     for (int t = 0; t < a->n_tok; t++) {
         float *y = a->y + t * a->ldy;
         for (int i = 0; i < a->n_col; i++) {
-            float v = a->acc[t * a->acc_tok + i], u;
+            int64_t at = t * a->acc_tok + i / QN_PANEL * a->acc_panel +
+                         i % QN_PANEL;
+            float v = a->acc[at], u;
             if (a->bias)
                 v += a->bias[i];
             switch (a->kind) {
@@ -36,7 +38,7 @@ static void epilogue_ref(const qn_epilogue_args *a)
                 break;
             case QN_EPI_ADD: y[i] += a->scale * v; break;
             case QN_EPI_GLU:
-                u = a->acc1[t * a->acc_tok + i];
+                u = a->acc1[at];
                 if (a->bias1)
                     u += a->bias1[i];
                 y[i] = (float)qn_ref_act(a->act, v) * u;

@@ -287,18 +287,21 @@ void qn_ref_linear(qn_kernels *k)
 
     memcpy(k->linear, fast, sizeof fast);
     memcpy(k->exact, fast, sizeof fast);
-    k->exact[QN_LAYOUT_BF16] =
-        (qn_tile_kernel){"exact_bf16_ref", exact_bf16_ref, QN_X_F32, MAX_TOK};
-    k->exact[QN_LAYOUT_Q8_0] =
-        (qn_tile_kernel){"exact_q8_0_ref", exact_q8_0_ref, QN_X_F32, MAX_TOK};
-    k->exact[QN_LAYOUT_Q4_0] =
-        (qn_tile_kernel){"exact_q4_0_ref", exact_q4_0_ref, QN_X_F32, MAX_TOK};
+    k->exact[QN_LAYOUT_BF16] = (qn_tile_kernel){"exact_bf16_ref",
+                                                exact_bf16_ref, QN_X_F32,
+                                                MAX_TOK, 0};
+    k->exact[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"exact_q8_0_ref",
+                                                exact_q8_0_ref, QN_X_F32,
+                                                MAX_TOK, 0};
+    k->exact[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"exact_q4_0_ref",
+                                                exact_q4_0_ref, QN_X_F32,
+                                                MAX_TOK, 0};
     k->exact[QN_LAYOUT_K4] = (qn_tile_kernel){"exact_k4_ref", exact_k4_ref,
-                                              QN_X_F32, MAX_TOK};
+                                              QN_X_F32, MAX_TOK, 0};
     k->exact[QN_LAYOUT_K5] = (qn_tile_kernel){"exact_k5_ref", exact_k5_ref,
-                                              QN_X_F32, MAX_TOK};
+                                              QN_X_F32, MAX_TOK, 0};
     k->exact[QN_LAYOUT_A6] = (qn_tile_kernel){"exact_a6_ref", exact_a6_ref,
-                                              QN_X_F32, MAX_TOK};
+                                              QN_X_F32, MAX_TOK, 0};
 
     k->prep[QN_X_F32].fn = prep_f32_ref;
     k->prep[QN_X_F32].name = "prep_f32_ref";

@@ -210,15 +210,17 @@ void FN(qn_vec_coded)(qn_kernels *k)
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
-        qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn,
-                         x_bytes(rows[i].layout) == 1 ? QN_X_I8_16
-                                                      : QN_X_I16_16,
-                         TOK);
+        qn_kernels_coded(k, rows[i].layout,
+                         (qn_tile_kernel){rows[i].name, rows[i].fn,
+                                          x_bytes(rows[i].layout) == 1
+                                              ? QN_X_I8_16
+                                              : QN_X_I16_16,
+                                          TOK, 0});
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){
         FN_NAME("linear_q8_0"), FN(linear_q8_0),
-        x_bytes(QN_LAYOUT_Q8_0) == 1 ? QN_X_I8_32 : QN_X_I16_32, TOK};
+        x_bytes(QN_LAYOUT_Q8_0) == 1 ? QN_X_I8_32 : QN_X_I16_32, TOK, 0};
     /* Arithmetic is what takes the time here: Q6_K stays in bytes, scales in f32. */
     k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){0};
-    qn_kernels_coded(k, QN_LAYOUT_K4, NULL, NULL, QN_X_I8_16, 0);
-    qn_kernels_coded(k, QN_LAYOUT_K5, NULL, NULL, QN_X_I8_16, 0);
+    qn_kernels_coded(k, QN_LAYOUT_K4, (qn_tile_kernel){0});
+    qn_kernels_coded(k, QN_LAYOUT_K5, (qn_tile_kernel){0});
 }

@@ -17,7 +17,8 @@ static void FN(epilogue)(const qn_epilogue_args *a)
         const float *acc1 = a->acc1 + t * a->acc_tok;
         float *y = a->y + t * a->ldy;
         for (int i = 0; i < a->n_col; i += VL) {
-            vf v = load_at(acc, a->n_col, i), u;
+            int64_t at = i / QN_PANEL * (a->acc_panel - QN_PANEL);
+            vf v = load_at(acc + at, a->n_col, i), u;
             if (a->bias)
                 v = v_add(v, load_at(a->bias, a->n_col, i));
             switch (a->kind) {
@@ -26,7 +27,7 @@ static void FN(epilogue)(const qn_epilogue_args *a)
                 v = v_add(load_at(y, a->n_col, i), v_mul(v, scale));
                 break;
             case QN_EPI_GLU:
-                u = load_at(acc1, a->n_col, i);
+                u = load_at(acc1 + at, a->n_col, i);
                 if (a->bias1)
                     u = v_add(u, load_at(a->bias1, a->n_col, i));
                 v = v_mul(FN(v_act)(a->act, v), u);

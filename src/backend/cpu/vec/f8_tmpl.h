@@ -153,6 +153,6 @@ static void FN(linear_f8)(const qn_tile *t)
 
 void FN(qn_vec_f8)(qn_kernels *k)
 {
-    k->exact[QN_LAYOUT_F8] = k->linear[QN_LAYOUT_F8] =
-        (qn_tile_kernel){FN_NAME("linear_f8"), FN(linear_f8), QN_X_F32, F8_TOK};
+    k->exact[QN_LAYOUT_F8] = k->linear[QN_LAYOUT_F8] = (qn_tile_kernel){
+        FN_NAME("linear_f8"), FN(linear_f8), QN_X_F32, F8_TOK, 0};
 }

@@ -215,15 +215,15 @@ void FN(qn_vec_linear)(qn_kernels *k)
         qn_tile_kernel kernel;
     } rows[] = {
         {QN_LAYOUT_F32,
-         {FN_NAME("linear_f32"), FN(linear_f32), QN_X_F32, MAX_TOK}},
+         {FN_NAME("linear_f32"), FN(linear_f32), QN_X_F32, MAX_TOK, 0}},
         {QN_LAYOUT_F16,
-         {FN_NAME("linear_f16"), FN(linear_f16), QN_X_F32, MAX_TOK}},
+         {FN_NAME("linear_f16"), FN(linear_f16), QN_X_F32, MAX_TOK, 0}},
         {QN_LAYOUT_BF16,
-         {FN_NAME("exact_bf16"), FN(exact_bf16), QN_X_F32, MAX_TOK}},
+         {FN_NAME("exact_bf16"), FN(exact_bf16), QN_X_F32, MAX_TOK, 0}},
         {QN_LAYOUT_Q8_0,
-         {FN_NAME("exact_q8_0"), FN(exact_q8_0), QN_X_F32, MAX_TOK}},
+         {FN_NAME("exact_q8_0"), FN(exact_q8_0), QN_X_F32, MAX_TOK, 0}},
         {QN_LAYOUT_Q4_0,
-         {FN_NAME("exact_q4_0"), FN(exact_q4_0), QN_X_F32, MAX_TOK}},
+         {FN_NAME("exact_q4_0"), FN(exact_q4_0), QN_X_F32, MAX_TOK, 0}},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)

@@ -200,15 +200,15 @@ void FN(qn_vec_scaled)(qn_kernels *k)
         qn_tile_kernel kernel;
     } rows[] = {
         {QN_LAYOUT_CB4,
-         {FN_NAME("linear_cb4"), FN(linear_cb4), QN_X_F32, CODED_TOK}},
+         {FN_NAME("linear_cb4"), FN(linear_cb4), QN_X_F32, CODED_TOK, 0}},
         {QN_LAYOUT_A4,
-         {FN_NAME("linear_a4"), FN(linear_a4), QN_X_F32, CODED_TOK}},
+         {FN_NAME("linear_a4"), FN(linear_a4), QN_X_F32, CODED_TOK, 0}},
         {QN_LAYOUT_A8,
-         {FN_NAME("linear_a8"), FN(linear_a8), QN_X_F32, CODED_TOK}},
+         {FN_NAME("linear_a8"), FN(linear_a8), QN_X_F32, CODED_TOK, 0}},
         {QN_LAYOUT_M4,
-         {FN_NAME("linear_m4"), FN(linear_m4), QN_X_F32, CODED_TOK}},
+         {FN_NAME("linear_m4"), FN(linear_m4), QN_X_F32, CODED_TOK, 0}},
         {QN_LAYOUT_M8,
-         {FN_NAME("linear_m8"), FN(linear_m8), QN_X_F32, CODED_TOK}},
+         {FN_NAME("linear_m8"), FN(linear_m8), QN_X_F32, CODED_TOK, 0}},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)

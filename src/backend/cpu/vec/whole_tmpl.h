@@ -14,5 +14,5 @@ void FN(qn_vec_whole)(qn_kernels *k)
     FN(qn_vec_coded)(k);
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){FN_NAME("linear_q4_0"),
                                                  FN(linear_q4_0), QN_X_I8_32,
-                                                 TOK};
+                                                 TOK, 0};
 }

@@ -21,15 +21,19 @@ void qn_x86_coded_i8_avx512vnni(qn_kernels *k)
 {
     static const struct {
         qn_layout layout;
-        const char *name;
-        qn_tile_fn fn;
+        qn_tile_kernel kernel;
     } rows[] = {
-        {QN_LAYOUT_CB4, "coded_cb4_avx512vnni", coded_cb4_avx512vnni},
-        {QN_LAYOUT_A4, "coded_a4_avx512vnni", coded_a4_avx512vnni},
-        {QN_LAYOUT_A8, "coded_a8_avx512vnni", coded_a8_avx512vnni},
+        {QN_LAYOUT_CB4,
+         {"coded_cb4_avx512vnni", coded_cb4_avx512vnni, QN_X_I8_16, MAX_TOK,
+          FEW_TOK}},
+        {QN_LAYOUT_A4,
+         {"coded_a4_avx512vnni", coded_a4_avx512vnni, QN_X_I8_16, MAX_TOK,
+          FEW_TOK}},
+        {QN_LAYOUT_A8,
+         {"coded_a8_avx512vnni", coded_a8_avx512vnni, QN_X_I8_16, MAX_TOK,
+          FEW_TOK}},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
-        qn_kernels_coded(k, rows[i].layout, rows[i].name, rows[i].fn,
-                         QN_X_I8_16, MAX_TOK);
+        qn_kernels_coded(k, rows[i].layout, rows[i].kernel);
 }

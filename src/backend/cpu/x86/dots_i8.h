@@ -36,7 +36,7 @@
 enum {
     FEW_TOK = 4,   /* at once     */
     MAX_TOK = 128, /* with many_* */
-    MAX_PANEL = 8,
+    MAX_PANEL = 4,
     POINT_OFFSET = 128 /* makes a book's points unsigned */
 };
 
@@ -250,17 +250,19 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
     }
 }
 
-QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
-                    const int T, const bool ask)
+/* N panels at w; `next` is read afterwards. */
+QN_INLINE void tile(const qn_tile *t, const uint8_t *w, float *sums,
+                    const uint8_t *next, qn_layout l, const int B, const int N,
+                    const int T, bool ask)
 {
     const consts c = consts_of(t, l);
     const int step = i8_code_bytes(l, B), in_group = i8_group(t, l);
-    const int far = T == 1 ? stream_far(4) : stream_far(N);
+    const int far = stream_far(N);
     const int head = i8_head(t, l), group_bytes = i8_group_bytes(t, l);
-    const uint8_t *x = t->x, *group = t->w;
+    const uint8_t *x = t->x, *group = w;
     const uint8_t *end = group + (int64_t)((t->n_k + in_group - 1) / in_group) *
                                      group_bytes;
-    const int64_t beyond = qn_tile_beyond(group, end - group, t->next);
+    const int64_t beyond = qn_tile_beyond(group, end - group, next);
     __m512 acc[MAX_PANEL][FEW_TOK];
 
     QN_UNROLL
@@ -268,16 +270,17 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
         QN_UNROLL
     for (int i = 0; i < T; i++)
         acc[p][i] = t->load
-                        ? _mm512_load_ps(t->acc + i * t->acc_tok + p * QN_PANEL)
+                        ? _mm512_load_ps(sums + i * t->acc_tok + p * QN_PANEL)
                         : _mm512_setzero_ps();
-    if (!ask && t->next && t->next != end)
-        stream_begin(t->next);
+    if (!ask && next && next != end)
+        stream_begin(next);
 
     for (int k = 0; k < t->n_k; group += group_bytes) {
         const uint8_t *codes = group + head;
         int in = 0;
-        QN_UNROLL
-        for (int p = 0; ask && p < N; p++)
+        if (ask)
+            QN_UNROLL
+        for (int p = 0; p < N; p++)
             stream_ask(group + p * t->w_panel, end - group, beyond, head, far);
         for (; in < in_group && k < t->n_k; in += B, k += B) {
             __m512i fix[QN_SUMS_BLOCK / 16];
@@ -300,44 +303,48 @@ QN_INLINE void tile(const qn_tile *t, qn_layout l, const int B, const int N,
     for (int p = 0; p < N; p++)
         QN_UNROLL
     for (int i = 0; i < T; i++)
-        _mm512_store_ps(t->acc + i * t->acc_tok + p * QN_PANEL, acc[p][i]);
+        _mm512_store_ps(sums + i * t->acc_tok + p * QN_PANEL, acc[p][i]);
 }
 
-/* N panels at once, while there are so many. */
-QN_INLINE void sets(qn_tile *p, const uint8_t *next, qn_layout l, const int B,
-                    const int N, const int T, const bool ask)
+/* Of panels from `first` on of a set at w N at once, while there are so many; which is
+ * the first that was not taken. */
+QN_INLINE int some(const qn_tile *t, const uint8_t *w, float *sums, int first,
+                   const uint8_t *next, qn_layout l, const int B, const int N,
+                   const int T, bool ask)
 {
-    for (; p->n_panel >= N; p->n_panel -= N) {
-        p->next = p->n_panel > N ? p->w + N * p->w_panel : next;
-        tile(p, l, B, N, T, ask);
-        p->w += N * p->w_panel;
-        p->acc += N * QN_PANEL;
+    for (; first + N <= t->n_panel; first += N) {
+        const uint8_t *after = w + (first + N) * t->w_panel;
+        tile(t, w + first * t->w_panel, sums + first * QN_PANEL,
+             first + N < t->n_panel ? after : next, l, B, N, T, ask);
     }
+    return first;
 }
 
-/* Processors of AMD read the weights of one or two tokens the fastest in one stream
- * that nobody asks for ahead: their own prefetcher knows the way, and requests of
- * ours disturb it (Zen 4, one row, two threads, GB/s where bare loads have 58 to 60:
- * q4_0 in eight streams with requests 48, in one without 55; q8_0 50 and 61, nf4 43
- * and 55, Q6_K 41 and 52). More tokens need the sums of several panels at once;
- * processors of Intel want several streams. */
-static bool one_stream(void)
+/* Processors of AMD read the weights of one or two tokens the fastest when nobody
+ * asks for them ahead: their own prefetcher knows the way, and requests of ours
+ * disturb it (Zen 4, one core, of what bare loads have: nf4 in eight lanes that go on,
+ * 0.84 with requests, 1.01 without). Processors of Intel want them (Sapphire Rapids,
+ * the same: 0.90 with, 0.81 without). */
+static bool asks(int n_tok)
 {
-    return strncmp(qn_cpu_get()->name, "AMD", 3) == 0;
+    return n_tok > 2 || strncmp(qn_cpu_get()->name, "AMD", 3) != 0;
 }
 
+/* The fields of t are read one by one: a copy of it would wait until its caller's
+ * stores have left the pipeline, and with them all loads of weights before. */
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
 {
-    qn_tile p = *t;
+    const bool ask = asks(T);
+    const uint8_t *w = t->w;
+    float *sums = t->acc;
 
-    if (T <= 2 && one_stream()) {
-        sets(&p, t->next, l, B, 1, T, false);
-        return;
+    for (int more = t->n_more; more >= 0; more--) {
+        const uint8_t *next = more ? w + t->w_more : t->next;
+        int n = some(t, w, sums, 0, next, l, B, MAX_PANEL, T, ask);
+        some(t, w, sums, n, next, l, B, 1, T, ask);
+        w = next;
+        sums += t->n_panel * QN_PANEL;
     }
-    if (T == 1)
-        sets(&p, t->next, l, B, 8, T, true);
-    sets(&p, t->next, l, B, 4, T, true);
-    sets(&p, t->next, l, B, 1, T, true);
 }
 
 QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
@@ -357,12 +364,12 @@ QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
     }
 }
 
-/* Many tokens with blocks of 64, which most weights have, are worth a loop of their
- * own length: 382 to 393 Gop/s for 128 tokens on one core (nf4, probe 468). */
+/* Blocks of 64, which most weights have, are worth a loop of their own length: 382 to
+ * 393 Gop/s for 128 tokens on one core (nf4, probe 468). */
 QN_INLINE void any_block(const qn_tile *t, qn_layout l)
 {
-    if (t->n_tok > FEW_TOK && t->q->block == 64)
-        many(t, l, 64);
+    if (t->q->block == 64)
+        any_tok(t, l, 64);
     else
         any_tok(t, l, t->q->block);
 }

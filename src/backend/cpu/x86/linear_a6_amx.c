@@ -298,5 +298,5 @@ static void linear_a6_amx(const qn_tile *t)
 void qn_x86_linear_a6_amx(qn_kernels *k)
 {
     k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){"linear_a6_amx", linear_a6_amx,
-                                               QN_X_I8_SUMS, MAX_TOK};
+                                               QN_X_I8_SUMS, MAX_TOK, 0};
 }

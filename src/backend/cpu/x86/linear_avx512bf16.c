@@ -150,7 +150,7 @@ void qn_kernels_avx512bf16(qn_kernels *k)
 {
     k->linear[QN_LAYOUT_BF16] = (qn_tile_kernel){"linear_bf16_avx512bf16",
                                                  linear_bf16_avx512bf16,
-                                                 QN_X_BF16, MAX_TOK};
+                                                 QN_X_BF16, MAX_TOK, 0};
     k->prep[QN_X_BF16].fn = prep_bf16_avx512bf16;
     k->prep[QN_X_BF16].name = "prep_bf16_avx512bf16";
     qn_x86_mix_avx512bf16(k);

@@ -235,5 +235,5 @@ void qn_x86_linear_bf16_amx(qn_kernels *k)
 {
     k->linear[QN_LAYOUT_BF16] = (qn_tile_kernel){"linear_bf16_amx",
                                                  linear_bf16_amx, QN_X_BF16,
-                                                 MAX_TOK};
+                                                 MAX_TOK, 0};
 }

@@ -176,7 +176,7 @@ void qn_x86_linear_q_avx2(qn_kernels *k)
 {
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_avx2",
                                                  linear_q4_0_avx2, QN_X_Q8_O8,
-                                                 MAX_TOK};
+                                                 MAX_TOK, 0};
     k->prep[QN_X_Q8_O128].fn = prep_q8_o128_avx2;
     k->prep[QN_X_Q8_O128].name = "prep_q8_o128_avx2";
     k->prep[QN_X_Q8_O8].fn = prep_q8_o8_avx2;
