@@ -181,6 +181,35 @@ void each_isa(void (*fn)(qn_isa isa))
     }
 }
 
+void lanes_same(const qn_tile_kernel *k, const qn_tile *tile, const mat *start,
+                const mat *got, const char *what)
+{
+    for (int n = 1; n <= 4; n *= 2) {
+        int deep = tile->n_panel / n;
+        bool moved = n > 1 && deep > 1; /* what they begin with is not */
+        if (tile->n_panel % n || (moved && tile->load))
+            continue;
+        mat y = mat_copy(start);
+        qn_tile t = *tile;
+        t.acc = y.p;
+        t.w_panel *= deep;
+        t.n_panel = n;
+        t.n_more = deep - 1;
+        t.w_more = tile->w_panel;
+        qn_tile_run(k, &t);
+        for (int i = 0; i < t.n_tok; i++)
+            for (int p = 0; p < tile->n_panel; p++) {
+                const float *a = mat_row(&y, i) + p * QN_PANEL;
+                const float *b = mat_row(got, i) +
+                                 (p % n * deep + p / n) * QN_PANEL;
+                if (memcmp(a, b, QN_PANEL * sizeof *a) != 0)
+                    fail_msg("%s: %d lanes, token %d, panel %d", what, n, i, p);
+            }
+        mat_check(&y, what);
+        mat_free(&y);
+    }
+}
+
 int whole_top(qn_isa isa, qn_layout l)
 {
     const qn_tile_kernel *k;

@@ -38,6 +38,10 @@ float *mat_row(const mat *m, int64_t r);
 void mat_check(const mat *m, const char *what);
 /* Fails unless all rows are equal bit for bit. */
 void mat_same(const mat *a, const mat *b, const char *what);
+/* The tile's panels in lanes, 1, 2 or 4 of them, have the sums `got`; `start`: what
+ * the sums began with. */
+void lanes_same(const qn_tile_kernel *k, const qn_tile *tile, const mat *start,
+                const mat *got, const char *what);
 
 /* Uniform in [-1, 1), in [0, n); the same sequence on every run. */
 float rnd(void);

@@ -97,6 +97,7 @@ static void emulate(emulated_case c, int group)
     mat raw = mat_new(c.n_tok, c.n_k, 1, 3, 1);
     mat want = mat_new(c.n_tok, c.n_panel * QN_PANEL, 16, 0, 1);
     mat got = mat_copy(&want), one = mat_copy(&want), plain = mat_copy(&want);
+    mat start = mat_copy(&want);
     char what[96];
 
     snprintf(what, sizeof what, "%s, %d tokens, k %d, group %d", t->name,
@@ -135,11 +136,14 @@ static void emulate(emulated_case c, int group)
         }
     }
     mat_same(&want, &one, what);
+    lanes_same(d, &tile, &start, &want, what);
+    lanes_same(t, &tile, &start, &want, what);
     mat_free(&raw);
     mat_free(&want);
     mat_free(&got);
     mat_free(&one);
     mat_free(&plain);
+    mat_free(&start);
     free(x);
     free(c.w);
 }
@@ -151,7 +155,8 @@ static void test_whole(void **state)
                                         QN_LAYOUT_A8,   QN_LAYOUT_M4,
                                         QN_LAYOUT_M8,   QN_LAYOUT_A6,
                                         QN_LAYOUT_K4,   QN_LAYOUT_K5};
-    static const int toks[] = {1, 6, 8, 9, 12, 13, 16, 17, 31, 32, 33, 49, 80};
+    static const int toks[] = {1,  2,  3,  4,  6,  8,  9,  12,
+                               13, 16, 17, 31, 32, 33, 49, 80};
 
     (void)state;
     qn_kernels_init(&ref, QN_ISA_REF);
@@ -168,7 +173,7 @@ static void test_whole(void **state)
             int most = i % 4 ? 320 : 2304; /* several chunks */
             emulate((emulated_case){.l = layouts[l],
                                     .n_tok = toks[i],
-                                    .n_panel = 1 + rnd_int(3),
+                                    .n_panel = 1 + rnd_int(toks[i] > 4 ? 3 : 8),
                                     .n_k = step * (1 + rnd_int(most / step)),
                                     .load = i % 2},
                     group);

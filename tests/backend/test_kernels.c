@@ -61,7 +61,7 @@ static void tile_case(const qn_tile_kernel *k, const qn_tile_kernel *r,
     bool wide = k->xform == QN_X_I16_32; /* then the reference is in f32 */
     mat raw = mat_new(n_tok, n_k, 1, 3, 1);
     mat got = mat_new(n_tok, cols, 32 - cols % 32, 0, 1);
-    mat want = mat_copy(&got), one = mat_copy(&got);
+    mat want = mat_copy(&got), one = mat_copy(&got), start = mat_copy(&got);
     char what[128];
 
     if (wide)
@@ -124,10 +124,12 @@ static void tile_case(const qn_tile_kernel *k, const qn_tile_kernel *r,
         }
     }
     mat_same(&got, &one, what);
+    lanes_same(k, &tile, &start, &got, what);
     mat_free(&raw);
     mat_free(&got);
     mat_free(&want);
     mat_free(&one);
+    mat_free(&start);
     free(w);
     free(x);
     free(xr);
@@ -145,7 +147,7 @@ static void tiles(qn_isa isa)
             const qn_tile_kernel *r = exact ? &ref.exact[l] : &ref.linear[l];
             bool blocks = l == QN_LAYOUT_Q8_0 || l == QN_LAYOUT_Q4_0;
             for (int t = 1; t <= k->max_tok; t++)
-                for (int p = 1; p <= 5; p++) {
+                for (int p = 1; p <= (t > 4 ? 5 : 8); p++) {
                     /* now and then more than what waits at once */
                     int most = t % 16 == 1 && p == 5 ? 80 : 4;
                     int n_k = blocks ? 32 * (1 + rnd_int(most))

@@ -148,17 +148,25 @@ void qn_by_head_run(const qn_op_linear *l, const qn_op *ops, int n,
     int n_kv = a->kv->desc.n_kv;
     qn_worker alone = *w, attn = *w;
     qn_product p;
-    int64_t head;
 
     alone.thread = 0;
     alone.n_threads = 1;
     attn.own += own_used;
     qn_op_linear_begin(l, w, &p);
-    while (qn_worker_take(w, n_kv, &head)) {
-        qn_product_share(&p, w, (int)head, n_kv);
-        for (int i = 1; i < n - 2; i++)
-            one_head(&ops[i], (int)head, n_kv, &alone);
-        qn_op_kv_append_head(&ops[n - 2].u.kv_append, (int)head);
-        qn_op_attn_head(a, &attn, (int)head);
+    for (int j = 0; j < w->n_threads; j++) {
+        int s = (w->thread + j) % w->n_threads;
+        int64_t begin, end, first, n_head;
+        qn_pool_split(n_kv, 1, s, w->n_threads, &begin, &end);
+        while ((n_head = qn_piece(end - begin, n_kv, w->n_threads,
+                                  qn_worker_take_of(w, s), &first))) {
+            first += begin;
+            qn_product_share(&p, w, first, n_head, n_kv);
+            for (int64_t h = first; h < first + n_head; h++) {
+                for (int i = 1; i < n - 2; i++)
+                    one_head(&ops[i], (int)h, n_kv, &alone);
+                qn_op_kv_append_head(&ops[n - 2].u.kv_append, (int)h);
+                qn_op_attn_head(a, &attn, (int)h);
+            }
+        }
     }
 }

@@ -89,6 +89,22 @@ QN_INLINE int64_t qn_worker_take_of(const qn_worker *w, int t)
                                      memory_order_relaxed);
 }
 
+/* Piece i of n neighbours that a thread begins with: three quarters of what is left,
+ * at most `most`, so that threads end together; all of it where there is one thread.
+ * How many (0: there is no such piece), the first in *at. */
+QN_INLINE int64_t qn_piece(int64_t n, int64_t most, int n_threads, int64_t i,
+                           int64_t *at)
+{
+    int64_t piece = 0;
+
+    *at = 0;
+    do {
+        int64_t left = n - (*at += piece);
+        piece = QN_MIN(most, n_threads == 1 ? left : left - left / 4);
+    } while (i-- > 0 && piece);
+    return piece;
+}
+
 QN_INLINE void qn_worker_phase(qn_worker *w, int64_t n)
 {
     w->base += n + w->n_threads;

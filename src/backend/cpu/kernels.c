@@ -131,6 +131,7 @@ void qn_tile_run(const qn_tile_kernel *k, const qn_tile *t)
         one.x += t0 * t->x_tok;
         one.acc += t0 * t->acc_tok + (int64_t)set * t->n_panel * QN_PANEL;
         one.n_tok = t1 - t0;
+        one.n_more -= n_set - 1;
         if (set + 1 < n_set)
             one.next = one.w + t->w_more;
         k->fn(&one);

@@ -1,6 +1,7 @@
 /* product.h - y_i = epilogue(x W_i^T) as a queue of independent items.
  *
- * An item is a few panels of a part times a block of tokens. K is walked in
+ * An item is a few panels of a part times a block of tokens; of few rows, pieces of
+ * stretches that threads have to themselves (docs/decisions/008-lanes.md). K is walked in
  * blocks, so that the tokens' prepared activations and the panels' weights
  * stay in the second-level cache; sums wait in the thread's scratch between
  * K blocks, which changes no bit of them. Used by the linear and experts ops.
@@ -54,8 +55,10 @@ void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
                      int64_t next, float *acc);
 /* All items of the queue of an op, of which each thread takes some. */
 void qn_product_run(const qn_product *p, qn_worker *w);
-/* Share i of n of every part's columns, whole panels, by this thread alone. */
-void qn_product_share(const qn_product *p, const qn_worker *w, int i, int n);
+/* Shares [i, i + m) of n of every part's columns, whole panels, by this thread
+ * alone. */
+void qn_product_share(const qn_product *p, const qn_worker *w, int64_t i,
+                      int64_t m, int64_t n);
 
 /* op_linear.c: all rows of an op that threads prepare by themselves, in the
  * worker's own memory; p lacks its plan. */

@@ -2,20 +2,11 @@
  * points, or a zero point. Those with minima: coded_mins_avx512vnni.c. */
 #include "backend/cpu/x86/dots_i8.h"
 
-void coded_cb4_avx512vnni(const qn_tile *t)
-{
-    any_block(t, QN_LAYOUT_CB4);
-}
+DOTS_KERNEL_ANY(coded_cb4_avx512vnni, QN_LAYOUT_CB4)
 
-void coded_a4_avx512vnni(const qn_tile *t)
-{
-    any_block(t, QN_LAYOUT_A4);
-}
+DOTS_KERNEL_ANY(coded_a4_avx512vnni, QN_LAYOUT_A4)
 
-void coded_a8_avx512vnni(const qn_tile *t)
-{
-    any_block(t, QN_LAYOUT_A8);
-}
+DOTS_KERNEL_ANY(coded_a8_avx512vnni, QN_LAYOUT_A8)
 
 void qn_x86_coded_i8_avx512vnni(qn_kernels *k)
 {

@@ -2,25 +2,13 @@
  * products. A file of its own, so that a second core compiles it. */
 #include "backend/cpu/x86/dots_i8.h"
 
-void coded_m4_avx512vnni(const qn_tile *t)
-{
-    any_block(t, QN_LAYOUT_M4);
-}
+DOTS_KERNEL_ANY(coded_m4_avx512vnni, QN_LAYOUT_M4)
 
-void coded_m8_avx512vnni(const qn_tile *t)
-{
-    any_block(t, QN_LAYOUT_M8);
-}
+DOTS_KERNEL_ANY(coded_m8_avx512vnni, QN_LAYOUT_M8)
 
-void coded_k4_avx512vnni(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_K4, 32);
-}
+DOTS_KERNEL(, coded_k4_avx512vnni, QN_LAYOUT_K4, 32)
 
-void coded_k5_avx512vnni(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_K5, 32);
-}
+DOTS_KERNEL(, coded_k5_avx512vnni, QN_LAYOUT_K5, 32)
 
 void qn_x86_coded_mins_avx512vnni(qn_kernels *k)
 {

@@ -15,10 +15,8 @@
  * same bits.
  *
  * Tile: N panels x T tokens, sums in registers. More than FEW_TOK tokens are for
- * many_i8.h and many_a6.h. Few are bound by memory, and one core of this family
- * of machines reads eight streams with prefetches up to 1.6 times as fast as one
- * without (measured, bytes of one row on two cores: 19.5 GB/s; 29.1 with four,
- * 31.4 with eight). Reference: panel_q in ref/ref_linear.c, ref/ref_coded.c.
+ * many_i8.h and many_a6.h. Few are bound by memory: stream.h. Reference: panel_q in
+ * ref/ref_linear.c, ref/ref_coded.c.
  */
 #ifndef QN_BACKEND_CPU_DOTS_I8_H
 #define QN_BACKEND_CPU_DOTS_I8_H
@@ -29,7 +27,6 @@
 #include "backend/cpu/x86/many_a6.h"
 #include "backend/cpu/x86/stream.h"
 #include "backend/cpu/x86/x86.h"
-#include "base/cpu.h"
 
 #include <string.h>
 
@@ -320,21 +317,11 @@ QN_INLINE int some(const qn_tile *t, const uint8_t *w, float *sums, int first,
     return first;
 }
 
-/* Processors of AMD read the weights of one or two tokens the fastest when nobody
- * asks for them ahead: their own prefetcher knows the way, and requests of ours
- * disturb it (Zen 4, one core, of what bare loads have: nf4 in eight lanes that go on,
- * 0.84 with requests, 1.01 without). Processors of Intel want them (Sapphire Rapids,
- * the same: 0.90 with, 0.81 without). */
-static bool asks(int n_tok)
-{
-    return n_tok > 2 || strncmp(qn_cpu_get()->name, "AMD", 3) != 0;
-}
-
 /* The fields of t are read one by one: a copy of it would wait until its caller's
  * stores have left the pipeline, and with them all loads of weights before. */
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
 {
-    const bool ask = asks(T);
+    const bool ask = stream_asks();
     const uint8_t *w = t->w;
     float *sums = t->acc;
 
@@ -347,15 +334,8 @@ QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B, const int T)
     }
 }
 
-QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
+QN_INLINE void few(const qn_tile *t, qn_layout l, const int B)
 {
-    if (t->n_tok > FEW_TOK) {
-        if (l == QN_LAYOUT_A6)
-            many_six(t);
-        else
-            many(t, l, B);
-        return;
-    }
     switch (t->n_tok) {
     case 1: panels(t, l, B, 1); break;
     case 2: panels(t, l, B, 2); break;
@@ -364,14 +344,45 @@ QN_INLINE void any_tok(const qn_tile *t, qn_layout l, const int B)
     }
 }
 
-/* Blocks of 64, which most weights have, are worth a loop of their own length: 382 to
- * 393 Gop/s for 128 tokens on one core (nf4, probe 468). */
-QN_INLINE void any_block(const qn_tile *t, qn_layout l)
+QN_INLINE void more(const qn_tile *t, qn_layout l, const int B)
 {
-    if (t->q->block == 64)
-        any_tok(t, l, 64);
+    if (l == QN_LAYOUT_A6)
+        many_six(t);
     else
-        any_tok(t, l, t->q->block);
+        many(t, l, B);
 }
+
+/* The kernel of a layout with blocks of B k's. Few tokens and many are functions of
+ * their own: in one, gcc has no patience for the registers of the second (4-bit
+ * integers, 5 tokens: 116 and 82 tokens/s). */
+#define DOTS_KERNEL(linkage, name, l, B)                  \
+    static QN_NOINLINE void name##_few(const qn_tile *t)  \
+    {                                                     \
+        few(t, l, B);                                     \
+    }                                                     \
+    static QN_NOINLINE void name##_more(const qn_tile *t) \
+    {                                                     \
+        more(t, l, B);                                    \
+    }                                                     \
+    linkage void name(const qn_tile *t)                   \
+    {                                                     \
+        if (t->n_tok <= FEW_TOK)                          \
+            name##_few(t);                                \
+        else                                              \
+            name##_more(t);                               \
+    }
+
+/* The same, of whatever block; those of 64, which most weights have, are worth loops of
+ * their own length (nf4, 128 tokens, one core: 382 to 393 Gop/s, probe 468). */
+#define DOTS_KERNEL_ANY(name, l)                    \
+    DOTS_KERNEL(static, name##_64, l, 64)           \
+    DOTS_KERNEL(static, name##_any, l, t->q->block) \
+    void name(const qn_tile *t)                     \
+    {                                               \
+        if (t->q->block == 64)                      \
+            name##_64(t);                           \
+        else                                        \
+            name##_any(t);                          \
+    }
 
 #endif

@@ -31,6 +31,7 @@ QN_INLINE __m512 dot_pair(__m512 acc, __m512i w, __m512i x)
 
 QN_INLINE void tile(const qn_tile *t, const int N, const int T)
 {
+    const bool ask = T <= FEW_TOK && stream_asks();
     const uint8_t *w = t->w;
     const int32_t *x = (const int32_t *)(const void *)t->x;
     int64_t x_tok = t->x_tok / (int64_t)sizeof *x;
@@ -52,7 +53,7 @@ QN_INLINE void tile(const qn_tile *t, const int N, const int T)
         QN_UNROLL
         for (int p = 0; p < N; p++) {
             const uint8_t *at = w + p * t->w_panel;
-            if (T <= FEW_TOK)
+            if (ask)
                 stream_ask(at, end - w, beyond, 64, stream_far(N));
             wk[p] = _mm512_loadu_si512(at);
         }

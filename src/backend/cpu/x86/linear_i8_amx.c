@@ -566,10 +566,10 @@ void qn_x86_linear_i8_amx(qn_kernels *k)
 
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_amx",
                                                  linear_q8_0_amx, QN_X_Q8_O128,
-                                                 MAX_TOK, 0};
+                                                 MAX_TOK, 4};
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_amx",
                                                  linear_q4_0_amx, QN_X_Q8_O8,
-                                                 MAX_TOK, 0};
+                                                 MAX_TOK, 4};
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
         qn_kernels_coded(k, rows[i].layout, rows[i].kernel);
 }

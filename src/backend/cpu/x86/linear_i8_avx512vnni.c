@@ -1,20 +1,11 @@
 /* linear_i8_avx512vnni.c - q8_0, q4_0 and Q6_K with int8 dot products. */
 #include "backend/cpu/x86/dots_i8.h"
 
-void linear_q8_0_avx512vnni(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_Q8_0, QN_QBLOCK);
-}
+DOTS_KERNEL(, linear_q8_0_avx512vnni, QN_LAYOUT_Q8_0, QN_QBLOCK)
 
-void linear_q4_0_avx512vnni(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_Q4_0, QN_QBLOCK);
-}
+DOTS_KERNEL(, linear_q4_0_avx512vnni, QN_LAYOUT_Q4_0, QN_QBLOCK)
 
-void linear_a6_avx512vnni(const qn_tile *t)
-{
-    any_tok(t, QN_LAYOUT_A6, QN_SUMS_BLOCK);
-}
+DOTS_KERNEL(, linear_a6_avx512vnni, QN_LAYOUT_A6, QN_SUMS_BLOCK)
 
 void qn_x86_linear_i8_avx512vnni(qn_kernels *k)
 {
