@@ -9,10 +9,9 @@
 #define DECODE_GROUP_BYTES (256 << 10) /* weights of an item, few tokens */
 #define FEW_TOK 32 /* up to here, weights are what takes the time */
 #define MAX_GROUP 16
-#define IN_FLIGHT 4 /* panels that kernels take at once      */
-#define LANES 4     /* the same, of at most LANE_ROWS rows */
-#define LANE_ROWS 4
-#define DEEP 64 /* panels of a lane, at most */
+#define LANES 4     /* panels that kernels take at once */
+#define LANE_ROWS 4 /* up to here, from places far apart */
+#define DEEP 64     /* panels of a lane, at most        */
 
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
                                         const qn_weight *w)
@@ -49,32 +48,39 @@ static int64_t acc_lines(int64_t n_panel)
     return n_panel | 1;
 }
 
+/* Panels whose sums fit: acc_lines() of them are lines enough. */
+static int64_t room_of(const qn_product *p)
+{
+    int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
+
+    return (ACC_FLOATS / n_sum / QN_PANEL / p->tok_block - 1) | 1;
+}
+
 /* Panels per item of a part: enough to be worth a ticket, few enough that all
  * threads have several items and that the sums fit. */
 static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
 {
-    int64_t n_panel = p->part[i].w->n_panel;
+    const qn_weight *w = p->part[i].w;
     int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
-    int64_t g, lines = ACC_FLOATS / n_sum / QN_PANEL / p->tok_block;
-    int64_t room = (lines - 1) | 1; /* acc_lines(room) <= lines */
-    /* One row: memory streams through. More: what an item does first for its
+    /* Few rows: memory streams through. More: what an item does first for its
      * tokens should pay. */
-    int per_thread = p->tok_block > 4 ? 8 : 16;
-    int64_t spread = p->alone ? n_panel
-                              : n_panel * p->n_tok_block /
+    int per_thread = p->n_row <= LANE_ROWS ? 2 : p->tok_block > 4 ? 8 : 16;
+    int64_t spread = p->alone ? w->n_panel
+                              : w->n_panel * p->n_tok_block /
                                     (per_thread * be->n_threads);
-    int flight = p->n_row <= LANE_ROWS && spread >= LANES ? LANES : IN_FLIGHT;
+    int64_t g;
 
-    if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
-        g = QN_MAX(flight,
-                   DECODE_GROUP_BYTES / (p->part[i].w->panel_bytes * n_sum));
+    if (p->n_row <= LANE_ROWS)
+        g = DEEP * LANES;
+    else if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
+        g = QN_MIN(DECODE_GROUP_BYTES / (w->panel_bytes * n_sum), MAX_GROUP);
     else /* tiles put the tokens in order once for all of them */
-        g = p->part[i].kernel->max_tok > FEW_TOK ? MAX_GROUP : IN_FLIGHT;
-    g = QN_MIN(g, QN_MIN(room, QN_MIN(spread, MAX_GROUP)));
-    if (g >= flight)
-        g = g / flight * flight;
-    else if (n_panel > IN_FLIGHT * be->n_threads)
-        g = QN_MIN(IN_FLIGHT, room);
+        g = p->part[i].kernel->max_tok > FEW_TOK ? MAX_GROUP : LANES;
+    g = QN_MIN(QN_MAX(g, LANES), QN_MIN(room_of(p), spread));
+    if (g >= LANES)
+        g = g / LANES * LANES;
+    else if (w->n_panel > LANES * be->n_threads)
+        g = QN_MIN(LANES, room_of(p));
     return (int)QN_MAX(g, 1);
 }
 
@@ -230,9 +236,22 @@ void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
                      int64_t next, float *acc)
 {
     place at = place_of(p, i), then = place_of(p, QN_MAX(next, 0));
+    const uint8_t *after = next < 0 ? NULL
+                                    : weights_of(p, then.part, then.panel);
+    int deep = at.n_lane / LANES;
 
-    compute(be, p, &at, next < 0 ? NULL : weights_of(p, then.part, then.panel),
-            acc);
+    if (p->n_row <= LANE_ROWS && deep > 1) { /* as a stretch, see piece_of */
+        place lanes = at;
+        lanes.n_lane = LANES;
+        lanes.deep = deep;
+        lanes.apart = deep;
+        compute(be, p, &lanes, after, acc);
+        at.n_lane %= LANES;
+        at.panel += (int64_t)deep * LANES;
+        if (!at.n_lane)
+            return;
+    }
+    compute(be, p, &at, after, acc);
 }
 
 /* Of few rows memory is what takes the time, and the fastest way through it is
@@ -248,8 +267,7 @@ void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
 static bool piece_of(const qn_product *p, int s, int n, int64_t i, place *at)
 {
     const bool glu = p->epi == QN_EPI_GLU;
-    const int64_t lines = ACC_FLOATS / (glu ? 2 : 1) / QN_PANEL / p->n_row;
-    const int64_t most = QN_MIN(((lines - 1) | 1) / LANES, DEEP);
+    const int64_t most = QN_MIN(room_of(p) / LANES, DEEP);
 
     for (int part = 0; part < (glu ? 1 : p->n_part); part++) {
         int64_t begin, end, lane, step, n_piece = 0;
