@@ -64,15 +64,16 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
     /* Few rows: memory streams through. More: what an item does first for its
      * tokens should pay. */
-    int per_thread = p->n_row <= LANE_ROWS ? 2 : p->tok_block > 4 ? 8 : 16;
+    int per_thread = p->n_row <= LANE_ROWS || p->tok_block > 4 ? 8 : 16;
     int64_t spread = p->alone ? w->n_panel
                               : w->n_panel * p->n_tok_block /
                                     (per_thread * be->n_threads);
     int64_t g;
 
-    if (p->n_row <= LANE_ROWS)
+    if (p->n_row <= LANE_ROWS) { /* lanes should be a few panels deep */
         g = DEEP * LANES;
-    else if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
+        spread = QN_MAX(spread, QN_MIN(MAX_GROUP, w->n_panel / be->n_threads));
+    } else if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
         g = QN_MIN(DECODE_GROUP_BYTES / (w->panel_bytes * n_sum), MAX_GROUP);
     else /* tiles put the tokens in order once for all of them */
         g = p->part[i].kernel->max_tok > FEW_TOK ? MAX_GROUP : LANES;
