@@ -195,6 +195,34 @@ static void epilogues(qn_isa isa)
         }
 }
 
+/* Few rows: lanes of several panels, pieces of a thread's stretch, and what is left. A
+ * row more than are prepared at a time has a phase of its own. */
+static void lanes(qn_isa isa)
+{
+    for (size_t t = 0; t < QN_COUNTOF(types); t++) {
+        linear_case c = {.type = types[t],
+                         .n_row = 1 + (int)t % 4,
+                         .n_in = 64,
+                         .n_out = {600, 200, 144},
+                         .n_part = 3,
+                         .threads = 2 + (int)t % 2,
+                         .bias = true};
+        run_case(isa, &c);
+        c.n_part = 2;
+        c.n_out[1] = c.n_out[0];
+        c.epi = QN_EPI_GLU;
+        c.act = QN_ACT_SILU;
+        run_case(isa, &c);
+        c = (linear_case){.type = types[t],
+                          .n_row = 513,
+                          .n_in = 32,
+                          .n_out = {200},
+                          .n_part = 1,
+                          .threads = 2};
+        run_case(isa, &c);
+    }
+}
+
 /* Row r of a large batch on several threads must be, bit for bit, what the
  * row alone gives on one thread. */
 static void independence(qn_isa isa)
@@ -265,6 +293,12 @@ static void test_epilogues(void **state)
     each_isa(epilogues);
 }
 
+static void test_lanes(void **state)
+{
+    (void)state;
+    each_isa(lanes);
+}
+
 static void test_independence(void **state)
 {
     (void)state;
@@ -276,6 +310,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_lanes),
         cmocka_unit_test(test_independence),
     };
 

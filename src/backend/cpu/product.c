@@ -56,6 +56,12 @@ static int64_t room_of(const qn_product *p)
     return (ACC_FLOATS / n_sum / QN_PANEL / p->tok_block - 1) | 1;
 }
 
+/* Few rows, that a kernel takes at once. */
+static bool in_lanes(const qn_product *p)
+{
+    return p->n_row <= LANE_ROWS && p->n_tok_block == 1;
+}
+
 /* Panels per item of a part: enough to be worth a ticket, few enough that all
  * threads have several items and that the sums fit. */
 static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
@@ -64,13 +70,13 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     int n_sum = p->epi == QN_EPI_GLU ? 2 : 1;
     /* Few rows: memory streams through. More: what an item does first for its
      * tokens should pay. */
-    int per_thread = p->n_row <= LANE_ROWS || p->tok_block > 4 ? 8 : 16;
+    int per_thread = in_lanes(p) || p->tok_block > 4 ? 8 : 16;
     int64_t spread = p->alone ? w->n_panel
                               : w->n_panel * p->n_tok_block /
                                     (per_thread * be->n_threads);
     int64_t g;
 
-    if (p->n_row <= LANE_ROWS) { /* lanes should be a few panels deep */
+    if (in_lanes(p)) { /* lanes should be a few panels deep */
         g = DEEP * LANES;
         spread = QN_MAX(spread, QN_MIN(MAX_GROUP, w->n_panel / be->n_threads));
     } else if (p->n_tok_block == 1 && p->tok_block <= FEW_TOK)
@@ -241,7 +247,7 @@ void qn_product_item(const qn_cpu_backend *be, const qn_product *p, int64_t i,
                                     : weights_of(p, then.part, then.panel);
     int deep = at.n_lane / LANES;
 
-    if (p->n_row <= LANE_ROWS && deep > 1) { /* as a stretch, see piece_of */
+    if (in_lanes(p) && deep > 1) { /* as a stretch, see piece_of */
         place lanes = at;
         lanes.n_lane = LANES;
         lanes.deep = deep;
@@ -294,6 +300,7 @@ static bool piece_of(const qn_product *p, int s, int n, int64_t i, place *at)
     return false;
 }
 
+/* By stretches; their counters are those of an op, so in its first phase alone. */
 static void run_stretches(const qn_product *p, qn_worker *w)
 {
     float *acc = (float *)(void *)w->own;
@@ -315,7 +322,7 @@ void qn_product_run(const qn_product *p, qn_worker *w)
     int64_t item, next;
     bool more;
 
-    if (p->n_row <= LANE_ROWS) {
+    if (in_lanes(p) && w->base == 0) {
         run_stretches(p, w);
         return;
     }
@@ -350,7 +357,7 @@ void qn_product_share(const qn_product *p, const qn_worker *w, int64_t i,
             mine.part[j].bias += at * QN_PANEL;
     }
     qn_product_plan(w->be, &mine);
-    if (p->n_row <= LANE_ROWS) {
+    if (in_lanes(&mine)) {
         place at;
         for (int64_t k = 0; piece_of(&mine, 0, 1, k, &at); k++)
             compute(w->be, &mine, &at, NULL, acc);
