@@ -52,7 +52,13 @@ start one.log
 one=$started
 start two.log
 two=$started
+# 60 tokens/s instead of thousands, whatever the machine
+QUERN_CPU=ref start slow_one.log
+slow_one=$started
+QUERN_CPU=ref start slow_two.log
+slow_two=$started
 QUERN_API_KEYS=test:page-key-1 start locked.log
 locked_url=$(url_of locked.log $started)
-node page.mjs "$browser" "$shots" "$locked_url" "$(url_of one.log $one)" \
-    "$(url_of two.log $two)"
+node page.mjs "$browser" "$shots" "$locked_url" \
+    "$(url_of one.log $one),$(url_of slow_one.log $slow_one)" \
+    "$(url_of two.log $two),$(url_of slow_two.log $slow_two)"

@@ -40,6 +40,8 @@ static void cpu_close(qn_backend *base)
     qn_pool_free(be->pool);
     pthread_mutex_destroy(&be->turn);
     qn_big_free(be->ws, be->ws_bytes, QN_MEM_WORKSPACE);
+    qn_big_free(be->begun, qn_cpu_begun_bytes(be, be->n_begun),
+                QN_MEM_WORKSPACE);
     qn_free(be);
 }
 

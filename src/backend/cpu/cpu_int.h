@@ -10,6 +10,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* A counter, from which threads take work items. */
+typedef struct qn_ticket {
+    QN_ALIGNED(64) _Atomic int64_t next;
+} qn_ticket;
+
 typedef struct qn_cpu_backend {
     qn_backend base;
     qn_pool *pool;
@@ -21,6 +26,9 @@ typedef struct qn_cpu_backend {
     pthread_mutex_t turn; /* of those who call exec: pool and ws are one's */
     uint8_t *ws;          /* grows to what the largest list needed */
     uint64_t ws_bytes;
+    qn_ticket *begun; /* [n_begun][n_threads], see qn_worker_take_of */
+    int n_begun;      /* ops of the longest list                     */
+    int64_t n_run;
 } qn_cpu_backend;
 
 struct qn_weight {
@@ -54,21 +62,16 @@ struct qn_kv {
     uint8_t *data;
 };
 
-/* Counters of an op, one for each thread: from the first all take work items, or
- * each is for those of one thread (qn_worker_take_of). */
-typedef struct qn_ticket {
-    QN_ALIGNED(64) _Atomic int64_t next;
-} qn_ticket;
-
 /* One thread's view of the run. */
 typedef struct qn_worker {
     const qn_cpu_backend *be;
     const qn_kernels *kern;
     int thread, n_threads;
-    qn_ticket *tickets; /* this op's counters                          */
-    int64_t base;       /* first ticket of the current phase of the op */
-    uint8_t *shared;    /* prepared activations, all threads           */
-    uint8_t *own;       /* this thread's scratch                       */
+    _Atomic int64_t *next; /* this op's counter                           */
+    int64_t base;          /* first ticket of the current phase of the op */
+    qn_ticket *begun;      /* [n_threads], of this op                     */
+    uint8_t *shared;       /* prepared activations, all threads           */
+    uint8_t *own;          /* this thread's scratch                       */
 } qn_worker;
 
 /* Takes items 0..n-1 of a phase: true and *i, or false when none is left.
@@ -76,17 +79,25 @@ typedef struct qn_worker {
  * refusal per thread, which is what qn_worker_phase counts on. */
 QN_INLINE bool qn_worker_take(qn_worker *w, int64_t n, int64_t *i)
 {
-    *i = atomic_fetch_add_explicit(&w->tickets->next, 1, memory_order_relaxed) -
-         w->base;
+    *i = atomic_fetch_add_explicit(w->next, 1, memory_order_relaxed) - w->base;
     return *i < n;
 }
 
 /* The next item of those that thread t begins with, of an op whose items are all
- * taken this way, in one phase. */
+ * taken this way, in one phase. A counter tells by itself of which run it is, so that
+ * nobody sets it to zero: it stays in the cache of the thread that it is for. */
 QN_INLINE int64_t qn_worker_take_of(const qn_worker *w, int t)
 {
-    return atomic_fetch_add_explicit(&w->tickets[t].next, 1,
-                                     memory_order_relaxed);
+    const int64_t zero = w->be->n_run * ((int64_t)1 << 24);
+    _Atomic int64_t *next = &w->begun[t].next;
+    int64_t was = atomic_load_explicit(next, memory_order_relaxed), i;
+
+    do
+        i = QN_MAX(was, zero);
+    while (!atomic_compare_exchange_weak_explicit(next, &was, i + 1,
+                                                  memory_order_relaxed,
+                                                  memory_order_relaxed));
+    return i - zero;
 }
 
 /* Piece i of n neighbours that a thread begins with: three quarters of what is left,
@@ -218,7 +229,8 @@ int qn_by_head_count(const qn_cpu_backend *be, const qn_op *ops, int n_op,
 void qn_by_head_run(const qn_op_linear *l, const qn_op *ops, int n,
                     qn_worker *w, uint64_t own_used);
 
-/* exec.c */
+/* exec.c; bytes of the counters `begun` for lists of n_op. */
+uint64_t qn_cpu_begun_bytes(const qn_cpu_backend *be, int n_op);
 int qn_cpu_exec(qn_backend *be, const qn_op *ops, int n_op, qn_err *err);
 int qn_cpu_reserve(qn_backend *be, const qn_op *ops, int n_op, qn_err *err);
 

@@ -32,7 +32,7 @@ typedef struct exec_run {
     qn_cpu_backend *be;
     const qn_op *ops;
     int n_op;
-    qn_ticket *tickets;     /* [n_op][n_threads] */
+    qn_ticket *tickets;     /* [n_op] */
     const exec_step *steps; /* [n_op], of the first op of each */
     uint8_t *shared, *own;
     uint64_t own_bytes;
@@ -160,7 +160,8 @@ static void walk(void *arg, int thread, int n_threads)
         if (s->meet_before)
             qn_worker_barrier(&w);
         w.base = 0;
-        w.tickets = r->tickets + (int64_t)i * n_threads;
+        w.next = &r->tickets[i].next;
+        w.begun = r->be->begun + (int64_t)i * n_threads;
         if (s->joined) {
             run_joined(&r->ops[i].u.norm, &r->ops[i + 1], &w, s);
             i++;
@@ -231,34 +232,55 @@ static int grow(qn_cpu_backend *be, uint64_t n, qn_err *err)
 }
 
 /* Bytes of tickets and of the plan, which are before everything else. */
-static uint64_t tickets_of(const qn_cpu_backend *be, int n_op)
+static uint64_t tickets_of(int n_op)
+{
+    return (uint64_t)n_op * sizeof(qn_ticket);
+}
+
+static uint64_t head_of(int n_op)
+{
+    return tickets_of(n_op) + qn_round64((uint64_t)n_op * sizeof(exec_step));
+}
+
+uint64_t qn_cpu_begun_bytes(const qn_cpu_backend *be, int n_op)
 {
     return (uint64_t)n_op * (uint64_t)be->n_threads * sizeof(qn_ticket);
 }
 
-static uint64_t head_of(const qn_cpu_backend *be, int n_op)
+/* Workspace of n bytes, and counters for a list of n_op. */
+static int grow_for(qn_cpu_backend *be, uint64_t n, int n_op, qn_err *err)
 {
-    return tickets_of(be, n_op) +
-           qn_round64((uint64_t)n_op * sizeof(exec_step));
+    void *p;
+
+    if (n_op > be->n_begun) {
+        n_op += n_op / 4;
+        QN_TRY(qn_big_alloc(&p, qn_cpu_begun_bytes(be, n_op), QN_MEM_WORKSPACE,
+                            err));
+        qn_big_free(be->begun, qn_cpu_begun_bytes(be, be->n_begun),
+                    QN_MEM_WORKSPACE);
+        be->begun = p;
+        be->n_begun = n_op;
+    }
+    return grow(be, n, err);
 }
 
 static int exec(qn_cpu_backend *be, const qn_op *ops, int n_op, qn_err *err)
 {
-    uint64_t head = head_of(be, n_op), all;
+    uint64_t head = head_of(n_op), all;
     exec_step *steps;
     qn_need max;
     exec_run r;
 
-    QN_TRY(grow(be, head, err));
-    steps = (exec_step *)(void *)(be->ws + tickets_of(be, n_op));
+    QN_TRY(grow_for(be, head, n_op, err));
+    steps = (exec_step *)(void *)(be->ws + tickets_of(n_op));
     max = plan(be, ops, n_op, steps);
     all = head + max.shared + max.own * (uint64_t)be->n_threads;
     if (be->ws_bytes < all) {
         QN_TRY(grow(be, all, err));
-        steps = (exec_step *)(void *)(be->ws + tickets_of(be, n_op));
+        steps = (exec_step *)(void *)(be->ws + tickets_of(n_op));
         plan(be, ops, n_op, steps);
     }
-    memset(be->ws, 0, tickets_of(be, n_op));
+    memset(be->ws, 0, tickets_of(n_op));
 
     r = (exec_run){.be = be,
                    .ops = ops,
@@ -268,6 +290,7 @@ static int exec(qn_cpu_backend *be, const qn_op *ops, int n_op, qn_err *err)
                    .shared = be->ws + head,
                    .own = be->ws + head + max.shared,
                    .own_bytes = max.own};
+    be->n_run++;
     qn_pool_run(be->pool, walk, &r);
     return QN_OK;
 }
@@ -305,10 +328,10 @@ int qn_cpu_reserve(qn_backend *base, const qn_op *ops, int n_op, qn_err *err)
     }
     own = other.own + attn.own + QN_BY_ITSELF * sizeof(float);
     pthread_mutex_lock(&be->turn);
-    rc = grow(be,
-              head_of(be, n_op) + QN_MAX(other.shared, attn.shared) +
-                  own * (uint64_t)be->n_threads,
-              err);
+    rc = grow_for(be,
+                  head_of(n_op) + QN_MAX(other.shared, attn.shared) +
+                      own * (uint64_t)be->n_threads,
+                  n_op, err);
     pthread_mutex_unlock(&be->turn);
     return rc;
 }

@@ -61,7 +61,7 @@ export const cases = [
     await t.shot(page, 'chat');
   }],
 
-  ['an answer is stopped, and the server is told', {}, async t => {
+  ['an answer is stopped, and the server is told', {at: 'slow'}, async t => {
     const {page, assert} = t;
     await t.answerAtLength(page);
     const before = await t.metric(t.url, 'quern_cancelled_total');
@@ -82,7 +82,8 @@ export const cases = [
     assert.equal(await page.isVisible('#send'), true);
   }],
 
-  ['a reload changes nothing, also while an answer comes', {}, async t => {
+  ['a reload changes nothing, also while an answer comes', {at: 'slow'},
+   async t => {
     const {page, assert} = t;
     await t.say(page, 'What is 17 + 25?');
     const before = await t.answers(page);
@@ -233,7 +234,7 @@ export const cases = [
     assert.match((await t.answers(page))[0], /\w/);
   }],
 
-  ['conversations are listed, renamed, deleted and brought back', {},
+  ['conversations are listed, renamed, deleted and brought back', {at: 'slow'},
    async t => {
     const {page, assert} = t;
     await t.say(page, 'What is 2 + 3?');

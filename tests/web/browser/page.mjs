@@ -1,7 +1,8 @@
-// The page in a browser: node page.mjs BROWSER SHOTS URL_WITH_KEY URL...
+// The page in a browser: node page.mjs BROWSER SHOTS URL_WITH_KEY URL,SLOW_URL...
 // (ONLY=words in the environment: the cases whose names match).
-// As many cases go at once as there are URLs, each with a server of its own, so
-// that the counters of a server are those of one case. One line per case; exit
+// As many cases go at once as there are pairs of URLs, each with servers of its own, so
+// that the counters of a server are those of one case. The slow one is for cases that
+// stop an answer. One line per case; exit
 // status 1 if any failed. A case that leaves an error on the console, or that
 // the Content-Security-Policy had to stop, has failed.
 //
@@ -101,7 +102,7 @@ const tools = {
       'data: [DONE]\n\n';
   },
   // The model goes on for 900 tokens, so that a slow browser does not find an
-  // answer ended that it means to stop.
+  // answer ended that it means to stop (at: 'slow').
   answerAtLength: page => page.route('**/v1/chat/completions', route =>
     route.continue({postData: JSON.stringify({
       ...route.request().postDataJSON(), ignore_eos: true, max_tokens: 900})})),
@@ -154,10 +155,12 @@ async function one([name, options, run], b, url) {
 
 // Cases that ask for nothing of their own share a browser, which is made empty
 // between them.
-async function work(url) {
+async function work(pair) {
+  const [fast, slow] = pair.split(',');
   let kept = null;
   for (let c = queue.shift(); c; c = queue.shift()) {
     const {allow, at, ...rest} = c[1];
+    const url = at === 'slow' ? slow : fast;
     const alone = at || Object.keys(rest).length > 0;
     const b = alone ? await fresh(rest) : kept ? await again(kept, url)
       : await fresh();
