@@ -18,6 +18,8 @@
  */
 #include "backend/cpu/cpu_int.h"
 
+#define END_OPS 64 /* may come on top of the layers that were reserved */
+
 /* What was planned for an op, or for a norm and the product that it joins. */
 typedef struct exec_step {
     bool joined;      /* with the next op                    */
@@ -253,7 +255,7 @@ static int grow_for(qn_cpu_backend *be, uint64_t n, int n_op, qn_err *err)
     void *p;
 
     if (n_op > be->n_begun) {
-        n_op += n_op / 4;
+        n_op += n_op / 4 + END_OPS;
         QN_TRY(qn_big_alloc(&p, qn_cpu_begun_bytes(be, n_op), QN_MEM_WORKSPACE,
                             err));
         qn_big_free(be->begun, qn_cpu_begun_bytes(be, be->n_begun),
