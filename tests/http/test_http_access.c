@@ -301,7 +301,7 @@ static void test_queue(void **state)
 {
     (void)state;
     static const char *const options[] = {"max-queue", "2", "queue-timeout",
-                                          "0.7", NULL};
+                                          "3", NULL};
     qn_engine_params one = {.n_ctx = 2048, .max_seqs = 1};
     /* who runs does so longer than others wait */
     web_start_slow(&one, options);
