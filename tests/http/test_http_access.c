@@ -308,7 +308,9 @@ static void test_queue(void **state)
     int runs = send_ask(LONGEST_ASK);
     assert_true(web_metric_becomes("quern_requests_running", 1, 10));
     int a = send_ask(LONGEST_ASK), b = send_ask(LONGEST_ASK);
-    assert_true(web_metric_becomes("quern_requests_waiting", 2, 10));
+    /* one that goes from queue to queue is counted twice for a moment */
+    for (int i = 0; i < 5; i++)
+        assert_true(web_metric_becomes("quern_requests_waiting", 2, 10));
     web_reply r = web_post("/v1/completions", LONGEST_ASK);
     assert_int_equal(r.status, 429);
     assert_string_equal(web_str(&r, "error.type"), "rate_limit_error");
