@@ -357,12 +357,6 @@ void qn_product_share(const qn_product *p, const qn_worker *w, int64_t i,
             mine.part[j].bias += at * QN_PANEL;
     }
     qn_product_plan(w->be, &mine);
-    if (in_lanes(&mine)) {
-        place at;
-        for (int64_t k = 0; piece_of(&mine, 0, 1, k, &at); k++)
-            compute(w->be, &mine, &at, NULL, acc);
-        return;
-    }
     for (int64_t k = 0; k < mine.n_item; k++)
         qn_product_item(w->be, &mine, k, k + 1 < mine.n_item ? k + 1 : -1, acc);
 }
