@@ -17,10 +17,6 @@ set(QN_ISA_dotprod -march=armv8.2-a+dotprod)
 set(QN_ISA_i8mm -march=armv8.2-a+dotprod+i8mm)
 set(QN_ISA_bf16 -march=armv8.2-a+dotprod+i8mm+bf16)
 
-if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  set(QN_ISA_TUNE -fno-tree-ch)
-endif()
-
 # A copy of a loop's condition before it makes gcc copy every sum from register to
 # register in the loop, and some to the stack: 4,706 copies for 16,710 products in
 # coded_i8_avx512vnni.c, 1,167 for 10,926 without.

@@ -1,10 +1,10 @@
 // The page in a browser: node page.mjs BROWSER SHOTS URL_WITH_KEY URL,SLOW_URL...
 // (ONLY=words in the environment: the cases whose names match).
-// As many cases go at once as there are pairs of URLs, each with servers of its own, so
-// that the counters of a server are those of one case. The slow one is for cases that
-// stop an answer. One line per case; exit
-// status 1 if any failed. A case that leaves an error on the console, or that
-// the Content-Security-Policy had to stop, has failed.
+// As many cases go at once as there are pairs of URLs, each with servers of its own,
+// so that the counters of a server are those of one case. The slow one is for cases
+// that stop an answer. One line per case; exit status 1 if any failed. A case that
+// leaves an error on the console, or that the Content-Security-Policy had to stop, has
+// failed.
 //
 // Nothing here waits for a time to pass: only for what has to come, up to
 // PATIENCE. The cases hold on a machine that does twenty things besides.

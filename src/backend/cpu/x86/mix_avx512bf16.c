@@ -114,6 +114,6 @@ void qn_x86_mix_avx512bf16(qn_kernels *k)
     k->mix[QN_KV_CELL_BF16] = (qn_mix_kernel){"mix_bf16_avx512bf16",
                                               mix_bf16_avx512bf16,
                                               k->prep[QN_X_BF16].fn, TOK,
-                                              .by_itself = !stream_asks()};
+                                              .unasked = !stream_asks()};
     k->kv_half = QN_KV_CELL_BF16;
 }
