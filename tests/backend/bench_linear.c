@@ -105,6 +105,8 @@ static void bench_case(qn_backend *be, const bench_type *type, int n_out,
     double flops = 2.0 * n_out * n_in * n_row, f[REPEATS], s[REPEATS], bound;
     int n_copy = (int)QN_MIN(MAX_COPY, 1 + 3e8 / bytes);
     bool few = n_row <= 32;
+    if (qn_probe_peak(probe, kind) < qn_probe_peak(probe, QN_PROBE_F32))
+        kind = QN_PROBE_F32;
     qn_weight *w[MAX_COPY];
     qn_op ops[MAX_COPY];
     mat x = mat_new(n_row, n_in, 0, 0, 1), y = mat_new(n_row, n_out, 0, 0, 0);

@@ -148,8 +148,6 @@ void qn_mix_run(const qn_mix_kernel *k, const qn_mix *m)
         part.x += t0 * m->x_tok;
         part.acc += t0 * m->acc_tok;
         part.n_tok = t1 - t0;
-        if (k->unasked)
-            part.ahead = NULL;
         k->fn(&part);
     }
 }

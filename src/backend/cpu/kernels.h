@@ -194,7 +194,6 @@ typedef struct qn_mix_kernel {
     qn_mix_fn fn;
     qn_prep_fn prep; /* NULL: x is f32. Takes at most 64 bytes per 16 of x */
     int max_tok;
-    bool unasked; /* cells come faster if none are asked for: no qn_mix.ahead */
 } qn_mix_kernel;
 
 /* Behind the int16 (or high and low bytes of them, 4 and 4) that a prep makes

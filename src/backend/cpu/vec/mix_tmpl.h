@@ -160,13 +160,12 @@ static void FN(mix_bf16)(const qn_mix *m)
 /* The kernels of this file into the table. */
 void FN(qn_vec_mix)(qn_kernels *k)
 {
-    k->mix_exact[QN_KV_CELL_F32] =
-        (qn_mix_kernel){FN_NAME("mix_f32"), FN(mix_f32), NULL, MIX_TOK, false};
-    k->mix_exact[QN_KV_CELL_F16] =
-        (qn_mix_kernel){FN_NAME("mix_f16"), FN(mix_f16), NULL, MIX_TOK, false};
-    k->mix_exact[QN_KV_CELL_BF16] = (qn_mix_kernel){FN_NAME("mix_bf16"),
-                                                    FN(mix_bf16), NULL, MIX_TOK,
-                                                    false};
+    k->mix_exact[QN_KV_CELL_F32] = (qn_mix_kernel){FN_NAME("mix_f32"),
+                                                   FN(mix_f32), NULL, MIX_TOK};
+    k->mix_exact[QN_KV_CELL_F16] = (qn_mix_kernel){FN_NAME("mix_f16"),
+                                                   FN(mix_f16), NULL, MIX_TOK};
+    k->mix_exact[QN_KV_CELL_BF16] =
+        (qn_mix_kernel){FN_NAME("mix_bf16"), FN(mix_bf16), NULL, MIX_TOK};
     for (int c = 0; c <= QN_KV_CELL_BF16; c++)
         k->mix[c] = k->mix_exact[c];
 }

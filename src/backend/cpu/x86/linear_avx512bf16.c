@@ -12,7 +12,6 @@
 #if !defined(__AVX512BF16__) || !defined(__AVX512BW__)
 #error "compile this file with the flags of avx512bf16 (cmake/isa.cmake)"
 #endif
-#include "backend/cpu/x86/stream.h"
 #include "backend/cpu/x86/x86.h"
 
 #include <immintrin.h>
@@ -31,13 +30,10 @@ QN_INLINE __m512 dot_pair(__m512 acc, __m512i w, __m512i x)
 
 QN_INLINE void tile(const qn_tile *t, const int N, const int T)
 {
-    const bool ask = T <= FEW_TOK && stream_asks();
     const uint8_t *w = t->w;
     const int32_t *x = (const int32_t *)(const void *)t->x;
     int64_t x_tok = t->x_tok / (int64_t)sizeof *x;
     int n_pair = (t->n_k + 1) / 2;
-    const uint8_t *end = w + (int64_t)n_pair * 64;
-    const int64_t beyond = qn_tile_beyond(w, end - w, t->next);
     __m512 acc[MAX_TOK][4];
 
     QN_UNROLL
@@ -51,12 +47,8 @@ QN_INLINE void tile(const qn_tile *t, const int N, const int T)
     for (int k = 0; k < n_pair; k++, w += 64, x++) {
         __m512i wk[4];
         QN_UNROLL
-        for (int p = 0; p < N; p++) {
-            const uint8_t *at = w + p * t->w_panel;
-            if (ask)
-                stream_ask(at, end - w, beyond, 64, stream_far(N));
-            wk[p] = _mm512_loadu_si512(at);
-        }
+        for (int p = 0; p < N; p++)
+            wk[p] = _mm512_loadu_si512(w + p * t->w_panel);
         QN_UNROLL
         for (int i = 0; i < T; i++) {
             __m512i xk = _mm512_set1_epi32(x[i * x_tok]);
@@ -93,7 +85,6 @@ QN_INLINE void panels(const qn_tile *t, const int T)
     qn_tile p = *t;
 
     for (; p.n_panel >= N; p.n_panel -= N) {
-        p.next = p.n_panel > N ? p.w + N * p.w_panel : t->next;
         if (halves)
             tile_halves(&p);
         else
@@ -102,7 +93,6 @@ QN_INLINE void panels(const qn_tile *t, const int T)
         p.acc += N * QN_PANEL;
     }
     for (; p.n_panel > 0; p.n_panel--) {
-        p.next = p.n_panel > 1 ? p.w + p.w_panel : t->next;
         tile(&p, 1, T);
         p.w += p.w_panel;
         p.acc += QN_PANEL;
@@ -147,12 +137,16 @@ static void prep_bf16_avx512bf16(const float *x, int n, void *dst)
     }
 }
 
+/* On processors of Intel fmas have twice the rate: two cycles for a dot product, half a
+ * one for an fma, which then are also what has no rounded queries (decision 009). */
 void qn_kernels_avx512bf16(qn_kernels *k)
 {
+    k->prep[QN_X_BF16].fn = prep_bf16_avx512bf16;
+    k->prep[QN_X_BF16].name = "prep_bf16_avx512bf16";
+    if (!x86_is_amd())
+        return;
     k->linear[QN_LAYOUT_BF16] = (qn_tile_kernel){"linear_bf16_avx512bf16",
                                                  linear_bf16_avx512bf16,
                                                  QN_X_BF16, MAX_TOK, 0};
-    k->prep[QN_X_BF16].fn = prep_bf16_avx512bf16;
-    k->prep[QN_X_BF16].name = "prep_bf16_avx512bf16";
     qn_x86_mix_avx512bf16(k);
 }

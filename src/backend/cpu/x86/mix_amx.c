@@ -107,6 +107,6 @@ static void mix_bf16_amx(const qn_mix *m)
 void qn_x86_mix_amx(qn_kernels *k)
 {
     k->mix[QN_KV_CELL_BF16] = (qn_mix_kernel){"mix_bf16_amx", mix_bf16_amx,
-                                              k->prep[QN_X_BF16].fn, TOK,
-                                              false};
+                                              k->prep[QN_X_BF16].fn, TOK};
+    k->kv_half = QN_KV_CELL_BF16;
 }

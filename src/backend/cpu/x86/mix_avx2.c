@@ -157,6 +157,6 @@ static void prep_quads_avx2(const float *x, int n, void *dst)
 void qn_x86_mix_i8_avx2(qn_kernels *k)
 {
     k->mix[QN_KV_CELL_I8] = (qn_mix_kernel){"mix_int8_avx2", mix_i8_avx2,
-                                            prep_quads_avx2, I8_TOK, false};
+                                            prep_quads_avx2, I8_TOK};
     k->mix_exact[QN_KV_CELL_I8] = k->mix[QN_KV_CELL_I8];
 }

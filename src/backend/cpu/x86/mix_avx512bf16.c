@@ -4,27 +4,25 @@
  *
  * x is rounded to bf16, in pairs. Tile: N panels of 16 columns x T tokens.
  * Bound: the 64 bytes of a panel and pair (few tokens), or N * T dot products
- * (many). Few tokens read page after page as they lie, which processors of AMD do
- * best by themselves (stream.h): attention of one row behind 8,192, one core, 0.98 ms
- * a layer with requests, 0.80 without. Subnormals count as zero. Reference:
- * mix_bf16_ref in ref/ref_mix.c on rounded x, tolerance gamma(n_k) sum |w x|.
+ * (many). Few tokens read page after page as they lie, which the processors that use
+ * this (linear_avx512bf16.c) do best by themselves: attention of one row behind 8,192,
+ * one core, 0.98 ms a layer with requests, 0.80 without. Subnormals count as zero.
+ * Reference: mix_bf16_ref in ref/ref_mix.c on rounded x, tolerance gamma(n_k) sum |w x|.
  */
 #if !defined(__AVX512BF16__) || !defined(__AVX512BW__)
 #error "compile this file with the flags of avx512bf16 (cmake/isa.cmake)"
 #endif
-#include "backend/cpu/x86/stream.h"
 #include "backend/cpu/x86/x86.h"
 
 #include <immintrin.h>
 
 enum {
-    TOK = 12,
-    FEW = 8
+    TOK = 12
 };
 
 QN_INLINE void tile(const qn_mix *m, const int N, const int T)
 {
-    const uint8_t *row = m->w, *ahead = m->ahead;
+    const uint8_t *row = m->w;
     const int32_t *x = (const int32_t *)(const void *)m->x;
     int64_t x_tok = m->x_tok / (int64_t)sizeof *x;
     int n_pair = (m->n_k + 1) / 2;
@@ -42,12 +40,6 @@ QN_INLINE void tile(const qn_mix *m, const int N, const int T)
         QN_UNROLL
         for (int p = 0; p < N; p++)
             w[p] = _mm512_loadu_si512(row + p * 64);
-        if (T <= FEW && ahead) {
-            QN_UNROLL
-            for (int p = 0; p < N; p++)
-                QN_PREFETCH(ahead + p * 64);
-            ahead += m->w_row;
-        }
         QN_UNROLL
         for (int t = 0; t < T; t++) {
             __m512i b = _mm512_set1_epi32(x[t * x_tok]);
@@ -113,7 +105,6 @@ void qn_x86_mix_avx512bf16(qn_kernels *k)
 {
     k->mix[QN_KV_CELL_BF16] = (qn_mix_kernel){"mix_bf16_avx512bf16",
                                               mix_bf16_avx512bf16,
-                                              k->prep[QN_X_BF16].fn, TOK,
-                                              .unasked = !stream_asks()};
+                                              k->prep[QN_X_BF16].fn, TOK};
     k->kv_half = QN_KV_CELL_BF16;
 }

@@ -155,6 +155,6 @@ void qn_x86_mix_avx512vnni(qn_kernels *k)
 {
     k->mix[QN_KV_CELL_I8] = (qn_mix_kernel){"mix_int8_avx512vnni",
                                             mix_i8_avx512vnni,
-                                            prep_quads_avx512vnni, TOK, false};
+                                            prep_quads_avx512vnni, TOK};
     k->mix_exact[QN_KV_CELL_I8] = k->mix[QN_KV_CELL_I8];
 }

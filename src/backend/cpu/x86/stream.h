@@ -2,12 +2,9 @@
 #ifndef QN_BACKEND_CPU_X86_STREAM_H
 #define QN_BACKEND_CPU_X86_STREAM_H
 
-#include "backend/cpu/kernels.h"
-
-#include "base/cpu.h"
+#include "backend/cpu/x86/x86.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 /* Processors of AMD read the weights of few tokens the fastest when nobody asks for
  * them ahead: their own prefetcher knows the way, and requests of ours disturb it (Zen 4,
@@ -16,7 +13,7 @@
  * without, 0.93 with). */
 QN_INLINE bool stream_asks(void)
 {
-    return strncmp(qn_cpu_get()->name, "AMD", 3) != 0;
+    return !x86_is_amd();
 }
 
 /* How far ahead, where so many panels are read side by side. */

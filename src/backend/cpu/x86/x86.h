@@ -4,6 +4,16 @@
 
 #include "backend/cpu/kernels.h"
 
+#include "base/cpu.h"
+
+#include <string.h>
+
+/* Of whose processors this is one, where they want different things. */
+QN_INLINE bool x86_is_amd(void)
+{
+    return strncmp(qn_cpu_get()->name, "AMD", 3) == 0;
+}
+
 void qn_vec_elem_avx2(qn_kernels *k);
 void qn_vec_elem_avx512(qn_kernels *k);
 void qn_x86_pack_avx2(qn_kernels *k);
