@@ -238,7 +238,7 @@ typedef struct qn_request qn_request;
 
 typedef enum qn_kv_type { /* element type of the KV cache */
     QN_KV_AUTO,           /* f32 for f32 weights and exact; else f16, or
-                             bf16 where that is faster (AVX512-BF16, AMX) */
+                             bf16 where that is faster (AMX; AMD) */
     QN_KV_F32,
     QN_KV_F16,
     QN_KV_BF16,
