@@ -378,9 +378,7 @@ static int cases(bench *b, qn_err *err)
     const qn_bench_params *p = b->p;
     QN_TRY(load(b, err));
     QN_TRY(qn_probe_new(&b->probe, b->pool, false, err));
-    if (qn_probe_peak(b->probe, b->kind) <
-        qn_probe_peak(b->probe, QN_PROBE_F32))
-        b->kind = QN_PROBE_F32; /* it converts, then multiplies */
+    b->kind = qn_probe_bound(b->probe, b->kind);
     probe_all(b, "before");
     for (size_t i = 0; i < p->n_prefill; i++)
         QN_TRY(prefill(b, p->prefill[i], err));

@@ -99,14 +99,12 @@ static qn_weight *weight(qn_backend *be, const bench_type *b, int64_t n_out,
 static void bench_case(qn_backend *be, const bench_type *type, int n_out,
                        int n_in, int n_row, qn_probe *probe, double *base)
 {
-    qn_probe_kind kind = type->kind;
+    qn_probe_kind kind = qn_probe_bound(probe, type->kind);
     qn_weight_desc d = desc_of(type, n_out, n_in);
     double bytes = (double)be->api->weight_bytes(be, &d);
     double flops = 2.0 * n_out * n_in * n_row, f[REPEATS], s[REPEATS], bound;
     int n_copy = (int)QN_MIN(MAX_COPY, 1 + 3e8 / bytes);
     bool few = n_row <= 32;
-    if (qn_probe_peak(probe, kind) < qn_probe_peak(probe, QN_PROBE_F32))
-        kind = QN_PROBE_F32;
     qn_weight *w[MAX_COPY];
     qn_op ops[MAX_COPY];
     mat x = mat_new(n_row, n_in, 0, 0, 1), y = mat_new(n_row, n_out, 0, 0, 0);

@@ -143,6 +143,13 @@ double qn_probe_peak(qn_probe *p, qn_probe_kind kind)
     return 0;
 }
 
+qn_probe_kind qn_probe_bound(qn_probe *p, qn_probe_kind kind)
+{
+    return qn_probe_peak(p, kind) < qn_probe_peak(p, QN_PROBE_F32)
+               ? QN_PROBE_F32
+               : kind;
+}
+
 static void read_run(void *arg, int thread, int n_threads)
 {
     probe_job *j = arg;

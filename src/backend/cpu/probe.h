@@ -31,6 +31,9 @@ double qn_probe_read(qn_probe *p);
 /* Operations (2 per multiply-add) per second from registers; 0 when the
  * machine lacks the instruction. */
 double qn_probe_peak(qn_probe *p, qn_probe_kind kind);
+/* What bounds products that could be made by dot products of `kind`: these, or f32
+ * where those are slower or missing, and weights are converted first. */
+qn_probe_kind qn_probe_bound(qn_probe *p, qn_probe_kind kind);
 /* Seconds since some fixed moment, on the probe's clock. */
 double qn_probe_now(const qn_probe *p);
 

@@ -137,8 +137,9 @@ static void prep_bf16_avx512bf16(const float *x, int n, void *dst)
     }
 }
 
-/* On processors of Intel fmas have twice the rate: two cycles for a dot product, half a
- * one for an fma, which then are also what has no rounded queries (decision 009). */
+/* Processors of Intel take two cycles for this dot product and half a one for an fma of
+ * f32, which has half of its operations: they keep the fmas, or have tiles
+ * (docs/decisions/009-bf16-by-fma.md). Tiles prepare x as this does. */
 void qn_kernels_avx512bf16(qn_kernels *k)
 {
     k->prep[QN_X_BF16].fn = prep_bf16_avx512bf16;

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-/* Of whose processors this is one, where they want different things. */
+/* For what AMD and Intel want differently: memory asked for ahead (stream.h), dot
+ * products of bf16 (linear_avx512bf16.c). */
 QN_INLINE bool x86_is_amd(void)
 {
     return strncmp(qn_cpu_get()->name, "AMD", 3) == 0;
