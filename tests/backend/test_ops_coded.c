@@ -47,7 +47,10 @@ static coded coded_new(qn_code_kind kind, int group, qn_dtype round,
         d.c.book[rnd_int(16)] = 127.0f / 64;
     for (int64_t i = 0; i < n_out * n_group; i++) {
         d.rows.scales[i] = rnd();
-        d.rows.zeros[i] = (float)rnd_int(four ? 16 : 256);
+        /* of 8 bits, half of the rows are centred */
+        d.rows.zeros[i] = (float)(four                      ? rnd_int(16)
+                                  : i < n_out * n_group / 2 ? 128
+                                                            : rnd_int(256));
     }
     for (int64_t i = 0; i < n_out * n_in; i++) {
         int64_t at = i / n_in * n_group + i % n_in / group;

@@ -92,8 +92,9 @@ typedef enum qn_xform {
  * last block is filled up with zeros: d = absmax / 127 (or QN_X_I16_TOP), q =
  * round(x / d). */
 typedef struct qn_xi8 {
-    float d, dsum; /* dsum = d * sum */
-    int32_t sum;   /* of q           */
+    float d, dsum; /* dsum = d * sum                                     */
+    int32_t sum;   /* of q                                               */
+    int32_t fix;   /* -128 * sum, of weights with 128 more than they are */
 } qn_xi8;
 
 /* 32 activations: d = absmax / 127, q = round(x / d). `fix` undoes the offset

@@ -140,7 +140,7 @@ static void prep(const float *x, int n, uint8_t *y, int block, int most)
     for (int at = 0; at < n; at += block) {
         int m = QN_MIN(block, n - at);
         float top = 0, inv;
-        qn_xi8 b = {0, 0, 0};
+        qn_xi8 b = {0};
         for (int i = 0; i < m; i++)
             top = fmaxf(top, fabsf(x[at + i]));
         b.d = top / (float)most;
@@ -158,6 +158,7 @@ static void prep(const float *x, int n, uint8_t *y, int block, int most)
                 memcpy(y + i, &byte, 1);
         }
         b.dsum = b.d * (float)b.sum;
+        b.fix = -128 * b.sum;
         y += most > 127 ? 2 * block : block;
         memcpy(y, &b, sizeof b);
         y += sizeof b;

@@ -61,9 +61,7 @@ QN_INLINE __m512i lack(qn_layout l, const uint8_t *zeros)
 {
     __m512i much = _mm512_setzero_si512();
 
-    if (l == QN_LAYOUT_CB4)
-        much = _mm512_set1_epi32(POINT_OFFSET);
-    else if (qn_layout_zeros(l))
+    if (qn_layout_zeros(l))
         much = _mm512_cvtepu8_epi32(
             _mm_loadu_si128((const __m128i *)(const void *)zeros));
     return _mm512_and_si512(_mm512_sub_epi32(_mm512_setzero_si512(), much),
@@ -109,7 +107,8 @@ QN_INLINE void begin(qn_layout l, const uint8_t *group, const uint8_t *x,
     QN_UNROLL
     for (int t = 0; t < T; t++) {
         const uint8_t *b = x + t * x_tok;
-        s[t] = i8_is_q(l) ? bytes4(b + offsetof(qn_xq8, fix))
+        s[t] = i8_is_q(l)           ? bytes4(b + offsetof(qn_xq8, fix))
+               : l == QN_LAYOUT_CB4 ? bytes4(b + B + offsetof(qn_xi8, fix))
                : qn_layout_mins(l)
                    ? _mm512_setzero_si512()
                    : _mm512_madd_epi16(fix,

@@ -28,6 +28,10 @@ QN_INLINE int i8_x_d(qn_layout l, int B)
     return i8_is_q(l) ? (int)offsetof(qn_xq8, d) : B;
 }
 
+/* A8 whose zero points are all 128, as rounding to nearest makes them: a layout of
+ * kernels alone. */
+#define I8_A8_PLAIN QN_LAYOUT_N
+
 /* Bytes of 16 rows' codes for B k's. */
 QN_INLINE int i8_code_bytes(qn_layout l, int B)
 {
@@ -148,6 +152,23 @@ QN_INLINE int i8_head(const qn_tile *t, qn_layout l)
 QN_INLINE int i8_group(const qn_tile *t, qn_layout l)
 {
     return i8_is_q(l) ? QN_QBLOCK : t->q->group;
+}
+
+/* What l is from k to k + n of a panel: A8 may be plain there. */
+QN_INLINE qn_layout i8_plain(const qn_tile *t, qn_layout l,
+                             const uint8_t *panel, int k, int n)
+{
+    const int in_group = i8_group(t, l);
+
+    if (l != QN_LAYOUT_A8)
+        return l;
+    for (int g = k / in_group; g * in_group < k + n; g++) {
+        const uint8_t *zeros = panel + (int64_t)g * i8_group_bytes(t, l) + 64;
+        __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
+        if (_mm_movemask_epi8(_mm_cmpeq_epi8(z, _mm_set1_epi8(-128))) != 0xffff)
+            return l;
+    }
+    return I8_A8_PLAIN;
 }
 
 #endif

@@ -118,7 +118,7 @@ QN_INLINE void unpack(const consts *c, qn_layout l, const uint8_t *group,
     for (int i = 0; i < i8_lines(l, B); i++) {
         __m512i w = _mm512_loadu_si512(codes + 64 * i), lo, hi;
         if (!qn_layout_nibbles(l)) {
-            if (l == QN_LAYOUT_Q8_0)
+            if (l == QN_LAYOUT_Q8_0 || l == I8_A8_PLAIN)
                 w = _mm512_xor_si512(w, top);
             _mm512_store_si512(v + 64 * i, w);
             continue;
@@ -443,6 +443,26 @@ QN_INLINE void two(room *r, const consts *c, const qn_tile *t, qn_layout l,
         _mm512_store_ps(to + i * t->acc_tok, _mm512_load_ps(r->acc[i]));
 }
 
+/* k's [k, k + n_k) of a panel, whose tokens are in order. */
+QN_INLINE void one_panel(room *r, const consts *c, const qn_tile *t,
+                         qn_layout l, const uint8_t *panel, float *to, int k,
+                         int n_k, const int B)
+{
+    const int n_block = (n_k + B - 1) / B;
+
+    if (t->n_tok <= 8) {
+        few(r, c, t, l, panel, to, k, n_k, 8, B);
+    } else if (t->n_tok <= AMX_ROWS) {
+        few(r, c, t, l, panel, to, k, n_k, AMX_ROWS, B);
+    } else if (t->n_tok <= PAIR) {
+        two(r, c, t, l, panel, to, k, n_k, B);
+    } else {
+        for (int b = 0; b < n_block; b++)
+            fill(&r->w, c, t, l, panel, k + b * B, b, B);
+        many(r, l, to, t->acc_tok, t->load || k > 0, t->n_tok, n_block, B);
+    }
+}
+
 QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B)
 {
     const consts c = consts_of(t, l);
@@ -460,20 +480,10 @@ QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B)
         for (int p = 0; p < t->n_panel; p++) {
             const uint8_t *panel = t->w + p * t->w_panel;
             float *to = t->acc + p * QN_PANEL;
-            if (is_few) {
-                if (t->n_tok <= 8)
-                    few(&r, &c, t, l, panel, to, k, n_k, 8, B);
-                else
-                    few(&r, &c, t, l, panel, to, k, n_k, 16, B);
-                continue;
-            }
-            if (t->n_tok <= PAIR) {
-                two(&r, &c, t, l, panel, to, k, n_k, B);
-                continue;
-            }
-            for (int b = 0; b < n_block; b++)
-                fill(&r.w, &c, t, l, panel, k + b * B, b, B);
-            many(&r, l, to, t->acc_tok, t->load || k > 0, t->n_tok, n_block, B);
+            if (i8_plain(t, l, panel, k, n_k) == I8_A8_PLAIN)
+                one_panel(&r, &c, t, I8_A8_PLAIN, panel, to, k, n_k, B);
+            else
+                one_panel(&r, &c, t, l, panel, to, k, n_k, B);
         }
     }
     amx_end();

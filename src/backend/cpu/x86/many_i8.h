@@ -23,7 +23,7 @@
 
 enum {
     MANY_K = 512, /* of a chunk */
-    MANY_TOK = 5, /* at once    */
+    MANY_TOK = 7, /* at once    */
     MANY_PANEL = 2,
     MANY_BLOCKS = MANY_K / 16 * MANY_PANEL,
     MANY_OFFSET = 128 /* makes what is signed unsigned */
@@ -32,7 +32,7 @@ enum {
 /* What is done about weights that are no plain unsigned numbers. */
 typedef enum many_fix {
     MANY_FIX_Q,      /* x says it: qn_xq8.fix           */
-    MANY_FIX_OFFSET, /* MANY_OFFSET more than they are  */
+    MANY_FIX_OFFSET, /* qn_xi8.fix                       */
     MANY_FIX_LACK,   /* each row has a zero point       */
     MANY_FIX_MIN     /* minima                          */
 } many_fix;
@@ -151,10 +151,8 @@ QN_INLINE void many_begin(many_fix fix, const __m512i *lack, const uint8_t *x,
         __m512i first = _mm512_setzero_si512();
         if (fix == MANY_FIX_Q)
             first = bytes4(b + offsetof(qn_xq8, fix));
-        if (fix == MANY_FIX_OFFSET) /* MANY_OFFSET times */
-            first = _mm512_sub_epi32(
-                first,
-                _mm512_slli_epi32(bytes4(b + B + offsetof(qn_xi8, sum)), 7));
+        if (fix == MANY_FIX_OFFSET)
+            first = bytes4(b + B + offsetof(qn_xi8, fix));
         QN_UNROLL
         for (int p = 0; p < N; p++)
             s[p][t] = fix == MANY_FIX_LACK
@@ -298,6 +296,8 @@ QN_INLINE void many_some(many_bytes *u, many_w w, many_ahead *a,
     case 3: many_tile(u, w, a, t, l, k, n_block, B, N, 3, from); break;
     case 4: many_tile(u, w, a, t, l, k, n_block, B, N, 4, from); break;
     case 5: many_tile(u, w, a, t, l, k, n_block, B, N, 5, from); break;
+    case 6: many_tile(u, w, a, t, l, k, n_block, B, N, 6, from); break;
+    case 7: many_tile(u, w, a, t, l, k, n_block, B, N, 7, from); break;
     }
 }
 
@@ -309,7 +309,7 @@ QN_INLINE void many_tokens(many_bytes *u, many_w w, many_ahead *a,
     const int n_part = (t->n_tok + MANY_TOK - 1) / MANY_TOK;
 
     if (n_part == 1) {
-        many_tile(u, w, a, t, l, k, n_block, B, N, MANY_TOK, MANY_ONCE);
+        many_some(u, w, a, t, l, k, n_block, B, N, MANY_ONCE);
         return;
     }
     for (int i = 0; i < n_part; i++) {
@@ -361,6 +361,7 @@ QN_INLINE void many_set(many_bytes *u, const qn_tile *t, qn_layout l, int k,
     const int in_group = i8_group(t, l);
     const uint8_t *w = t->w + p * t->w_panel;
     many_ahead a = many_next(t, l, k, p, N, n_part * n_block);
+    bool plain = true;
     qn_tile part = *t;
     const uint8_t *group = w + (int64_t)(k / in_group) * i8_group_bytes(t, l);
     many_w from = {
@@ -378,7 +379,12 @@ QN_INLINE void many_set(many_bytes *u, const qn_tile *t, qn_layout l, int k,
     part.x += (int64_t)(k / B) * i8_x_bytes(l, B);
     part.acc += p * QN_PANEL;
     part.load |= k > 0;
-    many_tokens(u, from, &a, &part, l, k, n_block, B, N);
+    for (int i = 0; i < N && l == QN_LAYOUT_A8 && plain; i++)
+        plain = i8_plain(t, l, w + i * t->w_panel, k, n_block * B) != l;
+    if (l == QN_LAYOUT_A8 && plain)
+        many_tokens(u, from, &a, &part, I8_A8_PLAIN, k, n_block, B, N);
+    else
+        many_tokens(u, from, &a, &part, l, k, n_block, B, N);
 }
 
 /* More than a few tokens, see the top. */
