@@ -211,7 +211,10 @@ static float FN(softmax)(float *s, const qn_softmax_args *a, float *m, float *l)
         sum = v_add(sum, v_sel(in, v, v_zero()));
     }
     factor[0] = 1;
-    if (t != *m)
+    if (t != *m && *m == -INFINITY)
+        factor[0] =
+            0; /* what is below all numbers takes exp() hundreds of cycles */
+    else if (t != *m)
         v_store(factor, v_exp(v_set1(*m - t)));
     *l = *l * factor[0] + v_sum(sum);
     *m = t;
