@@ -3,8 +3,9 @@
  *
  * Weights of MANY_K k's and two panels become unsigned bytes in the first-level
  * cache, with their scales, when the first tokens are multiplied with them. Tokens
- * come by five: each broadcast of 4 of their k's feeds two dot products, so that
- * these and not the loads are what takes the time.
+ * come by seven: each broadcast of 4 of their k's feeds two dot products, so that
+ * these and not the loads are what takes the time, and 14 chains hide how long one
+ * takes (ten are just enough on Intel).
  *
  * While tokens are multiplied, the next weights are asked for, a few lines a
  * block: memory works all the time.
@@ -140,6 +141,15 @@ QN_INLINE void many_prefetch(many_ahead *a, const int N)
         _mm_prefetch((const char *)a->at + p * a->panel, _MM_HINT_T1);
 }
 
+/* A block of the tokens that are multiplied next: chunks of 128 are more than the
+ * first-level cache holds, and so many short streams no prefetcher follows. */
+QN_INLINE void many_prefetch_x(const uint8_t *x, int64_t x_tok, const int T)
+{
+    QN_UNROLL
+    for (int t = 0; t < T; t++)
+        _mm_prefetch((const char *)x + t * x_tok, _MM_HINT_T0);
+}
+
 /* What the sums of a block begin with. */
 QN_INLINE void many_begin(many_fix fix, const __m512i *lack, const uint8_t *x,
                           int64_t x_tok, __m512i (*s)[MANY_TOK], const int B,
@@ -250,6 +260,7 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
         uint8_t *v = u->v + (int64_t)b * N * B * QN_PANEL;
         __m512i s[MANY_PANEL][MANY_TOK];
         many_prefetch(a, N);
+        many_prefetch_x(x + T * t->x_tok, t->x_tok, from == MANY_ONCE ? 0 : T);
         if (fresh)
             many_head(u, &w, l, b, k % in_group, N);
         many_begin(fix, u->lack + b * N, x, t->x_tok, s, B, N, T);
