@@ -160,8 +160,10 @@ char *qn_path_target(const char *path, bool *direct)
     return behind ? behind : qn_xstrdup(path);
 }
 
-static int file_write_all(int fd, const char *p, size_t n)
+int qn_fd_write(int fd, const void *bytes, size_t n)
 {
+    const char *p = bytes;
+
     while (n > 0) {
         ssize_t w = write(fd, p, QN_MIN(n, FILE_CHUNK));
         if (w < 0 && errno == EINTR)
@@ -181,8 +183,8 @@ static int file_write_direct(const char *path, const void *p, size_t n,
     int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (fd < 0)
         return file_errno(err, path, "open");
-    int rc = file_write_all(fd, p, n) == 0 ? QN_OK
-                                           : file_errno(err, path, "write");
+    int rc = qn_fd_write(fd, p, n) == 0 ? QN_OK
+                                        : file_errno(err, path, "write");
     close(fd);
     return rc;
 }
@@ -205,7 +207,7 @@ int qn_file_write(const char *path, const void *p, size_t n, qn_err *err)
         rc = file_errno(err, path, "create");
         goto out;
     }
-    bool ok = file_write_all(fd, p, n) == 0 && fsync(fd) == 0;
+    bool ok = qn_fd_write(fd, p, n) == 0 && fsync(fd) == 0;
     if (!ok)
         rc = file_errno(err, path, "write");
     if (close(fd) != 0 && ok)

@@ -42,6 +42,9 @@ char *qn_path_target(const char *path, bool *direct);
  * bytes or the new ones, never a part. What is no file gets the bytes. */
 int qn_file_write(const char *path, const void *p, size_t n, qn_err *err);
 
+/* All n bytes to an open descriptor; -1 with errno. */
+int qn_fd_write(int fd, const void *p, size_t n);
+
 /* Whether qn_file_write could put a file there now: for who is about to work
  * for what it is to hold. Writes nothing. */
 int qn_file_check_write(const char *path, qn_err *err);

@@ -75,6 +75,15 @@ void *qn_xreallocarray(void *p, size_t n, size_t size)
     return p;
 }
 
+void *qn_xcopy(const void *p, size_t n, size_t size)
+{
+    if (n == 0)
+        return NULL;
+    void *c = qn_xreallocarray(NULL, n, size);
+    memcpy(c, p, n * size);
+    return c;
+}
+
 char *qn_xstrdup(const char *s)
 {
     return qn_xstrndup(s, strlen(s));

@@ -23,6 +23,8 @@ void *qn_xcalloc(size_t n, size_t size);
 void *qn_xrealloc(void *p, size_t n);
 /* realloc to n * size, overflow-checked; dies only when memory runs out. */
 void *qn_xreallocarray(void *p, size_t n, size_t size);
+/* A copy of an array of n elements; NULL where there are none. */
+void *qn_xcopy(const void *p, size_t n, size_t size);
 char *qn_xstrdup(const char *s);
 char *qn_xstrndup(const char *s, size_t n);
 /* Ends the program, as those do, with a line to the log and to standard error. */

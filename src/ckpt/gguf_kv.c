@@ -1,6 +1,8 @@
 /* gguf_kv.c: asking for GGUF metadata by key, and reading its values. */
 #include "ckpt/ckpt_int.h"
 
+#include "ckpt/le.h"
+
 #include <stdlib.h>
 
 static const unsigned char type_size[] = {
@@ -17,12 +19,10 @@ int qn_gguf_type_size(qn_gguf_type type)
 
 void qn_gguf_scalar(qn_gguf_type type, const char *p, qn_gguf_kv *out)
 {
-    uint64_t raw = 0;
+    uint64_t raw = qn_le(p, type_size[type]);
     uint32_t bits;
     float f;
 
-    for (int i = type_size[type] - 1; i >= 0; i--)
-        raw = raw << 8 | (unsigned char)p[i];
     out->type = out->elem_type = type;
     out->n = 0;
     switch (type) {

@@ -13,6 +13,7 @@
 #include "ckpt/gguf_int.h"
 
 #include "base/utf8.h"
+#include "ckpt/le.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -61,19 +62,10 @@ static int need(qn_gguf_meta *m, uint64_t n, qn_err *err)
     return 0;
 }
 
-static uint64_t le(const char *p, int n)
-{
-    uint64_t v = 0;
-
-    for (int i = n - 1; i >= 0; i--)
-        v = v << 8 | (unsigned char)p[i];
-    return v;
-}
-
 static int read_le(qn_gguf_meta *m, int n, uint64_t *out, qn_err *err)
 {
     QN_TRY(need(m, (uint64_t)n, err));
-    *out = le(m->buf + m->pos, n);
+    *out = qn_le(m->buf + m->pos, n);
     m->pos += (uint64_t)n;
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "ckpt/le.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -76,9 +77,7 @@ static int take_le(qn_pickle *p, int n, uint64_t *out, qn_err *err)
     const char *b;
 
     QN_TRY(take(p, (uint64_t)n, &b, err));
-    *out = 0;
-    for (int i = n - 1; i >= 0; i--)
-        *out = *out << 8 | (unsigned char)b[i];
+    *out = qn_le(b, n);
     return 0;
 }
 

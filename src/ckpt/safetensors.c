@@ -20,6 +20,8 @@
  */
 #include "ckpt/ckpt_int.h"
 
+#include "ckpt/le.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -160,7 +162,7 @@ static int read_header(const qn_file *f, json_t **header, uint64_t *data,
                        qn_err *err)
 {
     unsigned char head[HEAD_LEN];
-    uint64_t n = 0;
+    uint64_t n;
     char *text;
     int rc;
 
@@ -172,8 +174,7 @@ static int read_header(const qn_file *f, json_t **header, uint64_t *data,
                        f->path, f->size);
     }
     QN_TRY(qn_file_pread(f, head, 0, HEAD_LEN, err));
-    for (int i = HEAD_LEN - 1; i >= 0; i--)
-        n = n << 8 | head[i];
+    n = qn_le(head, HEAD_LEN);
     if (n > HEADER_MAX || n > f->size - HEAD_LEN)
         QN_TRY(qn_ckpt_explain(f, "a safetensors file", err));
     if (n > HEADER_MAX)

@@ -6,6 +6,8 @@
  */
 #include "ckpt/ckpt_int.h"
 
+#include "ckpt/le.h"
+
 static const char lfs_magic[] = "version https://git-lfs";
 
 /* First bytes, what they mean, and what to do about it. */
@@ -80,12 +82,11 @@ int qn_ckpt_explain(const qn_file *f, const char *wanted, qn_err *err)
 
 static bool looks_like_safetensors(const unsigned char *p, size_t n)
 {
-    uint64_t len = 0;
+    uint64_t len;
 
     if (n < 10)
         return false;
-    for (int i = 7; i >= 0; i--)
-        len = len << 8 | p[i];
+    len = qn_le(p, 8);
     return len <= 100000000 && (p[8] == '{' || p[8] == ' ' || p[8] == '\n');
 }
 

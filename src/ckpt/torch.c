@@ -11,6 +11,7 @@
  * so tensors of such a file may overlap. Entries of the dict that are no
  * tensors are left out. */
 #include "ckpt/ckpt_int.h"
+#include "ckpt/le.h"
 #include "ckpt/pickle.h"
 #include "ckpt/zip.h"
 
@@ -241,13 +242,12 @@ static int read_int(torch_file *tf, int64_t *out)
 static int place_one(torch_file *tf, const qn_pickle_storage *s, uint64_t *at)
 {
     unsigned char head[8];
-    uint64_t numel = 0, bytes = storage_bytes(s);
+    uint64_t numel, bytes = storage_bytes(s);
 
     if (*at > tf->f->size || tf->f->size - *at < sizeof head)
         return storage_missing(tf, s);
     QN_TRY(qn_file_pread(tf->f, head, *at, sizeof head, tf->err));
-    for (int i = 7; i >= 0; i--)
-        numel = numel << 8 | head[i];
+    numel = qn_le(head, sizeof head);
     *at += sizeof head;
     if (numel != s->numel || numel > UINT64_MAX / 16 ||
         bytes > tf->f->size - *at)

@@ -12,6 +12,7 @@
 #include "ckpt/zip.h"
 
 #include "base/mem.h"
+#include "ckpt/le.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,16 +25,6 @@
 #define LOCAL_LEN 30
 #define DIR_MAX ((uint64_t)256 << 20)
 #define FLAG_ENCRYPTED 1u
-
-static uint64_t le(const void *p, int n)
-{
-    const unsigned char *b = p;
-    uint64_t v = 0;
-
-    for (int i = n - 1; i >= 0; i--)
-        v = v << 8 | b[i];
-    return v;
-}
 
 static int damaged(const qn_zip *z, const char *what, qn_err *err)
 {
@@ -59,13 +50,13 @@ static int read_end64(const qn_zip *z, uint64_t end, where *w, qn_err *err)
     QN_TRY(qn_file_pread(z->f, loc, end - LOCATOR_LEN, sizeof loc, err));
     if (memcmp(loc, "PK\6\7", 4) != 0)
         return 0;
-    at = le(loc + 8, 8);
+    at = qn_le(loc + 8, 8);
     if (at > end - LOCATOR_LEN || end - LOCATOR_LEN - at < END64_LEN)
         return damaged(z, "its zip64 record lies outside of it", err);
     QN_TRY(qn_file_pread(z->f, rec, at, sizeof rec, err));
     if (memcmp(rec, "PK\6\6", 4) != 0)
         return damaged(z, "its zip64 record is not where it should be", err);
-    *w = (where){le(rec + 48, 8), le(rec + 40, 8), le(rec + 32, 8)};
+    *w = (where){qn_le(rec + 48, 8), qn_le(rec + 40, 8), qn_le(rec + 32, 8)};
     return 0;
 }
 
@@ -82,9 +73,9 @@ static int read_end(const qn_zip *z, where *w, qn_err *err)
 
     for (size_t i = n < END_LEN ? 0 : n - END_LEN + 1; i-- > 0 && rc >= 0;) {
         const unsigned char *p = tail + i;
-        if (memcmp(p, "PK\5\6", 4) != 0 || le(p + 20, 2) != n - i - END_LEN)
+        if (memcmp(p, "PK\5\6", 4) != 0 || qn_le(p + 20, 2) != n - i - END_LEN)
             continue;
-        *w = (where){le(p + 16, 4), le(p + 12, 4), le(p + 10, 2)};
+        *w = (where){qn_le(p + 16, 4), qn_le(p + 12, 4), qn_le(p + 10, 2)};
         found = true;
         rc = read_end64(z, size - n + i, w, err);
         break;
@@ -104,17 +95,17 @@ static bool extra64(const unsigned char *extra, size_t n, uint64_t *size,
     uint64_t *want[] = {size, packed, header};
 
     while (n >= 4) {
-        size_t len = (size_t)le(extra + 2, 2);
+        size_t len = (size_t)qn_le(extra + 2, 2);
         if (len > n - 4)
             return false;
-        if (le(extra, 2) == 1) {
+        if (qn_le(extra, 2) == 1) {
             const unsigned char *p = extra + 4;
             for (int i = 0; i < 3; i++) {
                 if (*want[i] != UINT32_MAX)
                     continue;
                 if (len < 8)
                     return false;
-                *want[i] = le(p, 8);
+                *want[i] = qn_le(p, 8);
                 p += 8;
                 len -= 8;
             }
@@ -135,17 +126,17 @@ static size_t read_entry(const unsigned char *p, size_t n, qn_zip_entry *e)
 
     if (n < CENTRAL_LEN || memcmp(p, "PK\1\2", 4) != 0)
         return 0;
-    name = (size_t)le(p + 28, 2);
-    extra = (size_t)le(p + 30, 2);
-    len = CENTRAL_LEN + name + extra + (size_t)le(p + 32, 2);
+    name = (size_t)qn_le(p + 28, 2);
+    extra = (size_t)qn_le(p + 30, 2);
+    len = CENTRAL_LEN + name + extra + (size_t)qn_le(p + 32, 2);
     if (len > n || name == 0)
         return 0;
     *e = (qn_zip_entry){.name = qn_view_of((const char *)p + CENTRAL_LEN, name),
-                        .size = le(p + 24, 4),
-                        .header = le(p + 42, 4),
-                        .method = (unsigned)le(p + 10, 2),
-                        .flags = (unsigned)le(p + 8, 2)};
-    packed = le(p + 20, 4);
+                        .size = qn_le(p + 24, 4),
+                        .header = qn_le(p + 42, 4),
+                        .method = (unsigned)qn_le(p + 10, 2),
+                        .flags = (unsigned)qn_le(p + 8, 2)};
+    packed = qn_le(p + 20, 4);
     if (!extra64(p + CENTRAL_LEN + name, extra, &e->size, &packed, &e->header))
         return 0;
     return e->method == 0 && packed != e->size ? 0 : len;
@@ -233,7 +224,7 @@ int qn_zip_data(const qn_zip *z, const qn_zip_entry *e, uint64_t *offset,
     if (z->f->size - e->header < LOCAL_LEN)
         return damaged(z, "an entry lies outside of it", err);
     QN_TRY(qn_file_pread(z->f, head, e->header, sizeof head, err));
-    if (memcmp(head, "PK\3\4", 4) != 0 || le(head + 26, 2) != e->name.n)
+    if (memcmp(head, "PK\3\4", 4) != 0 || qn_le(head + 26, 2) != e->name.n)
         return damaged(z, "an entry is not where the directory says", err);
     at = e->header + LOCAL_LEN;
     if (e->name.n > z->f->size - at)
@@ -243,7 +234,7 @@ int qn_zip_data(const qn_zip *z, const qn_zip_entry *e, uint64_t *offset,
     same = rc >= 0 && memcmp(name, e->name.p, e->name.n) == 0;
     qn_free(name);
     QN_TRY(rc);
-    at += e->name.n + le(head + 28, 2);
+    at += e->name.n + qn_le(head + 28, 2);
     if (!same || at > z->f->size || e->size > z->f->size - at)
         return damaged(z, "an entry is not what the directory says", err);
     *offset = at;

@@ -124,19 +124,10 @@ static int check_room(qn_engine *e, const qn_request_params *p,
     return 0;
 }
 
-static void *copy_of(const void *p, size_t n, size_t size)
-{
-    if (n == 0)
-        return NULL;
-    void *c = qn_xreallocarray(NULL, n, size);
-    memcpy(c, p, n * size);
-    return c;
-}
-
 static void copy_params(qn_request *req, const qn_request_params *p)
 {
     req->p = *p;
-    req->p.prompt = copy_of(p->prompt, p->n_prompt, sizeof *p->prompt);
+    req->p.prompt = qn_xcopy(p->prompt, p->n_prompt, sizeof *p->prompt);
     req->p.stop = NULL;
     req->p.schema = NULL;
     req->p.stop_ids = NULL;

@@ -104,23 +104,14 @@ int qn_sampling_check(const qn_sampling *p, int n_vocab, qn_err *err)
 
 /* ---- life -------------------------------------------------------------- */
 
-static void *copy_of(const void *p, size_t n, size_t size)
-{
-    if (n == 0)
-        return NULL;
-    void *c = qn_xreallocarray(NULL, n, size);
-    memcpy(c, p, n * size);
-    return c;
-}
-
 static void own_arrays(qn_sampling *p)
 {
-    p->logit_bias = copy_of(p->logit_bias, p->n_logit_bias,
-                            sizeof *p->logit_bias);
-    p->allowed_ids = copy_of(p->allowed_ids, p->n_allowed, sizeof(int32_t));
-    p->banned_ids = copy_of(p->banned_ids, p->n_banned, sizeof(int32_t));
-    p->dry_breakers = copy_of(p->dry_breakers, p->n_dry_breakers,
-                              sizeof(int32_t));
+    p->logit_bias = qn_xcopy(p->logit_bias, p->n_logit_bias,
+                             sizeof *p->logit_bias);
+    p->allowed_ids = qn_xcopy(p->allowed_ids, p->n_allowed, sizeof(int32_t));
+    p->banned_ids = qn_xcopy(p->banned_ids, p->n_banned, sizeof(int32_t));
+    p->dry_breakers = qn_xcopy(p->dry_breakers, p->n_dry_breakers,
+                               sizeof(int32_t));
 }
 
 static bool counts(const qn_sampling *p)

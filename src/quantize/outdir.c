@@ -277,20 +277,6 @@ int qn_outdir_json(const qn_outdir *o, const char *name, const json_t *v,
 
 /* ---- copies ------------------------------------------------------------ */
 
-static int write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return -1;
-        p += k;
-        n -= (size_t)k;
-    }
-    return 0;
-}
-
 static int copy_bytes(const char *from, int fd, const char *to, qn_err *err)
 {
     qn_file f;
@@ -300,7 +286,7 @@ static int copy_bytes(const char *from, int fd, const char *to, qn_err *err)
     for (uint64_t at = 0; at < f.size && rc == QN_OK;) {
         size_t n = (size_t)QN_MIN(f.size - at, COPY_BYTES);
         rc = qn_file_pread(&f, buf, at, n, err);
-        if (rc == QN_OK && write_all(fd, buf, n) != 0)
+        if (rc == QN_OK && qn_fd_write(fd, buf, n) != 0)
             rc = os_fail(to, "write it", err);
         at += n;
     }

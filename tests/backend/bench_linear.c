@@ -197,6 +197,7 @@ void bench_linear(int argc, char **argv)
         {"f8-128", QN_F32, QN_PROBE_F32, {QN_CODE_FP8, 128, QN_F32, {0}, NULL}},
     };
     double base[QN_COUNTOF(shapes)][QN_COUNTOF(rows)] = {{0}};
+    int n_done = 0;
     qn_probe *probe;
     qn_backend *be = open_bench(&probe);
 
@@ -213,10 +214,21 @@ void bench_linear(int argc, char **argv)
                          shapes[s][1]);
                 snprintf(row, sizeof row, "%d", rows[r]);
                 if (wanted(argc, argv, types[t].name, 0) &&
-                    wanted(argc, argv, shape, 1) && wanted(argc, argv, row, 2))
+                    wanted(argc, argv, shape, 1) &&
+                    wanted(argc, argv, row, 2)) {
                     bench_case(be, &types[t], shapes[s][0], shapes[s][1],
                                rows[r], probe, &base[s][r]);
+                    n_done++;
+                }
             }
+    if (!n_done) {
+        printf("nothing has these names; types:");
+        for (size_t t = 0; t < QN_COUNTOF(types); t++)
+            printf(" %s", types[t].name);
+        printf(
+            "; shapes: 2048x2048 8192x2048 2048x8192 128256x2048; rows: 1 to "
+            "512\n");
+    }
     qn_probe_free(probe);
     qn_backend_close(be);
 }

@@ -17,6 +17,7 @@
 #include "base/compiler.h"
 
 #define QN_PANEL 16  /* output rows per weight panel                        */
+#define QN_FEW 4     /* tokens that kernels of few rows take at once        */
 #define QN_QBLOCK 32 /* elements per block of q8_0 and q4_0                 */
 #define QN_PAGE 64   /* KV positions per page                               */
 

@@ -216,7 +216,7 @@ typedef struct experts_mem {
 static uint64_t layout_scratch(uint64_t n_slot, uint64_t d_model, uint64_t d_ff,
                                uint8_t *base, experts_mem *m)
 {
-    uint64_t map = qn_round64(n_slot * sizeof(int32_t)), at = 0;
+    uint64_t map = qn_round64(n_slot * sizeof(int32_t));
     uint64_t x = n_slot * QN_MAX((uint64_t)qn_product_widest((int64_t)d_model),
                                  (uint64_t)qn_product_widest((int64_t)d_ff));
     uint64_t h = qn_round64(n_slot * d_ff * sizeof(float));
@@ -229,8 +229,7 @@ static uint64_t layout_scratch(uint64_t n_slot, uint64_t d_model, uint64_t d_ff,
         m->h = (float *)(void *)(m->x + x);
         m->out = (float *)(void *)(m->x + x + h);
     }
-    at = 2 * map + x + h + out;
-    return at;
+    return 2 * map + x + h + out;
 }
 
 uint64_t qn_cpu_experts_scratch(const qn_backend *be, int n_row, int k,

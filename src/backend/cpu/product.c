@@ -9,9 +9,8 @@
 #define DECODE_GROUP_BYTES (256 << 10) /* weights of an item, few tokens */
 #define FEW_TOK 32 /* up to here, weights are what takes the time */
 #define MAX_GROUP 16
-#define LANES 4     /* panels that kernels take at once */
-#define LANE_ROWS 4 /* up to here, from places far apart */
-#define DEEP 64     /* panels of a lane, at most        */
+#define LANES 4 /* panels that kernels take at once */
+#define DEEP 64 /* panels of a lane, at most        */
 
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
                                         const qn_weight *w)
@@ -56,10 +55,10 @@ static int64_t room_of(const qn_product *p)
     return (ACC_FLOATS / n_sum / QN_PANEL / p->tok_block - 1) | 1;
 }
 
-/* Few rows, that a kernel takes at once. */
+/* Few rows, that a kernel takes at once, from places far apart. */
 static bool in_lanes(const qn_product *p)
 {
-    return p->n_row <= LANE_ROWS && p->n_tok_block == 1;
+    return p->n_row <= QN_FEW && p->n_tok_block == 1;
 }
 
 /* Panels per item of a part: enough to be worth a ticket, few enough that all

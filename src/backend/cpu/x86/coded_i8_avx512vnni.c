@@ -16,13 +16,13 @@ void qn_x86_coded_i8_avx512vnni(qn_kernels *k)
     } rows[] = {
         {QN_LAYOUT_CB4,
          {"coded_cb4_avx512vnni", coded_cb4_avx512vnni, QN_X_I8_16, MAX_TOK,
-          FEW_TOK}},
+          QN_FEW}},
         {QN_LAYOUT_A4,
          {"coded_a4_avx512vnni", coded_a4_avx512vnni, QN_X_I8_16, MAX_TOK,
-          FEW_TOK}},
+          QN_FEW}},
         {QN_LAYOUT_A8,
          {"coded_a8_avx512vnni", coded_a8_avx512vnni, QN_X_I8_16, MAX_TOK,
-          FEW_TOK}},
+          QN_FEW}},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)

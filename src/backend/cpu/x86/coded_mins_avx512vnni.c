@@ -18,16 +18,16 @@ void qn_x86_coded_mins_avx512vnni(qn_kernels *k)
     } rows[] = {
         {QN_LAYOUT_M4,
          {"coded_m4_avx512vnni", coded_m4_avx512vnni, QN_X_I8_16, MAX_TOK,
-          FEW_TOK}},
+          QN_FEW}},
         {QN_LAYOUT_M8,
          {"coded_m8_avx512vnni", coded_m8_avx512vnni, QN_X_I8_16, MAX_TOK,
-          FEW_TOK}},
+          QN_FEW}},
         {QN_LAYOUT_K4,
          {"coded_k4_avx512vnni", coded_k4_avx512vnni, QN_X_I8_16, MAX_TOK,
-          FEW_TOK}},
+          QN_FEW}},
         {QN_LAYOUT_K5,
          {"coded_k5_avx512vnni", coded_k5_avx512vnni, QN_X_I8_16, MAX_TOK,
-          FEW_TOK}},
+          QN_FEW}},
     };
 
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)

@@ -14,7 +14,7 @@
  * q. Sums of a block are exact, so linear_i8_amx.c and linear_a6_amx.c have the
  * same bits.
  *
- * Tile: N panels x T tokens, sums in registers. More than FEW_TOK tokens are for
+ * Tile: N panels x T tokens, sums in registers. More than QN_FEW tokens are for
  * many_i8.h and many_a6.h. Few are bound by memory: stream.h. Reference: panel_q in
  * ref/ref_linear.c, ref/ref_coded.c.
  */
@@ -31,7 +31,6 @@
 #include <string.h>
 
 enum {
-    FEW_TOK = 4,   /* at once     */
     MAX_TOK = 128, /* with many_* */
     MAX_PANEL = 4,
     POINT_OFFSET = 128 /* makes a book's points unsigned */
@@ -186,7 +185,7 @@ QN_INLINE void dots(const consts *c, qn_layout l, const uint8_t *codes,
     /* high halves that are numbers stay where they are, as 16 times as much */
     const bool apart = qn_layout_nibbles(l) && l != QN_LAYOUT_CB4 &&
                        l != QN_LAYOUT_K5;
-    __m512i fifth = i8_fifth_bits(l, codes), high[FEW_TOK];
+    __m512i fifth = i8_fifth_bits(l, codes), high[QN_FEW];
 
     QN_UNROLL
     for (int t = 0; t < T; t++)
@@ -222,7 +221,7 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
                      const __m512i *fix, __m512 *acc, const int B, const int T)
 {
     __m512 scale = i8_scales(l, group, k);
-    __m512i s[FEW_TOK];
+    __m512i s[QN_FEW];
 
     if (l == QN_LAYOUT_CB4)
         scale = _mm512_mul_ps(scale, c->unit);
@@ -259,7 +258,7 @@ QN_INLINE void tile(const qn_tile *t, const uint8_t *w, float *sums,
     const uint8_t *end = group + (int64_t)((t->n_k + in_group - 1) / in_group) *
                                      group_bytes;
     const int64_t beyond = qn_tile_beyond(group, end - group, next);
-    __m512 acc[MAX_PANEL][FEW_TOK];
+    __m512 acc[MAX_PANEL][QN_FEW];
 
     QN_UNROLL
     for (int p = 0; p < N; p++)
@@ -365,7 +364,7 @@ QN_INLINE void more(const qn_tile *t, qn_layout l, const int B)
     }                                                     \
     linkage void name(const qn_tile *t)                   \
     {                                                     \
-        if (t->n_tok <= FEW_TOK)                          \
+        if (t->n_tok <= QN_FEW)                           \
             name##_few(t);                                \
         else                                              \
             name##_more(t);                               \

@@ -505,7 +505,8 @@ QN_INLINE void either(const qn_tile *t, qn_layout l, int block,
                       qn_tile_fn plain)
 {
     if (t->n_tok <= few_tok(block)) {
-        qn_tile_run(&(qn_tile_kernel){.fn = plain, .max_tok = 8, .few = 4}, t);
+        qn_tile_run(&(qn_tile_kernel){.fn = plain, .max_tok = 8, .few = QN_FEW},
+                    t);
         return;
     }
     switch (block) {
@@ -567,21 +568,27 @@ void qn_x86_linear_i8_amx(qn_kernels *k)
         qn_tile_kernel kernel;
     } rows[] = {
         {QN_LAYOUT_CB4,
-         {"coded_cb4_amx", coded_cb4_amx, QN_X_I8_16, MAX_TOK, 4}},
-        {QN_LAYOUT_A4, {"coded_a4_amx", coded_a4_amx, QN_X_I8_16, MAX_TOK, 4}},
-        {QN_LAYOUT_A8, {"coded_a8_amx", coded_a8_amx, QN_X_I8_16, MAX_TOK, 4}},
-        {QN_LAYOUT_M4, {"coded_m4_amx", coded_m4_amx, QN_X_I8_16, MAX_TOK, 4}},
-        {QN_LAYOUT_M8, {"coded_m8_amx", coded_m8_amx, QN_X_I8_16, MAX_TOK, 4}},
-        {QN_LAYOUT_K4, {"coded_k4_amx", coded_k4_amx, QN_X_I8_16, MAX_TOK, 4}},
-        {QN_LAYOUT_K5, {"coded_k5_amx", coded_k5_amx, QN_X_I8_16, MAX_TOK, 4}},
+         {"coded_cb4_amx", coded_cb4_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
+        {QN_LAYOUT_A4,
+         {"coded_a4_amx", coded_a4_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
+        {QN_LAYOUT_A8,
+         {"coded_a8_amx", coded_a8_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
+        {QN_LAYOUT_M4,
+         {"coded_m4_amx", coded_m4_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
+        {QN_LAYOUT_M8,
+         {"coded_m8_amx", coded_m8_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
+        {QN_LAYOUT_K4,
+         {"coded_k4_amx", coded_k4_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
+        {QN_LAYOUT_K5,
+         {"coded_k5_amx", coded_k5_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
     };
 
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_amx",
                                                  linear_q8_0_amx, QN_X_Q8_O128,
-                                                 MAX_TOK, 4};
+                                                 MAX_TOK, QN_FEW};
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_amx",
                                                  linear_q4_0_amx, QN_X_Q8_O8,
-                                                 MAX_TOK, 4};
+                                                 MAX_TOK, QN_FEW};
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
         qn_kernels_coded(k, rows[i].layout, rows[i].kernel);
 }

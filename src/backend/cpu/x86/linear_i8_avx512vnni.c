@@ -11,12 +11,11 @@ void qn_x86_linear_i8_avx512vnni(qn_kernels *k)
 {
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_avx512vnni",
                                                  linear_q8_0_avx512vnni,
-                                                 QN_X_Q8_O128, MAX_TOK,
-                                                 FEW_TOK};
+                                                 QN_X_Q8_O128, MAX_TOK, QN_FEW};
     k->linear[QN_LAYOUT_Q4_0] = (qn_tile_kernel){"linear_q4_0_avx512vnni",
                                                  linear_q4_0_avx512vnni,
-                                                 QN_X_Q8_O8, MAX_TOK, FEW_TOK};
+                                                 QN_X_Q8_O8, MAX_TOK, QN_FEW};
     k->linear[QN_LAYOUT_A6] = (qn_tile_kernel){"linear_a6_avx512vnni",
                                                linear_a6_avx512vnni,
-                                               QN_X_I8_SUMS, MAX_TOK, FEW_TOK};
+                                               QN_X_I8_SUMS, MAX_TOK, QN_FEW};
 }
