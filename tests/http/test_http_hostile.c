@@ -390,7 +390,12 @@ static void test_idle_crowd(void **state)
     assert_true(web_metric_becomes("quern_http_connections", 1, 10));
 }
 
-/* Many streams, half of which leave: the others get all of their text. */
+#define STREAM_OF(max_tokens)                           \
+    "{\"prompt\":\"Once upon a time\",\"stream\":true," \
+    "\"temperature\":0,\"max_tokens\":" max_tokens ",\"ignore_eos\":true}"
+
+/* Many streams, half of which leave, long before their end: the others get all of their
+ * text. */
 static void test_streams_leave(void **state)
 {
     (void)state;
@@ -402,15 +407,15 @@ static void test_streams_leave(void **state)
         N = 1000
     };
     int *fd = calloc(N, sizeof *fd);
-    char *ask = web_request("/v1/completions",
-                            "{\"prompt\":\"Once upon a time\",\"stream\":true,"
-                            "\"temperature\":0,\"max_tokens\":3,"
-                            "\"ignore_eos\":true}");
+    static const char *const bodies[] = {STREAM_OF("200"), STREAM_OF("3")};
+    char *ask[] = {web_request("/v1/completions", bodies[0]),
+                   web_request("/v1/completions", bodies[1])};
     for (int i = 0; i < N; i++) {
         fd[i] = web_connect();
-        web_sends(fd[i], ask);
+        web_sends(fd[i], ask[i % 2]);
     }
-    free(ask);
+    free(ask[0]);
+    free(ask[1]);
     for (int i = 0; i < N; i += 2)
         close(fd[i]);
     char *first = NULL;
