@@ -416,6 +416,7 @@ static void test_streams_leave(void **state)
     }
     free(ask[0]);
     free(ask[1]);
+    assert_true(web_wait_for(fd[0], "data:", 100)); /* else none had begun */
     for (int i = 0; i < N; i += 2)
         close(fd[i]);
     char *first = NULL;
