@@ -222,12 +222,14 @@ void bench_linear(int argc, char **argv)
                 }
             }
     if (!n_done) {
-        printf("nothing has these names; types:");
+        printf("nothing has these names; there are");
         for (size_t t = 0; t < QN_COUNTOF(types); t++)
             printf(" %s", types[t].name);
-        printf(
-            "; shapes: 2048x2048 8192x2048 2048x8192 128256x2048; rows: 1 to "
-            "512\n");
+        for (size_t s = 0; s < QN_COUNTOF(shapes); s++)
+            printf(" %dx%d", shapes[s][0], shapes[s][1]);
+        for (size_t r = 0; r < QN_COUNTOF(rows); r++)
+            printf(" %d", rows[r]);
+        printf("\n");
     }
     qn_probe_free(probe);
     qn_backend_close(be);

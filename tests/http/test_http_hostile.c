@@ -390,9 +390,9 @@ static void test_idle_crowd(void **state)
     assert_true(web_metric_becomes("quern_http_connections", 1, 10));
 }
 
-#define STREAM_OF(max_tokens)                           \
-    "{\"prompt\":\"Once upon a time\",\"stream\":true," \
-    "\"temperature\":0,\"max_tokens\":" max_tokens ",\"ignore_eos\":true}"
+#define LONG_ASK(more)                                             \
+    "{\"prompt\":\"Once\",\"max_tokens\":900,\"ignore_eos\":true," \
+    "\"temperature\":0" more "}"
 
 /* Many streams, half of which leave, long before their end: the others get all of their
  * text. */
@@ -407,9 +407,12 @@ static void test_streams_leave(void **state)
         N = 1000
     };
     int *fd = calloc(N, sizeof *fd);
-    static const char *const bodies[] = {STREAM_OF("200"), STREAM_OF("3")};
-    char *ask[] = {web_request("/v1/completions", bodies[0]),
-                   web_request("/v1/completions", bodies[1])};
+    char *ask[] = {
+        web_request("/v1/completions", LONG_ASK(",\"stream\":true")),
+        web_request("/v1/completions",
+                    "{\"prompt\":\"Once upon a time\",\"stream\":true,"
+                    "\"temperature\":0,\"max_tokens\":3,"
+                    "\"ignore_eos\":true}")};
     for (int i = 0; i < N; i++) {
         fd[i] = web_connect();
         web_sends(fd[i], ask[i % 2]);
@@ -447,10 +450,6 @@ static void test_streams_leave(void **state)
 }
 
 /* ---- leaving, not reading ---------------------------------------------- */
-
-#define LONG_ASK(more)                                             \
-    "{\"prompt\":\"Once\",\"max_tokens\":900,\"ignore_eos\":true," \
-    "\"temperature\":0" more "}"
 
 /* Whether it ran to its end is judged by tokens, not by a clock. */
 static double n_written(void)

@@ -210,11 +210,9 @@ static float FN(softmax)(float *s, const qn_softmax_args *a, float *m, float *l)
         v_store_m(s + i, v, in);
         sum = v_add(sum, v_sel(in, v, v_zero()));
     }
-    factor[0] = 1;
-    if (t != *m && *m == -INFINITY)
-        factor[0] =
-            0; /* what is below all numbers takes exp() hundreds of cycles */
-    else if (t != *m)
+    /* exp() takes hundreds of cycles for what is below all numbers */
+    factor[0] = t == *m ? 1 : 0;
+    if (t != *m && *m != -INFINITY)
         v_store(factor, v_exp(v_set1(*m - t)));
     *l = *l * factor[0] + v_sum(sum);
     *m = t;

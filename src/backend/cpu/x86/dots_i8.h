@@ -32,8 +32,7 @@
 
 enum {
     MAX_TOK = 128, /* with many_* */
-    MAX_PANEL = 4,
-    POINT_OFFSET = 128 /* makes a book's points unsigned */
+    MAX_PANEL = 4
 };
 
 /* What does not change within a tile. */
@@ -46,25 +45,13 @@ QN_INLINE consts consts_of(const qn_tile *t, qn_layout l)
 {
     consts c = {.nibble = _mm512_set1_epi8(15), .upper = _mm512_set1_epi8(-16)};
 
-    if (l == QN_LAYOUT_CB4) {
+    if (l == QN_LAYOUT_CB4) { /* unsigned: qn_xi8.fix makes up for it */
         __m128i b = _mm_loadu_si128(
             (const __m128i *)(const void *)t->q->points);
         c.book = _mm512_broadcast_i32x4(_mm_xor_si128(b, _mm_set1_epi8(-128)));
         c.unit = _mm512_set1_ps(t->q->unit);
     }
     return c;
-}
-
-/* Minus what v has too much, in the low halves of lanes. */
-QN_INLINE __m512i lack(qn_layout l, const uint8_t *zeros)
-{
-    __m512i much = _mm512_setzero_si512();
-
-    if (qn_layout_zeros(l))
-        much = _mm512_cvtepu8_epi32(
-            _mm_loadu_si128((const __m128i *)(const void *)zeros));
-    return _mm512_and_si512(_mm512_sub_epi32(_mm512_setzero_si512(), much),
-                            _mm512_set1_epi32(0xffff));
 }
 
 /* Of A6: the scales of the 16 k's at k and of those at `next` of a group, in the
@@ -101,7 +88,7 @@ QN_INLINE void begin_six(const uint8_t *group, int k, const uint8_t *x,
 QN_INLINE void begin(qn_layout l, const uint8_t *group, const uint8_t *x,
                      int64_t x_tok, __m512i *s, const int B, const int T)
 {
-    __m512i fix = lack(l, group + 64);
+    __m512i fix = qn_layout_zeros(l) ? i8_lack(group) : _mm512_setzero_si512();
 
     QN_UNROLL
     for (int t = 0; t < T; t++) {

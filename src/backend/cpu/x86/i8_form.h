@@ -154,21 +154,35 @@ QN_INLINE int i8_group(const qn_tile *t, qn_layout l)
     return i8_is_q(l) ? QN_QBLOCK : t->q->group;
 }
 
-/* What l is from k to k + n of a panel: A8 may be plain there. */
-QN_INLINE qn_layout i8_plain(const qn_tile *t, qn_layout l,
-                             const uint8_t *panel, int k, int n)
+/* Minus the zero points of a group's rows, in the low halves of lanes: for
+ * _mm512_madd_epi16 with the sum of q. */
+QN_INLINE __m512i i8_lack(const uint8_t *group)
+{
+    __m512i z = _mm512_cvtepu8_epi32(
+        _mm_loadu_si128((const __m128i *)(const void *)(group + 64)));
+
+    return _mm512_and_si512(_mm512_sub_epi32(_mm512_setzero_si512(), z),
+                            _mm512_set1_epi32(0xffff));
+}
+
+/* Is l A8 that is plain in k's [k, k + n) of N panels? */
+QN_INLINE bool i8_is_plain(const qn_tile *t, qn_layout l, const uint8_t *panel,
+                           int k, int n, const int N)
 {
     const int in_group = i8_group(t, l);
 
     if (l != QN_LAYOUT_A8)
-        return l;
-    for (int g = k / in_group; g * in_group < k + n; g++) {
-        const uint8_t *zeros = panel + (int64_t)g * i8_group_bytes(t, l) + 64;
-        __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
-        if (_mm_movemask_epi8(_mm_cmpeq_epi8(z, _mm_set1_epi8(-128))) != 0xffff)
-            return l;
-    }
-    return I8_A8_PLAIN;
+        return false;
+    for (int p = 0; p < N; p++)
+        for (int g = k / in_group; g * in_group < k + n; g++) {
+            const uint8_t *zeros = panel + p * t->w_panel +
+                                   (int64_t)g * i8_group_bytes(t, l) + 64;
+            __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
+            z = _mm_cmpeq_epi8(z, _mm_set1_epi8(-128));
+            if (_mm_movemask_epi8(z) != 0xffff)
+                return false;
+        }
+    return true;
 }
 
 #endif

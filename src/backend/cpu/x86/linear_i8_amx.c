@@ -157,11 +157,7 @@ QN_INLINE void fill(bytes *u, const consts *c, const qn_tile *t, qn_layout l,
     if (qn_layout_mins(l))
         u->min[at] = i8_mins(l, group, in_group);
     if (l == QN_LAYOUT_A8)
-        u->lack[at] = _mm512_and_si512(
-            _mm512_sub_epi32(_mm512_setzero_si512(),
-                             _mm512_cvtepu8_epi32(_mm_loadu_si128(
-                                 (const __m128i *)(const void *)(group + 64)))),
-            _mm512_set1_epi32(0xffff));
+        u->lack[at] = i8_lack(group);
     u->scale[at] = scale;
     QN_UNROLL
     for (int i = 0; i < i8_code_bytes(l, B); i += 64)
@@ -482,7 +478,7 @@ QN_INLINE void panels(const qn_tile *t, qn_layout l, const int B)
         for (int p = 0; p < t->n_panel; p++) {
             const uint8_t *panel = t->w + p * t->w_panel;
             float *to = t->acc + p * QN_PANEL;
-            if (i8_plain(t, l, panel, k, n_k) == I8_A8_PLAIN)
+            if (i8_is_plain(t, l, panel, k, n_k, 1))
                 one_panel(&r, &c, t, I8_A8_PLAIN, panel, to, k, n_k, B);
             else
                 one_panel(&r, &c, t, l, panel, to, k, n_k, B);
@@ -565,22 +561,16 @@ void qn_x86_linear_i8_amx(qn_kernels *k)
 {
     static const struct {
         qn_layout layout;
-        qn_tile_kernel kernel;
+        const char *name;
+        qn_tile_fn fn;
     } rows[] = {
-        {QN_LAYOUT_CB4,
-         {"coded_cb4_amx", coded_cb4_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
-        {QN_LAYOUT_A4,
-         {"coded_a4_amx", coded_a4_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
-        {QN_LAYOUT_A8,
-         {"coded_a8_amx", coded_a8_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
-        {QN_LAYOUT_M4,
-         {"coded_m4_amx", coded_m4_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
-        {QN_LAYOUT_M8,
-         {"coded_m8_amx", coded_m8_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
-        {QN_LAYOUT_K4,
-         {"coded_k4_amx", coded_k4_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
-        {QN_LAYOUT_K5,
-         {"coded_k5_amx", coded_k5_amx, QN_X_I8_16, MAX_TOK, QN_FEW}},
+        {QN_LAYOUT_CB4, "coded_cb4_amx", coded_cb4_amx},
+        {QN_LAYOUT_A4, "coded_a4_amx", coded_a4_amx},
+        {QN_LAYOUT_A8, "coded_a8_amx", coded_a8_amx},
+        {QN_LAYOUT_M4, "coded_m4_amx", coded_m4_amx},
+        {QN_LAYOUT_M8, "coded_m8_amx", coded_m8_amx},
+        {QN_LAYOUT_K4, "coded_k4_amx", coded_k4_amx},
+        {QN_LAYOUT_K5, "coded_k5_amx", coded_k5_amx},
     };
 
     k->linear[QN_LAYOUT_Q8_0] = (qn_tile_kernel){"linear_q8_0_amx",
@@ -590,5 +580,7 @@ void qn_x86_linear_i8_amx(qn_kernels *k)
                                                  linear_q4_0_amx, QN_X_Q8_O8,
                                                  MAX_TOK, QN_FEW};
     for (size_t i = 0; i < QN_COUNTOF(rows); i++)
-        qn_kernels_coded(k, rows[i].layout, rows[i].kernel);
+        qn_kernels_coded(k, rows[i].layout,
+                         (qn_tile_kernel){rows[i].name, rows[i].fn, QN_X_I8_16,
+                                          MAX_TOK, QN_FEW});
 }

@@ -33,7 +33,7 @@ enum {
 /* What is done about weights that are no plain unsigned numbers. */
 typedef enum many_fix {
     MANY_FIX_Q,      /* x says it: qn_xq8.fix           */
-    MANY_FIX_OFFSET, /* qn_xi8.fix                       */
+    MANY_FIX_OFFSET, /* x says it: qn_xi8.fix           */
     MANY_FIX_LACK,   /* each row has a zero point       */
     MANY_FIX_MIN     /* minima                          */
 } many_fix;
@@ -99,12 +99,8 @@ QN_INLINE void many_head(many_bytes *u, const many_w *w, qn_layout l, int b,
         u->scale[b * N + p] = scale;
         if (qn_layout_mins(l))
             u->min[b * N + p] = i8_mins(l, group, k);
-        if (l == QN_LAYOUT_A8) {
-            __m512i z = _mm512_cvtepu8_epi32(
-                _mm_loadu_si128((const __m128i *)(const void *)(group + 64)));
-            z = _mm512_sub_epi32(_mm512_setzero_si512(), z);
-            u->lack[b * N + p] = _mm512_and_si512(z, _mm512_set1_epi32(0xffff));
-        }
+        if (l == QN_LAYOUT_A8)
+            u->lack[b * N + p] = i8_lack(group);
     }
 }
 
@@ -372,7 +368,6 @@ QN_INLINE void many_set(many_bytes *u, const qn_tile *t, qn_layout l, int k,
     const int in_group = i8_group(t, l);
     const uint8_t *w = t->w + p * t->w_panel;
     many_ahead a = many_next(t, l, k, p, N, n_part * n_block);
-    bool plain = true;
     qn_tile part = *t;
     const uint8_t *group = w + (int64_t)(k / in_group) * i8_group_bytes(t, l);
     many_w from = {
@@ -390,9 +385,7 @@ QN_INLINE void many_set(many_bytes *u, const qn_tile *t, qn_layout l, int k,
     part.x += (int64_t)(k / B) * i8_x_bytes(l, B);
     part.acc += p * QN_PANEL;
     part.load |= k > 0;
-    for (int i = 0; i < N && l == QN_LAYOUT_A8 && plain; i++)
-        plain = i8_plain(t, l, w + i * t->w_panel, k, n_block * B) != l;
-    if (l == QN_LAYOUT_A8 && plain)
+    if (i8_is_plain(t, l, w, k, n_block * B, N))
         many_tokens(u, from, &a, &part, I8_A8_PLAIN, k, n_block, B, N);
     else
         many_tokens(u, from, &a, &part, l, k, n_block, B, N);
