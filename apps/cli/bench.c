@@ -13,7 +13,8 @@
 
 enum {
     MAX_REPEATS = 100,
-    MAX_BATCH = 64
+    MAX_BATCH = 64,
+    STEP_TOKENS = 512 /* that a step takes, at most */
 };
 
 typedef struct bench {
@@ -206,6 +207,8 @@ static int engine(const bench *b, int64_t n_ctx, int n_seqs, qn_engine **e,
 {
     qn_engine_params p = {.n_ctx = n_ctx,
                           .max_seqs = n_seqs,
+                          .max_batch = STEP_TOKENS,
+                          .max_prompt_rows = STEP_TOKENS,
                           .kv_type = b->p->kv_type};
     return qn_engine_new(e, b->model, &p, err);
 }
@@ -256,10 +259,14 @@ out:
     return rc < 0 ? rc : 0;
 }
 
-/* Tokens that each of `batch` sequences writes in all. */
-static int new_tokens(const bench *b, int batch)
+/* Tokens that each of `batch` sequences writes at most: the first ones write while
+ * the prompts of the others are read, which takes a step for what these leave of
+ * STEP_TOKENS. */
+static int new_tokens(const bench *b, int depth, int batch)
 {
-    return (b->p->repeats + b->p->warmup) * b->p->n_tokens + batch + 8;
+    int steps = depth / (STEP_TOKENS - batch) + 1;
+
+    return (b->p->repeats + b->p->warmup) * b->p->n_tokens + batch * steps + 8;
 }
 
 /* The depth, or the greatest that the model's context has room for. */
@@ -267,7 +274,7 @@ static int within(const bench *b, int depth, int batch, qn_err *err)
 {
     double n_ctx = number(json_object_get(b->info, "hparams"), "n_ctx_train",
                           NULL);
-    int most = (int)QN_MIN(n_ctx, INT32_MAX) - new_tokens(b, batch);
+    int most = (int)QN_MIN(n_ctx, INT32_MAX) - new_tokens(b, depth, batch);
     if (n_ctx <= 0 || depth <= most)
         return depth;
     if (most < 1)
@@ -283,6 +290,16 @@ static int within(const bench *b, int depth, int batch, qn_err *err)
     return most;
 }
 
+/* Tokens of all so far. */
+static int written(const lane *l, int n)
+{
+    int sum = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += l[i].n;
+    return sum;
+}
+
 /* Tokens of `batch` sequences that have `depth` positions behind them. */
 static int decode(bench *b, int depth, int batch, qn_err *err)
 {
@@ -292,7 +309,7 @@ static int decode(bench *b, int depth, int batch, qn_err *err)
     lane l[MAX_BATCH] = {0};
     depth = within(b, depth, batch, err);
     QN_TRY(depth);
-    int n_new = new_tokens(b, batch);
+    int n_new = new_tokens(b, depth, batch);
     int n_prompt = QN_MAX(depth, 1), rc = 0;
     snprintf(name, sizeof name, "decode %d at %d", batch, depth);
     say(b, name);
@@ -306,7 +323,9 @@ static int decode(bench *b, int depth, int batch, qn_err *err)
         for (int i = 0; i < batch; i++)
             all &= l[i].n > 0;
     }
-    double bound = qn_probe_read(b->probe);
+    int before = written(l, batch);
+    double read = qn_probe_read(b->probe);
+    double peak = qn_probe_peak(b->probe, b->kind);
     for (int i = -b->p->warmup; i < b->p->repeats; i++) {
         QN_TRY_OUT(check(b, err));
         uint64_t t0 = qn_now_ns();
@@ -316,9 +335,16 @@ static int decode(bench *b, int depth, int batch, qn_err *err)
             s.v[s.n++] = (double)batch * b->p->n_tokens /
                          (qn_ms_since(t0) * 1e-3);
     }
-    bound = QN_MAX(bound, qn_probe_read(b->probe));
+    if (written(l, batch) - before !=
+        batch * (b->p->repeats + b->p->warmup) * b->p->n_tokens) {
+        rc = qn_fail(err, QN_EINTERNAL, "%s: a sequence ended too early", name);
+        goto out;
+    }
+    read = QN_MAX(read, qn_probe_read(b->probe));
+    peak = QN_MAX(peak, qn_probe_peak(b->probe, b->kind));
     double bytes = b->weight_bytes + b->kv_bytes * depth * batch;
-    add(b, name, "tok/s", &s, bound / bytes * batch);
+    add(b, name, "tok/s", &s,
+        QN_MIN(read / bytes * batch, peak / (2 * b->params)));
 out:
     for (int i = 0; i < batch; i++)
         qn_request_free(l[i].req);

@@ -484,6 +484,33 @@ static void softmaxes(qn_isa isa)
     }
 }
 
+/* Cells of f16, at the edges of what they hold; nothing is written behind them. */
+static void cells(qn_isa isa)
+{
+    static const float odd[] = {0,        -0.0f,     65503,    65504,
+                                65519,    65520,     -65536,   3.4e38f,
+                                INFINITY, -INFINITY, NAN,      5.97e-8f,
+                                2.98e-8f, 2.9e-8f,   -6.1e-5f, 1.0005f,
+                                1.00049f, 2049,      2051,     1e-40f};
+    enum {
+        MOST = 100
+    };
+    float x[MOST + 1];
+    uint16_t a[MOST + 16], b[MOST + 16];
+
+    qn_kernels_init(&kern, isa);
+    for (int n = 1; n < MOST; n++) {
+        for (int i = 0; i < n; i++)
+            x[i + n % 2] = rnd_int(2) ? rnd() * 100
+                                      : odd[rnd_int(QN_COUNTOF(odd))];
+        memset(a, 0xaa, sizeof a);
+        memset(b, 0xaa, sizeof b);
+        kern.f16_cells.fn(x + n % 2, n, a);
+        ref.f16_cells.fn(x + n % 2, n, b);
+        assert_memory_equal(a, b, sizeof a);
+    }
+}
+
 #define EACH(name)                         \
     static void test_##name(void **state)  \
     {                                      \
@@ -499,6 +526,7 @@ EACH(packs_codes)
 EACH(preps)
 EACH(exps)
 EACH(softmaxes)
+EACH(cells)
 
 int main(void)
 {
@@ -507,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_resumed),     cmocka_unit_test(test_packs),
         cmocka_unit_test(test_packs_codes), cmocka_unit_test(test_preps),
         cmocka_unit_test(test_exps),        cmocka_unit_test(test_softmaxes),
+        cmocka_unit_test(test_cells),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,7 +164,7 @@ void qn_by_head_run(const qn_op_linear *l, const qn_op *ops, int n,
             for (int64_t h = first; h < first + n_head; h++) {
                 for (int i = 1; i < n - 2; i++)
                     one_head(&ops[i], (int)h, n_kv, &alone);
-                qn_op_kv_append_head(&ops[n - 2].u.kv_append, (int)h);
+                qn_op_kv_append_head(&ops[n - 2].u.kv_append, w->kern, (int)h);
                 qn_op_attn_head(a, &attn, (int)h);
             }
         }

@@ -218,7 +218,8 @@ void qn_cpu_kv_write_page(qn_backend *be, qn_kv *kv, int32_t page,
                           const void *host);
 void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w);
 /* One head of all rows, by the calling thread. */
-void qn_op_kv_append_head(const qn_op_kv_append *op, int head);
+void qn_op_kv_append_head(const qn_op_kv_append *op, const qn_kernels *k,
+                          int head);
 
 /* by_head.c: ops from the product at ops[0] up to an attention that are done
  * together, head by head; 0: none. norm: joined with the product, or NULL. */

@@ -220,6 +220,7 @@ void qn_kernels_describe(const qn_kernels *k, bool exact, qn_str *json)
     line(json, "softmax", "f32", k->softmax.name);
     line(json, "scale", "f32", k->scale.name);
     line(json, "axpy", "f32", k->axpy.name);
+    line(json, "cells", "f16", k->f16_cells.name);
     line(json, "convolution", "f32", k->conv.name);
     line(json, "scan by channel", "f32", k->scan_channels.name);
     line(json, "scan by head", "f32", k->scan_head.name);

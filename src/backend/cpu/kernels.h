@@ -264,6 +264,10 @@ typedef void (*qn_scale_fn)(float *y, int n, float f);
 /* y[i] += f * x[i]. */
 typedef void (*qn_axpy_fn)(float *y, const float *x, int n, float f);
 
+/* n values as f16. Cells that are finite stay so: weights of 0 may meet those that
+ * come later. */
+typedef void (*qn_f16_cells_fn)(const float *x, int n, uint16_t *y);
+
 /* Recurrences: see the ops of the same names in backend.h. One call takes all
  * rows of a span for the channels [0, n) or for one head; `zero`: the state is
  * not read at first. Lane by lane the same operations, whatever n is. */
@@ -361,6 +365,10 @@ typedef struct qn_kernels {
         const char *name;
         qn_axpy_fn fn;
     } axpy;
+    struct {
+        const char *name;
+        qn_f16_cells_fn fn;
+    } f16_cells;
     struct {
         const char *name;
         qn_conv_fn fn;

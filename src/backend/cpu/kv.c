@@ -103,19 +103,25 @@ void qn_cpu_kv_write_page(qn_backend *be, qn_kv *kv, int32_t page,
 
 /* ---- writing ------------------------------------------------------------ */
 
+enum {
+    PIECE = 256 /* elements that become cells at once, whole steps */
+};
+
 /* The factor of x's codes, and what makes codes of them: d = absmax / 127.
  * What is not finite makes the factor NaN. */
 static float factor_of(const float *x, int n, float *to_code)
 {
-    float top = 0;
-    bool finite = true;
+    uint32_t bits, top = 0; /* without signs, in the order of the numbers */
+    float t;
 
     for (int i = 0; i < n; i++) {
-        finite = finite && fabsf(x[i]) <= FLT_MAX;
-        top = QN_MAX(top, fabsf(x[i]));
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= 0x7fffffff;
+        top = (int32_t)bits > (int32_t)top ? bits : top;
     }
-    *to_code = finite && top >= QN_QUADS_LEAST ? 127 / top : 0;
-    return *to_code > 0 ? top / 127 : finite ? 0 : NAN;
+    t = qn_f32_of_bits(top);
+    *to_code = t <= FLT_MAX && t >= QN_QUADS_LEAST ? 127 / t : 0;
+    return *to_code > 0 ? t / 127 : t <= FLT_MAX ? 0 : NAN;
 }
 
 /* 128 + round(y), |y| <= 127: of a sum in [2^23, 2^24) the last bit is 1. */
@@ -124,70 +130,83 @@ static uint8_t code_of(float y)
     return (uint8_t)(qn_bits_of_f32(y + (0x1.8p23f + 128)) & 255);
 }
 
-/* Weights of 0 may meet cells that come later, so no cell is infinite. */
-static uint16_t f16_cell(float x)
+/* n elements side by side as they are stored, at `room` or where they are. f: what
+ * makes codes. */
+static const void *stored(const qn_kernels *k, qn_kv_dtype t, const float *x,
+                          int n, float f, void *room)
 {
-    if (fabsf(x) > 65504 && fabsf(x) <= FLT_MAX)
-        x = copysignf(65504, x);
-    return qn_f16_of_f32(x);
-}
-
-/* Element i of what is stored goes to `at`, with k that of its step. */
-QN_INLINE void put_cell(qn_kv_dtype t, uint8_t *at, int k, float x)
-{
-    uint16_t h;
+    uint16_t *halves = room;
+    uint8_t *codes = room;
 
     switch (t) {
-    case QN_KV_CELL_F16:
-        h = f16_cell(x);
-        memcpy(at, &h, sizeof h);
-        break;
+    case QN_KV_CELL_F16: k->f16_cells.fn(x, n, halves); break;
     case QN_KV_CELL_BF16:
-        h = qn_bf16_of_f32(x);
-        memcpy(at + k * 2, &h, sizeof h);
+        for (int i = 0; i < n; i++)
+            halves[i] = qn_bf16_of_f32(x[i]);
         break;
-    default: memcpy(at, &x, sizeof x); break;
+    case QN_KV_CELL_I8:
+        if (!(f > 0))
+            memset(codes, 128, (size_t)n);
+        else
+            for (int i = 0; i < n; i++)
+                codes[i] = code_of(x[i] * f);
+        break;
+    default: return x;
     }
+    return room;
 }
 
-QN_INLINE void put_key(const qn_kv *kv, const qn_kv_dtype t, uint8_t *head,
-                       int pos, const float *k)
+/* Units of `bytes` that lie side by side, into rows of cells. */
+QN_INLINE void put_units(uint8_t *at, int64_t row, const uint8_t *from, int n,
+                         const int bytes)
 {
-    const int step = qn_cell_step(t);
-    uint8_t *at = head + kv->head_k + pos * qn_cell_bytes(t);
+    for (int i = 0; i < n; i++)
+        memcpy(at + i * row, from + i * bytes, (size_t)bytes);
+}
 
-    for (int i = 0; i < kv->desc.d_k; i++)
-        put_cell(t, at + i / step * kv->k_row, i % step, k[i]);
+static void put_key(const qn_kernels *k, const qn_kv *kv, uint8_t *head,
+                    int pos, const float *x, float f)
+{
+    const int unit = qn_cell_bytes(kv->desc.dtype), d = kv->desc.d_k;
+    uint8_t *at = head + kv->head_k + pos * unit;
+
+    for (int i = 0; i < d; i += PIECE) {
+        uint32_t room[PIECE] = {0}; /* an unfinished step ends with zeros */
+        int n = QN_MIN(PIECE, d - i), n_unit = (n + kv->step - 1) / kv->step;
+        const void *from = stored(k, kv->desc.dtype, x + i, n, f, room);
+        if (unit == 2)
+            put_units(at, kv->k_row, from, n_unit, 2);
+        else
+            put_units(at, kv->k_row, from, n_unit, 4);
+        at += n_unit * kv->k_row;
+    }
 }
 
 /* last: no row of this step writes what follows. Where two positions are read
  * together, the second must be a number, though its weight is 0. */
-QN_INLINE void put_value(const qn_kv *kv, const qn_kv_dtype t, uint8_t *head,
-                         int pos, const float *v, bool last)
+static void put_value(const qn_kernels *k, const qn_kv *kv, uint8_t *head,
+                      int pos, const float *x, float f, bool last)
 {
-    const int step = qn_cell_step(t);
-    uint8_t *at = head + kv->head_v + pos / step * kv->v_row;
+    const qn_kv_dtype t = kv->desc.dtype;
+    const int in = pos % kv->step, d = kv->desc.d_v;
+    uint8_t *at = head + kv->head_v + pos / kv->step * kv->v_row;
 
-    for (int i = 0; i < kv->desc.d_v; i++, at += qn_cell_bytes(t)) {
-        put_cell(t, at, pos % step, v[i]);
-        if (t == QN_KV_CELL_BF16 && last && pos % 2 == 0)
-            put_cell(t, at, 1, 0);
+    for (int i = 0; i < d; i += PIECE, at += PIECE * qn_cell_bytes(t)) {
+        uint32_t room[PIECE];
+        int n = QN_MIN(PIECE, d - i);
+        const uint8_t *codes = stored(k, t, x + i, n, f, room);
+        const uint16_t *halves = (const void *)codes;
+        if (t == QN_KV_CELL_I8)
+            for (int j = 0; j < n; j++)
+                at[4 * j + in] = codes[j];
+        else if (t == QN_KV_CELL_BF16)
+            for (int j = 0; j < n; j++) {
+                uint16_t two[2] = {halves[j], 0};
+                memcpy(at + 4 * j + 2 * in, two, last && !in ? 4 : 2);
+            }
+        else
+            memcpy(at, codes, (size_t)(n * qn_cell_bytes(t)));
     }
-}
-
-static void put_codes(const qn_kv *kv, uint8_t *head, int pos, const float *k,
-                      const float *v)
-{
-    float *d = (float *)(void *)head, f;
-    uint8_t *at = head + kv->head_k + 4 * pos;
-
-    d[pos] = factor_of(k, kv->desc.d_k, &f);
-    for (int i = 0; i < kv->desc.d_k; i++)
-        at[i / 4 * kv->k_row + i % 4] = f > 0 ? code_of(k[i] * f) : 128;
-    d[QN_PAGE + pos] = factor_of(v, kv->desc.d_v, &f);
-    at = head + kv->head_v + pos / 4 * kv->v_row + pos % 4;
-    for (int i = 0; i < kv->desc.d_v; i++)
-        at[4 * i] = f > 0 ? code_of(v[i] * f) : 128;
 }
 
 /* Where a row's keys and values of a head go. */
@@ -199,11 +218,12 @@ typedef struct place {
 } place;
 
 /* s: the span of the row. What is written lies in as many lines as a key has
- * steps, which are asked for now. */
+ * steps, which are asked for now; `fresh`: unless the row before has done so. */
 static place place_of(const qn_op_kv_append *op, const qn_span *s, int row,
-                      int head)
+                      int head, bool fresh)
 {
     const qn_kv *kv = op->kv;
+    const int bytes = qn_cell_bytes(kv->desc.dtype);
     int64_t pos = s->pos0 + row - s->row0;
     int32_t page = s->pages[op->group][pos / QN_PAGE];
     place p = {.row = row,
@@ -212,66 +232,66 @@ static place place_of(const qn_op_kv_append *op, const qn_span *s, int row,
                         head * kv->head_bytes,
                .at = (int)(pos % QN_PAGE),
                .last = row + 1 == s->row0 + s->n_row};
-    const uint8_t *k = p.cells + kv->head_k +
-                       p.at * qn_cell_bytes(kv->desc.dtype);
+    const uint8_t *k = p.cells + kv->head_k + p.at * bytes;
     const uint8_t *v = p.cells + kv->head_v + p.at / kv->step * kv->v_row;
 
-    for (int i = 0; i < kv->desc.d_k; i += kv->step, k += kv->k_row)
-        __builtin_prefetch(k, 1);
+    if (fresh || row == s->row0 || p.at * bytes % 64 == 0)
+        for (int i = 0; i < kv->desc.d_k; i += kv->step, k += kv->k_row)
+            __builtin_prefetch(k, 1);
     for (int64_t i = 0; i < kv->v_row; i += 64)
         __builtin_prefetch(v + i, 1);
     return p;
 }
 
-static void append(const qn_op_kv_append *op, place p)
+static void append(const qn_op_kv_append *op, const qn_kernels *kern, place p)
 {
     const qn_kv *kv = op->kv;
     const float *k = op->k + p.row * op->ldk + (int64_t)p.head * kv->desc.d_k;
     const float *v = op->v + p.row * op->ldv + (int64_t)p.head * kv->desc.d_v;
+    float f_k = 0, f_v = 0;
 
-    switch (kv->desc.dtype) {
-    case QN_KV_CELL_F32:
-        put_key(kv, QN_KV_CELL_F32, p.cells, p.at, k);
-        put_value(kv, QN_KV_CELL_F32, p.cells, p.at, v, p.last);
-        break;
-    case QN_KV_CELL_F16:
-        put_key(kv, QN_KV_CELL_F16, p.cells, p.at, k);
-        put_value(kv, QN_KV_CELL_F16, p.cells, p.at, v, p.last);
-        break;
-    case QN_KV_CELL_BF16:
-        put_key(kv, QN_KV_CELL_BF16, p.cells, p.at, k);
-        put_value(kv, QN_KV_CELL_BF16, p.cells, p.at, v, p.last);
-        break;
-    default: put_codes(kv, p.cells, p.at, k, v); break;
+    if (kv->desc.dtype == QN_KV_CELL_I8) {
+        float *d = (float *)(void *)p.cells;
+        d[p.at] = factor_of(k, kv->desc.d_k, &f_k);
+        d[QN_PAGE + p.at] = factor_of(v, kv->desc.d_v, &f_v);
     }
+    put_key(kern, kv, p.cells, p.at, k, f_k);
+    put_value(kern, kv, p.cells, p.at, v, f_v, p.last);
 }
 
-/* Threads share out (row, head) pairs: each cell has one writer. */
-void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w)
+/* One head of rows [begin, end). */
+static void append_rows(const qn_op_kv_append *op, const qn_kernels *k,
+                        int head, int begin, int end)
 {
     const qn_span *s = op->batch->spans;
+    place now = {0}, next;
+
+    for (int row = begin; row < end; row++, now = next) {
+        while (row >= s->row0 + s->n_row)
+            s++;
+        next = place_of(op, s, row, head, row == begin);
+        if (row > begin) /* the one before, whose lines are on their way */
+            append(op, k, now);
+    }
+    if (begin < end)
+        append(op, k, now);
+}
+
+/* Threads share out (row, head) pairs, row by row: each cell has one writer. */
+void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w)
+{
     int n_kv = op->kv->desc.n_kv;
     int64_t begin, end;
-    place now = {0}, next;
 
     qn_pool_split((int64_t)op->batch->n_row * n_kv, 1, w->thread, w->n_threads,
                   &begin, &end);
-    for (int64_t i = begin; i < end; i++, now = next) {
-        while (i / n_kv >= s->row0 + s->n_row)
-            s++;
-        next = place_of(op, s, (int)(i / n_kv), (int)(i % n_kv));
-        if (i > begin) /* the one before, whose lines are on their way */
-            append(op, now);
-    }
-    if (begin < end)
-        append(op, now);
+    for (int h = 0; h < n_kv; h++) /* pairs i with i % n_kv == h */
+        append_rows(op, w->kern, h, (int)((begin - h + n_kv - 1) / n_kv),
+                    (int)((end - h + n_kv - 1) / n_kv));
 }
 
-void qn_op_kv_append_head(const qn_op_kv_append *op, int head)
+void qn_op_kv_append_head(const qn_op_kv_append *op, const qn_kernels *k,
+                          int head)
 {
-    for (int s = 0; s < op->batch->n_span; s++) {
-        const qn_span *span = &op->batch->spans[s];
-        for (int r = 0; r < span->n_row; r++)
-            append(op, place_of(op, span, span->row0 + r, head));
-    }
+    append_rows(op, k, head, 0, op->batch->n_row);
 }

@@ -301,8 +301,50 @@ static void weigh(const qn_kernels *k, attn_tile *t, int n, int64_t first,
                      t->p + n % t->n_q * t->plan->s_tok * 4);
 }
 
+/* What the tile's queries look at of a page, whole steps. */
+static void part_of(const attn_tile *t, int64_t page, int *from, int *to)
+{
+    const int step = t->op->kv->step;
+    int64_t first = page * QN_PAGE;
+    int64_t lo = QN_MAX(t->lo[0] - first, 0); /* ranges rise with rows */
+    int64_t hi = QN_MIN(t->hi[t->n_q - 1] - first, QN_PAGE);
+
+    *from = (int)lo / step * step;
+    *to = (int)(hi + step - 1) / step * step;
+}
+
+/* All of it? */
+static bool is_full(const attn_tile *t, int64_t page)
+{
+    int from, to;
+
+    part_of(t, page, &from, &to);
+    return to - from == QN_PAGE;
+}
+
+/* Asks for what a tile of few queries reads of a page and its kv head g. */
+static void ask(const attn_tile *t, int64_t page, int g)
+{
+    const qn_kv *kv = t->op->kv;
+    const int bytes = qn_cell_bytes(kv->desc.dtype);
+    const uint8_t *cells = cells_of(t, page, g), *at;
+    int from, to;
+
+    if (t->n_q > FEW)
+        return;
+    part_of(t, page, &from, &to);
+    for (at = cells; at < cells + kv->head_k; at += 64)
+        QN_PREFETCH(at);
+    for (; at < cells + kv->head_v; at += kv->k_row)
+        for (int i = from * bytes & -64; i < to * bytes; i += 64)
+            QN_PREFETCH(at + i);
+    at += from / kv->step * kv->v_row;
+    for (; at < cells + kv->head_v + to / kv->step * kv->v_row; at += 64)
+        QN_PREFETCH(at);
+}
+
 /* Scores of the queries of kv head g with a page, and the update of each. `ahead`:
- * what is read next. */
+ * full pages that are read next. */
 static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page, int g,
                        const uint8_t *ahead)
 {
@@ -312,10 +354,8 @@ static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page, int g,
     const float *factors = (const float *)(const void *)cells;
     bool i8 = kv->desc.dtype == QN_KV_CELL_I8;
     int64_t first = page * QN_PAGE;
-    int64_t lo = QN_MAX(t->lo[0] - first, 0); /* ranges rise with rows */
-    int64_t hi = QN_MIN(t->hi[t->n_q - 1] - first, QN_PAGE);
-    int from = (int)lo / kv->step * kv->step;
-    int to = (int)(hi + kv->step - 1) / kv->step * kv->step;
+    int from, to;
+    part_of(t, page, &from, &to);
     qn_mix scores = {
         .w = cells + kv->head_k,
         .w_row = kv->k_row,
@@ -324,7 +364,7 @@ static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page, int g,
         .acc = t->s,
         .acc_tok = t->plan->s_tok,
         .col = i8 ? factors : NULL,
-        .ahead = cells + kv->head_v,
+        .ahead = to - from == QN_PAGE ? cells + kv->head_v : NULL,
         .n_k = kv->desc.d_k,
         .n_tok = t->n_q,
         .n_col = (to + QN_PANEL - 1) / QN_PANEL * QN_PANEL,
@@ -350,8 +390,20 @@ static void visit_page(const qn_kernels *k, attn_tile *t, int64_t page, int g,
     qn_mix_run(t->mix, &values);
 }
 
-/* What a block gives: m, l and o of every query. */
-static void run_block(const qn_kernels *k, attn_tile *t, int64_t block)
+/* The first page that a tile reads. */
+static int64_t first_page(const attn_tile *t)
+{
+    int64_t at = t->lo[0];
+
+    if (t->plan->split)
+        at = QN_MAX(at, (at / BLOCK + t->at) * BLOCK);
+    return at / QN_PAGE;
+}
+
+/* What a block gives: m, l and o of every query. What is read next, at the end by
+ * the tile `then`, is asked for: of full pages while one is read that is as long. */
+static void run_block(const qn_kernels *k, attn_tile *t, int64_t block,
+                      const attn_tile *then)
 {
     int64_t first = QN_MAX(block * BLOCK, t->lo[0]) / QN_PAGE;
     int64_t last = QN_MIN((block + 1) * BLOCK, t->hi[t->n_q - 1]) - 1;
@@ -364,9 +416,16 @@ static void run_block(const qn_kernels *k, attn_tile *t, int64_t block)
     last /= QN_PAGE;
     for (int64_t page = first; page <= last; page++)
         for (int g = 0; g < t->n_kv; g++) {
-            const uint8_t *ahead = g + 1 < t->n_kv ? cells_of(t, page, g + 1)
-                                   : page < last   ? cells_of(t, page + 1, 0)
-                                                   : NULL;
+            const bool turn = g + 1 == t->n_kv, end = turn && page == last;
+            const attn_tile *next = end ? then : t;
+            int64_t to = page + turn;
+            const uint8_t *ahead = NULL;
+            if (end && then)
+                to = first_page(then);
+            if (next && is_full(t, page) && is_full(next, to))
+                ahead = cells_of(next, to, turn ? 0 : g + 1);
+            else if (next)
+                ask(next, to, turn ? 0 : g + 1);
             visit_page(k, t, page, g, ahead);
         }
 }
@@ -468,28 +527,12 @@ static void find(const attn_plan *p, attn_cursor *c, int64_t item, attn_tile *t)
     t->at = (item - c->before) % n;
 }
 
-/* Asks for the first page that a tile of few queries reads, the keys of its first
- * kv head; and for the values, if the page is not full: those of a full one are
- * asked for with its keys. */
-static void ask(const attn_tile *t)
+/* The first item of a thread. */
+static void begin(const attn_plan *p, attn_cursor *c, int64_t item,
+                  attn_tile *t)
 {
-    const qn_kv *kv = t->op->kv;
-    int64_t page = t->lo[0] / QN_PAGE;
-    int64_t n = QN_MIN(t->hi[t->n_q - 1] - page * QN_PAGE, QN_PAGE);
-    const uint8_t *cells, *k;
-    int64_t bytes = n * qn_cell_bytes(kv->desc.dtype);
-
-    if (n_all(t) > FEW)
-        return;
-    cells = cells_of(t, page, 0);
-    for (k = cells; k < cells + kv->head_k; k += 64)
-        QN_PREFETCH(k);
-    for (; k < cells + kv->head_v; k += kv->k_row)
-        for (int64_t i = 0; i < bytes; i += 64)
-            QN_PREFETCH(k + i);
-    bytes = n < QN_PAGE ? (n + kv->step - 1) / kv->step * kv->v_row : 0;
-    for (int64_t i = 0; i < bytes; i += 64)
-        QN_PREFETCH(cells + kv->head_v + i);
+    find(p, c, item, t);
+    ask(t, first_page(t), 0);
 }
 
 /* The results of a block wait here: o, then m and l of every query. */
@@ -498,22 +541,23 @@ static float *waiting(const attn_plan *p, const qn_worker *w, int64_t item)
     return (float *)(void *)w->shared + item * p->part_floats;
 }
 
+/* then: the tile that this thread computes afterwards, or NULL. */
 static void run_item(const attn_plan *p, qn_worker *w, int64_t item,
-                     attn_tile *t)
+                     attn_tile *t, const attn_tile *then)
 {
     int64_t first, n = n_blocks(t->op, t->span, t->row0, t->n_row, &first);
 
     load_queries(w->kern, t);
     if (p->split) {
         float *out = waiting(p, w, item), *ml = out + n_all(t) * p->o_tok;
-        run_block(w->kern, t, first + t->at);
+        run_block(w->kern, t, first + t->at, then);
         memcpy(out, t->o, (size_t)(n_all(t) * p->o_tok) * sizeof *out);
         memcpy(ml, t->m, (size_t)n_all(t) * sizeof *ml);
         memcpy(ml + n_all(t), t->l, (size_t)n_all(t) * sizeof *ml);
         return;
     }
     for (int64_t b = first; b < first + n; b++) {
-        run_block(w->kern, t, b);
+        run_block(w->kern, t, b, b + 1 == first + n ? then : NULL);
         for (int i = 0; i < n_all(t); i++)
             add_block(w->kern, t, i, b, t->m[i], t->l[i], t->o + i * p->o_tok);
     }
@@ -572,13 +616,19 @@ void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
 {
     attn_cursor c = {0};
     attn_plan p;
-    int64_t item;
+    int64_t item[2];
+    int now = 0;
 
     plan_of(w->be, op, false, &p);
-    attn_tile t = tile_in(op, &p, w);
-    while (qn_worker_take(w, p.n_item, &item)) {
-        find(&p, &c, item, &t);
-        run_item(&p, w, item, &t);
+    attn_tile t = tile_in(op, &p, w), of[2] = {t, t};
+    bool more = qn_worker_take(w, p.n_item, &item[now]);
+    if (more)
+        begin(&p, &c, item[now], &of[now]);
+    for (; more; now ^= 1) {
+        more = qn_worker_take(w, p.n_item, &item[now ^ 1]);
+        if (more)
+            find(&p, &c, item[now ^ 1], &of[now ^ 1]);
+        run_item(&p, w, item[now], &of[now], more ? &of[now ^ 1] : NULL);
     }
     if (!p.split)
         return;
@@ -604,12 +654,11 @@ void qn_op_attn_head(const qn_op_attn *op, qn_worker *w, int head)
 
     plan_of(w->be, op, true, &p);
     attn_tile t = tile_in(op, &p, w), of[2] = {t, t};
-    find(&p, &c, head, &of[now]);
+    begin(&p, &c, head, &of[now]);
     for (int64_t item = head; item < p.n_item; item += n_kv, now ^= 1) {
-        if (item + n_kv < p.n_item) {
+        const bool more = item + n_kv < p.n_item;
+        if (more)
             find(&p, &c, item + n_kv, &of[now ^ 1]);
-            ask(&of[now ^ 1]);
-        }
-        run_item(&p, w, item, &of[now]);
+        run_item(&p, w, item, &of[now], more ? &of[now ^ 1] : NULL);
     }
 }

@@ -282,6 +282,10 @@ QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
         even[v] = vreinterpretq_s32_s16(vandq_s16(vshrq_n_s16(e, 4), bits));
     }
 }
+QN_INLINE void v_store_f16(uint16_t *y, vf a)
+{
+    vst1_u16(y, vreinterpret_u16_f16(vcvt_f16_f32(a)));
+}
 QN_INLINE vf v_round_f16(vf a)
 {
     return vcvt_f32_f16(vcvt_f16_f32(a));

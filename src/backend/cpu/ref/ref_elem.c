@@ -1,7 +1,9 @@
 /* ref_elem.c - norms, activations, rope, softmax in plain C, inner values in
  * double precision. */
 #include "backend/cpu/ref/ref.h"
+#include "tensor/half.h"
 
+#include <float.h>
 #include <math.h>
 
 double qn_ref_act(qn_act act, double x)
@@ -129,6 +131,14 @@ static void axpy_ref(float *y, const float *x, int n, float f)
         y[i] += f * x[i];
 }
 
+static void f16_cells_ref(const float *x, int n, uint16_t *y)
+{
+    for (int i = 0; i < n; i++) {
+        bool top = fabsf(x[i]) > 65504 && fabsf(x[i]) <= FLT_MAX;
+        y[i] = qn_f16_of_f32(top ? copysignf(65504, x[i]) : x[i]);
+    }
+}
+
 void qn_ref_elem(qn_kernels *k)
 {
     k->epilogue.fn = epilogue_ref;
@@ -145,4 +155,6 @@ void qn_ref_elem(qn_kernels *k)
     k->scale.name = "scale_ref";
     k->axpy.fn = axpy_ref;
     k->axpy.name = "axpy_ref";
+    k->f16_cells.fn = f16_cells_ref;
+    k->f16_cells.name = "f16_cells_ref";
 }

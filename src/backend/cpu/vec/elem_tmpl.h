@@ -219,6 +219,24 @@ static float FN(softmax)(float *s, const qn_softmax_args *a, float *m, float *l)
     return factor[0];
 }
 
+/* ---- cells -------------------------------------------------------------- */
+
+static void FN(f16_cells)(const float *x, int n, uint16_t *y)
+{
+    for (int i = 0; i < n; i += VL) {
+        vf v = load_at(x, n, i);
+        vf near = v_copysign(v_min(v_abs(v), v_set1(65504)), v);
+        uint16_t last[VL];
+        v = v_sel(v_lt(v_abs(v), v_set1(INFINITY)), near, v);
+        if (i + VL <= n) {
+            v_store_f16(y + i, v);
+            continue;
+        }
+        v_store_f16(last, v);
+        memcpy(y + i, last, (size_t)(n - i) * sizeof *y);
+    }
+}
+
 /* ---- forms of x --------------------------------------------------------- */
 
 static void FN(prep_f32_bf16)(const float *x, int n, void *dst)
@@ -247,6 +265,8 @@ void FN(qn_vec_elem)(qn_kernels *k)
     k->axpy.name = FN_NAME("axpy");
     k->softmax.fn = FN(softmax);
     k->softmax.name = FN_NAME("softmax");
+    k->f16_cells.fn = FN(f16_cells);
+    k->f16_cells.name = FN_NAME("f16_cells");
     k->prep[QN_X_F32_BF16].fn = FN(prep_f32_bf16);
     k->prep[QN_X_F32_BF16].name = FN_NAME("prep_f32_bf16");
 }

@@ -255,6 +255,13 @@ QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
         even[v] = _mm256_and_si256(_mm256_srai_epi16(even[v], 4), bits);
     }
 }
+/* VL f16, each the nearest of a's; to wherever y is. */
+QN_INLINE void v_store_f16(uint16_t *y, vf a)
+{
+    _mm_storeu_si128((__m128i *)(void *)y,
+                     _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT |
+                                            _MM_FROUND_NO_EXC));
+}
 /* Rounded to f16 and back. */
 QN_INLINE vf v_round_f16(vf a)
 {

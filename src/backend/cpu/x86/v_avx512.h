@@ -252,6 +252,13 @@ QN_INLINE void v_e4m3_pairs(const uint8_t *p, vi even[VP], vi odd[VP])
     odd[0] = v_e4m3_words(d[0]);
     even[0] = v_e4m3_words(_mm512_slli_epi16(d[0], 8));
 }
+/* VL f16, each the nearest of a's; to wherever y is. */
+QN_INLINE void v_store_f16(uint16_t *y, vf a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)y,
+                        _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT |
+                                               _MM_FROUND_NO_EXC));
+}
 /* Rounded to f16 and back. */
 QN_INLINE vf v_round_f16(vf a)
 {
