@@ -104,7 +104,8 @@ void qn_cpu_kv_write_page(qn_backend *be, qn_kv *kv, int32_t page,
 /* ---- writing ------------------------------------------------------------ */
 
 enum {
-    PIECE = 256 /* elements that become cells at once, whole steps */
+    PIECE = 256, /* elements that become cells at once, whole steps */
+    TURN = 16    /* rows of a head before those of the next          */
 };
 
 /* The factor of x's codes, and what makes codes of them: d = absmax / 127.
@@ -277,17 +278,22 @@ static void append_rows(const qn_op_kv_append *op, const qn_kernels *k,
         append(op, k, now);
 }
 
-/* Threads share out (row, head) pairs, row by row: each cell has one writer. */
+/* Threads share out (row, head) pairs, row by row: each cell has one writer. The
+ * heads of some rows take turns, so that neither what is read nor what is written
+ * leaves the caches between them. */
 void qn_op_kv_append_run(const qn_op_kv_append *op, qn_worker *w)
 {
-    int n_kv = op->kv->desc.n_kv;
-    int64_t begin, end;
+    const int n_kv = op->kv->desc.n_kv;
+    int64_t begin, end, stop;
 
     qn_pool_split((int64_t)op->batch->n_row * n_kv, 1, w->thread, w->n_threads,
                   &begin, &end);
-    for (int h = 0; h < n_kv; h++) /* pairs i with i % n_kv == h */
-        append_rows(op, w->kern, h, (int)((begin - h + n_kv - 1) / n_kv),
-                    (int)((end - h + n_kv - 1) / n_kv));
+    for (; begin < end; begin = stop) {
+        stop = QN_MIN(begin + (int64_t)TURN * n_kv, end);
+        for (int h = 0; h < n_kv; h++) /* pairs i with i % n_kv == h */
+            append_rows(op, w->kern, h, (int)((begin - h + n_kv - 1) / n_kv),
+                        (int)((stop - h + n_kv - 1) / n_kv));
+    }
 }
 
 void qn_op_kv_append_head(const qn_op_kv_append *op, const qn_kernels *k,

@@ -616,19 +616,25 @@ void qn_op_attn_run(const qn_op_attn *op, qn_worker *w)
 {
     attn_cursor c = {0};
     attn_plan p;
-    int64_t item[2];
+    int64_t item;
     int now = 0;
 
     plan_of(w->be, op, false, &p);
     attn_tile t = tile_in(op, &p, w), of[2] = {t, t};
-    bool more = qn_worker_take(w, p.n_item, &item[now]);
+    bool more = qn_worker_take(w, p.n_item, &item);
     if (more)
-        begin(&p, &c, item[now], &of[now]);
+        begin(&p, &c, item, &of[now]);
     for (; more; now ^= 1) {
-        more = qn_worker_take(w, p.n_item, &item[now ^ 1]);
-        if (more)
-            find(&p, &c, item[now ^ 1], &of[now ^ 1]);
-        run_item(&p, w, item[now], &of[now], more ? &of[now ^ 1] : NULL);
+        attn_tile *then = NULL;
+        const int64_t mine = item;
+        const bool few = of[now].n_q <= FEW; /* soon done: the next one, too */
+        if (few && (more = qn_worker_take(w, p.n_item, &item))) {
+            then = &of[now ^ 1];
+            find(&p, &c, item, then);
+        }
+        run_item(&p, w, mine, &of[now], then);
+        if (!few && (more = qn_worker_take(w, p.n_item, &item)))
+            begin(&p, &c, item, &of[now ^ 1]);
     }
     if (!p.split)
         return;
