@@ -250,7 +250,7 @@ static int prefill(bench *b, int n, qn_err *err)
         qn_request_free(l.req);
         l.req = NULL;
     }
-    bound = QN_MAX(bound, qn_probe_peak(b->probe, b->kind));
+    bound = (bound + qn_probe_peak(b->probe, b->kind)) / 2;
     double each = b->params - b->head * (n - 1) / n;
     add(b, name, "tok/s", &s, bound / (2 * each));
 out:
@@ -340,8 +340,8 @@ static int decode(bench *b, int depth, int batch, qn_err *err)
         rc = qn_fail(err, QN_EINTERNAL, "%s: a sequence ended too early", name);
         goto out;
     }
-    read = QN_MAX(read, qn_probe_read(b->probe));
-    peak = QN_MAX(peak, qn_probe_peak(b->probe, b->kind));
+    read = (read + qn_probe_read(b->probe)) / 2;
+    peak = (peak + qn_probe_peak(b->probe, b->kind)) / 2;
     double bytes = b->weight_bytes + b->kv_bytes * depth * batch;
     add(b, name, "tok/s", &s,
         QN_MIN(read / bytes * batch, peak / (2 * b->params)));

@@ -25,11 +25,11 @@ typedef struct qn_probe qn_probe;
 int qn_probe_new(qn_probe **out, qn_pool *pool, bool cpu_time, qn_err *err);
 void qn_probe_free(qn_probe *p);
 
-/* Bytes per second read: the best of four passes, of one, of four and of eight
- * streams a thread, the latter with prefetches. */
+/* Bytes per second read, in one, four or eight streams a thread, the latter with
+ * prefetches: the fastest way's median of three passes. */
 double qn_probe_read(qn_probe *p);
-/* Operations (2 per multiply-add) per second from registers; 0 when the
- * machine lacks the instruction. */
+/* Operations (2 per multiply-add) per second from registers, the median of five
+ * tries; 0 when the machine lacks the instruction. */
 double qn_probe_peak(qn_probe *p, qn_probe_kind kind);
 /* What bounds products that could be made by dot products of `kind`: these, or f32
  * where those are slower or missing, and weights are converted first. */
