@@ -183,6 +183,15 @@ static void put_key(const qn_kernels *k, const qn_kv *kv, uint8_t *head,
     }
 }
 
+/* Values of a position whose second of a step nobody has written: it is 0. */
+static void put_pairs(uint8_t *at, const uint16_t *halves, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint16_t two[2] = {halves[i], 0};
+        memcpy(at + 4 * i, two, sizeof two);
+    }
+}
+
 /* last: no row of this step writes what follows. Where two positions are read
  * together, the second must be a number, though its weight is 0. */
 static void put_value(const qn_kernels *k, const qn_kv *kv, uint8_t *head,
@@ -200,11 +209,11 @@ static void put_value(const qn_kernels *k, const qn_kv *kv, uint8_t *head,
         if (t == QN_KV_CELL_I8)
             for (int j = 0; j < n; j++)
                 at[4 * j + in] = codes[j];
+        else if (t == QN_KV_CELL_BF16 && last && !in)
+            put_pairs(at, halves, n);
         else if (t == QN_KV_CELL_BF16)
-            for (int j = 0; j < n; j++) {
-                uint16_t two[2] = {halves[j], 0};
-                memcpy(at + 4 * j + 2 * in, two, last && !in ? 4 : 2);
-            }
+            for (int j = 0; j < n; j++)
+                memcpy(at + 4 * j + 2 * in, halves + j, sizeof *halves);
         else
             memcpy(at, codes, (size_t)(n * qn_cell_bytes(t)));
     }
