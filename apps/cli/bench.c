@@ -259,6 +259,12 @@ out:
     return rc < 0 ? rc : 0;
 }
 
+/* Tokens that each sequence writes in the repeats. */
+static int repeated_tokens(const bench *b)
+{
+    return (b->p->repeats + b->p->warmup) * b->p->n_tokens;
+}
+
 /* Tokens that each of `batch` sequences writes at most: the first ones write while
  * the prompts of the others are read, which takes a step for what these leave of
  * STEP_TOKENS. */
@@ -266,7 +272,7 @@ static int new_tokens(const bench *b, int depth, int batch)
 {
     int steps = depth / (STEP_TOKENS - batch) + 1;
 
-    return (b->p->repeats + b->p->warmup) * b->p->n_tokens + batch * steps + 8;
+    return repeated_tokens(b) + batch * steps + 8;
 }
 
 /* The depth, or the greatest that the model's context has room for. */
@@ -274,8 +280,11 @@ static int within(const bench *b, int depth, int batch, qn_err *err)
 {
     double n_ctx = number(json_object_get(b->info, "hparams"), "n_ctx_train",
                           NULL);
-    int most = (int)QN_MIN(n_ctx, INT32_MAX) - new_tokens(b, depth, batch);
-    if (n_ctx <= 0 || depth <= most)
+    if (n_ctx <= 0)
+        return depth;
+    int room = (int)QN_MIN(n_ctx, INT32_MAX);
+    int most = room - new_tokens(b, QN_MIN(depth, room), batch);
+    if (depth <= most)
         return depth;
     if (most < 1)
         return qn_fail(err, QN_EINVAL,
@@ -335,8 +344,7 @@ static int decode(bench *b, int depth, int batch, qn_err *err)
             s.v[s.n++] = (double)batch * b->p->n_tokens /
                          (qn_ms_since(t0) * 1e-3);
     }
-    if (written(l, batch) - before !=
-        batch * (b->p->repeats + b->p->warmup) * b->p->n_tokens) {
+    if (written(l, batch) - before != batch * repeated_tokens(b)) {
         rc = qn_fail(err, QN_EINTERNAL, "%s: a sequence ended too early", name);
         goto out;
     }
