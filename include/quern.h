@@ -105,7 +105,10 @@ typedef struct qn_model_params {
 
 /* Opens an HF directory, a .gguf or .safetensors file, org/name[@revision] as
  * the Hugging Face hub's cache has it, or (path NULL or "builtin") the built-in
- * model. `params` NULL means defaults. */
+ * model. `params` NULL means defaults. An embedding of a megabyte or more that
+ * is not the output head as well stays in its file, which is kept open and must
+ * not be written over: what needs it would fail with QN_EIO. Replacing or
+ * deleting that file is fine. */
 QN_API int qn_model_open(qn_model **out, const char *path,
                          const qn_model_params *params, qn_err *err);
 QN_API void qn_model_close(qn_model *model);

@@ -237,6 +237,11 @@ static void memory_part(const json_t *o)
     double available = qn_report_number(m, "available");
     qn_table_heading("Memory plan");
     qn_table_row("weights", "%10s", qn_report_bytes(a, sizeof a, m, "weights"));
+    if (qn_report_number(o, "lookup_bytes") > 0)
+        qn_table_row("left in the file",
+                     "%10s  rows of it are read as tokens "
+                     "need them",
+                     qn_report_bytes(a, sizeof a, o, "lookup_bytes"));
     kv_part(m);
     if (qn_report_number(m, "state") > 0)
         qn_table_row("recurrent state", "%10s",

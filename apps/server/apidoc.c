@@ -14,7 +14,8 @@ typedef struct sentence {
 static const sentence on_routes[] = {
     {"/", "The web page: chat and dashboard."},
     {"/web/{}", "Its files."},
-    {"/health", "Alive: 200 as long as the process answers."},
+    {"/health", "Alive: 200 as long as it can answer; 503 when its last step "
+                "failed, as all would: start it again."},
     {"/ready", "200 when it takes requests, 503 while it drains."},
     {"/version", "The version of quern."},
     {"/metrics", "Counters and histograms for Prometheus."},

@@ -24,8 +24,9 @@ void qn_kserve_server(qn_call *call)
 void qn_kserve_live(qn_call *call)
 {
     qn_str out = {0};
-    qn_str_adds(&out, "{\"live\":true}");
-    reply(call, 200, &out);
+    bool live = !qn_server_failing(call->srv);
+    qn_str_addf(&out, "{\"live\":%s}", live ? "true" : "false");
+    reply(call, live ? 200 : 503, &out);
 }
 
 void qn_kserve_ready(qn_call *call)

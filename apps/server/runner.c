@@ -5,6 +5,7 @@
 #include "base/vec.h"
 #include "server/server_int.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define WAIT_MS 100 /* between looks at deadlines while nothing can be done */
@@ -24,6 +25,7 @@ struct qn_runner {
     qn_engine *next;
     uint64_t t_change; /* then what runs is ended */
     pthread_cond_t changed;
+    atomic_bool failing; /* did the last step? */
     qn_runner_stats stats;
     int n_waiting; /* in the engine; the inbox comes on top */
     double mean_s; /* of finished requests, moving */
@@ -299,6 +301,7 @@ static void change_engine(qn_runner *r)
         return;
     qn_engine_free(r->engine);
     r->engine = r->next;
+    atomic_store(&r->failing, false);
     r->stats = (qn_runner_stats){.host_ms = r->stats.host_ms};
     if (r->engine) {
         qn_engine_get_stats(r->engine, &r->stats.engine);
@@ -392,6 +395,8 @@ static void step(qn_runner *r)
     int rc = qn_engine_step(r->engine, &err);
     qn_engine_get_stats(r->engine, &after);
     r->moved = after.n_rows > before.n_rows;
+    if (rc < 0 || r->moved)
+        atomic_store(&r->failing, rc < 0);
     if (rc >= 0)
         return;
     qn_accesslog_say(r->srv->log, 0, "engine step: %s", err.msg);
@@ -494,6 +499,11 @@ void qn_runner_wake(qn_runner *r)
     r->woken = true;
     pthread_cond_signal(&r->more);
     pthread_mutex_unlock(&r->lock);
+}
+
+bool qn_runner_failing(qn_runner *r)
+{
+    return atomic_load(&r->failing);
 }
 
 int qn_runner_waiting(qn_runner *r)

@@ -41,9 +41,14 @@ bool qn_server_draining(const qn_server *srv)
     return atomic_load(&srv->draining);
 }
 
+bool qn_server_failing(const qn_server *srv)
+{
+    return srv->runner && qn_runner_failing(srv->runner);
+}
+
 bool qn_server_ready(const qn_server *srv)
 {
-    return srv->loaded && !srv->draining;
+    return srv->loaded && !srv->draining && !qn_server_failing(srv);
 }
 
 /* ---- starting ---------------------------------------------------------- */

@@ -29,7 +29,9 @@ int qn_server_port(const qn_server *srv);
 /* No new generations from now on; any thread, signal handlers excepted. */
 void qn_server_drain(qn_server *srv);
 bool qn_server_draining(const qn_server *srv);
-/* A model is loaded and the server does not drain. */
+/* What runs on the model fails (runner.h). */
+bool qn_server_failing(const qn_server *srv);
+/* A model is loaded, does not fail, and the server does not drain. */
 bool qn_server_ready(const qn_server *srv);
 /* true when nothing is being answered (waits up to `seconds` for it). */
 bool qn_server_wait_idle(qn_server *srv, double seconds);

@@ -5,12 +5,13 @@
 
 #define JSON "application/json"
 
-/* Alive: the I/O thread answers. */
+/* Alive: the I/O thread answers, and what it would answer is not only errors. */
 void qn_status_health(qn_call *call)
 {
+    bool failing = qn_server_failing(call->srv);
     qn_str out = {0};
-    qn_str_adds(&out, "{\"status\":\"ok\"}");
-    qn_call_reply(call, 200, JSON, &out);
+    qn_str_addf(&out, "{\"status\":\"%s\"}", failing ? "failing" : "ok");
+    qn_call_reply(call, failing ? 503 : 200, JSON, &out);
 }
 
 /* A model is loaded and nobody drains. */
@@ -20,9 +21,10 @@ void qn_status_ready(qn_call *call)
     bool ready = qn_server_ready(call->srv);
     qn_str out = {0};
     qn_str_addf(&out, "{\"status\":\"%s\"}",
-                ready      ? "ready"
-                : draining ? "draining"
-                           : "no model");
+                ready                          ? "ready"
+                : draining                     ? "draining"
+                : qn_server_failing(call->srv) ? "failing"
+                                               : "no model");
     qn_call_reply(call, ready ? 200 : 503, JSON, &out);
 }
 

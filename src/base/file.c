@@ -59,6 +59,31 @@ void qn_file_close(qn_file *f)
     *f = (qn_file){.fd = -1};
 }
 
+int qn_file_again(qn_file *f, const qn_file *of, qn_err *err)
+{
+    int fd = fcntl(of->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return file_errno(err, of->path, "open again");
+    *f = *of;
+    f->fd = fd;
+    f->path = qn_xstrdup(of->path);
+    return QN_OK;
+}
+
+int qn_file_written(const qn_file *f, int64_t *ns, qn_err *err)
+{
+    struct stat st;
+    if (fstat(f->fd, &st) != 0)
+        return file_errno(err, f->path, "stat");
+    *ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return QN_OK;
+}
+
+void qn_file_will_read(const qn_file *f, uint64_t offset, size_t n)
+{
+    posix_fadvise(f->fd, (off_t)offset, (off_t)n, POSIX_FADV_WILLNEED);
+}
+
 int qn_file_pread(const qn_file *f, void *dst, uint64_t offset, size_t n,
                   qn_err *err)
 {

@@ -17,10 +17,17 @@ typedef struct qn_file {
 /* Regular files only (a directory or a pipe is QN_EINVAL). */
 int qn_file_open(qn_file *f, const char *path, qn_err *err);
 void qn_file_close(qn_file *f);
+/* The same open file once more, to be closed by itself. */
+int qn_file_again(qn_file *f, const qn_file *of, qn_err *err);
+/* When it was last written to, in ns since 1970. (Another file in its place
+ * under its name does not matter.) */
+int qn_file_written(const qn_file *f, int64_t *ns, qn_err *err);
 /* Exactly n bytes from offset, or QN_EIO / QN_EFORMAT (file too short).
  * Thread-safe. */
 int qn_file_pread(const qn_file *f, void *dst, uint64_t offset, size_t n,
                   qn_err *err);
+/* Advice: these bytes are about to be read. */
+void qn_file_will_read(const qn_file *f, uint64_t offset, size_t n);
 /* Read-only view of the whole file (size 0 gives p = NULL). */
 int qn_file_map(const qn_file *f, const void **p, qn_err *err);
 void qn_file_unmap(const qn_file *f, const void *p);

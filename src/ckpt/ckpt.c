@@ -263,8 +263,7 @@ int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
         return rc < 0 ? qn_err_prefix(err, rc, "tensor %s", t->name) : rc;
     }
     if (n >= ADVISE_MIN)
-        posix_fadvise(f->fd, (off_t)(t->offset + offset), (off_t)n,
-                      POSIX_FADV_WILLNEED);
+        qn_file_will_read(f, t->offset + offset, n);
     rc = qn_file_pread(f, dst, t->offset + offset, n, err);
     return rc < 0 ? qn_err_prefix(err, rc, "tensor %s", t->name) : rc;
 }
@@ -273,8 +272,16 @@ void qn_ckpt_will_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                        size_t n)
 {
     if (!t->strided && offset <= t->n_bytes && n <= t->n_bytes - offset)
-        posix_fadvise(ck->files.v[t->file].fd, (off_t)(t->offset + offset),
-                      (off_t)n, POSIX_FADV_WILLNEED);
+        qn_file_will_read(&ck->files.v[t->file], t->offset + offset, n);
+}
+
+int qn_ckpt_keep(const qn_ckpt *ck, const qn_tensor *t, qn_file *out,
+                 qn_err *err)
+{
+    if (t->quant || t->strided || t->dtype == QN_DTYPE_N)
+        return qn_fail(err, QN_EUNSUP, "tensor %s: is not bytes in a row",
+                       t->name);
+    return qn_file_again(out, &ck->files.v[t->file], err);
 }
 
 const void *qn_ckpt_view(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,

@@ -52,6 +52,7 @@ typedef struct qn_tensor {
 } qn_tensor;
 
 typedef struct qn_ckpt qn_ckpt;
+struct qn_file;
 
 /* `path`: an HF directory, a .gguf file (of a split one any part), or one
  * .safetensors or torch .bin file (then the directory it lies in provides config.json and
@@ -87,6 +88,12 @@ int qn_ckpt_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
 /* Advice: these bytes are about to be read, in smaller pieces. Any thread. */
 void qn_ckpt_will_read(const qn_ckpt *ck, const qn_tensor *t, uint64_t offset,
                        size_t n);
+
+/* The file that the tensor's bytes lie in one after the other, from t->offset
+ * on, for who reads them after qn_ckpt_close; qn_file_close it. QN_EUNSUP: they
+ * do not lie so (quantized, or a view of others). */
+int qn_ckpt_keep(const qn_ckpt *ck, const qn_tensor *t, struct qn_file *out,
+                 qn_err *err);
 
 /* The same bytes where the page cache has them, borrowed until qn_ckpt_close,
  * all of them in memory when this returns; NULL when they cannot be had so

@@ -1,6 +1,6 @@
 /* model.c - qn_model: opening a checkpoint with everything that belongs to
  * it, and closing it. The checkpoint itself is closed again once the weights
- * are in memory.
+ * are in memory; large tables that nothing multiplies by keep their file open.
  *
  * A vocabulary or template that cannot be used does not stop a model from
  * being opened (ids and logits work without); the reason is kept and given to
@@ -15,6 +15,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+
+/* Tables below this are not worth leaving in a file. */
+#define LOOKUP_MIN ((uint64_t)1 << 20)
 
 static int open_backend(qn_model *m, const qn_model_params *p, qn_err *err)
 {
@@ -170,6 +173,7 @@ QN_API int qn_model_open(qn_model **out, const char *path,
         m->generation = json_deep_copy(qn_ckpt_generation_config(ck));
     QN_TRY_OUT(open_backend(m, &p, err));
     qn_net_params np = {.no_weights = p.no_weights,
+                        .lookup_min = LOOKUP_MIN,
                         .memory_limit = p.memory_limit,
                         .progress = p.progress,
                         .progress_user = p.progress_user};

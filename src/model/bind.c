@@ -29,7 +29,7 @@ typedef struct bind_ctx {
     const qn_names *names;
     qn_str prefix; /* before "embed_tokens": "", "model.", ... */
     qn_map used;   /* names of tensors that a slot takes       */
-    bool narrow;   /* see qn_net_params                        */
+    const qn_net_params *params;
     qn_err *err;
 } bind_ctx;
 
@@ -217,7 +217,7 @@ static int pick_dtype(const bind_ctx *b, qn_slot *s)
                 !(s->transposed && row->block_elems > 1);
     s->dtype = kept && be->api->weight_supports(be, t->dtype) ? t->dtype
                                                               : QN_F32;
-    if (b->narrow && s->kind != QN_VECTOR && s->dtype == QN_F32)
+    if (b->params->narrow && s->kind != QN_VECTOR && s->dtype == QN_F32)
         s->dtype = QN_BF16;
     return QN_OK;
 }
@@ -268,6 +268,17 @@ static int stored_bytes(qn_slot *s, uint64_t elems, qn_err *err)
     return QN_OK;
 }
 
+/* Of a table that only single rows are taken from. */
+static bool stays_in_file(const bind_ctx *b, const qn_slot *s)
+{
+    const qn_net *net = b->net;
+    uint64_t min = b->params->lookup_min;
+    bool table = s->role == QN_R_PLE_EMBED ||
+                 (s->role == QN_R_EMBED && !net->hp.tied);
+    return min > 0 && s->stored_bytes >= min && table && !s->transposed &&
+           !s->t->quant && !s->t->strided && net->be->api->host_memory;
+}
+
 /* Accounts for a slot that is complete. */
 static int slot_push(bind_ctx *b, qn_slot *s)
 {
@@ -282,7 +293,7 @@ static int slot_push(bind_ctx *b, qn_slot *s)
     if (s->kind == QN_VECTOR) {
         s->vec_at = net->vector_bytes;
         net->vector_bytes += (elems * sizeof(float) + 63) / 64 * 64;
-    } else {
+    } else if (!(s->looked_up = stays_in_file(b, s))) {
         net->file_bytes += s->stored_bytes;
         qn_weight_desc d = qn_slot_desc(s);
         uint64_t n = net->be->api->weight_bytes(net->be, &d);
@@ -597,12 +608,13 @@ static int bind_all(bind_ctx *b)
     return QN_OK;
 }
 
-int qn_bind(qn_net *net, const qn_ckpt *ck, bool narrow, qn_err *err)
+int qn_bind(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
+            qn_err *err)
 {
     bind_ctx b = {.net = net,
                   .ck = ck,
                   .err = err,
-                  .narrow = narrow,
+                  .params = params,
                   .names = net->fam->names};
     if (net->container == QN_CKPT_GGUF)
         b.names = net->fam->gguf ? net->fam->gguf : &qn_names_gguf;

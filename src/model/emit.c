@@ -38,6 +38,28 @@ void qn_emit_norm(qn_fwd *f, const qn_part *w, const float *x, float *y,
     };
 }
 
+bool qn_emit_embed(qn_fwd *f, const qn_part *w, const int32_t *ids, float scale,
+                   float *y, int dim)
+{
+    if (w->w)
+        qn_emit(f, QN_OP_EMBED)->u.embed = (qn_op_embed){.table = w->w,
+                                                         .ids = ids,
+                                                         .n_row = f->n_row,
+                                                         .scale = scale,
+                                                         .y = y,
+                                                         .ldy = dim};
+    else if (scale != 1)
+        qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){.x = y,
+                                                   .y = y,
+                                                   .ldx = dim,
+                                                   .ldy = dim,
+                                                   .n_row = f->n_row,
+                                                   .dim = dim,
+                                                   .act = QN_ACT_NONE,
+                                                   .scale = scale};
+    return w->w || scale != 1;
+}
+
 void qn_emit_linear(qn_fwd *f, const qn_part *w, const float *x, int n_in,
                     float *y, int n_out, qn_epilogue epi, qn_act act,
                     float scale)

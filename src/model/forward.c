@@ -36,14 +36,10 @@ static void embed(qn_fwd *f)
     const qn_part *top = f->net->top.p;
     bool projected = hp->d_embed != hp->d_model;
     float *y = projected ? f->p->embed : f->h;
-    qn_emit(f, QN_OP_EMBED)->u.embed = (qn_op_embed){
-        .table = top[QN_R_EMBED].w,
-        .ids = f->batch->tokens,
-        .n_row = f->n_row,
-        .scale = hp->embed_scale,
-        .y = y,
-        .ldy = hp->d_embed,
-    };
+    if (!qn_emit_embed(f, &top[QN_R_EMBED], f->batch->tokens, hp->embed_scale,
+                       y, hp->d_embed) &&
+        f->n_op > 0) /* rotations: the next one may read them */
+        f->ops[f->n_op - 1].no_barrier = false;
     if (hp->embed_norm)
         qn_emit_norm(f, &top[QN_R_EMBED_NORM], y, y, NULL, hp->d_embed);
     if (projected)

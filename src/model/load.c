@@ -58,7 +58,7 @@ typedef struct load_job {
 
 /* ---- rows -------------------------------------------------------------- */
 
-static size_t row_bytes(const qn_slot *s)
+size_t qn_slot_row_bytes(const qn_slot *s)
 {
     const qn_dtype_row *d = qn_dtype_get(s->t->dtype);
     return (size_t)(s->n_in / d->block_elems) * (size_t)d->block_bytes;
@@ -88,11 +88,10 @@ static uint64_t first_byte(const qn_slot *s)
     return s->first / (uint64_t)d->block_elems * (uint64_t)d->block_bytes;
 }
 
-/* Where a row lies in its tensor. */
-static uint64_t row_at(const qn_slot *s, int64_t row)
+uint64_t qn_slot_row_at(const qn_slot *s, int64_t row)
 {
     return first_byte(s) +
-           (uint64_t)source_row(&s->rows, row) * (uint64_t)row_bytes(s);
+           (uint64_t)source_row(&s->rows, row) * (uint64_t)qn_slot_row_bytes(s);
 }
 
 /* Rows [row, row + n) of the slot, back to back, at the start of the buffer. */
@@ -100,7 +99,7 @@ static int read_rows(const qn_ckpt *ck, const qn_slot *s, int64_t row,
                      int64_t n, load_buf *buf, qn_err *err)
 {
     const qn_row_map *m = &s->rows;
-    size_t rb = row_bytes(s);
+    size_t rb = qn_slot_row_bytes(s);
     uint64_t base = first_byte(s);
     int64_t first = source_row(m, row);
     bool whole = m->stride != 0 && (size_t)m->block * rb < SPAN_BYTES;
@@ -266,6 +265,19 @@ static int load_sinusoids(qn_net *net, qn_err *err)
     return rc;
 }
 
+/* Tables that stay where they are. */
+static int open_lookups(qn_net *net, const qn_ckpt *ck, qn_err *err)
+{
+    for (size_t i = 0; i < net->slots.n; i++) {
+        const qn_slot *s = &net->slots.v[i];
+        if (s->looked_up)
+            QN_TRY(
+                qn_lookup_open(s->role == QN_R_EMBED ? &net->embed : &net->ple,
+                               ck, s, err));
+    }
+    return QN_OK;
+}
+
 static int load_vectors(qn_net *net, const qn_ckpt *ck, qn_err *err)
 {
     load_buf raw = {0}, f32 = {0};
@@ -296,7 +308,7 @@ static void put_weight(qn_net *net, const qn_slot *s)
 
 static bool is_meant(const qn_net *net, const qn_slot *s, int layer)
 {
-    if (s->kind == QN_VECTOR)
+    if (s->kind == QN_VECTOR || s->looked_up)
         return false;
     if (layer == QN_NET_BEGIN)
         return s->layer == -1 && s->role != QN_R_HEAD;
@@ -327,7 +339,7 @@ static int new_weights(qn_net *net, int layer, bool some, qn_err *err)
 /* Rows of about `bytes`, whole groups of them. */
 static int64_t rows_of(const qn_slot *s, size_t bytes)
 {
-    int64_t n = (int64_t)(bytes / QN_MAX(row_bytes(s), 1));
+    int64_t n = (int64_t)(bytes / QN_MAX(qn_slot_row_bytes(s), 1));
     return QN_MAX(n / PIECE_ROWS * PIECE_ROWS, PIECE_ROWS);
 }
 
@@ -364,7 +376,7 @@ static int load_piece(load_job *job, const qn_slot *s, int64_t row, int64_t n,
     if (s->dtype != dtype)
         QN_TRY(convert(s, dtype, elems, &rows, bufs, err));
     job->net->be->api->weight_put(s->w, row, n, rows);
-    atomic_fetch_add(&job->done, (uint64_t)n * row_bytes(s));
+    atomic_fetch_add(&job->done, (uint64_t)n * qn_slot_row_bytes(s));
     return QN_OK;
 }
 
@@ -382,8 +394,8 @@ static int load_task_run(load_job *job, const load_task *task, load_buf bufs[2],
     int64_t step = s->transposed ? s->n_out : rows_of(s, PIECE_BYTES);
     int64_t end = task->row + task->n_row;
     if (!s->transposed && s->rows.stride == 0)
-        qn_ckpt_will_read(job->ck, s->t, row_at(s, task->row),
-                          (size_t)task->n_row * row_bytes(s));
+        qn_ckpt_will_read(job->ck, s->t, qn_slot_row_at(s, task->row),
+                          (size_t)task->n_row * qn_slot_row_bytes(s));
     for (int64_t r = task->row; r < end; r += step)
         QN_TRY(load_piece(job, s, r, QN_MIN(step, end - r), bufs, err));
     return QN_OK;
@@ -515,6 +527,7 @@ int qn_load(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
     if (net->hp.pos == QN_POS_SINUS)
         QN_TRY(load_sinusoids(net, err));
     QN_TRY(load_vectors(net, ck, err));
+    QN_TRY(open_lookups(net, ck, err));
     return params->by_layer
                ? QN_OK
                : load_matrices(net, ck, params, ALL_LAYERS, NULL, err);

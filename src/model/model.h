@@ -24,6 +24,9 @@ typedef struct qn_net_params {
                               qn_net_load_layer; the checkpoint stays open */
     bool narrow;           /* matrices in f32 become bf16: half the memory, for
                               what need not be exact */
+    uint64_t lookup_min;   /* tables of at least so many bytes stay in the
+                              file, if nothing multiplies by them (lookup.h);
+                              0: all come into memory */
     uint64_t memory_limit; /* bytes; 0: what is available now    */
     qn_progress_fn progress;
     void *progress_user;

@@ -89,7 +89,7 @@ static int net_open(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
     net->layer_scale = qn_xcalloc((size_t)net->hp.n_layer,
                                   sizeof *net->layer_scale);
     qn_net_group_layers(net);
-    QN_TRY(qn_bind(net, ck, params->narrow, err));
+    QN_TRY(qn_bind(net, ck, params, err));
     if (params->no_weights)
         return QN_OK;
     if (!params->by_layer)
@@ -141,6 +141,8 @@ void qn_net_close(qn_net *net)
     free(net->group);
     free(net->state_at);
     free(net->embedded);
+    qn_lookup_close(net->embed);
+    qn_lookup_close(net->ple);
     json_decref(net->ignored);
     qn_vec_deinit(&net->slots);
     qn_hparams_deinit(&net->hp);

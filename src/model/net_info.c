@@ -141,6 +141,7 @@ static void count(json_t *o, const char *key, uint64_t elems, uint64_t bytes)
 static void info_weights(const qn_net *net, json_t *into)
 {
     json_t *types = json_object(), *roles = json_object();
+    uint64_t in_file = 0;
     for (size_t i = 0; i < net->slots.n; i++) {
         const qn_slot *s = &net->slots.v[i];
         uint64_t elems = (uint64_t)s->n_out * (uint64_t)s->n_in;
@@ -149,8 +150,11 @@ static void info_weights(const qn_net *net, json_t *into)
         if (s->kind != QN_VECTOR && !s->coded && s->dtype != s->stored)
             put_str(json_object_get(types, s->format), "decoded_to",
                     qn_dtype_get(s->dtype)->name);
+        in_file += s->looked_up ? bytes : 0;
         count(roles, s->bias ? "biases" : qn_role_name(s->role), elems, bytes);
     }
+    if (in_file)
+        put_int(into, "lookup_bytes", (int64_t)in_file);
     json_object_set_new(into, "types", types);
     json_object_set_new(into, "roles", roles);
 }

@@ -10,6 +10,7 @@
 
 #include "base/vec.h"
 #include "model/families.h"
+#include "model/lookup.h"
 #include "model/model.h"
 #include "model/names.h"
 #include "model/roles.h"
@@ -48,7 +49,8 @@ typedef struct qn_slot {
     qn_weight_codes codes;
     qn_dtype dtype;  /* of the rows as the backend gets them       */
     uint64_t vec_at; /* of a vector: its place in qn_net.vectors   */
-    qn_weight *w;    /* of a matrix, once it exists                */
+    bool looked_up;  /* of a matrix: stays in the file (lookup.h)  */
+    qn_weight *w;    /* of another matrix, once it exists          */
 } qn_slot;
 
 typedef QN_VEC(qn_slot) qn_slots;
@@ -74,6 +76,9 @@ struct qn_net {
      * is of these alone; head_n 0: of all. */
     int64_t head_from, head_n;
 
+    /* tables that stay in their file, or NULL: of tokens; inputs of layers */
+    qn_lookup *embed, *ple;
+
     float *vectors; /* all norms and biases, backend memory */
     float *slopes;  /* ALiBi [n_head], backend memory, or NULL */
     uint64_t vector_bytes;
@@ -97,10 +102,15 @@ struct qn_net {
 
 /* Finds every tensor, checks shapes and types, fills net->slots, weight_bytes
  * and the other counts. The names of the slots' tensors belong to ck. */
-int qn_bind(qn_net *net, const qn_ckpt *ck, bool narrow, qn_err *err);
+int qn_bind(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
+            qn_err *err);
 
 /* What the backend is to know of a slot's weights. */
 qn_weight_desc qn_slot_desc(const qn_slot *s);
+
+/* Bytes of one of its rows in the file, and where in the tensor that lies. */
+size_t qn_slot_row_bytes(const qn_slot *s);
+uint64_t qn_slot_row_at(const qn_slot *s, int64_t row);
 
 /* How a quantized matrix may stay codes (quantized_slot.c); false: it is to be
  * decoded. */

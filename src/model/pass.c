@@ -313,6 +313,10 @@ int qn_pass_new(qn_pass **out, qn_net *net, const qn_pass_params *par,
     p->out_spans = qn_xcalloc((size_t)par->max_out, sizeof *p->out_spans);
     p->host_freqs = qn_xcalloc((size_t)par->max_spans * (size_t)n_freq,
                                sizeof *p->host_freqs);
+    p->row = qn_xcalloc(QN_MAX(qn_lookup_row_bytes(net->embed),
+                               qn_lookup_row_bytes(net->ple)) +
+                            1,
+                        1);
     int rc = pass_memory(p, &plan, err);
     if (rc < 0) {
         qn_pass_free(p);
@@ -348,6 +352,7 @@ void qn_pass_free(qn_pass *p)
     free(p->q_scale_out);
     free(p->out_spans);
     free(p->host_freqs);
+    qn_free(p->row);
     free(p);
 }
 
@@ -494,8 +499,22 @@ void qn_pass_observe(qn_pass *pass, qn_pass_observe_fn fn, void *user)
     pass->observe_user = user;
 }
 
+/* Rows of tables that are not in memory, to where the list would put them. */
+static int look_up(qn_pass *p, const qn_batch *b, qn_err *err)
+{
+    const qn_net *net = p->net;
+    const qn_hparams *hp = &net->hp;
+    float *y = hp->d_embed != hp->d_model ? p->embed : p->h;
+    if (net->embed)
+        QN_TRY(qn_lookup_rows(net->embed, b->tokens, b->n_row, p->row, y, err));
+    if (net->ple)
+        QN_TRY(qn_lookup_rows(net->ple, p->ple_ids, b->n_row, p->row, p->ple,
+                              err));
+    return QN_OK;
+}
+
 /* What the list reads beside the batch itself. */
-static void step_inputs(qn_pass *p, const qn_batch *batch)
+static int step_inputs(qn_pass *p, const qn_batch *batch, qn_err *err)
 {
     step_freqs(p, batch);
     for (int i = 0; i < batch->n_row; i++) {
@@ -504,6 +523,7 @@ static void step_inputs(qn_pass *p, const qn_batch *batch)
         p->ple_ids[i] = id < p->net->hp.ple_vocab ? id : 0;
         p->q_scale[i] = query_scale(&p->net->hp, batch->pos[i]);
     }
+    return batch->tokens ? look_up(p, batch, err) : QN_OK;
 }
 
 void qn_pass_watch(qn_pass *pass, qn_pass_stop_fn fn, void *user)
@@ -538,7 +558,7 @@ int qn_pass_layers(qn_pass *p, const qn_batch *batch, int from, int to,
         to > p->net->hp.n_layer || (!batch->tokens && !qn_net_is_chain(p->net)))
         return qn_fail(err, QN_EINVAL, "layers %d to %d of %d cannot be run",
                        from, to, p->net->hp.n_layer);
-    step_inputs(p, batch);
+    QN_TRY(step_inputs(p, batch, err));
     if (from > 0 || !batch->tokens)
         memcpy(p->h, h, n * sizeof *h);
     QN_TRY(run_list(p, qn_forward_layers(p, batch, from, to), err));
@@ -554,7 +574,7 @@ int qn_pass_embed(qn_pass *p, const qn_batch *batch, float *h, qn_err *err)
         return qn_fail(err, QN_EINVAL,
                        "embeddings of %d rows cannot be had alone",
                        batch->n_row);
-    step_inputs(p, batch);
+    QN_TRY(step_inputs(p, batch, err));
     QN_TRY(run_list(p, qn_forward_begin(p, batch), err));
     memcpy(h, p->h, n * sizeof *h);
     return QN_OK;
@@ -582,7 +602,7 @@ int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
 {
     qn_backend *be = p->net->be;
     QN_TRY(check_batch(p, batch, err));
-    step_inputs(p, batch);
+    QN_TRY(step_inputs(p, batch, err));
     QN_TRY(run_list(p, qn_forward_build(p, batch), err));
     if (!p->host_logits) {
         *logits = p->logits;

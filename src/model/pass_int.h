@@ -67,6 +67,7 @@ struct qn_pass {
     qn_span *out_spans; /* [O] */
     qn_batch out;       /* the wanted rows; read while the list runs */
     float *host_freqs;  /* [max_spans, n_freq] */
+    void *row;          /* one of a table in a file */
 };
 
 typedef struct qn_fwd {
@@ -101,6 +102,10 @@ void qn_emit_apart(qn_fwd *f);
 /* y = norm(x) (+ residual), rows of `dim` */
 void qn_emit_norm(qn_fwd *f, const qn_part *w, const float *x, float *y,
                   const float *residual, int dim);
+/* y = scale * rows of a table; of one that is in a file (w->w NULL) they are in
+ * y already, unscaled (pass.c), and there may be nothing to do: false. */
+bool qn_emit_embed(qn_fwd *f, const qn_part *w, const int32_t *ids, float scale,
+                   float *y, int dim);
 /* y = act(scale * (x W^T + b)) or y += ... */
 void qn_emit_linear(qn_fwd *f, const qn_part *w, const float *x, int n_in,
                     float *y, int n_out, qn_epilogue epi, qn_act act,

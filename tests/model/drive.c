@@ -70,8 +70,13 @@ int drive_open(drive *d, const char *path, const drive_params *p, qn_err *err)
     int rc = qn_ckpt_open(&d->ck, path, err);
     if (rc == 0)
         rc = qn_backend_open(&d->be, "cpu", &bp, err);
+    qn_net_params np = {.lookup_min = p->lookup};
     if (rc == 0)
-        rc = qn_net_open(&d->net, d->ck, d->be, NULL, err);
+        rc = qn_net_open(&d->net, d->ck, d->be, &np, err);
+    if (rc == 0 && p->lookup) {
+        qn_ckpt_close(d->ck);
+        d->ck = NULL;
+    }
     if (rc < 0) {
         drive_close(d);
         return rc;

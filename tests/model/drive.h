@@ -29,6 +29,7 @@ typedef struct drive_params {
     int n_threads; /* 0: 2 */
     int max_rows;  /* 0: 64 */
     bool exact;
+    bool lookup;      /* tables stay in the file; the checkpoint is closed */
     bool kv_f32;      /* else the net's choice */
     uint32_t shuffle; /* seed of the pages' order, 0: in order */
 } drive_params;

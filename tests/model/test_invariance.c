@@ -1,6 +1,6 @@
 /* The same sequence gives the same bits, whatever the number of threads, the
  * chunks that its prompt is cut into, the pages it gets, the rows that are
- * wanted, and the company in the batch. */
+ * wanted, the company in the batch, and where its embeddings come from. */
 #include "drive.h"
 
 #define N_TOK 40
@@ -120,6 +120,23 @@ static void in_company(const fixture *f)
     drive_close(&d);
 }
 
+/* Embeddings that stay in their file. */
+static void from_file(const fixture *f)
+{
+    float *got = malloc((size_t)N_TOK * (size_t)f->n_vocab * sizeof *got);
+    drive d;
+    drive_seq s;
+    open_or_fail(&d, f, &(drive_params){.lookup = true});
+    for (int chunk = 0; chunk < 8; chunk += 7) {
+        drive_seq_init(&s, N_TOK);
+        drive_prompt(&d, &s, f->tokens, N_TOK, chunk, got);
+        drive_seq_end(&d, &s);
+        expect_rows(f, got, 0, N_TOK, "from a file, chunk", chunk);
+    }
+    drive_close(&d);
+    free(got);
+}
+
 static void run(const char *path)
 {
     fixture f = {0};
@@ -127,6 +144,7 @@ static void run(const char *path)
     chunks_and_threads(&f);
     wanted_rows(&f);
     in_company(&f);
+    from_file(&f);
     free(f.want);
 }
 

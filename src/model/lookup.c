@@ -1,0 +1,123 @@
+/* lookup.c - see lookup.h. */
+#include "model/lookup.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "model/net_int.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SAMPLES = 16 /* rows, spread over the table */
+};
+
+struct qn_lookup {
+    qn_file file;
+    atomic_int_least64_t written; /* of the file, when it was last looked at */
+    uint8_t *sample;              /* [SAMPLES, bytes of a row] of then */
+    qn_slot slot;     /* where rows lie: of its tensor, which is the next */
+    qn_tensor tensor; /* without its name */
+    char *name;
+};
+
+static uint64_t place(const qn_lookup *l, int64_t row)
+{
+    return l->tensor.offset + qn_slot_row_at(&l->slot, row);
+}
+
+static int read_sample(const qn_lookup *l, uint8_t *to, qn_err *err)
+{
+    size_t n = qn_slot_row_bytes(&l->slot);
+    for (int64_t i = 0; i < SAMPLES; i++, to += n)
+        QN_TRY(qn_file_pread(&l->file, to,
+                             place(l, i * (l->slot.n_out - 1) / (SAMPLES - 1)),
+                             n, err));
+    return QN_OK;
+}
+
+static int look_at(qn_lookup *l, const qn_ckpt *ck, qn_err *err)
+{
+    int64_t written;
+    QN_TRY(qn_ckpt_keep(ck, l->slot.t, &l->file, err));
+    l->sample = qn_xcalloc(SAMPLES, qn_slot_row_bytes(&l->slot));
+    QN_TRY(qn_file_written(&l->file, &written, err));
+    atomic_init(&l->written, written);
+    return read_sample(l, l->sample, err);
+}
+
+int qn_lookup_open(qn_lookup **out, const qn_ckpt *ck, const qn_slot *s,
+                   qn_err *err)
+{
+    qn_lookup *l = qn_xcalloc(1, sizeof *l);
+    l->file.fd = -1;
+    l->slot = *s;
+    l->tensor = *s->t;
+    l->slot.t = &l->tensor;
+    l->name = qn_xstrdup(s->name);
+    int rc = look_at(l, ck, err);
+    if (rc < 0)
+        qn_lookup_close(l);
+    else
+        *out = l;
+    return rc;
+}
+
+void qn_lookup_close(qn_lookup *l)
+{
+    if (!l)
+        return;
+    qn_file_close(&l->file);
+    qn_free(l->name);
+    qn_free(l->sample);
+    free(l);
+}
+
+size_t qn_lookup_row_bytes(const qn_lookup *l)
+{
+    return l ? qn_slot_row_bytes(&l->slot) : 0;
+}
+
+/* Nobody wrote to the file, or what is there is the same. */
+static int check_same(qn_lookup *l, qn_err *err)
+{
+    size_t n = SAMPLES * qn_slot_row_bytes(&l->slot);
+    int64_t written;
+    QN_TRY(qn_file_written(&l->file, &written, err));
+    if (written == atomic_load(&l->written))
+        return QN_OK;
+    uint8_t *now = qn_xcalloc(n, 1);
+    int rc = read_sample(l, now, err);
+    if (rc == QN_OK && memcmp(now, l->sample, n) != 0)
+        rc = qn_fail(err, QN_EIO, "%s: was written over", l->file.path);
+    if (rc == QN_OK)
+        atomic_store(&l->written, written);
+    qn_free(now);
+    return rc;
+}
+
+static int read_rows(qn_lookup *l, const int32_t *ids, int n, void *raw,
+                     float *y, qn_err *err)
+{
+    size_t bytes = qn_slot_row_bytes(&l->slot), n_in = (size_t)l->slot.n_in;
+    QN_TRY(check_same(l, err));
+    for (int i = 0; i < n && n > 1; i++) /* a disk takes many at once */
+        qn_file_will_read(&l->file, place(l, ids[i]), bytes);
+    for (int i = 0; i < n; i++, y += n_in) {
+        QN_TRY(qn_file_pread(&l->file, raw, place(l, ids[i]), bytes, err));
+        QN_TRY(qn_dtype_decode(l->tensor.dtype, raw, y, n_in, err));
+    }
+    return QN_OK;
+}
+
+int qn_lookup_rows(qn_lookup *l, const int32_t *ids, int n, void *raw, float *y,
+                   qn_err *err)
+{
+    int rc = read_rows(l, ids, n, raw, y, err);
+    return rc < 0 ? qn_err_prefix(err, rc,
+                                  "rows of tensor %s, which are read as they "
+                                  "are needed; open the model again",
+                                  l->name)
+                  : rc;
+}

@@ -1,0 +1,64 @@
+#!/bin/sh
+# A model whose embedding stays in its file, and what the server says of itself
+# when somebody writes over that file.
+set -eu
+
+quern=$QUERN_BUILD_DIR/bin/quern
+model=${QUERN_DEFAULT_MODEL:-$QUERN_SOURCE_DIR/models/quern-14m.gguf}
+[ -x "$quern" ] || { echo "skipped: the program is not built"; exit 77; }
+[ -r "$model" ] || { echo "skipped: no model in models/"; exit 77; }
+command -v python3 >/dev/null || { echo "skipped: no python3"; exit 77; }
+
+fail() {
+    echo "$1"
+    exit 1
+}
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+"$quern" optimize --model "$model" --method rtn --bits 4 --quantize-head \
+    --output "$dir/m" >/dev/null 2>&1
+"$quern" info --model "$dir/m" | grep -q 'left in the file  *3.00 MiB' ||
+    fail "its embedding does not stay: $("$quern" info --model "$dir/m")"
+
+: >"$dir/log"
+"$quern" serve --model "$dir/m" --port 0 --access-log none 2>"$dir/log" &
+server=$!
+trap 'kill $server 2>/dev/null || :; rm -rf "$dir"' EXIT
+. "$QUERN_SOURCE_DIR/tests/http/serving.sh"
+url=$(url_of "$dir/log" $server) || fail "it does not start"
+
+# PATH [BODY]: status and answer
+ask() {
+    python3 -c 'import sys, urllib.request as u, urllib.error as e
+body = sys.argv[2].encode() if len(sys.argv) > 2 else None
+r = u.Request(sys.argv[1], body, {"Content-Type": "application/json"})
+try:
+    a = u.urlopen(r)
+except e.HTTPError as x:
+    a = x
+print(a.status, a.read().decode())' "$url$1" ${2:+"$2"}
+}
+
+prompt='{"prompt": "Once upon a time", "max_tokens": 4}'
+ask /v1/completions "$prompt" | grep -q '^200' || fail "no answer"
+touch "$dir/m/model.safetensors"
+ask /v1/completions "$prompt" | grep -q '^200' ||
+    fail "no answer when the file was only touched"
+ask /health | grep -q '^200 {"status":"ok"}' || fail "$(ask /health)"
+
+dd if=/dev/zero of="$dir/m/model.safetensors" bs=64k count=200 \
+    conv=notrunc 2>/dev/null
+ask /v1/completions "$prompt" >"$dir/answer"
+grep -q '^500 .*model.safetensors: was written over' "$dir/answer" ||
+    fail "written over: $(cat "$dir/answer")"
+for path in /health /ready; do
+    ask $path | grep -q '^503 {"status":"failing"}' || fail "$path: $(ask $path)"
+done
+ask /v2/health/live | grep -q '^503 {"live":false}' || fail "KServe's live"
+grep -q 'engine step: .*open the model again' "$dir/log" ||
+    fail "the log does not say so: $(cat "$dir/log")"
+
+kill -TERM $server
+wait $server || fail "SIGTERM: exit status $?"
+trap 'rm -rf "$dir"' EXIT
