@@ -5,6 +5,7 @@
 #include "backend/cpu/probe.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/ranks.h"
 #include "cli/request_args.h"
 
 #include <stdlib.h>
@@ -39,17 +40,10 @@ typedef struct series {
     int n;
 } series;
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median(const series *s)
 {
     series t = *s;
-    qsort(t.v, (size_t)t.n, sizeof t.v[0], by_value);
-    return t.n % 2 ? t.v[t.n / 2] : (t.v[t.n / 2 - 1] + t.v[t.n / 2]) / 2;
+    return qn_median(t.v, (size_t)t.n);
 }
 
 /* `bound` in the series' unit, 0: none is known. */

@@ -2,6 +2,7 @@
 #include "cli/load_report.h"
 
 #include "base/mem.h"
+#include "base/ranks.h"
 #include "base/vec.h"
 
 #include <math.h>
@@ -16,21 +17,9 @@ typedef struct report {
     samples ttft, tpot, itl, e2e; /* ms */
 } report;
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* With interpolation between neighbours, as numpy's default. */
 static double percentile(const samples *s, double p)
 {
-    if (s->n == 0)
-        return 0;
-    double at = p / 100 * (double)(s->n - 1);
-    size_t i = (size_t)at;
-    double next = s->v[QN_MIN(i + 1, s->n - 1)];
-    return s->v[i] + (at - (double)i) * (next - s->v[i]);
+    return qn_at_rank(s->v, s->n, p / 100 * (double)(s->n - 1));
 }
 
 static double mean(const samples *s)
@@ -48,12 +37,6 @@ static double deviation(const samples *s)
     for (size_t i = 0; i < s->n; i++)
         sum += (s->v[i] - m) * (s->v[i] - m);
     return s->n ? sqrt(sum / (double)s->n) : 0;
-}
-
-static void sort(samples *s)
-{
-    if (s->n)
-        qsort(s->v, s->n, sizeof *s->v, by_value);
 }
 
 static bool within(double limit, double v)
@@ -84,10 +67,10 @@ static void gather(const qn_load_run *run, report *r)
         for (int k = 0; k < x->n_gaps; k++)
             qn_vec_push(&r->itl, x->gaps[k] * 1e3);
     }
-    sort(&r->ttft);
-    sort(&r->tpot);
-    sort(&r->itl);
-    sort(&r->e2e);
+    qn_sort_doubles(r->ttft.v, r->ttft.n);
+    qn_sort_doubles(r->tpot.v, r->tpot.n);
+    qn_sort_doubles(r->itl.v, r->itl.n);
+    qn_sort_doubles(r->e2e.v, r->e2e.n);
 }
 
 /* ---- printing ---------------------------------------------------------- */

@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 #include "base/mem.h"
+#include "base/ranks.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -17,12 +18,6 @@ enum {
 
 #define SEED 20240229u
 #define Z95 1.959963984540054
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static double mean_of(const double *x, size_t n)
 {
@@ -61,35 +56,26 @@ qn_estimate qn_mean_estimate(const double *x, size_t n)
         }
         means[r] = total / count;
     }
-    qsort(means, RESAMPLES, sizeof *means, by_value);
+    qn_sort_doubles(means, RESAMPLES);
     e.lo = means[(int)(0.025 * RESAMPLES)];
     e.hi = means[(int)(0.975 * RESAMPLES) - 1];
     free(sum);
     return e;
 }
 
-/* The q-th quantile of sorted values, between its neighbours. */
-static double quantile(const double *x, size_t n, double rank)
-{
-    double at = QN_MIN(QN_MAX(rank, 0.0), (double)(n - 1));
-    size_t i = (size_t)at;
-    double part = at - (double)i;
-    return i + 1 < n ? x[i] + part * (x[i + 1] - x[i]) : x[i];
-}
-
 static qn_estimate quantile_estimate(const double *x, size_t n, double q)
 {
     double half = Z95 * sqrt((double)n * q * (1 - q));
-    return (qn_estimate){.value = quantile(x, n, q * (double)(n - 1)),
-                         .lo = quantile(x, n, floor((double)n * q - half)),
-                         .hi = quantile(x, n, ceil((double)n * q + half))};
+    return (qn_estimate){.value = qn_at_rank(x, n, q * (double)(n - 1)),
+                         .lo = qn_at_rank(x, n, floor((double)n * q - half)),
+                         .hi = qn_at_rank(x, n, ceil((double)n * q + half))};
 }
 
 void qn_summarize(qn_summary *out, double *x, size_t n)
 {
     out->n = n;
     out->mean = qn_mean_estimate(x, n);
-    qsort(x, n, sizeof *x, by_value);
+    qn_sort_doubles(x, n);
     out->median = quantile_estimate(x, n, 0.5);
     out->p90 = quantile_estimate(x, n, 0.9);
     out->p99 = quantile_estimate(x, n, 0.99);

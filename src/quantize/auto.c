@@ -97,14 +97,14 @@ typedef struct auto_ctx {
     const qn_ckpt *ck;
     const qn_qmat *like;
     qn_opt_plan *plan;
-    qn_probe *probe;
+    qn_sensitivity *sens;
     qn_pool *pool;
     qn_auto_row *rows;
-    size_t *item;          /* of each row */
-    qn_probe_place *place; /* of each row */
-    double *error;         /* [n, QN_AUTO_BITS] squares, of each choice */
-    double *kl;            /* of each row, with three bits */
-    float *whole;          /* of a transposed matrix that is changed, or NULL */
+    size_t *item;                /* of each row */
+    qn_sensitivity_place *place; /* of each row */
+    double *error;               /* [n, QN_AUTO_BITS] squares, of each choice */
+    double *kl;                  /* of each row, with three bits */
+    float *whole; /* of a transposed matrix that is changed, or NULL */
     size_t n;
     qn_err *err;
 } auto_ctx;
@@ -272,7 +272,7 @@ static int put(void *user, size_t i, bool changed, qn_err *err)
             QN_TRY(weigh(c, i, m));
     }
     /* a head apart is still the embeddings in the network that is measured */
-    qn_net *net = qn_probe_net(c->probe);
+    qn_net *net = qn_sensitivity_net(c->sens);
     const char *name = qn_plan_unties(c->plan, it)
                            ? qn_net_tensor(net, QN_R_EMBED, -1, false, NULL)
                            : it->t->name;
@@ -371,18 +371,19 @@ static void find_places(auto_ctx *c)
     qn_net_matrix m;
     qn_map map;
     uint64_t layer;
-    int n = qn_net_hparams(qn_probe_net(c->probe))->n_layer;
+    int n = qn_net_hparams(qn_sensitivity_net(c->sens))->n_layer;
     qn_map_init(&map, c->n);
-    for (size_t i = 0; qn_net_matrix_at(qn_probe_net(c->probe), i, &m); i++)
+    for (size_t i = 0; qn_net_matrix_at(qn_sensitivity_net(c->sens), i, &m);
+         i++)
         qn_map_add(&map, m.tensor, strlen(m.tensor),
                    (uint64_t)(m.head ? n : QN_MAX(m.layer, 0)));
     for (size_t i = 0; i < c->n; i++) {
         const qn_opt_item *it = &c->plan->items.v[c->item[i]];
         const char *name = it->name;
         if (qn_plan_unties(c->plan, it))
-            c->place[i] = (qn_probe_place){n, true};
+            c->place[i] = (qn_sensitivity_place){n, true};
         else if (qn_map_get(&map, name, strlen(name), &layer))
-            c->place[i] = (qn_probe_place){(int)layer, (int)layer == n};
+            c->place[i] = (qn_sensitivity_place){(int)layer, (int)layer == n};
     }
     qn_map_deinit(&map);
 }
@@ -390,16 +391,16 @@ static void find_places(auto_ctx *c)
 static int measure(auto_ctx *c, qn_resume *resume, const qn_watch *watch)
 {
     json_t *beside = json_pack("{s:i}", "items", 0);
-    qn_probe_work w = {.n = c->n,
-                       .place = c->place,
-                       .put = put,
-                       .user = c,
-                       .found = c->error,
-                       .n_found = QN_AUTO_BITS,
-                       .kl = c->kl,
-                       .resume = resume,
-                       .beside = beside};
-    int rc = qn_probe_run(c->probe, &w, watch, c->err);
+    qn_sensitivity_work w = {.n = c->n,
+                             .place = c->place,
+                             .put = put,
+                             .user = c,
+                             .found = c->error,
+                             .n_found = QN_AUTO_BITS,
+                             .kl = c->kl,
+                             .resume = resume,
+                             .beside = beside};
+    int rc = qn_sensitivity_run(c->sens, &w, watch, c->err);
     json_decref(beside);
     return rc;
 }
@@ -408,8 +409,8 @@ static int allot(auto_ctx *c, qn_resume *resume, const qn_watch *watch)
 {
     uint64_t max;
     QN_TRY(budget(c, &max));
-    QN_TRY(qn_probe_open(&c->probe, c->p, c->ck, c->err));
-    c->pool = qn_probe_pool(c->probe);
+    QN_TRY(qn_sensitivity_open(&c->sens, c->p, c->ck, c->err));
+    c->pool = qn_sensitivity_pool(c->sens);
     find_places(c);
     QN_TRY(measure(c, resume, watch));
     fill_rows(c);
@@ -440,7 +441,7 @@ int qn_auto_allot(const qn_optimize_params *p, const qn_ckpt *ck,
         if (plan->items.v[i].quantize)
             c.item[c.n++] = i;
     int rc = allot(&c, resume, watch);
-    qn_probe_close(c.probe);
+    qn_sensitivity_close(c.sens);
     qn_free(c.whole);
     free(c.rows);
     free(c.item);

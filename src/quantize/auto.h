@@ -11,7 +11,7 @@
 #include "quantize/resume.h"
 
 /* Lays the plan's matrices out anew with the bits chosen, counts again, and
- * gives the report its table. `resume`: as qn_probe_run has it. */
+ * gives the report its table. `resume`: as qn_sensitivity_run has it. */
 int qn_auto_allot(const qn_optimize_params *p, const qn_ckpt *ck,
                   const qn_qmat *like, qn_opt_plan *plan, qn_resume *resume,
                   const qn_watch *watch, qn_err *err);

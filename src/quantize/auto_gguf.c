@@ -36,11 +36,11 @@ typedef struct gq_row {
 typedef struct allot_ctx {
     const qn_gq *g;
     const qn_optimize_params *p;
-    qn_probe *probe;
+    qn_sensitivity *sens;
     qn_pool *pool;
     gq_row *row;
     qn_auto_row *choice;
-    qn_probe_place *place;
+    qn_sensitivity_place *place;
     double *error; /* [n, N_CHOICES] weighed squares, of some rows */
     double *kl;    /* of the probe */
     float *whole;  /* a changed tensor whose rows are read at once, or NULL */
@@ -227,8 +227,8 @@ static int put_source(const allot_ctx *c, change *j, int64_t *row)
         now = ++*row < j->t->n_rows ? qn_gguf_export_source(g->e, i, *row, &to)
                                     : NULL;
     }
-    int rc = qn_net_put(qn_probe_net(c->probe), j->source->name, changed_row, j,
-                        c->err);
+    int rc = qn_net_put(qn_sensitivity_net(c->sens), j->source->name,
+                        changed_row, j, c->err);
     free(j->from);
     j->from = NULL;
     return rc;
@@ -245,8 +245,8 @@ static int put_rows(const allot_ctx *c, const gq_row *row, bool changed)
                 .rounded = changed,
                 .scale = 1};
     if (!g->e)
-        return qn_net_put(qn_probe_net(c->probe), t->source, changed_row, &j,
-                          c->err);
+        return qn_net_put(qn_sensitivity_net(c->sens), t->source, changed_row,
+                          &j, c->err);
     j.scale = 1 / qn_gguf_export_scale(g->e, row->at);
     for (int64_t r = 0; r < t->n_rows;)
         QN_TRY(put_source(c, &j, &r));
@@ -371,30 +371,33 @@ static json_t *table_of(const allot_ctx *c)
 
 static void find_places(allot_ctx *c)
 {
-    int n = qn_net_hparams(qn_probe_net(c->probe))->n_layer;
+    int n = qn_net_hparams(qn_sensitivity_net(c->sens))->n_layer;
     bool apart = false; /* the head is a table of its own */
     for (size_t i = 0; i < c->g->t.n; i++)
         apart |= c->g->t.v[i].what == QN_GQ_EMBED;
     for (size_t i = 0; i < c->n; i++) {
         const qn_gq_tensor *t = &c->g->t.v[c->row[i].at];
         bool head = t->what == QN_GQ_HEAD;
-        c->place[i] = (qn_probe_place){!head ? t->layer : apart ? n : -1, head};
+        c->place[i] = (qn_sensitivity_place){!head   ? t->layer
+                                             : apart ? n
+                                                     : -1,
+                                             head};
     }
 }
 
 static int measure(allot_ctx *c, qn_resume *resume, const json_t *beside,
                    const qn_watch *watch)
 {
-    qn_probe_work w = {.n = c->n,
-                       .place = c->place,
-                       .put = put,
-                       .user = c,
-                       .found = c->error,
-                       .n_found = N_CHOICES,
-                       .kl = c->kl,
-                       .resume = resume,
-                       .beside = beside};
-    QN_TRY(qn_probe_run(c->probe, &w, watch, c->err));
+    qn_sensitivity_work w = {.n = c->n,
+                             .place = c->place,
+                             .put = put,
+                             .user = c,
+                             .found = c->error,
+                             .n_found = N_CHOICES,
+                             .kl = c->kl,
+                             .resume = resume,
+                             .beside = beside};
+    QN_TRY(qn_sensitivity_run(c->sens, &w, watch, c->err));
     for (size_t i = 0; i < c->n; i++) {
         const double *error = c->error + i * N_CHOICES;
         double unit = error[c->row[i].probe];
@@ -411,8 +414,8 @@ static int allot(allot_ctx *c, qn_resume *resume, const json_t *beside,
     for (size_t i = 0; i < c->g->t.n; i++)
         QN_TRY(add_tensor(c, i));
     QN_TRY(budget(c, &max));
-    QN_TRY(qn_probe_open(&c->probe, c->p, c->g->ck, c->err));
-    c->pool = qn_probe_pool(c->probe);
+    QN_TRY(qn_sensitivity_open(&c->sens, c->p, c->g->ck, c->err));
+    c->pool = qn_sensitivity_pool(c->sens);
     find_places(c);
     QN_TRY(measure(c, resume, beside, watch));
     if (!qn_auto_choose(c->choice, c->n, max, c->p->max_kl))
@@ -435,7 +438,7 @@ int qn_gq_allot(const qn_gq *g, const qn_optimize_params *p, json_t **table,
     int rc = allot(&c, resume, beside, watch);
     if (rc == QN_OK)
         *table = table_of(&c);
-    qn_probe_close(c.probe);
+    qn_sensitivity_close(c.sens);
     qn_free(c.whole);
     free(c.row);
     free(c.choice);

@@ -11,7 +11,7 @@
 #include "quantize/resume.h"
 
 /* *table: [{tensor, type, bits_per_weight, probe, kl_probe, kl_expected}] of
- * all that has a choice. `resume`, `beside`: as qn_probe_run has them. */
+ * all that has a choice. `resume`, `beside`: as qn_sensitivity_run has them. */
 int qn_gq_allot(const qn_gq *g, const qn_optimize_params *p, json_t **table,
                 qn_resume *resume, const json_t *beside, const qn_watch *watch,
                 qn_err *err);

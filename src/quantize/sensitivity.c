@@ -16,7 +16,7 @@
 
 #define STREAMS_NAME ".streams-%d" /* before that layer */
 
-struct qn_probe {
+struct qn_sensitivity {
     qn_optimize_params few;
     const qn_ckpt *ck;
     qn_cal *cal;
@@ -29,8 +29,8 @@ struct qn_probe {
 };
 
 typedef struct sweep {
-    const qn_probe *p;
-    const qn_probe_work *w;
+    const qn_sensitivity *p;
+    const qn_sensitivity_work *w;
     const qn_watch *watch;
     size_t *order; /* changes by layer; change order[k] has stream k + 1 */
     int *tokens, *pos;
@@ -59,11 +59,11 @@ static uint64_t n_weights(const qn_ckpt *ck)
     return n;
 }
 
-static int probe_open(qn_probe *p, qn_err *err)
+static int probe_open(qn_sensitivity *p, qn_err *err)
 {
     uint64_t all = n_weights(p->ck);
     QN_TRY(qn_cal_open(&p->cal, &p->few, p->ck,
-                       all < QN_PROBE_LARGE ? QN_CAL_EXACT : QN_CAL_USUAL,
+                       all < QN_SENSITIVITY_LARGE ? QN_CAL_EXACT : QN_CAL_USUAL,
                        err));
     p->pool = qn_cal_backend(p->cal)->api->pool(qn_cal_backend(p->cal));
     p->net = qn_cal_net(p->cal);
@@ -79,18 +79,18 @@ static int probe_open(qn_probe *p, qn_err *err)
     return QN_OK;
 }
 
-int qn_probe_open(qn_probe **out, const qn_optimize_params *params,
-                  const qn_ckpt *ck, qn_err *err)
+int qn_sensitivity_open(qn_sensitivity **out, const qn_optimize_params *params,
+                        const qn_ckpt *ck, qn_err *err)
 {
-    qn_probe *p = *out = qn_xcalloc(1, sizeof *p);
+    qn_sensitivity *p = *out = qn_xcalloc(1, sizeof *p);
     p->ck = ck;
     p->few = *params;
-    p->few.n_samples = QN_PROBE_SAMPLES;
-    p->few.n_context = QN_PROBE_SAMPLE_TOKENS;
+    p->few.n_samples = QN_SENSITIVITY_SAMPLES;
+    p->few.n_context = QN_SENSITIVITY_SAMPLE_TOKENS;
     return probe_open(p, err);
 }
 
-void qn_probe_close(qn_probe *p)
+void qn_sensitivity_close(qn_sensitivity *p)
 {
     if (!p)
         return;
@@ -98,12 +98,12 @@ void qn_probe_close(qn_probe *p)
     qn_free(p);
 }
 
-qn_net *qn_probe_net(const qn_probe *p)
+qn_net *qn_sensitivity_net(const qn_sensitivity *p)
 {
     return p->net;
 }
 
-qn_pool *qn_probe_pool(const qn_probe *p)
+qn_pool *qn_sensitivity_pool(const qn_sensitivity *p)
 {
     return p->pool;
 }
@@ -124,7 +124,7 @@ static void drop_streams(const qn_outdir *out, int layer)
     qn_outdir_remove(out, name);
 }
 
-void qn_probe_clear(const qn_outdir *out, int n_layer)
+void qn_sensitivity_clear(const qn_outdir *out, int n_layer)
 {
     for (int i = 0; i <= n_layer; i++)
         drop_streams(out, i);
@@ -135,12 +135,12 @@ static const json_t *saved_in(const qn_resume *r)
     return json_object_get(r->state, "measured");
 }
 
-bool qn_probe_saved(const qn_resume *r)
+bool qn_sensitivity_saved(const qn_resume *r)
 {
     return saved_in(r) != NULL;
 }
 
-double qn_probe_resumed(const qn_resume *r)
+double qn_sensitivity_resumed(const qn_resume *r)
 {
     return json_number_value(json_object_get(saved_in(r), "part"));
 }
@@ -148,7 +148,7 @@ double qn_probe_resumed(const qn_resume *r)
 /* The file before a layer: there to go on with. */
 static int save(sweep *s, int layer)
 {
-    const qn_probe_work *w = s->w;
+    const qn_sensitivity_work *w = s->w;
     json_t *state = json_deep_copy(w->beside), *found = json_array();
     uint64_t hash = 0;
     for (size_t i = 0; i < w->n * (size_t)w->n_found; i++)
@@ -194,7 +194,7 @@ static int open_next(sweep *s, int layer)
 /* What an earlier run left; *layer: the one to go on with. */
 static int go_on(sweep *s, const json_t *state, int *layer)
 {
-    const qn_probe_work *w = s->w;
+    const qn_sensitivity_work *w = s->w;
     const json_t *found = json_object_get(state, "found");
     json_int_t at = json_integer_value(json_object_get(state, "layer"));
     json_int_t said = json_integer_value(json_object_get(state, "hash"));
@@ -224,7 +224,7 @@ static int go_on(sweep *s, const json_t *state, int *layer)
 /* All samples at once: many rows for each weight that is read. */
 static qn_batch batch_of(const sweep *s, bool tokens)
 {
-    const qn_probe *p = s->p;
+    const qn_sensitivity *p = s->p;
     return (qn_batch){.n_row = (int)(p->n_sample * p->len),
                       .tokens = tokens ? s->tokens : NULL,
                       .pos = s->pos,
@@ -266,7 +266,7 @@ static size_t first_at(const sweep *s, int layer)
 /* The changes of a layer, or (-1) of the embeddings. */
 static int run_changes(sweep *s, int layer)
 {
-    const qn_probe_work *w = s->w;
+    const qn_sensitivity_work *w = s->w;
     size_t end = first_at(s, layer + 1);
     for (size_t k = first_at(s, layer); k < end; k++) {
         QN_TRY(w->put(w->user, s->order[k], true, s->err));
@@ -290,7 +290,7 @@ static int begin(sweep *s)
 
 static int run_layer(sweep *s, int layer)
 {
-    const qn_probe *p = s->p;
+    const qn_sensitivity *p = s->p;
     size_t before = first_at(s, layer);
     uint64_t t0 = qn_now_ns();
     QN_TRY(open_next(s, layer + 1));
@@ -313,7 +313,7 @@ static int run_layer(sweep *s, int layer)
 /* Logits of a sample: of a stream, or of the network as it is now. */
 static int logits_of(sweep *s, int64_t sample, size_t stream, const float **out)
 {
-    const qn_probe *p = s->p;
+    const qn_sensitivity *p = s->p;
     size_t n = p->size / (size_t)p->n_sample;
     if (s->from.path)
         QN_TRY(qn_streams_get(&s->from, stream, (size_t)sample * n, n, s->h.v,
@@ -336,7 +336,7 @@ static qn_kl_piece piece_of(const sweep *s, int64_t sample, int64_t n)
 /* The network's own logits. */
 static int see_own(sweep *s, int64_t n, double cost)
 {
-    const qn_probe *p = s->p;
+    const qn_sensitivity *p = s->p;
     for (int64_t i = 0; i < p->n_sample; i++) {
         const float *logits;
         qn_kl_piece piece = piece_of(s, i, n);
@@ -352,8 +352,8 @@ static int see_own(sweep *s, int64_t n, double cost)
  * say all. */
 static int see_change(sweep *s, size_t k, int64_t n, double cost)
 {
-    const qn_probe *p = s->p;
-    const qn_probe_work *w = s->w;
+    const qn_sensitivity *p = s->p;
+    const qn_sensitivity_work *w = s->w;
     size_t i = s->order[k], stream = w->place[i].layer < p->n_layer ? k + 1 : 0;
     bool here = !s->from.path || w->place[i].head;
     if (here)
@@ -438,7 +438,7 @@ static int run_whole(sweep *s)
 
 static int new_pass(sweep *s)
 {
-    const qn_probe *p = s->p;
+    const qn_sensitivity *p = s->p;
     int n = (int)p->n_sample, len = (int)p->len;
     s->n_page = len / qn_cal_backend(p->cal)->api->page_tokens + 1;
     qn_pass_params pp = {.n_pages = {n * s->n_page, n * s->n_page},
@@ -476,7 +476,7 @@ static int new_pass(sweep *s)
 /* The work, as layers that a stream is run through. */
 static void count(sweep *s, int from)
 {
-    const qn_probe *p = s->p;
+    const qn_sensitivity *p = s->p;
     for (int i = 0; i < p->n_layer; i++) {
         double n = 1 + (double)first_at(s, i + 1);
         s->all += n;
@@ -511,7 +511,7 @@ static int run_layers(sweep *s)
 
 static void put_in_order(sweep *s)
 {
-    const qn_probe_work *w = s->w;
+    const qn_sensitivity_work *w = s->w;
     size_t n = 0;
     s->order = qn_xcalloc(w->n + 1, sizeof *s->order);
     for (int layer = -1; layer <= s->p->n_layer; layer++)
@@ -520,8 +520,8 @@ static void put_in_order(sweep *s)
                 s->order[n++] = i;
 }
 
-int qn_probe_run(qn_probe *p, const qn_probe_work *w, const qn_watch *watch,
-                 qn_err *err)
+int qn_sensitivity_run(qn_sensitivity *p, const qn_sensitivity_work *w,
+                       const qn_watch *watch, qn_err *err)
 {
     sweep s = {.p = p, .w = w, .watch = watch, .err = err};
     memset(w->kl, 0, w->n * sizeof *w->kl);

@@ -28,30 +28,31 @@
 #include "quantize/resume.h"
 
 enum {
-    QN_PROBE_LARGE = 250000000, /* weights */
-    QN_PROBE_SAMPLES = 4,
-    QN_PROBE_SAMPLE_TOKENS = 128,
-    QN_PROBE_TOKENS = QN_PROBE_SAMPLES * QN_PROBE_SAMPLE_TOKENS
+    QN_SENSITIVITY_LARGE = 250000000, /* weights */
+    QN_SENSITIVITY_SAMPLES = 4,
+    QN_SENSITIVITY_SAMPLE_TOKENS = 128,
+    QN_SENSITIVITY_TOKENS = QN_SENSITIVITY_SAMPLES *
+                            QN_SENSITIVITY_SAMPLE_TOKENS
 };
 
-typedef struct qn_probe qn_probe;
+typedef struct qn_sensitivity qn_sensitivity;
 
-int qn_probe_open(qn_probe **out, const qn_optimize_params *p,
-                  const qn_ckpt *ck, qn_err *err);
-void qn_probe_close(qn_probe *p); /* NULL is fine */
+int qn_sensitivity_open(qn_sensitivity **out, const qn_optimize_params *p,
+                        const qn_ckpt *ck, qn_err *err);
+void qn_sensitivity_close(qn_sensitivity *p); /* NULL is fine */
 
-qn_net *qn_probe_net(const qn_probe *p);
-qn_pool *qn_probe_pool(const qn_probe *p);
+qn_net *qn_sensitivity_net(const qn_sensitivity *p);
+qn_pool *qn_sensitivity_pool(const qn_sensitivity *p);
 
 /* Where a change is. */
-typedef struct qn_probe_place {
+typedef struct qn_sensitivity_place {
     int layer; /* the first that differs; -1: the embeddings; n_layer: no layer */
     bool head; /* the head differs, too */
-} qn_probe_place;
+} qn_sensitivity_place;
 
-typedef struct qn_probe_work {
+typedef struct qn_sensitivity_work {
     size_t n; /* changes */
-    const qn_probe_place *place;
+    const qn_sensitivity_place *place;
     /* Makes change i of what is loaded (qn_net_put), or takes it back. */
     int (*put)(void *user, size_t i, bool changed, qn_err *err);
     void *user;
@@ -64,15 +65,15 @@ typedef struct qn_probe_work {
      * the state besides. */
     qn_resume *resume;
     const json_t *beside;
-} qn_probe_work;
+} qn_sensitivity_work;
 
-int qn_probe_run(qn_probe *p, const qn_probe_work *w, const qn_watch *watch,
-                 qn_err *err);
-/* Whether what was saved last is of qn_probe_run; another state has to be saved
+int qn_sensitivity_run(qn_sensitivity *p, const qn_sensitivity_work *w,
+                       const qn_watch *watch, qn_err *err);
+/* Whether what was saved last is of qn_sensitivity_run; another state has to be saved
  * before its files are removed. */
-bool qn_probe_saved(const qn_resume *r);
-void qn_probe_clear(const qn_outdir *out, int n_layer);
-/* The part of qn_probe_run that an earlier run did. */
-double qn_probe_resumed(const qn_resume *r);
+bool qn_sensitivity_saved(const qn_resume *r);
+void qn_sensitivity_clear(const qn_outdir *out, int n_layer);
+/* The part of qn_sensitivity_run that an earlier run did. */
+double qn_sensitivity_resumed(const qn_resume *r);
 
 #endif

@@ -420,9 +420,9 @@ static int allot(gguf_ctx *c, const qn_watch *watch)
                          c->err);
     json_decref(beside);
     QN_TRY(rc);
-    if (qn_resume_due(&r->resume) || qn_probe_saved(&r->resume))
+    if (qn_resume_due(&r->resume) || qn_sensitivity_saved(&r->resume))
         QN_TRY(save_point(c, 0));
-    qn_probe_clear(&r->out, qn_net_hparams(r->net)->n_layer);
+    qn_sensitivity_clear(&r->out, qn_net_hparams(r->net)->n_layer);
     return QN_OK;
 }
 

@@ -474,10 +474,10 @@ static double auto_part(const hf_ctx *h)
 {
     const qn_optimize_params *p = h->r->p;
     const qn_optimize_report *r = &h->plan.report;
-    double tokens = (double)r->n_matrices * QN_PROBE_TOKENS;
+    double tokens = (double)r->n_matrices * QN_SENSITIVITY_TOKENS;
     double rest = 3.0 * (p->n_samples > 0 ? p->n_samples : 8) *
                   (p->n_context > 0 ? p->n_context : 512);
-    return r->n_params >= QN_PROBE_LARGE ? 0.4 : tokens / (tokens + rest);
+    return r->n_params >= QN_SENSITIVITY_LARGE ? 0.4 : tokens / (tokens + rest);
 }
 
 static int allot(hf_ctx *h)
@@ -491,9 +491,9 @@ static int allot(hf_ctx *h)
         return qn_auto_apply(&r->like, &h->plan, table, h->err);
     QN_TRY(qn_auto_allot(r->p, r->ck, &r->like, &h->plan, &r->resume, &in,
                          h->err));
-    if (qn_resume_due(&r->resume) || qn_probe_saved(&r->resume))
+    if (qn_resume_due(&r->resume) || qn_sensitivity_saved(&r->resume))
         QN_TRY(save_point(h, NULL, 0));
-    qn_probe_clear(&r->out, qn_net_hparams(r->net)->n_layer);
+    qn_sensitivity_clear(&r->out, qn_net_hparams(r->net)->n_layer);
     return QN_OK;
 }
 

@@ -13,17 +13,12 @@
  */
 #include "backend/ops.h"
 
+#include "base/ranks.h"
+
 enum {
     REPEATS = 7,
     MAX_COPY = 64
 };
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 /* What is measured: a type of files, or codes in groups. */
 typedef struct bench_type {
@@ -132,8 +127,8 @@ static void bench_case(qn_backend *be, const bench_type *type, int n_out,
         s[r] = (few ? bytes : flops) / t;
         f[r] = bound > 0 ? s[r] / bound : 0;
     }
-    qsort(s, REPEATS, sizeof *s, by_value);
-    qsort(f, REPEATS, sizeof *f, by_value);
+    qn_sort_doubles(s, REPEATS);
+    qn_sort_doubles(f, REPEATS);
     double rate = s[REPEATS / 2] * 1e-9 / (few ? bytes : flops) * flops;
     if (type->t == QN_BF16)
         *base = rate;

@@ -12,6 +12,7 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/ranks.h"
 #include "base/rng.h"
 
 #include <pthread.h>
@@ -298,12 +299,6 @@ static void on_barriers(void *arg, int thread, int n)
         qn_pool_barrier(arg);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Dispatch and join behind an idle gap: median and 99th percentile. */
 static void bench_gap(qn_pool *pool, uint64_t gap_ns)
 {
@@ -318,7 +313,7 @@ static void bench_gap(qn_pool *pool, uint64_t gap_ns)
         qn_pool_run(pool, on_nothing, NULL);
         us[i] = qn_ms_since(t0) * 1e3;
     }
-    qsort(us, (size_t)n, sizeof *us, by_value);
+    qn_sort_doubles(us, (size_t)n);
     printf("  after %6.0f us idle: %6.2f us, p99 %6.2f us\n",
            (double)gap_ns * 1e-3, us[n / 2], us[n * 99 / 100]);
 }

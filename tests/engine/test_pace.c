@@ -6,6 +6,8 @@
  * (-Wl,--wrap): so this says what the scheduler does, and nothing of noise. */
 #include "play.h"
 
+#include "base/ranks.h"
+
 #include <math.h>
 
 /* ---- the clock ---------------------------------------------------------- */
@@ -93,12 +95,6 @@ typedef struct outcome {
     double p50, p99, ttft, rate; /* ms, tokens a second */
 } outcome;
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static qn_model *llama;
 static int32_t ids[256];
 
@@ -165,8 +161,8 @@ static outcome run(const load *l)
                 running--;
         }
     }
-    qsort(seen, (size_t)n_seen, sizeof *seen, by_value);
-    qsort(first, (size_t)n_first, sizeof *first, by_value);
+    qn_sort_doubles(seen, (size_t)n_seen);
+    qn_sort_doubles(first, (size_t)n_first);
     qn_engine_free(e);
     return (outcome){seen[n_seen / 2], seen[n_seen * 99 / 100],
                      first[n_first / 2],

@@ -16,10 +16,10 @@ enum {
 
 typedef struct subject {
     qn_ckpt *ck;
-    qn_probe *probe; /* whose network put changes, or */
-    qn_net *net;     /* this one */
+    qn_sensitivity *sens; /* whose network put changes, or */
+    qn_net *net;          /* this one */
     const char *name[MOST];
-    qn_probe_place place[MOST];
+    qn_sensitivity_place place[MOST];
     size_t n;
     qn_optimize_params p;
     int n_put;
@@ -38,10 +38,10 @@ static void add(subject *s, const qn_net_matrix *m, int n_layer, bool tied)
         return;
     assert_true(s->n < MOST);
     s->name[s->n] = m->tensor;
-    s->place[s->n++] = (qn_probe_place){m->layer >= 0 ? m->layer
-                                        : embeds      ? -1
-                                                      : n_layer,
-                                        m->head || (embeds && tied)};
+    s->place[s->n++] = (qn_sensitivity_place){m->layer >= 0 ? m->layer
+                                              : embeds      ? -1
+                                                            : n_layer,
+                                              m->head || (embeds && tied)};
 }
 
 static void subject_open(subject *s, const char *model)
@@ -57,10 +57,11 @@ static void subject_open(subject *s, const char *model)
                                 .n_calibration_ids = N_IDS,
                                 .n_threads = 2};
     if (qn_ckpt_open(&s->ck, qn_test_data(path), &err) < 0 ||
-        qn_probe_open(&s->probe, &s->p, s->ck, &err) < 0)
+        qn_sensitivity_open(&s->sens, &s->p, s->ck, &err) < 0)
         fail_msg("%s: %s", model, err.msg);
-    const qn_hparams *hp = qn_net_hparams(qn_probe_net(s->probe));
-    for (size_t i = 0; qn_net_matrix_at(qn_probe_net(s->probe), i, &m); i++)
+    const qn_hparams *hp = qn_net_hparams(qn_sensitivity_net(s->sens));
+    for (size_t i = 0; qn_net_matrix_at(qn_sensitivity_net(s->sens), i, &m);
+         i++)
         if (!m.transposed)
             add(s, &m, hp->n_layer, hp->tied);
     assert_true(s->n > 4);
@@ -68,7 +69,7 @@ static void subject_open(subject *s, const char *model)
 
 static void subject_close(subject *s)
 {
-    qn_probe_close(s->probe);
+    qn_sensitivity_close(s->sens);
     qn_ckpt_close(s->ck);
 }
 
@@ -99,7 +100,7 @@ static int put(void *user, size_t i, bool changed, qn_err *err)
     assert_non_null(r.t);
     if (++s->n_put == s->fail_at)
         return qn_fail(err, QN_ECANCEL, "enough");
-    return qn_net_put(s->net ? s->net : qn_probe_net(s->probe), s->name[i],
+    return qn_net_put(s->net ? s->net : qn_sensitivity_net(s->sens), s->name[i],
                       row_of, &r, err);
 }
 
@@ -140,8 +141,8 @@ static void run_whole(subject *s, double *kl)
     qn_cal *cal;
     int64_t n, len;
     qn_optimize_params p = s->p;
-    p.n_samples = QN_PROBE_SAMPLES;
-    p.n_context = QN_PROBE_SAMPLE_TOKENS;
+    p.n_samples = QN_SENSITIVITY_SAMPLES;
+    p.n_context = QN_SENSITIVITY_SAMPLE_TOKENS;
     assert_int_equal(qn_cal_open(&cal, &p, s->ck, true, &err), QN_OK);
     assert_int_equal(qn_cal_load_all(cal, &err), QN_OK);
     qn_cal_samples(cal, &n, &len);
@@ -172,16 +173,16 @@ static int run_probe(subject *s, qn_outdir *out, double *kl, qn_err *err)
     qn_resume resume = {.out = out, .every = 1e9};
     json_t *beside = json_object();
     double found[1];
-    qn_probe_work w = {.n = s->n,
-                       .place = s->place,
-                       .put = put,
-                       .user = s,
-                       .found = found,
-                       .kl = kl,
-                       .resume = &resume,
-                       .beside = beside};
-    int rc = qn_probe_run(s->probe, &w, NULL, err);
-    assert_false(qn_probe_saved(&resume));
+    qn_sensitivity_work w = {.n = s->n,
+                             .place = s->place,
+                             .put = put,
+                             .user = s,
+                             .found = found,
+                             .kl = kl,
+                             .resume = &resume,
+                             .beside = beside};
+    int rc = qn_sensitivity_run(s->sens, &w, NULL, err);
+    assert_false(qn_sensitivity_saved(&resume));
     json_decref(beside);
     return rc;
 }

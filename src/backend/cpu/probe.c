@@ -5,6 +5,7 @@
 #include "base/compiler.h"
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "base/ranks.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -38,18 +39,6 @@ enum {
     TRIES = 5, /* some milliseconds each; a thread that has slept comes late */
     READS = 3
 };
-
-/* What most tries are near: others may take the machine for a moment, or leave it. */
-static double median(double *v, int n)
-{
-    for (int i = 1; i < n; i++)
-        for (int j = i; j > 0 && v[j] < v[j - 1]; j--) {
-            double t = v[j];
-            v[j] = v[j - 1];
-            v[j - 1] = t;
-        }
-    return v[n / 2];
-}
 
 typedef struct peak_row {
     qn_probe_kind kind;
@@ -151,7 +140,7 @@ double qn_probe_peak(qn_probe *p, qn_probe_kind kind)
             t[k] = qn_probe_now(p) - t[k];
         }
         return r->ops * CHAINS * ROUNDS * qn_pool_n_threads(p->pool) /
-               median(t, TRIES);
+               qn_median(t, TRIES);
     }
     return 0;
 }
@@ -225,7 +214,7 @@ double qn_probe_read(qn_probe *p)
             t[k] = qn_probe_now(p) - t[k];
             p->part = (p->part + 1) % p->n_part;
         }
-        best = QN_MAX(best, (double)PART / median(t, READS));
+        best = QN_MAX(best, (double)PART / qn_median(t, READS));
     }
     return best;
 }
