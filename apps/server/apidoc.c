@@ -14,9 +14,9 @@ typedef struct sentence {
 static const sentence on_routes[] = {
     {"/", "The web page: chat and dashboard."},
     {"/web/{}", "Its files."},
-    {"/health", "Alive: 200 as long as it can answer; 503 when its last step "
-                "failed, as all would: start it again."},
-    {"/ready", "200 when it takes requests, 503 while it drains."},
+    {"/health",
+     "Alive: 200 while it can answer; 503 for a minute after an engine step that failed."},
+    {"/ready", "200 when it takes requests, 503 while it drains or fails."},
     {"/version", "The version of quern."},
     {"/metrics", "Counters and histograms for Prometheus."},
     {"/v1/models", "The model that is served."},

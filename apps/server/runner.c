@@ -12,6 +12,9 @@
 
 typedef QN_VEC(qn_call *) call_list;
 
+/* How long a failed step counts: enough for three probes ten seconds apart. */
+#define FAILING_NS ((uint64_t)60 * 1000000000)
+
 struct qn_runner {
     struct qn_server *srv;
     qn_engine *engine;
@@ -25,7 +28,7 @@ struct qn_runner {
     qn_engine *next;
     uint64_t t_change; /* then what runs is ended */
     pthread_cond_t changed;
-    atomic_bool failing; /* did the last step? */
+    atomic_uint_fast64_t t_failed; /* of the last step; 0: it did not */
     qn_runner_stats stats;
     int n_waiting; /* in the engine; the inbox comes on top */
     double mean_s; /* of finished requests, moving */
@@ -301,7 +304,7 @@ static void change_engine(qn_runner *r)
         return;
     qn_engine_free(r->engine);
     r->engine = r->next;
-    atomic_store(&r->failing, false);
+    atomic_store(&r->t_failed, 0);
     r->stats = (qn_runner_stats){.host_ms = r->stats.host_ms};
     if (r->engine) {
         qn_engine_get_stats(r->engine, &r->stats.engine);
@@ -386,7 +389,7 @@ static void publish(qn_runner *r, double host_ms)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* A pass that fails would fail again: its requests end. */
+/* A pass that fails most likely would again: its requests end. */
 static void step(qn_runner *r)
 {
     qn_err err = {0};
@@ -396,7 +399,7 @@ static void step(qn_runner *r)
     qn_engine_get_stats(r->engine, &after);
     r->moved = after.n_rows > before.n_rows;
     if (rc < 0 || r->moved)
-        atomic_store(&r->failing, rc < 0);
+        atomic_store(&r->t_failed, rc < 0 ? qn_now_ns() : 0);
     if (rc >= 0)
         return;
     qn_accesslog_say(r->srv->log, 0, "engine step: %s", err.msg);
@@ -503,7 +506,8 @@ void qn_runner_wake(qn_runner *r)
 
 bool qn_runner_failing(qn_runner *r)
 {
-    return atomic_load(&r->failing);
+    uint64_t t = atomic_load(&r->t_failed);
+    return t && qn_now_ns() - t < FAILING_NS;
 }
 
 int qn_runner_waiting(qn_runner *r)

@@ -70,12 +70,12 @@ int qn_file_again(qn_file *f, const qn_file *of, qn_err *err)
     return QN_OK;
 }
 
-int qn_file_written(const qn_file *f, int64_t *ns, qn_err *err)
+int qn_file_changed(const qn_file *f, int64_t *ns, qn_err *err)
 {
     struct stat st;
     if (fstat(f->fd, &st) != 0)
         return file_errno(err, f->path, "stat");
-    *ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    *ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
     return QN_OK;
 }
 

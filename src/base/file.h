@@ -19,9 +19,10 @@ int qn_file_open(qn_file *f, const char *path, qn_err *err);
 void qn_file_close(qn_file *f);
 /* The same open file once more, to be closed by itself. */
 int qn_file_again(qn_file *f, const qn_file *of, qn_err *err);
-/* When it was last written to, in ns since 1970. (Another file in its place
- * under its name does not matter.) */
-int qn_file_written(const qn_file *f, int64_t *ns, qn_err *err);
+/* When it, or what the system notes of it, last changed, in ns since 1970 (ctime,
+ * which nobody can put back). Another file in its place under its name does not
+ * matter. */
+int qn_file_changed(const qn_file *f, int64_t *ns, qn_err *err);
 /* Exactly n bytes from offset, or QN_EIO / QN_EFORMAT (file too short).
  * Thread-safe. */
 int qn_file_pread(const qn_file *f, void *dst, uint64_t offset, size_t n,

@@ -15,7 +15,7 @@ enum {
 
 struct qn_lookup {
     qn_file file;
-    atomic_int_least64_t written; /* of the file, when it was last looked at */
+    atomic_int_least64_t changed; /* the file, when it was last looked at */
     uint8_t *sample;              /* [SAMPLES, bytes of a row] of then */
     qn_slot slot;     /* where rows lie: of its tensor, which is the next */
     qn_tensor tensor; /* without its name */
@@ -27,24 +27,25 @@ static uint64_t place(const qn_lookup *l, int64_t row)
     return l->tensor.offset + qn_slot_row_at(&l->slot, row);
 }
 
-static int read_sample(const qn_lookup *l, uint8_t *to, qn_err *err)
+/* A row of the sample, as it is in the file now. */
+static int read_sample(const qn_lookup *l, int i, void *to, qn_err *err)
 {
-    size_t n = qn_slot_row_bytes(&l->slot);
-    for (int64_t i = 0; i < SAMPLES; i++, to += n)
-        QN_TRY(qn_file_pread(&l->file, to,
-                             place(l, i * (l->slot.n_out - 1) / (SAMPLES - 1)),
-                             n, err));
-    return QN_OK;
+    return qn_file_pread(&l->file, to,
+                         place(l, i * (l->slot.n_out - 1) / (SAMPLES - 1)),
+                         qn_slot_row_bytes(&l->slot), err);
 }
 
 static int look_at(qn_lookup *l, const qn_ckpt *ck, qn_err *err)
 {
-    int64_t written;
+    size_t n = qn_slot_row_bytes(&l->slot);
+    int64_t changed;
     QN_TRY(qn_ckpt_keep(ck, l->slot.t, &l->file, err));
-    l->sample = qn_xcalloc(SAMPLES, qn_slot_row_bytes(&l->slot));
-    QN_TRY(qn_file_written(&l->file, &written, err));
-    atomic_init(&l->written, written);
-    return read_sample(l, l->sample, err);
+    l->sample = qn_xcalloc(SAMPLES, n);
+    QN_TRY(qn_file_changed(&l->file, &changed, err));
+    atomic_init(&l->changed, changed);
+    for (int i = 0; i < SAMPLES; i++)
+        QN_TRY(read_sample(l, i, l->sample + (size_t)i * n, err));
+    return QN_OK;
 }
 
 int qn_lookup_open(qn_lookup **out, const qn_ckpt *ck, const qn_slot *s,
@@ -79,45 +80,43 @@ size_t qn_lookup_row_bytes(const qn_lookup *l)
     return l ? qn_slot_row_bytes(&l->slot) : 0;
 }
 
-/* Nobody wrote to the file, or what is there is the same. */
-static int check_same(qn_lookup *l, qn_err *err)
+/* Nobody has written to the file, or what is there is the same. */
+static int check_same(qn_lookup *l, void *raw, qn_err *err)
 {
-    size_t n = SAMPLES * qn_slot_row_bytes(&l->slot);
-    int64_t written;
-    QN_TRY(qn_file_written(&l->file, &written, err));
-    if (written == atomic_load(&l->written))
+    size_t n = qn_slot_row_bytes(&l->slot);
+    int64_t changed;
+    QN_TRY(qn_file_changed(&l->file, &changed, err));
+    if (changed == atomic_load(&l->changed))
         return QN_OK;
-    uint8_t *now = qn_xcalloc(n, 1);
-    int rc = read_sample(l, now, err);
-    if (rc == QN_OK && memcmp(now, l->sample, n) != 0)
-        rc = qn_fail(err, QN_EIO, "%s: was written over", l->file.path);
-    if (rc == QN_OK)
-        atomic_store(&l->written, written);
-    qn_free(now);
-    return rc;
+    for (int i = 0; i < SAMPLES; i++) {
+        QN_TRY(read_sample(l, i, raw, err));
+        if (memcmp(raw, l->sample + (size_t)i * n, n) != 0)
+            return qn_fail(err, QN_EIO, "%s: was written over", l->file.path);
+    }
+    atomic_store(&l->changed, changed);
+    return QN_OK;
 }
 
 static int read_rows(qn_lookup *l, const int32_t *ids, int n, void *raw,
                      float *y, qn_err *err)
 {
     size_t bytes = qn_slot_row_bytes(&l->slot), n_in = (size_t)l->slot.n_in;
-    QN_TRY(check_same(l, err));
     for (int i = 0; i < n && n > 1; i++) /* a disk takes many at once */
         qn_file_will_read(&l->file, place(l, ids[i]), bytes);
     for (int i = 0; i < n; i++, y += n_in) {
         QN_TRY(qn_file_pread(&l->file, raw, place(l, ids[i]), bytes, err));
         QN_TRY(qn_dtype_decode(l->tensor.dtype, raw, y, n_in, err));
     }
-    return QN_OK;
+    return check_same(l, raw, err); /* behind what it is to vouch for */
 }
 
 int qn_lookup_rows(qn_lookup *l, const int32_t *ids, int n, void *raw, float *y,
                    qn_err *err)
 {
-    int rc = read_rows(l, ids, n, raw, y, err);
-    return rc < 0 ? qn_err_prefix(err, rc,
-                                  "rows of tensor %s, which are read as they "
-                                  "are needed; open the model again",
-                                  l->name)
-                  : rc;
+    if (read_rows(l, ids, n, raw, y, err) < 0)
+        return qn_err_prefix(err, QN_EIO,
+                             "rows of tensor %s, which are read as they are "
+                             "needed; open the model again",
+                             l->name);
+    return QN_OK;
 }

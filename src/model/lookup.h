@@ -4,7 +4,7 @@
  * product reads it: of a small model with a quantized head it is 40 % of all
  * bytes. It stays in the file, and the page cache has what is used of it. Rows
  * are read by position, so a file that shrinks is an error. One that is written
- * over is one, too: when its time has changed, some rows are compared with what
+ * over is one, too: when its times have changed, some rows are compared with what
  * they were. One that is replaced or deleted is still the old one. */
 #ifndef QN_MODEL_LOOKUP_H
 #define QN_MODEL_LOOKUP_H
@@ -21,7 +21,8 @@ void qn_lookup_close(qn_lookup *l); /* NULL is fine */
 /* Bytes of a row in the file; 0 for NULL. */
 size_t qn_lookup_row_bytes(const qn_lookup *l);
 /* Rows ids[0, n) as f32, y [n, row length]; ids are rows of the table. raw: room
- * for a row's bytes. Any thread. */
+ * for a row's bytes. QN_EIO: what there is to read is not there any more. Any
+ * thread. */
 int qn_lookup_rows(qn_lookup *l, const int32_t *ids, int n, void *raw, float *y,
                    qn_err *err);
 

@@ -5,8 +5,9 @@
  *
  *   qn_ckpt --hparams--> qn_hparams --bind--> qn_net --forward--> logits
  *
- * Ownership: qn_net owns its weights; the checkpoint may be closed after
- * qn_net_open. A qn_pass (KV pages + workspace) belongs to one engine.
+ * Ownership: qn_net owns its weights, and open files of the tables that stay
+ * there (lookup.h); the checkpoint may be closed after qn_net_open. A qn_pass
+ * (KV pages + workspace) belongs to one engine.
  * Threads: a net is immutable; one forward at a time per backend. */
 #ifndef QN_MODEL_MODEL_H
 #define QN_MODEL_MODEL_H

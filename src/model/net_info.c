@@ -147,7 +147,8 @@ static void info_weights(const qn_net *net, json_t *into)
         uint64_t elems = (uint64_t)s->n_out * (uint64_t)s->n_in;
         uint64_t bytes = s->stored_bytes;
         count(types, s->format, elems, bytes);
-        if (s->kind != QN_VECTOR && !s->coded && s->dtype != s->stored)
+        if (s->kind != QN_VECTOR && !s->coded && !s->looked_up &&
+            s->dtype != s->stored)
             put_str(json_object_get(types, s->format), "decoded_to",
                     qn_dtype_get(s->dtype)->name);
         in_file += s->looked_up ? bytes : 0;

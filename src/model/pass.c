@@ -513,8 +513,9 @@ static int look_up(qn_pass *p, const qn_batch *b, qn_err *err)
     return QN_OK;
 }
 
-/* What the list reads beside the batch itself. */
-static int step_inputs(qn_pass *p, const qn_batch *batch, qn_err *err)
+/* What the list reads beside the batch itself; `begins`: with the tokens. */
+static int step_inputs(qn_pass *p, const qn_batch *batch, bool begins,
+                       qn_err *err)
 {
     step_freqs(p, batch);
     for (int i = 0; i < batch->n_row; i++) {
@@ -523,7 +524,7 @@ static int step_inputs(qn_pass *p, const qn_batch *batch, qn_err *err)
         p->ple_ids[i] = id < p->net->hp.ple_vocab ? id : 0;
         p->q_scale[i] = query_scale(&p->net->hp, batch->pos[i]);
     }
-    return batch->tokens ? look_up(p, batch, err) : QN_OK;
+    return begins ? look_up(p, batch, err) : QN_OK;
 }
 
 void qn_pass_watch(qn_pass *pass, qn_pass_stop_fn fn, void *user)
@@ -558,7 +559,7 @@ int qn_pass_layers(qn_pass *p, const qn_batch *batch, int from, int to,
         to > p->net->hp.n_layer || (!batch->tokens && !qn_net_is_chain(p->net)))
         return qn_fail(err, QN_EINVAL, "layers %d to %d of %d cannot be run",
                        from, to, p->net->hp.n_layer);
-    QN_TRY(step_inputs(p, batch, err));
+    QN_TRY(step_inputs(p, batch, from == 0 && batch->tokens, err));
     if (from > 0 || !batch->tokens)
         memcpy(p->h, h, n * sizeof *h);
     QN_TRY(run_list(p, qn_forward_layers(p, batch, from, to), err));
@@ -574,7 +575,7 @@ int qn_pass_embed(qn_pass *p, const qn_batch *batch, float *h, qn_err *err)
         return qn_fail(err, QN_EINVAL,
                        "embeddings of %d rows cannot be had alone",
                        batch->n_row);
-    QN_TRY(step_inputs(p, batch, err));
+    QN_TRY(step_inputs(p, batch, true, err));
     QN_TRY(run_list(p, qn_forward_begin(p, batch), err));
     memcpy(h, p->h, n * sizeof *h);
     return QN_OK;
@@ -602,7 +603,7 @@ int qn_pass_forward(qn_pass *p, const qn_batch *batch, const float **logits,
 {
     qn_backend *be = p->net->be;
     QN_TRY(check_batch(p, batch, err));
-    QN_TRY(step_inputs(p, batch, err));
+    QN_TRY(step_inputs(p, batch, true, err));
     QN_TRY(run_list(p, qn_forward_build(p, batch), err));
     if (!p->host_logits) {
         *logits = p->logits;

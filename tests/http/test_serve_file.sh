@@ -47,6 +47,7 @@ ask /v1/completions "$prompt" | grep -q '^200' ||
     fail "no answer when the file was only touched"
 ask /health | grep -q '^200 {"status":"ok"}' || fail "$(ask /health)"
 
+cp "$dir/m/model.safetensors" "$dir/kept"
 dd if=/dev/zero of="$dir/m/model.safetensors" bs=64k count=200 \
     conv=notrunc 2>/dev/null
 ask /v1/completions "$prompt" >"$dir/answer"
@@ -58,6 +59,12 @@ done
 ask /v2/health/live | grep -q '^503 {"live":false}' || fail "KServe's live"
 grep -q 'engine step: .*open the model again' "$dir/log" ||
     fail "the log does not say so: $(cat "$dir/log")"
+
+# the same bytes again: whoever still asks has an answer, and all is well
+cat "$dir/kept" >"$dir/m/model.safetensors"
+ask /v1/completions "$prompt" >"$dir/answer"
+grep -q '^200' "$dir/answer" || fail "written back: $(cat "$dir/answer")"
+ask /health | grep -q '^200 {"status":"ok"}' || fail "$(ask /health)"
 
 kill -TERM $server
 wait $server || fail "SIGTERM: exit status $?"

@@ -5,6 +5,8 @@
 
 #include "base/json.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -95,11 +97,11 @@ static int forward(drive *d, const float **logits, qn_err *err)
     return qn_pass_forward(d->pass, &b, logits, err);
 }
 
-static void expect_error(copy *c, int code, const char *why)
+static void expect_error(copy *c, const char *why)
 {
     qn_err err = {0};
     const float *logits;
-    assert_int_equal(forward(&c->d, &logits, &err), code);
+    assert_int_equal(forward(&c->d, &logits, &err), QN_EIO);
     assert_non_null(strstr(err.msg, c->weights));
     assert_non_null(strstr(err.msg, why));
     assert_non_null(strstr(err.msg, "open the model again"));
@@ -136,7 +138,7 @@ static void test_cut_short(void **state)
     copy c;
     copy_open(&c);
     assert_int_equal(truncate(c.weights, 100), 0);
-    expect_error(&c, QN_EFORMAT, "is the file cut short?");
+    expect_error(&c, "is the file cut short?");
 }
 
 static void test_written_over(void **state)
@@ -145,7 +147,9 @@ static void test_written_over(void **state)
     copy c;
     copy_open(&c);
     size_t n;
+    struct stat was;
     char *bytes = qn_test_read_file(c.weights, &n);
+    assert_int_equal(stat(c.weights, &was), 0);
     usleep(20000); /* a clock of files has ticks */
     qn_test_write_file(c.weights, bytes, n);
     qn_err err = {0};
@@ -156,7 +160,9 @@ static void test_written_over(void **state)
     usleep(20000);
     qn_test_write_file(c.weights, bytes, n);
     free(bytes);
-    expect_error(&c, QN_EIO, "was written over");
+    struct timespec old[2] = {was.st_atim, was.st_mtim};
+    assert_int_equal(utimensat(AT_FDCWD, c.weights, old, 0), 0);
+    expect_error(&c, "was written over");
 }
 
 int main(void)
