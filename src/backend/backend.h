@@ -132,6 +132,9 @@ typedef struct qn_op_linear {
     qn_epilogue epi;
     qn_act act;
     float scale;
+    bool
+        hand_on; /* y_0 is for the next op alone, as its x: afterwards it may be
+                     anything */
 } qn_op_linear;
 
 /* cos and sin of every row's angles, once per pass and rope kind:

@@ -50,6 +50,14 @@ static void up(qn_fwd *f, const qn_part *gate, const qn_part *up,
     };
 }
 
+/* What is in p->ff now goes into the next product and nowhere else. */
+static void hand_on(qn_fwd *f)
+{
+    qn_op *last = &f->ops[f->n_op - 1];
+    if (last->kind == QN_OP_LINEAR)
+        last->u.linear.hand_on = true;
+}
+
 /* The gate's large values alone. */
 static void cut_up(qn_fwd *f, int layer, const float *x)
 {
@@ -109,6 +117,7 @@ static void hidden(qn_fwd *f, int layer, const float *x)
         };
     if (hp->sub_norm)
         qn_emit_norm(f, &w->p[QN_R_DOWN_NORM], f->p->ff, f->p->ff, NULL, d_ff);
+    hand_on(f);
 }
 
 void qn_blk_mlp(qn_fwd *f, int layer, const float *x)
@@ -132,6 +141,7 @@ void qn_blk_shared_expert(qn_fwd *f, int layer, const float *x)
     const qn_hparams *hp = f->hp;
     const qn_part *p = f->net->layer[layer].p;
     up(f, &p[QN_R_SHARED_GATE], &p[QN_R_SHARED_UP], x, hp->d_ff_shared);
+    hand_on(f);
     qn_emit_linear(f, &p[QN_R_SHARED_DOWN], f->p->ff, hp->d_ff_shared,
                    qn_emit_to_branch(f) ? f->p->branch : f->h, hp->d_model,
                    QN_EPI_ADD, QN_ACT_NONE, hp->residual_scale);

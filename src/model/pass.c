@@ -535,17 +535,25 @@ void qn_pass_watch(qn_pass *pass, qn_pass_stop_fn fn, void *user)
 
 #define WATCHED_OPS 4 /* at a time: about a third of a layer */
 
+static bool hands_on(const qn_op *op)
+{
+    return op->kind == QN_OP_LINEAR && op->u.linear.hand_on;
+}
+
 /* In parts, where somebody looks at it meanwhile. */
 static int run_list(qn_pass *p, int n, qn_err *err)
 {
     qn_backend *be = p->net->be;
     int part = p->observe ? 1 : p->stop ? WATCHED_OPS : n;
-    for (int i = 0; i < n; i += part) {
+    for (int i = 0, end; i < n; i = end) {
+        end = QN_MIN(i + part, n);
+        if (part > 1 && end < n && hands_on(&p->ops[end - 1]))
+            end++;
         if (p->stop && p->stop(p->stop_user))
             return qn_fail(err, QN_ECANCEL, "the pass was stopped");
         if (p->observe && !p->observe(p->observe_user, &p->ops[i]))
             return QN_OK;
-        QN_TRY(be->api->exec(be, &p->ops[i], QN_MIN(part, n - i), err));
+        QN_TRY(be->api->exec(be, &p->ops[i], end - i, err));
     }
     return QN_OK;
 }

@@ -120,6 +120,92 @@ static void test_norm_and_product(void **state)
     each_isa(norm_and_product);
 }
 
+/* Two products, of which the first one's outputs are the second one's x: with
+ * all threads as one, where rows are many enough. */
+typedef struct two_case {
+    int n_row, n_in, between, n_out;
+} two_case;
+
+static qn_op product(const mat *x, mat *y, const wmat *w, const wmat *gated)
+{
+    qn_op op = {.kind = QN_OP_LINEAR,
+                .u.linear = {.x = x->p,
+                             .ldx = x->ld,
+                             .n_row = x->n_row,
+                             .n_part = 1,
+                             .part = {{.w = w->q, .y = y->p, .ldy = y->ld}},
+                             .act = QN_ACT_SILU,
+                             .scale = 1}};
+    if (gated) {
+        op.u.linear.n_part = 2;
+        op.u.linear.part[1].w = gated->q;
+        op.u.linear.epi = QN_EPI_GLU;
+    }
+    return op;
+}
+
+static void two_products(qn_isa isa, qn_dtype t, const two_case *c, bool glu)
+{
+    qn_backend *one = open_cpu(isa, 1, false);
+    mat x = mat_new(c->n_row, c->n_in, 3, 1, 1);
+    mat h = mat_new(c->n_row, c->between, 5, 2, 1);
+    mat y = mat_new(c->n_row, c->n_out, 1, 3, 1), start = mat_copy(&y);
+    wmat a = wmat_new(one, t, c->between, c->n_in);
+    wmat b = wmat_new(one, t, c->between, c->n_in);
+    wmat d = wmat_new(one, t, c->n_out, c->between);
+    qn_op ops[2] = {product(&x, &h, &a, glu ? &b : NULL),
+                    product(&h, &y, &d, NULL)};
+    ops[1].u.linear.epi = QN_EPI_ADD;
+    exec_ops(one, &ops[0], 1);
+    exec_ops(one, &ops[1], 1);
+    mat want = mat_copy(&y);
+    ops[0].u.linear.hand_on = true;
+    for (int threads = 1; threads <= 3; threads++) {
+        qn_backend *be = open_cpu(isa, threads, false);
+        for (int n = 0; n < 3; n++) {
+            mat_put(&y, &start);
+            exec_ops(be, ops, 2);
+            mat_same(&want, &y, "two products");
+            mat_check(&y, "two products");
+            mat_check(&h, "between two products");
+        }
+        qn_backend_close(be);
+    }
+    mat *all[] = {&x, &h, &y, &start, &want};
+    for (size_t i = 0; i < QN_COUNTOF(all); i++)
+        mat_free(all[i]);
+    wmat_free(one, &a);
+    wmat_free(one, &b);
+    wmat_free(one, &d);
+    qn_backend_close(one);
+}
+
+static void hand_on(qn_isa isa)
+{
+    /* the last two: too few rows, and no whole blocks, so one by one */
+    static const two_case cases[] = {{90, 256, 192, 32},  {515, 64, 128, 16},
+                                     {5, 4096, 256, 16},  {33, 512, 256, 48},
+                                     {129, 256, 512, 16}, {4, 8192, 64, 16},
+                                     {80, 256, 96, 16}};
+    static const qn_dtype types[] = {QN_Q8_0, QN_Q4_0, QN_Q6_K, QN_Q4_K,
+                                     QN_BF16, QN_F16,  QN_F32};
+    for (size_t i = 0; i < 2 * QN_COUNTOF(types); i++) {
+        two_case c = cases[i % QN_COUNTOF(cases)];
+        qn_dtype t = types[i * 4 / 3 % QN_COUNTOF(types)];
+        if (t == QN_Q6_K || t == QN_Q4_K) {
+            c.n_in = (c.n_in + 255) / 256 * 256;
+            c.between = (c.between + 255) / 256 * 256;
+        }
+        two_products(isa, t, &c, i % 2);
+    }
+}
+
+static void test_hand_on(void **state)
+{
+    (void)state;
+    each_isa(hand_on);
+}
+
 /* Keys rotated, written and read back through attention over one position,
  * whose output is the value, and over two, which depends on the keys. */
 static void rope_and_append(qn_isa isa)
@@ -463,6 +549,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norm_and_product),
+        cmocka_unit_test(test_hand_on),
         cmocka_unit_test(test_rope_and_append),
         cmocka_unit_test(test_head_by_head),
         cmocka_unit_test(test_no_workspace),

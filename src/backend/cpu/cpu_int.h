@@ -245,6 +245,15 @@ void qn_op_gather_run(const qn_op_gather *op, qn_worker *w);
 void qn_op_linear_need(const qn_cpu_backend *be, const qn_op_linear *op,
                        qn_need *need);
 void qn_op_linear_run(const qn_op_linear *op, qn_worker *w);
+/* Two products, of which the first one hands on its outputs: do ops[0] and ops[1]
+ * allow it? Then what both need, and their run; w_next has the counter of the
+ * second one. */
+bool qn_op_linear_hands_on(const qn_cpu_backend *be, const qn_op *ops,
+                           int n_op);
+void qn_op_linear_two_need(const qn_cpu_backend *be, const qn_op_linear *op,
+                           const qn_op_linear *next, qn_need *need);
+void qn_op_linear_two_run(const qn_op_linear *op, const qn_op_linear *next,
+                          qn_worker *w, qn_worker *w_next);
 /* Does every thread prepare all rows, instead of its share of them? */
 bool qn_op_linear_by_itself(const qn_op_linear *op);
 void qn_op_attn_need(const qn_cpu_backend *be, const qn_op_attn *op,

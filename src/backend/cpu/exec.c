@@ -13,6 +13,9 @@
  *     few rows and a product of it, where each thread does the norm by itself.
  *     Nor do they meet between the product of q, k and v and the attention,
  *     where both are small and done head by head (by_head.c).
+ *     Two products of many rows, of which the first one's outputs are the second
+ *     one's x and nothing else, are done as one: outputs are prepared where they
+ *     are made.
  *  2. An op's counter is used by that op alone, so a thread that runs ahead
  *     cannot take another op's items.
  */
@@ -23,6 +26,7 @@
 /* What was planned for an op, or for a norm and the product that it joins. */
 typedef struct exec_step {
     bool joined;      /* with the next op                    */
+    bool hands_on;    /* to the next op                      */
     bool meet_before; /* shared memory may still be read     */
     bool meet_after;
     int by_head;       /* ops done head by head, or 0         */
@@ -40,10 +44,14 @@ typedef struct exec_run {
     uint64_t own_bytes;
 } exec_run;
 
-static void need_of(const qn_cpu_backend *be, const qn_op *op, qn_need *need)
+/* Of an op, or of two where it hands on; n_op: how many there are from it on. */
+static void need_of(const qn_cpu_backend *be, const qn_op *op, int n_op,
+                    qn_need *need)
 {
     *need = (qn_need){0, 0};
-    if (op->kind == QN_OP_LINEAR)
+    if (qn_op_linear_hands_on(be, op, n_op))
+        qn_op_linear_two_need(be, &op->u.linear, &op[1].u.linear, need);
+    else if (op->kind == QN_OP_LINEAR)
         qn_op_linear_need(be, &op->u.linear, need);
     else if (op->kind == QN_OP_ATTN)
         qn_op_attn_need(be, &op->u.attn, need);
@@ -164,7 +172,13 @@ static void walk(void *arg, int thread, int n_threads)
         w.base = 0;
         w.next = &r->tickets[i].next;
         w.begun = r->be->begun + (int64_t)i * n_threads;
-        if (s->joined) {
+        if (s->hands_on) {
+            qn_worker after = w;
+            after.next = &r->tickets[i + 1].next;
+            qn_op_linear_two_run(&r->ops[i].u.linear, &r->ops[i + 1].u.linear,
+                                 &w, &after);
+            i++;
+        } else if (s->joined) {
             run_joined(&r->ops[i].u.norm, &r->ops[i + 1], &w, s);
             i++;
         } else if (s->by_head) {
@@ -194,8 +208,10 @@ static qn_need plan(const qn_cpu_backend *be, const qn_op *ops, int n_op,
             i++;
         s->by_head = qn_by_head_count(be, &ops[i], n_op - i,
                                       s->joined ? &ops[i - 1].u.norm : NULL);
-        need_of(be, &ops[i], &need);
+        s->hands_on = qn_op_linear_hands_on(be, &ops[i], n_op - i);
+        need_of(be, &ops[i], n_op - i, &need);
         s->own_used = qn_round64(need.own);
+        i += s->hands_on;
         if (s->joined)
             need.own = s->own_used +
                        (uint64_t)(ops[i].u.linear.n_row * ops[i].u.linear.ldx) *
@@ -203,7 +219,7 @@ static qn_need plan(const qn_cpu_backend *be, const qn_op *ops, int n_op,
         if (s->by_head) {
             qn_need attn;
             i += s->by_head - 1;
-            need_of(be, &ops[i], &attn);
+            need_of(be, &ops[i], n_op - i, &attn);
             s->attn_at = qn_round64(need.own);
             need.own = s->attn_at + attn.own;
         }
@@ -324,7 +340,7 @@ int qn_cpu_reserve(qn_backend *base, const qn_op *ops, int n_op, qn_err *err)
         if (ops[i].kind == QN_OP_ATTN)
             qn_op_attn_most(be, &ops[i].u.attn, &need);
         else
-            need_of(be, &ops[i], &need);
+            need_of(be, &ops[i], n_op - i, &need);
         most->own = QN_MAX(most->own, qn_round64(need.own));
         most->shared = QN_MAX(most->shared, qn_round64(need.shared));
     }

@@ -117,7 +117,26 @@ static void prepare(const qn_op_linear *op, qn_worker *w, int row0, int n_row,
     }
 }
 
-/* Rows [row0, row0 + n_row) of an op as a product, without its plan. */
+/* Rows [row0, row0 + n_row) of an op as a product, without x and its plan. */
+static void shape_of(const qn_op_linear *op, const qn_cpu_backend *be, int row0,
+                     int n_row, qn_product *p)
+{
+    *p = (qn_product){.n_row = n_row,
+                      .n_part = op->n_part,
+                      .epi = op->epi,
+                      .act = op->act,
+                      .scale = op->scale};
+    for (int i = 0; i < op->n_part; i++) {
+        p->part[i].w = op->part[i].w;
+        p->part[i].kernel = qn_product_kernel(be, op->part[i].w);
+        p->part[i].bias = op->part[i].bias;
+        if (op->part[i].y) /* one that only gates another has none */
+            p->part[i].y = op->part[i].y + row0 * op->part[i].ldy;
+        p->part[i].ldy = op->part[i].ldy;
+    }
+}
+
+/* The same with x, which is prepared. */
 static void product_of(const qn_op_linear *op, qn_worker *w, int row0,
                        int n_row, qn_product *p)
 {
@@ -129,18 +148,8 @@ static void product_of(const qn_op_linear *op, qn_worker *w, int row0,
     int64_t x_tok[QN_LINEAR_PARTS];
 
     prepare(op, w, row0, n_row, forms, n_form, ordered, x, x_tok);
-    *p = (qn_product){.n_row = n_row,
-                      .n_part = op->n_part,
-                      .epi = op->epi,
-                      .act = op->act,
-                      .scale = op->scale};
+    shape_of(op, w->be, row0, n_row, p);
     for (int i = 0; i < op->n_part; i++) {
-        p->part[i].w = op->part[i].w;
-        p->part[i].kernel = qn_product_kernel(w->be, op->part[i].w);
-        p->part[i].bias = op->part[i].bias;
-        if (op->part[i].y) /* one that only gates another has none */
-            p->part[i].y = op->part[i].y + row0 * op->part[i].ldy;
-        p->part[i].ldy = op->part[i].ldy;
         p->part[i].x = x[form_of_part[i]];
         p->part[i].x_tok = x_tok[form_of_part[i]];
     }
@@ -166,5 +175,88 @@ void qn_op_linear_run(const qn_op_linear *op, qn_worker *w)
             qn_worker_barrier(w);
         qn_product_plan(w->be, &p);
         qn_product_run(&p, w);
+    }
+}
+
+/* ---- two of them ----------------------------------------------------------- */
+
+static const qn_tile_kernel *reader(const qn_cpu_backend *be,
+                                    const qn_op_linear *next)
+{
+    return qn_product_kernel(be, next->part[0].w);
+}
+
+/* Does the second one change what the first one has yet to read? Rows of the same
+ * matrix are done with before. */
+static bool disturbs(const qn_op_linear *op, const qn_op_linear *next)
+{
+    const int64_t n_in = op->part[0].w->n_in, n_out = next->part[0].w->n_out;
+    const int64_t ldy = next->part[0].ldy;
+    const float *y = next->part[0].y;
+
+    return !(y == op->x && ldy == op->ldx) &&
+           qn_overlap(op->x, (op->n_row - 1) * op->ldx + n_in, y,
+                      (next->n_row - 1) * ldy + n_out);
+}
+
+bool qn_op_linear_hands_on(const qn_cpu_backend *be, const qn_op *ops, int n_op)
+{
+    const qn_op_linear *op = &ops[0].u.linear, *next = &ops[n_op > 1].u.linear;
+
+    if (n_op < 2 || ops[0].kind != QN_OP_LINEAR || !op->hand_on ||
+        ops[0].no_barrier || ops[1].kind != QN_OP_LINEAR)
+        return false;
+    if ((op->n_part > 1 && op->epi != QN_EPI_GLU) || op->epi == QN_EPI_ADD ||
+        next->n_part > 1 || op->n_row <= QN_FEW || qn_op_linear_by_itself(op) ||
+        op->part[0].w->n_out % QN_PRODUCT_COLUMNS)
+        return false;
+    return next->x == op->part[0].y && next->ldx == op->part[0].ldy &&
+           next->n_row == op->n_row &&
+           next->part[0].w->n_in == op->part[0].w->n_out &&
+           !next->part[0].w->order && reader(be, next)->xform != QN_X_F32 &&
+           !disturbs(op, next);
+}
+
+void qn_op_linear_two_need(const qn_cpu_backend *be, const qn_op_linear *op,
+                           const qn_op_linear *next, qn_need *need)
+{
+    qn_need other;
+
+    qn_op_linear_need(be, op, need);
+    qn_op_linear_need(be, next, &other);
+    need->shared = qn_round64(need->shared) +
+                   (uint64_t)(qn_product_stride(reader(be, next)->xform,
+                                                next->part[0].w->n_in) *
+                              QN_MIN(op->n_row, STRETCH));
+    need->own = QN_MAX(need->own, other.own);
+}
+
+void qn_op_linear_two_run(const qn_op_linear *op, const qn_op_linear *next,
+                          qn_worker *w, qn_worker *w_next)
+{
+    const qn_tile_kernel *k = reader(w->be, next);
+    const int64_t tok = qn_product_stride(k->xform, next->part[0].w->n_in);
+    qn_need need;
+
+    qn_op_linear_need(w->be, op, &need);
+    uint8_t *between = w->shared + qn_round64(need.shared);
+    for (int row0 = 0; row0 < op->n_row; row0 += STRETCH) {
+        int n_row = QN_MIN(STRETCH, op->n_row - row0);
+        qn_product p, q;
+
+        product_of(op, w, row0, n_row, &p);
+        p.prep = w->kern->prep[k->xform].fn;
+        p.next_form = k->xform;
+        p.next_x = between;
+        p.next_tok = tok;
+        qn_worker_barrier(w); /* all is prepared, and the last stretch ended */
+        qn_product_plan(w->be, &p);
+        qn_product_run(&p, w);
+        shape_of(next, w->be, row0, n_row, &q);
+        q.part[0].x = between;
+        q.part[0].x_tok = tok;
+        qn_worker_barrier(w);
+        qn_product_plan(w->be, &q);
+        qn_product_run(&q, w_next);
     }
 }

@@ -58,7 +58,7 @@ static int64_t room_of(const qn_product *p)
 /* Few rows, that a kernel takes at once, from places far apart. */
 static bool in_lanes(const qn_product *p)
 {
-    return p->n_row <= QN_FEW && p->n_tok_block == 1;
+    return p->n_row <= QN_FEW && p->n_tok_block == 1 && !p->prep;
 }
 
 /* Panels per item of a part: enough to be worth a ticket, few enough that all
@@ -83,6 +83,8 @@ static int group_size(const qn_cpu_backend *be, const qn_product *p, int i)
     else /* tiles put the tokens in order once for all of them */
         g = p->part[i].kernel->max_tok > FEW_TOK ? MAX_GROUP : LANES;
     g = QN_MIN(QN_MAX(g, LANES), QN_MIN(room_of(p), spread));
+    if (p->prep) /* the blocks of a form */
+        g = QN_MAX(g, LANES);
     if (g >= LANES)
         g = g / LANES * LANES;
     else if (w->n_panel > LANES * be->n_threads)
@@ -187,10 +189,23 @@ static void sums(const qn_product *p, const place *at, int part, int n_tok,
     }
 }
 
+_Static_assert(QN_PRODUCT_COLUMNS == LANES * QN_PANEL, "see group_size");
+
+/* Outputs that wait in the place of their sums become x of the next product. */
+static void hand_on(const qn_product *p, const qn_epilogue_args *e, int t0,
+                    int64_t col)
+{
+    uint8_t *to = p->next_x + t0 * p->next_tok +
+                  qn_xform_offset(p->next_form, col);
+
+    for (int t = 0; t < e->n_tok; t++, to += p->next_tok)
+        p->prep(e->y + t * e->ldy, e->n_col, to);
+}
+
 /* Sums of n_panel neighbours, which lie acc_panel apart, become outputs. */
 static void finish(const qn_cpu_backend *be, const qn_product *p,
                    const place *at, int64_t panel, int n_panel, int n_tok,
-                   const float *acc, int64_t acc_panel, int64_t acc_tok)
+                   float *acc, int64_t acc_panel, int64_t acc_tok)
 {
     const bool glu = p->epi == QN_EPI_GLU;
     const float *b0 = p->part[at->part].bias, *b1 = p->part[1].bias;
@@ -212,7 +227,13 @@ static void finish(const qn_cpu_backend *be, const qn_product *p,
         .scale = p->scale,
     };
 
+    if (p->prep) {
+        e.y = acc;
+        e.ldy = acc_tok;
+    }
     be->kern.epilogue.fn(&e);
+    if (p->prep)
+        hand_on(p, &e, at->t0, col);
 }
 
 /* `next`: weights that are read afterwards, or NULL. */

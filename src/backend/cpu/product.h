@@ -26,6 +26,12 @@ typedef struct qn_product {
     qn_act act;
     float scale;
     bool alone; /* one thread does all of it */
+    /* Of one part (or two, and a gate): outputs are not stored in y, but prepared
+     * as x of the product that follows, row 0 at next_x. NULL: stored. */
+    qn_prep_fn prep;
+    qn_xform next_form;
+    uint8_t *next_x;
+    int64_t next_tok; /* bytes from a row to the next */
 
     /* set by qn_product_plan */
     int tok_block, k_block, n_tok_block;
@@ -36,6 +42,10 @@ typedef struct qn_product {
 
 /* Bytes of scratch an item needs. */
 #define QN_PRODUCT_ACC_BYTES (36864 * sizeof(float))
+
+/* Columns of an item of such a product are a multiple of this, as are blocks of
+ * every form. */
+#define QN_PRODUCT_COLUMNS 64
 
 /* The kernel for a weight, as the backend was opened. */
 const qn_tile_kernel *qn_product_kernel(const qn_cpu_backend *be,
