@@ -111,6 +111,9 @@ typedef struct qn_model_params {
  * deleting that file is fine. */
 QN_API int qn_model_open(qn_model **out, const char *path,
                          const qn_model_params *params, qn_err *err);
+/* QN_EIO: what the model still reads of its files (an embedding, see qn_model_open)
+ * cannot be read, or is not what it was; 16 rows of a table vouch for it. */
+QN_API int qn_model_check(const qn_model *model, qn_err *err);
 QN_API void qn_model_close(qn_model *model);
 
 /* Everything that can be said of a model, as one JSON object: architecture,

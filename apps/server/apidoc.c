@@ -15,7 +15,7 @@ static const sentence on_routes[] = {
     {"/", "The web page: chat and dashboard."},
     {"/web/{}", "Its files."},
     {"/health",
-     "Alive: 200 while it can answer; 503 for a minute after an engine step that failed."},
+     "Alive: 200 while it can answer; 503 after an engine step that failed."},
     {"/ready", "200 when it takes requests, 503 while it drains or fails."},
     {"/version", "The version of quern."},
     {"/metrics", "Counters and histograms for Prometheus."},

@@ -12,7 +12,8 @@
 
 typedef QN_VEC(qn_call *) call_list;
 
-/* How long a failed step counts: enough for three probes ten seconds apart. */
+/* How long a failed step counts at least: enough for three probes ten seconds
+ * apart, which have the server started anew. */
 #define FAILING_NS ((uint64_t)60 * 1000000000)
 
 struct qn_runner {
@@ -326,7 +327,7 @@ static bool take_inbox(qn_runner *r, bool busy)
         t.tv_nsec += WAIT_MS * 1000000L;
         t.tv_sec += t.tv_nsec / 1000000000L;
         t.tv_nsec %= 1000000000L;
-        if (r->active.n > 0)
+        if (r->active.n > 0 || atomic_load(&r->t_failed))
             pthread_cond_timedwait(&r->more, &r->lock, &t);
         else
             pthread_cond_wait(&r->more, &r->lock);
@@ -410,6 +411,17 @@ static void step(qn_runner *r)
     r->active.n = 0;
 }
 
+/* Nobody asks while /ready says no, so no step can tell that all is well again. */
+static void recover(qn_runner *r)
+{
+    uint64_t t = atomic_load(&r->t_failed);
+    qn_err err;
+    if (!t || qn_now_ns() - t < FAILING_NS)
+        return;
+    bool well = r->engine && qn_model_check(r->srv->model, &err) == 0;
+    atomic_store(&r->t_failed, well ? 0 : qn_now_ns());
+}
+
 static void *run(void *arg)
 {
     qn_runner *r = arg;
@@ -417,6 +429,8 @@ static void *run(void *arg)
     while (take_inbox(r, busy)) {
         if (r->active.n > 0)
             step(r);
+        else
+            recover(r);
         uint64_t t0 = qn_now_ns();
         busy = look_at_all(r);
         publish(r, qn_ms_since(t0));
@@ -506,8 +520,7 @@ void qn_runner_wake(qn_runner *r)
 
 bool qn_runner_failing(qn_runner *r)
 {
-    uint64_t t = atomic_load(&r->t_failed);
-    return t && qn_now_ns() - t < FAILING_NS;
+    return atomic_load(&r->t_failed) != 0;
 }
 
 int qn_runner_waiting(qn_runner *r)

@@ -34,9 +34,9 @@ void qn_runner_free(qn_runner *r);
 void qn_runner_push(qn_runner *r, qn_call *call);
 /* Something about a call has changed: look again. Any thread. */
 void qn_runner_wake(qn_runner *r);
-/* The last step failed, less than a minute ago: what it ran on is broken, such
- * as a model's file that was written over. Later it may be tried again: who
- * watches has had the time to start the server anew. Any thread. */
+/* The last step failed: what it ran on is broken, such as a model's file that was
+ * written over. Until a step succeeds, or, a minute later and then each minute,
+ * the model's files are found to be as they were. Any thread. */
 bool qn_runner_failing(qn_runner *r);
 /* Requests that wait for admission. Any thread. */
 int qn_runner_waiting(qn_runner *r);

@@ -84,6 +84,16 @@ void qn_file_will_read(const qn_file *f, uint64_t offset, size_t n)
     posix_fadvise(f->fd, (off_t)offset, (off_t)n, POSIX_FADV_WILLNEED);
 }
 
+static int too_short(const qn_file *f, uint64_t offset, size_t n, qn_err *err)
+{
+    struct stat st;
+    uint64_t end = fstat(f->fd, &st) == 0 ? (uint64_t)st.st_size : f->size;
+    return qn_fail(err, QN_EFORMAT,
+                   "%s: ends at byte %" PRIu64 ", but %zu bytes at %" PRIu64
+                   " are wanted; is the file cut short?",
+                   f->path, end, n, offset);
+}
+
 int qn_file_pread(const qn_file *f, void *dst, uint64_t offset, size_t n,
                   qn_err *err)
 {
@@ -102,10 +112,7 @@ int qn_file_pread(const qn_file *f, void *dst, uint64_t offset, size_t n,
         if (r < 0)
             return file_errno(err, f->path, "read");
         if (r == 0)
-            return qn_fail(err, QN_EFORMAT,
-                           "%s: ends at byte %" PRIu64 ", but %zu bytes at "
-                           "%" PRIu64 " are wanted; is the file cut short?",
-                           f->path, offset + done, n, offset);
+            return too_short(f, offset, n, err);
         done += (size_t)r;
     }
     return QN_OK;

@@ -194,6 +194,11 @@ out:
     return rc;
 }
 
+QN_API int qn_model_check(const qn_model *m, qn_err *err)
+{
+    return m->net ? qn_net_check(m->net, err) : QN_OK;
+}
+
 QN_API void qn_model_close(qn_model *m)
 {
     if (!m)

@@ -80,21 +80,44 @@ size_t qn_lookup_row_bytes(const qn_lookup *l)
     return l ? qn_slot_row_bytes(&l->slot) : 0;
 }
 
-/* Nobody has written to the file, or what is there is the same. */
-static int check_same(qn_lookup *l, void *raw, qn_err *err)
+static int compare(const qn_lookup *l, void *raw, qn_err *err)
 {
     size_t n = qn_slot_row_bytes(&l->slot);
-    int64_t changed;
-    QN_TRY(qn_file_changed(&l->file, &changed, err));
-    if (changed == atomic_load(&l->changed))
-        return QN_OK;
     for (int i = 0; i < SAMPLES; i++) {
         QN_TRY(read_sample(l, i, raw, err));
         if (memcmp(raw, l->sample + (size_t)i * n, n) != 0)
             return qn_fail(err, QN_EIO, "%s: was written over", l->file.path);
     }
+    return QN_OK;
+}
+
+/* Nobody has written to the file, or what is there is the same. */
+static int check_same(qn_lookup *l, void *raw, qn_err *err)
+{
+    int64_t changed;
+    QN_TRY(qn_file_changed(&l->file, &changed, err));
+    if (changed == atomic_load(&l->changed))
+        return QN_OK;
+    QN_TRY(compare(l, raw, err));
     atomic_store(&l->changed, changed);
     return QN_OK;
+}
+
+/* What an error is about, and what to do. */
+static int failed(const qn_lookup *l, qn_err *err)
+{
+    return qn_err_prefix(err, QN_EIO,
+                         "rows of tensor %s, which are read as they are "
+                         "needed; open the model again",
+                         l->name);
+}
+
+int qn_lookup_check(qn_lookup *l, qn_err *err)
+{
+    void *raw = qn_xcalloc(1, qn_slot_row_bytes(&l->slot));
+    int rc = compare(l, raw, err);
+    qn_free(raw);
+    return rc < 0 ? failed(l, err) : QN_OK;
 }
 
 static int read_rows(qn_lookup *l, const int32_t *ids, int n, void *raw,
@@ -113,10 +136,5 @@ static int read_rows(qn_lookup *l, const int32_t *ids, int n, void *raw,
 int qn_lookup_rows(qn_lookup *l, const int32_t *ids, int n, void *raw, float *y,
                    qn_err *err)
 {
-    if (read_rows(l, ids, n, raw, y, err) < 0)
-        return qn_err_prefix(err, QN_EIO,
-                             "rows of tensor %s, which are read as they are "
-                             "needed; open the model again",
-                             l->name);
-    return QN_OK;
+    return read_rows(l, ids, n, raw, y, err) < 0 ? failed(l, err) : QN_OK;
 }

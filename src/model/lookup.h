@@ -26,4 +26,7 @@ size_t qn_lookup_row_bytes(const qn_lookup *l);
 int qn_lookup_rows(qn_lookup *l, const int32_t *ids, int n, void *raw, float *y,
                    qn_err *err);
 
+/* QN_EIO: the sample of its rows cannot be read, or is another one. Any thread. */
+int qn_lookup_check(qn_lookup *l, qn_err *err);
+
 #endif

@@ -38,6 +38,8 @@ typedef struct qn_net_params {
 int qn_net_open(qn_net **out, const qn_ckpt *ck, qn_backend *be,
                 const qn_net_params *params, qn_err *err);
 void qn_net_close(qn_net *net);
+/* Are the tables that stay in files what they were? (lookup.h) */
+int qn_net_check(const qn_net *net, qn_err *err);
 
 /* Matrices of one layer, or (-1) those of no layer: embeddings, head; of these
  * alone what comes before the layers, or behind them. Of a net that was opened

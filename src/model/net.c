@@ -116,6 +116,13 @@ int qn_net_open(qn_net **out, const qn_ckpt *ck, qn_backend *be,
     return QN_OK;
 }
 
+int qn_net_check(const qn_net *net, qn_err *err)
+{
+    if (net->embed)
+        QN_TRY(qn_lookup_check(net->embed, err));
+    return net->ple ? qn_lookup_check(net->ple, err) : QN_OK;
+}
+
 void qn_net_close(qn_net *net)
 {
     if (!net)
