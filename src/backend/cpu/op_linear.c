@@ -6,6 +6,10 @@
  * take items of the product from one queue.
  *
  * Many rows are done in stretches of STRETCH, which bounds the workspace.
+ *
+ * Of two ops the first one may hand on its outputs: they are put into the second
+ * one's form where they are made, while they are in the cache, and are never
+ * written as f32 (a feed-forward's are four times as wide as a row of the stream).
  */
 #include "backend/cpu/product.h"
 
