@@ -204,27 +204,67 @@ static int stream(qn_talk *t, qn_job *job, bool *cut, qn_err *err)
     return rc;
 }
 
+/* The oldest turn, the system message excepted; false when there is only the
+ * question. */
+static bool forget_oldest(qn_talk *t)
+{
+    size_t first = has_system(t) ? 1 : 0, n = json_array_size(t->said), next;
+    for (next = first + 1; next < n && strcmp(role_of(t, next), "user") != 0;)
+        next++;
+    if (next >= n)
+        return false;
+    for (; next > first; next--)
+        json_array_remove(t->said, first);
+    return true;
+}
+
+/* What has been said as a prompt. With --context-shift, where it does not fit, the
+ * oldest turns are forgotten until a quarter of the context is free. */
+static int make_prompt(qn_talk *t, qn_job **job, qn_err *err)
+{
+    int n = 0, rc;
+    int64_t most = t->n_ctx;
+    for (;; most = t->n_ctx / 4 * 3, n++) {
+        *job = qn_job_new();
+        rc = qn_job_add_messages(*job, t->model, t->said, t->kwargs, err);
+        if (rc < 0 || (int64_t)(*job)->prompt.n < most ||
+            !qn_args_flag(t->args, "context-shift") || !forget_oldest(t))
+            break;
+        qn_job_free(*job);
+    }
+    if (n > 0)
+        qn_note("(the context was full: the oldest %s forgotten)",
+                n == 1 ? "turn is" : "turns are");
+    return rc;
+}
+
+/* Only what helps is said: a question that is too long alone has no turns before
+ * it, and a model's context is what it is. */
 static int check_room(const qn_talk *t, size_t n, qn_err *err)
 {
+    bool whole = t->n_ctx >= qn_model_n_ctx_train(t->model);
+    bool turns = json_array_size(t->said) > (has_system(t) ? 2 : 1) &&
+                 !qn_args_flag(t->args, "context-shift");
     if ((int64_t)n < t->n_ctx)
         return 0;
-    if (t->n_ctx >= qn_model_n_ctx_train(t->model))
-        return qn_fail(err, QN_ELIMIT,
-                       "the conversation has %zu tokens, the model's context "
-                       "is %lld: /undo the last turn, or /clear",
-                       n, (long long)t->n_ctx);
     return qn_fail(err, QN_ELIMIT,
-                   "the conversation has %zu tokens, the context %lld: /undo "
-                   "the last turn, /clear, or begin with a larger --context",
-                   n, (long long)t->n_ctx);
+                   "the conversation has %zu tokens, the %s is %lld: /undo the "
+                   "last turn, /clear%s%s%s",
+                   n, whole ? "model's context" : "context",
+                   (long long)t->n_ctx,
+                   !whole || turns ? ", or begin with " : "",
+                   !whole ? "a larger --context" : "",
+                   !turns   ? ""
+                   : !whole ? " or --context-shift"
+                            : "--context-shift");
 }
 
 static int answer_now(qn_talk *t, bool *cut, qn_err *err)
 {
     qn_request_params p = {0};
     qn_logit_bias *bias = NULL;
-    qn_job *job = qn_job_new();
-    int rc = qn_job_add_messages(job, t->model, t->said, t->kwargs, err);
+    qn_job *job;
+    int rc = make_prompt(t, &job, err);
     size_t n = job->prompt.n;
     if (rc == 0)
         rc = qn_request_from_args(&p, &bias, t->args, t->model, n, err);

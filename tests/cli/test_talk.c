@@ -102,6 +102,25 @@ static void test_full(void **state)
     qn_proc_free(&p);
 }
 
+/* Many turns: an error that says what would help, and with it they go on. */
+static void test_forget(void **state)
+{
+    char text[4000] = "";
+    qn_proc p;
+    (void)state;
+    for (int i = 0; i < 12; i++)
+        strcat(text, "A dog, a cat, a mill, a house and a tree met a boy.\n");
+    quern(&p, text, "chat", "--context", "256", "-n", "4");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "larger --context or --context-shift");
+    qn_proc_free(&p);
+    quern(&p, text, "chat", "--context", "256", "-n", "4", "--context-shift",
+          "--system", "Be brief.");
+    assert_int_equal(p.status, 0);
+    qn_proc_has_err(&p, "oldest turns are forgotten");
+    qn_proc_free(&p);
+}
+
 static void test_save_and_load(void **state)
 {
     qn_proc p;
@@ -358,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_pipe_errors),
         cmocka_unit_test(test_endless),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_forget),
         cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_paste),
