@@ -249,9 +249,9 @@ static int check_room(const qn_talk *t, size_t n, qn_err *err)
         return 0;
     return qn_fail(err, QN_ELIMIT,
                    "the conversation has %zu tokens, the %s is %lld: /undo the "
-                   "last turn, /clear%s%s%s",
+                   "last turn%s /clear%s%s%s",
                    n, whole ? "model's context" : "context",
-                   (long long)t->n_ctx,
+                   (long long)t->n_ctx, whole && !turns ? " or" : ",",
                    !whole || turns ? ", or begin with " : "",
                    !whole ? "a larger --context" : "",
                    !turns   ? ""
