@@ -43,18 +43,46 @@ void qn_admin_unload(qn_call *call)
     qn_admin_status(call);
 }
 
+/* A member that is not understood is refused, not ignored; *other is it. */
+static int only(const json_t *doc, const char *known, const char **other,
+                qn_err *err)
+{
+    const char *name;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)doc, name, v)
+    {
+        if (strcmp(name, known) == 0)
+            continue;
+        *other = name;
+        return qn_fail(err, QN_EINVAL,
+                       "unknown field \"%.100s\": the body has %s and nothing "
+                       "else",
+                       name, known);
+    }
+    return 0;
+}
+
+static int read_path(const json_t *doc, const char **path, qn_err *err)
+{
+    int rc = qn_json_str(doc, "model", path, "request", err);
+    return rc ? rc : qn_fail(err, QN_EINVAL, "request: model is missing");
+}
+
 void qn_admin_load(qn_call *call)
 {
     qn_err err;
     json_t *doc = NULL;
-    const char *path = NULL;
+    const char *path = NULL, *param = "model";
     int rc = qn_call_json(call, &doc, &err);
     if (rc == 0)
-        rc = qn_json_str(doc, "model", &path, "request", &err);
+        rc = only(doc, "model", &param, &err);
     if (rc == 0)
-        rc = qn_fail(&err, QN_EINVAL, "request: model is missing");
+        rc = read_path(doc, &path, &err);
     if (rc < 0) {
-        qn_call_fail(call, 400, NULL, "model", "%s", err.msg);
+        qn_call_fail(call, 400, NULL, param, "%s", err.msg);
+    } else if (call->srv->loaded) {
+        qn_call_fail(call, 409, "model_loaded", NULL,
+                     "a model is loaded; POST /admin/unload first");
     } else if (qn_reload_model(call->srv, path, &err) < 0) {
         qn_accesslog_say(call->srv->log, 0, "nothing is loaded: %s", err.msg);
         qn_call_fail(call, 400, "load_failed", "model", "%s", err.msg);
@@ -75,10 +103,12 @@ void qn_admin_log_level(qn_call *call)
 {
     qn_err err;
     json_t *doc = NULL;
+    const char *param = "level";
     int64_t level = -1;
     if (qn_call_json(call, &doc, &err) < 0 ||
+        only(doc, "level", &param, &err) < 0 ||
         qn_json_i64(doc, "level", &level, "request", &err) < 0) {
-        qn_call_fail(call, 400, NULL, "level", "%s", err.msg);
+        qn_call_fail(call, 400, NULL, param, "%s", err.msg);
     } else if (level < 0 || level > 3) {
         qn_call_fail(call, 400, NULL, "level", "level must be 0 to 3");
     } else {

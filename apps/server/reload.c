@@ -76,7 +76,6 @@ static bool go_on(void *user, uint64_t done, uint64_t total)
 int qn_reload_model(qn_server *srv, const char *path, qn_err *err)
 {
     qn_model *model = NULL;
-    qn_reload_unload(srv);
     srv->open.progress = go_on;
     srv->open.progress_user = srv;
     int rc = qn_model_open(&model, path, &srv->open, err);

@@ -510,6 +510,13 @@ static web_reply post_admin(const char *path, const char *body)
     return ask_unix(file("a2", NULL), text);
 }
 
+static void expect_loaded(const char *body)
+{
+    web_reply r = post_admin("load", body);
+    assert_string_equal(web_str(&r, "error.code"), "model_loaded");
+    web_expect_error(r, 409, "invalid_request_error", NULL);
+}
+
 /* A model goes and comes back, and another one comes, while the server stays;
  * what runs meanwhile ends in peace. */
 static void test_load(void **state)
@@ -543,15 +550,25 @@ static void test_load(void **state)
     assert_int_equal(status("GET", "/ready", NULL, NULL), 503);
     char body[4200];
     snprintf(body, sizeof body, "{\"model\":\"%s\"}", web_model());
-    for (int i = 0; i < 2; i++) { /* the second one in place of the first */
+    for (int i = 0; i < 2; i++) { /* the second one after the first is gone */
         r = post_admin("load", body);
         assert_int_equal(r.status, 200);
         assert_true(json_is_true(web_at(&r, "loaded")));
         web_free(&r);
         assert_int_equal(status("GET", "/ready", NULL, NULL), 200);
+        /* neither a slip nor another model takes its place */
+        expect_loaded("{\"model\":\"/no/such/model\"}");
+        expect_loaded(body);
         assert_int_equal(status("POST", "/v1/completions", NULL, SHORT_ASK),
                          200);
+        r = post_admin("unload", "");
+        assert_int_equal(r.status, 200);
+        web_free(&r);
     }
+    web_expect_error(post_admin("load", "{\"model\":\"builtin\",\"name\":1}"),
+                     400, "invalid_request_error", "name");
+    web_expect_error(post_admin("log-level", "{\"level\":2,\"lvl\":1}"), 400,
+                     "invalid_request_error", "lvl");
     /* the built-in model is served under its own name */
     r = post_admin("load", "{\"model\":\"builtin\"}");
     assert_int_equal(r.status, 200);
