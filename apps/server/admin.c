@@ -95,8 +95,11 @@ void qn_admin_load(qn_call *call)
 
 void qn_admin_reload(qn_call *call)
 {
-    qn_server_reload(call->srv);
-    qn_admin_status(call);
+    qn_err err;
+    if (qn_server_reload(call->srv, &err) < 0)
+        qn_call_fail(call, 500, "reload_failed", NULL, "%s", err.msg);
+    else
+        qn_admin_status(call);
 }
 
 void qn_admin_log_level(qn_call *call)

@@ -39,7 +39,9 @@ static const sentence on_routes[] = {
     {"/admin/load",
      "Loads a model in place of the one that was unloaded; 409 while one is loaded."},
     {"/admin/unload", "Ends what runs and frees the model."},
-    {"/admin/reload", "Reads API keys and certificate again."},
+    {"/admin/reload",
+     "Reads API keys and certificate again; 500 with the reason when it "
+     "cannot, and they stay as they were."},
     {"/admin/log-level", "Changes --log-level."},
 };
 

@@ -35,8 +35,9 @@ bool qn_server_failing(const qn_server *srv);
 bool qn_server_ready(const qn_server *srv);
 /* true when nothing is being answered (waits up to `seconds` for it). */
 bool qn_server_wait_idle(qn_server *srv, double seconds);
-/* Keys and certificate are read again; what fails is logged and kept. */
-void qn_server_reload(qn_server *srv);
+/* Keys and certificate are read again; what cannot be stays as it was,
+ * which is logged and the error. */
+int qn_server_reload(qn_server *srv, qn_err *err);
 /* Ends what still runs and frees everything. */
 void qn_server_stop(qn_server *srv);
 

@@ -68,11 +68,11 @@ static void test_keys(void **state)
     web_free(&r);
     /* read again: ann goes, carl comes; a broken file changes nothing */
     file("keys", "bobskey4567\ncarl:carlskey99\n");
-    qn_server_reload(web_running());
+    assert_int_equal(qn_server_reload(web_running(), NULL), 0);
     assert_int_equal(status("GET", "/v1/models", KEY("annskey123"), NULL), 401);
     assert_int_equal(status("GET", "/v1/models", KEY("carlskey99"), NULL), 200);
     file("keys", "x\n");
-    qn_server_reload(web_running());
+    assert_true(qn_server_reload(web_running(), NULL) < 0);
     assert_int_equal(status("GET", "/v1/models", KEY("bobskey4567"), NULL),
                      200);
 }
@@ -578,6 +578,26 @@ static void test_load(void **state)
     web_free(&r);
 }
 
+/* Who asks for keys to be read again hears that they could not be. */
+static void test_reload(void **state)
+{
+    (void)state;
+    const char *keys = file("keys4", "ann:annskey123\n");
+    const char *const options[] = {"admin-socket", file("a2", NULL),
+                                   "api-key-file", keys, NULL};
+    web_start(options);
+    web_reply r = post_admin("reload", "");
+    assert_int_equal(r.status, 200);
+    web_free(&r);
+    file("keys4", "x\n");
+    r = post_admin("reload", "");
+    assert_non_null(
+        strstr(web_str(&r, "error.message"), "API keys stay as they were: "));
+    assert_non_null(strstr(web_str(&r, "error.message"), "keys4, key 1"));
+    web_expect_error(r, 500, "server_error", NULL);
+    assert_int_equal(status("GET", "/v1/models", KEY("annskey123"), NULL), 200);
+}
+
 /* Ending with requests in every phase leaves nothing hanging. */
 static void test_stop_under_load(void **state)
 {
@@ -681,10 +701,12 @@ static void test_tls(void **state)
     assert_int_equal(ask_tls(), 1);
     make_certificate(cert, key);
     assert_int_equal(ask_tls(), 1);
-    qn_server_reload(web_running());
+    assert_int_equal(qn_server_reload(web_running(), NULL), 0);
     assert_int_equal(ask_tls(), 2);
     qn_test_write_file(cert, "nothing", 7);
-    qn_server_reload(web_running());
+    qn_err err;
+    assert_true(qn_server_reload(web_running(), &err) < 0);
+    assert_non_null(strstr(err.msg, "certificate stays as it was: "));
     assert_int_equal(ask_tls(), 2);
     /* somebody who speaks no TLS, or nothing */
     int fd = web_connect();
@@ -712,6 +734,7 @@ int main(void)
         cmocka_unit_test_teardown(test_request_timeout, web_stop),
         cmocka_unit_test_teardown(test_sockets, web_stop),
         cmocka_unit_test_teardown(test_load, web_stop),
+        cmocka_unit_test_teardown(test_reload, web_stop),
         cmocka_unit_test_teardown(test_stop_under_load, web_stop),
         cmocka_unit_test_teardown(test_tls, web_stop),
     };
