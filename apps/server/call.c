@@ -157,6 +157,14 @@ void qn_call_fail(qn_call *call, int status, const char *code,
     va_end(ap);
 }
 
+void qn_call_break(qn_call *call, const char *why)
+{
+    qn_accesslog_say(call->srv->log, 0, "request %s: %s", call->id, why);
+    qn_call_fail(call, 500, "engine_failed", NULL,
+                 "the engine failed; the server's log says why (request %s)",
+                 call->id);
+}
+
 int qn_call_json(const qn_call *call, json_t **doc, qn_err *err)
 {
     return qn_json_parse(doc, call->body.p ? call->body.p : "", call->body.n,

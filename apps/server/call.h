@@ -87,7 +87,10 @@ void qn_call_reply(qn_call *call, int status, const char *type, qn_str *text);
  * sent as an event and the stream ends. */
 void qn_call_fail(qn_call *call, int status, const char *code,
                   const char *param, const char *fmt, ...) QN_PRINTF(5, 6);
-/* The same with a Retry-After header. */
+/* 500 for what is not the client's doing: the log has `why`, the client that it
+ * is there, and under which id. */
+void qn_call_break(qn_call *call, const char *why);
+/* As qn_call_fail, with a Retry-After header. */
 void qn_call_retry(qn_call *call, int status, int seconds, const char *fmt, ...)
     QN_PRINTF(4, 5);
 

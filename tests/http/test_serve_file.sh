@@ -51,13 +51,15 @@ cp "$dir/m/model.safetensors" "$dir/kept"
 dd if=/dev/zero of="$dir/m/model.safetensors" bs=64k count=200 \
     conv=notrunc 2>/dev/null
 ask /v1/completions "$prompt" >"$dir/answer"
-grep -q '^500 .*model.safetensors: was written over' "$dir/answer" ||
-    fail "written over: $(cat "$dir/answer")"
+grep -q '^500 .*"the engine failed; the server.s log says why (request ' \
+    "$dir/answer" || fail "written over: $(cat "$dir/answer")"
+grep -qF "$dir" "$dir/answer" && fail "a path: $(cat "$dir/answer")"
 for path in /health /ready; do
     ask $path | grep -q '^503 {"status":"failing"}' || fail "$path: $(ask $path)"
 done
 ask /v2/health/live | grep -q '^503 {"live":false}' || fail "KServe's live"
-grep -q 'engine step: .*open the model again' "$dir/log" ||
+id=$(sed 's/.*(request \([0-9a-f]*\)).*/\1/' "$dir/answer")
+grep -q "request $id: engine step: .*open the model again" "$dir/log" ||
     fail "the log does not say so: $(cat "$dir/log")"
 
 # the same bytes again: whoever still asks has an answer, and all is well
