@@ -109,7 +109,10 @@ void qn_accesslog_request(qn_accesslog *log, qn_call *call, bool whole)
         qn_str_adds(&line, ",\"cut\":true");
     pthread_mutex_lock(&call->lock);
     int n_prompt = call->n_prompt, n_completion = call->n_completion;
+    const char *error = call->error;
     pthread_mutex_unlock(&call->lock);
+    if (error)
+        add_text(&line, "error", error);
     if (n_prompt)
         qn_str_addf(&line, ",\"prompt_tokens\":%d,\"completion_tokens\":%d",
                     n_prompt, n_completion);

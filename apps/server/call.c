@@ -134,6 +134,8 @@ static void fail(qn_call *call, int status, const char *code, const char *param,
     qn_str text = {0};
     pthread_mutex_lock(&call->lock);
     bool in_stream = call->replied && call->stream && !call->done;
+    if (in_stream)
+        call->error = code ? code : error_type(status);
     pthread_mutex_unlock(&call->lock);
     if (in_stream)
         qn_str_adds(&text, "data: ");

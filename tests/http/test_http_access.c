@@ -1,6 +1,7 @@
 /* Who may ask, how much at a time, and how a server ends. */
 #include "web.h"
 
+#include "base/file.h"
 #include "base/str.h"
 #include "server/auth.h"
 
@@ -417,7 +418,9 @@ static void test_per_key(void **state)
 static void test_request_timeout(void **state)
 {
     (void)state;
-    static const char *const options[] = {"request-timeout", "0.2", NULL};
+    const char *log = file("log", "");
+    const char *const options[] = {"request-timeout", "0.2", "access-log", log,
+                                   "log-level",       "2",   NULL};
     web_start(options);
     web_reply r = web_post("/v1/completions",
                            "{\"prompt\":\"Once\",\"max_tokens\":900,"
@@ -431,6 +434,17 @@ static void test_request_timeout(void **state)
     assert_non_null(strstr(r.body, "data: {\"error\":{"));
     assert_null(strstr(r.body, "[DONE]"));
     web_free(&r);
+    /* where the status does not tell, the access log does */
+    web_stop(NULL);
+    size_t n;
+    char *text = NULL;
+    assert_int_equal(qn_file_slurp(&text, &n, log, 1 << 20, NULL), 0);
+    const char *stream = strstr(text, "\"status\":200,");
+    assert_non_null(strstr(text, "\"status\":504,"));
+    assert_non_null(stream);
+    assert_non_null(strstr(stream, ",\"error\":\"timeout\""));
+    assert_ptr_equal(strstr(text, "\"error\""), strstr(stream, "\"error\""));
+    qn_free(text);
 }
 
 /* ---- other sockets ----------------------------------------------------- */
