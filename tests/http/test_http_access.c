@@ -7,6 +7,9 @@
 
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -33,6 +36,13 @@ static const char *file(const char *name, const char *text)
     if (text)
         qn_test_write_file(p, text, strlen(text));
     return p;
+}
+
+/* qn_free it. */
+static void read_text(const char *path, char **text)
+{
+    size_t n;
+    assert_int_equal(qn_file_slurp(text, &n, path, 1 << 20, NULL), 0);
 }
 
 /* ---- keys -------------------------------------------------------------- */
@@ -436,14 +446,74 @@ static void test_request_timeout(void **state)
     web_free(&r);
     /* where the status does not tell, the access log does */
     web_stop(NULL);
-    size_t n;
     char *text = NULL;
-    assert_int_equal(qn_file_slurp(&text, &n, log, 1 << 20, NULL), 0);
+    read_text(log, &text);
     const char *stream = strstr(text, "\"status\":200,");
     assert_non_null(strstr(text, "\"status\":504,"));
     assert_non_null(stream);
     assert_non_null(strstr(stream, ",\"error\":\"timeout\""));
     assert_ptr_equal(strstr(text, "\"error\""), strstr(stream, "\"error\""));
+    qn_free(text);
+}
+
+/* ---- a full disk ------------------------------------------------------- */
+
+static void limit_files(size_t bytes)
+{
+    struct rlimit rl;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &rl), 0);
+    rl.rlim_cur = bytes ? bytes : rl.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &rl), 0);
+}
+
+/* Once in the text. */
+static void expect_once(const char *text, const char *what)
+{
+    const char *at = strstr(text, what);
+    if (!at || strstr(at + 1, what))
+        fail_msg("not once \"%s\": %s", what, text);
+}
+
+/* Lines that find no room are counted, and the server says so twice. */
+static void test_lost_lines(void **state)
+{
+    (void)state;
+    enum {
+        FULL = 4096 /* bytes, of which the messages need less */
+    };
+    char before[FULL];
+    memset(before, '-', sizeof before - 2);
+    memcpy(before + sizeof before - 2, "\n", 2);
+    const char *log = file("full", before), *said = file("said", "");
+    const char *const options[] = {"access-log", log, "log-level", "2", NULL};
+    int kept = dup(STDERR_FILENO), fd = open(said, O_WRONLY | O_APPEND);
+    assert_true(kept >= 0 && fd >= 0);
+    signal(SIGXFSZ, SIG_IGN);
+    web_start(options);
+    dup2(fd, STDERR_FILENO);
+    limit_files(FULL + 10);
+    assert_int_equal(status("GET", "/v1/models", NULL, NULL), 200);
+    bool one = web_metric_becomes("quern_access_log_lost_total", 1, 10);
+    assert_int_equal(status("GET", "/v1/models", NULL, NULL), 200);
+    bool two = web_metric_becomes("quern_access_log_lost_total", 2, 10);
+    limit_files(0);
+    assert_int_equal(status("GET", "/v1/models", NULL, NULL), 200);
+    web_stop(NULL);
+    dup2(kept, STDERR_FILENO);
+    signal(SIGXFSZ, SIG_DFL);
+    close(kept);
+    close(fd);
+    assert_true(one && two);
+    char *text = NULL;
+    read_text(said, &text);
+    expect_once(text, "access log: lines are being lost: No space left");
+    expect_once(text, "access log: lines are written again; 2 were lost");
+    qn_free(text);
+    /* what was written in part ends before the next line begins */
+    read_text(log, &text);
+    expect_once(text, "\"status\":200");
+    assert_int_equal(strcspn(text + FULL - 1, "\n"), 11);
+    assert_int_equal(strncmp(text + FULL + 11, "{\"time\":", 8), 0);
     qn_free(text);
 }
 
@@ -746,6 +816,7 @@ int main(void)
         cmocka_unit_test_teardown(test_long_step, web_stop),
         cmocka_unit_test_teardown(test_per_key, web_stop),
         cmocka_unit_test_teardown(test_request_timeout, web_stop),
+        cmocka_unit_test_teardown(test_lost_lines, web_stop),
         cmocka_unit_test_teardown(test_sockets, web_stop),
         cmocka_unit_test_teardown(test_load, web_stop),
         cmocka_unit_test_teardown(test_reload, web_stop),
