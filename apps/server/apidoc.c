@@ -77,7 +77,8 @@ static const sentence on_fields[] = {
                   "many of the last; 0: at all."},
     {"max_tokens", "Longest completion. Default 16; of a chat, the setting "
                    "default-max-tokens."},
-    {"max_completion_tokens", "The same, under its newer name."},
+    {"max_completion_tokens",
+     "The same, under its newer name, which wins over the older one."},
     {"n_predict", "The same, as llama.cpp calls it."},
     {"min_tokens", "No end of the text before so many tokens."},
     {"n", "Completions of the prompt."},
