@@ -64,6 +64,11 @@ void qn_accesslog_level(qn_accesslog *log, int level)
     atomic_store(&log->level, level);
 }
 
+int qn_accesslog_get_level(const qn_accesslog *log)
+{
+    return atomic_load(&log->level);
+}
+
 uint64_t qn_accesslog_lost(const qn_accesslog *log)
 {
     return atomic_load(&log->lost);

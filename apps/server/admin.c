@@ -1,6 +1,8 @@
 /* admin.c - routes of the admin socket, a file that only its owner may use. */
+#include "base/cpu.h"
 #include "base/json.h"
 #include "server/handlers.h"
+#include "server/jsonout.h"
 #include "server/server_int.h"
 
 static void reply(qn_call *call, qn_str *out)
@@ -8,25 +10,86 @@ static void reply(qn_call *call, qn_str *out)
     qn_call_reply(call, 200, "application/json", out);
 }
 
+static const char *truth(bool v)
+{
+    return v ? "true" : "false";
+}
+
+static void add_text(qn_str *out, const char *s)
+{
+    if (s)
+        qn_jsonout_cstr(out, s);
+    else
+        qn_str_adds(out, "null");
+}
+
+static void add_setting(const qn_settings *set, const qn_setting *row,
+                        qn_str *out)
+{
+    const void *at = (const char *)set + row->offset;
+    qn_str_addf(out, ",\"%s\":", row->name);
+    switch (row->kind) {
+    case QN_SETTING_TEXT:
+    case QN_SETTING_FILE: add_text(out, *(char *const *)at); break;
+    case QN_SETTING_INT:
+    case QN_SETTING_SIZE:
+        qn_str_addf(out, "%lld", (long long)*(const int64_t *)at);
+        break;
+    case QN_SETTING_REAL: qn_jsonout_real(out, *(const double *)at); break;
+    case QN_SETTING_FLAG: qn_str_adds(out, truth(*(const bool *)at)); break;
+    }
+}
+
+/* Under the names of the options, with what the server made of them. */
+static void add_settings(const qn_server *srv, int64_t n_ctx, qn_str *out)
+{
+    const qn_engine_params *e = &srv->engine;
+    int n = srv->open.n_threads ? srv->open.n_threads : qn_cpu_get()->n_cores;
+    qn_str_addf(out,
+                "{\"threads\":%d,\"context\":%lld,\"batch-size\":%d,"
+                "\"chunk-size\":%d,\"max-prompt-rows\":%d,\"speculate\":%d,"
+                "\"overcommit\":%s,\"swap-space\":%llu,"
+                "\"prefix-caching\":%s,\"max-step-time\":",
+                n, (long long)(n_ctx ? n_ctx : e->n_ctx), e->max_seqs,
+                e->max_batch, e->max_prompt_rows, e->speculate,
+                truth(e->overcommit), (unsigned long long)e->swap_bytes,
+                truth(e->prefix_cache));
+    qn_jsonout_real(out, e->max_step_ms * 1e-3);
+    qn_settings now = srv->set;
+    now.port = srv->port;
+    now.log_level = qn_accesslog_get_level(srv->log);
+    if (srv->max_model_len)
+        now.max_model_len = srv->max_model_len;
+    for (size_t i = 0; i < qn_setting_n_rows; i++)
+        add_setting(&now, &qn_setting_rows[i], out);
+    qn_str_addc(out, '}');
+}
+
 void qn_admin_status(qn_call *call)
 {
+    qn_server *srv = call->srv;
     qn_runner_stats s;
-    qn_runner_get_stats(call->srv->runner, &s);
+    bool loaded = srv->loaded;
+    qn_runner_get_stats(srv->runner, &s);
     qn_str out = {0};
+    qn_str_addf(&out, "{\"loaded\":%s,\"model\":", truth(loaded));
+    add_text(&out, loaded ? srv->name : NULL);
+    qn_str_adds(&out, ",\"path\":");
+    add_text(&out, loaded ? srv->path : NULL);
     qn_str_addf(&out,
-                "{\"loaded\":%s,\"draining\":%s,\"connections\":%d,"
+                ",\"draining\":%s,\"failing\":%s,\"connections\":%d,"
                 "\"calls\":%d,"
                 "\"running\":%d,\"waiting\":%d,\"kv_pages\":%lld,"
                 "\"kv_pages_used\":%lld,\"kv_pages_cached\":%lld,"
-                "\"body_bytes\":%zu}",
-                call->srv->loaded ? "true" : "false",
-                qn_server_draining(call->srv) ? "true" : "false",
-                qn_conns_count(call->srv->conns),
-                atomic_load(&call->srv->n_calls), s.engine.n_running,
-                qn_runner_waiting(call->srv->runner),
+                "\"body_bytes\":%zu,\"settings\":",
+                truth(qn_server_draining(srv)), truth(qn_server_failing(srv)),
+                qn_conns_count(srv->conns), atomic_load(&srv->n_calls),
+                s.engine.n_running, qn_runner_waiting(srv->runner),
                 (long long)s.engine.n_pages, (long long)s.engine.n_pages_used,
                 (long long)s.engine.n_pages_cached,
-                atomic_load(&call->srv->body_used));
+                atomic_load(&srv->body_used));
+    add_settings(srv, s.engine.n_ctx, &out);
+    qn_str_addc(&out, '}');
     reply(call, &out);
 }
 

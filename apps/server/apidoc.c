@@ -34,7 +34,7 @@ static const sentence on_routes[] = {
     {"/v2/models/{}/ready", "As /ready, for the model (KServe)."},
     {"/v2/models/{}/generate", "Text to text (KServe)."},
     {"/v2/models/{}/generate_stream", "The same, as events (KServe)."},
-    {"/admin/status", "Requests, connections, settings in force."},
+    {"/admin/status", "The model, requests, connections, settings in force."},
     {"/admin/drain", "Takes no more requests; /ready says 503."},
     {"/admin/load",
      "Loads a model in place of the one that was unloaded; 409 while one is loaded."},

@@ -17,7 +17,7 @@ typedef struct qn_server_init {
     qn_model *model;         /* taken                                     */
     const char *name;        /* its path or name; NULL: the built-in one   */
     qn_model_params open;    /* for models that are loaded later           */
-    qn_engine_params engine; /* max_seqs 0: 16                             */
+    qn_engine_params engine; /* max_seqs 0: 16; max_batch 0: 512           */
     qn_settings *set;        /* taken: left empty                          */
 } qn_server_init;
 

@@ -44,6 +44,7 @@ struct qn_server {
     qn_call_shape call_shape;
     qn_reasoning_kind reasoning;
     _Atomic(char *) name; /* of the model in the API; all are kept */
+    _Atomic(char *) path; /* where it is from; the same */
     QN_VEC(char *) names;
     atomic_int_fast64_t max_model_len;
     atomic_bool loaded;

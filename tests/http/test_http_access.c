@@ -662,6 +662,49 @@ static void test_load(void **state)
     web_free(&r);
 }
 
+/* The status has the settings as they are, not as they were given. */
+static void test_status(void **state)
+{
+    (void)state;
+    const char *admin = file("a2", NULL);
+    const char *const options[] = {"admin-socket",   admin, "idle-timeout",
+                                   "12.5",           "web", "false",
+                                   "max-body",       "64K", "served-model-name",
+                                   "name \"of\" it", NULL};
+    qn_engine_params engine = {
+        .n_ctx = 8192, .max_seqs = 3, .prefix_cache = true, .max_step_ms = 900};
+    web_start_with(&engine, options);
+    web_reply r = ask_unix(admin, GET("/admin/status"));
+    assert_int_equal(r.status, 200);
+    assert_true(json_is_false(web_at(&r, "failing")));
+    assert_string_equal(web_str(&r, "model"), "name \"of\" it");
+    assert_string_equal(web_str(&r, "path"), "m");
+    assert_int_equal(web_int(&r, "settings.threads"), 2);
+    assert_int_equal(web_int(&r, "settings.context"), 8192);
+    assert_int_equal(web_int(&r, "settings.batch-size"), 3);
+    assert_int_equal(web_int(&r, "settings.chunk-size"), 512);
+    assert_int_equal(web_int(&r, "settings.max-body"), 65536);
+    assert_int_equal(web_int(&r, "settings.port"),
+                     qn_server_port(web_running()));
+    assert_int_equal(web_int(&r, "settings.log-level"), 0);
+    assert_int_equal(web_int(&r, "settings.max-length"), 1024);
+    assert_true(json_number_value(web_at(&r, "settings.idle-timeout")) == 12.5);
+    assert_true(json_number_value(web_at(&r, "settings.max-step-time")) == 0.9);
+    assert_true(json_is_false(web_at(&r, "settings.web")));
+    assert_true(json_is_null(web_at(&r, "settings.tls-cert")));
+    for (size_t i = 0; i < qn_setting_n_rows; i++)
+        assert_non_null(
+            json_object_get(web_at(&r, "settings"), qn_setting_rows[i].name));
+    web_free(&r);
+    r = post_admin("log-level", "{\"level\":1}");
+    assert_int_equal(web_int(&r, "settings.log-level"), 1);
+    web_free(&r);
+    r = post_admin("unload", "");
+    assert_true(json_is_null(web_at(&r, "model")));
+    assert_true(json_is_null(web_at(&r, "path")));
+    web_free(&r);
+}
+
 /* Who asks for keys to be read again hears that they could not be. */
 static void test_reload(void **state)
 {
@@ -819,6 +862,7 @@ int main(void)
         cmocka_unit_test_teardown(test_lost_lines, web_stop),
         cmocka_unit_test_teardown(test_sockets, web_stop),
         cmocka_unit_test_teardown(test_load, web_stop),
+        cmocka_unit_test_teardown(test_status, web_stop),
         cmocka_unit_test_teardown(test_reload, web_stop),
         cmocka_unit_test_teardown(test_stop_under_load, web_stop),
         cmocka_unit_test_teardown(test_tls, web_stop),

@@ -66,8 +66,11 @@ static void start(const char *path, const char *kernels,
     qn_settings_init(&set);
     set_all(&set, base);
     set_all(&set, options);
-    qn_server_init init = {
-        .model = model, .name = "m", .engine = *engine, .set = &set};
+    qn_server_init init = {.model = model,
+                           .name = "m",
+                           .open = mp,
+                           .engine = *engine,
+                           .set = &set};
     if (qn_server_start(&srv, &init, &err) < 0)
         fail_msg("server: %s", err.msg);
 }
