@@ -35,7 +35,7 @@ static const sentence on_routes[] = {
     {"/v2/models/{}/generate", "Text to text (KServe)."},
     {"/v2/models/{}/generate_stream", "The same, as events (KServe)."},
     {"/admin/status", "The model, requests, connections, settings in force."},
-    {"/admin/drain", "Takes no more requests; /ready says 503."},
+    {"/admin/drain", "Takes no more requests, for good; /ready says 503."},
     {"/admin/load",
      "Loads a model in place of the one that was unloaded; 409 while one is loaded."},
     {"/admin/unload", "Ends what runs and frees the model."},

@@ -660,6 +660,18 @@ static void test_load(void **state)
     r = web_ask("GET", "/v1/models", NULL, NULL);
     assert_string_equal(web_str(&r, "data.0.id"), "quern-14m");
     web_free(&r);
+    /* no model ends a drain */
+    static const char *const steps[][2] = {{"drain", ""},
+                                           {"unload", ""},
+                                           {"load", "{\"model\":\"builtin\"}"}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        r = post_admin(steps[i][0], steps[i][1]);
+        assert_int_equal(r.status, 200);
+        assert_true(json_is_true(web_at(&r, "draining")));
+        web_free(&r);
+    }
+    assert_int_equal(status("GET", "/ready", NULL, NULL), 503);
+    assert_int_equal(status("POST", "/v1/completions", NULL, SHORT_ASK), 503);
 }
 
 /* The status has the settings as they are, not as they were given. */
