@@ -322,7 +322,13 @@ static void test_remedies(void **state)
         {"/completion", "", "/v1/completions", 404},
         {"/v2/models/m/infer", "", "generate_stream", 404},
         {"/v1/responses/resp_1", "", "nothing is kept", 404},
+        {"/v1/completions/", "", "leave out the slash at its end", 404},
+        {"/v1/chat/completions/", "", "leave out the slash", 404},
+        {"/v1/models/m/", "", "leave out the slash", 404},
+        {"/v1/", "", "base URL in /v1", 404},
+        {"/admin/load/", "", "--admin-socket", 404},
         {"/nowhere", "", "docs/api.md", 404},
+        {"/nowhere/", "", "docs/api.md", 404},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char body[256];
