@@ -103,6 +103,20 @@ void web_need(void)
         web_start(NULL);
 }
 
+const char *web_file(const char *name, const char *text)
+{
+    static char path[4][4096];
+    static const char *dir;
+    static int i;
+    if (!dir)
+        dir = qn_test_tmpdir();
+    char *p = path[i++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    if (text)
+        qn_test_write_file(p, text, strlen(text));
+    return p;
+}
+
 /* ---- sockets ----------------------------------------------------------- */
 
 double web_now(void)
@@ -345,6 +359,24 @@ web_reply web_ask(const char *method, const char *path, const char *headers,
 web_reply web_post(const char *path, const char *body)
 {
     return web_ask("POST", path, NULL, body);
+}
+
+int web_status(const char *method, const char *path, const char *headers,
+               const char *body)
+{
+    web_reply r = web_ask(method, path, headers, body);
+    int s = r.status;
+    web_free(&r);
+    return s;
+}
+
+int web_begin(const char *body)
+{
+    int fd = web_connect();
+    char *text = web_request("/v1/completions", body);
+    web_sends(fd, text);
+    free(text);
+    return fd;
 }
 
 /* ---- answers ----------------------------------------------------------- */
