@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,11 @@
 struct qn_accesslog {
     int fd; /* of requests; -1: none */
     atomic_int level;
+    atomic_uint_fast64_t lost; /* lines of requests */
+
+    pthread_mutex_t lock;
+    uint64_t lost_before; /* when lines were last written */
+    bool torn;            /* the last one was written in part */
 };
 
 int qn_accesslog_new(qn_accesslog **out, const char *path, qn_err *err)
@@ -27,6 +33,7 @@ int qn_accesslog_new(qn_accesslog **out, const char *path, qn_err *err)
     qn_accesslog *log = qn_xcalloc(1, sizeof *log);
     log->fd = -1;
     atomic_init(&log->level, 2);
+    pthread_mutex_init(&log->lock, NULL);
     if (path && (!*path || strcmp(path, "none") == 0))
         path = NULL;
     if (path && strcmp(path, "-") == 0)
@@ -34,6 +41,7 @@ int qn_accesslog_new(qn_accesslog **out, const char *path, qn_err *err)
     else if (path)
         log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (path && log->fd < 0) {
+        pthread_mutex_destroy(&log->lock);
         free(log);
         return qn_fail(err, QN_EIO, "access log %s: %s", path, strerror(errno));
     }
@@ -43,8 +51,11 @@ int qn_accesslog_new(qn_accesslog **out, const char *path, qn_err *err)
 
 void qn_accesslog_free(qn_accesslog *log)
 {
-    if (log && log->fd > STDERR_FILENO)
+    if (!log)
+        return;
+    if (log->fd > STDERR_FILENO)
         close(log->fd);
+    pthread_mutex_destroy(&log->lock);
     free(log);
 }
 
@@ -53,13 +64,49 @@ void qn_accesslog_level(qn_accesslog *log, int level)
     atomic_store(&log->level, level);
 }
 
-/* One write per line: lines of several threads do not mix. */
-static void put(int fd, qn_str *line)
+int qn_accesslog_get_level(const qn_accesslog *log)
 {
-    qn_str_addc(line, '\n');
-    ssize_t n = write(fd, line->p, line->n);
-    (void)n; /* a full disk does not stop the server */
-    qn_str_deinit(line);
+    return atomic_load(&log->level);
+}
+
+uint64_t qn_accesslog_lost(const qn_accesslog *log)
+{
+    return atomic_load(&log->lost);
+}
+
+/* One write per line: lines of several threads do not mix. 0, or why it could
+ * not be written. Under lock. */
+static int put(qn_accesslog *log, const qn_str *line)
+{
+    struct iovec v[] = {{"\n", log->torn}, {line->p, line->n}};
+    size_t whole = log->torn + line->n;
+    ssize_t n = writev(log->fd, v, QN_COUNTOF(v));
+    if (n > 0)
+        log->torn = (size_t)n < whole && !(log->torn && n == 1);
+    if (n < 0)
+        return errno;
+    return (size_t)n < whole ? ENOSPC : 0;
+}
+
+/* A log that cannot be written says so in the other one, when that begins and
+ * when it is over. */
+static void put_or_say(qn_accesslog *log, const qn_str *line)
+{
+    pthread_mutex_lock(&log->lock);
+    int why = put(log, line);
+    uint64_t lost = atomic_load(&log->lost) - log->lost_before;
+    if (why)
+        atomic_fetch_add(&log->lost, 1);
+    else
+        log->lost_before += lost;
+    pthread_mutex_unlock(&log->lock);
+    if (why && !lost)
+        qn_accesslog_say(log, 0, "access log: lines are being lost: %s",
+                         strerror(why));
+    if (!why && lost)
+        qn_accesslog_say(log, 0,
+                         "access log: lines are written again; %llu were lost",
+                         (unsigned long long)lost);
 }
 
 static void add_time(qn_str *out)
@@ -109,7 +156,10 @@ void qn_accesslog_request(qn_accesslog *log, qn_call *call, bool whole)
         qn_str_adds(&line, ",\"cut\":true");
     pthread_mutex_lock(&call->lock);
     int n_prompt = call->n_prompt, n_completion = call->n_completion;
+    const char *error = call->error;
     pthread_mutex_unlock(&call->lock);
+    if (error)
+        add_text(&line, "error", error);
     if (n_prompt)
         qn_str_addf(&line, ",\"prompt_tokens\":%d,\"completion_tokens\":%d",
                     n_prompt, n_completion);
@@ -118,8 +168,9 @@ void qn_accesslog_request(qn_accesslog *log, qn_call *call, bool whole)
         qn_jsonout_str(&line, call->body.p,
                        QN_MIN(call->body.n, (size_t)LOG_BODY_MAX));
     }
-    qn_str_addc(&line, '}');
-    put(log->fd, &line);
+    qn_str_adds(&line, "}\n");
+    put_or_say(log, &line);
+    qn_str_deinit(&line);
 }
 
 void qn_accesslog_say(qn_accesslog *log, int level, const char *fmt, ...)
@@ -136,6 +187,8 @@ void qn_accesslog_say(qn_accesslog *log, int level, const char *fmt, ...)
     add_time(&line);
     add_text(&line, "level", names[level]);
     add_text(&line, "message", text.msg);
-    qn_str_addc(&line, '}');
-    put(STDERR_FILENO, &line);
+    qn_str_adds(&line, "}\n");
+    ssize_t n = write(STDERR_FILENO, line.p, line.n);
+    (void)n; /* there is nowhere else to say it */
+    qn_str_deinit(&line);
 }

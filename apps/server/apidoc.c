@@ -34,11 +34,14 @@ static const sentence on_routes[] = {
     {"/v2/models/{}/ready", "As /ready, for the model (KServe)."},
     {"/v2/models/{}/generate", "Text to text (KServe)."},
     {"/v2/models/{}/generate_stream", "The same, as events (KServe)."},
-    {"/admin/status", "Requests, connections, settings in force."},
-    {"/admin/drain", "Takes no more requests; /ready says 503."},
-    {"/admin/load", "Loads a model in place of the one that was unloaded."},
+    {"/admin/status", "The model, requests, connections, settings in force."},
+    {"/admin/drain", "Takes no more requests, for good; /ready says 503."},
+    {"/admin/load",
+     "Loads a model in place of the one that was unloaded; 409 while one is loaded."},
     {"/admin/unload", "Ends what runs and frees the model."},
-    {"/admin/reload", "Reads API keys and certificate again."},
+    {"/admin/reload",
+     "Reads API keys and certificate again; 500 with the reason when it "
+     "cannot, and they stay as they were."},
     {"/admin/log-level", "Changes --log-level."},
 };
 
@@ -74,7 +77,8 @@ static const sentence on_fields[] = {
                   "many of the last; 0: at all."},
     {"max_tokens", "Longest completion. Default 16; of a chat, the setting "
                    "default-max-tokens."},
-    {"max_completion_tokens", "The same, under its newer name."},
+    {"max_completion_tokens",
+     "The same, under its newer name, which wins over the older one."},
     {"n_predict", "The same, as llama.cpp calls it."},
     {"min_tokens", "No end of the text before so many tokens."},
     {"n", "Completions of the prompt."},

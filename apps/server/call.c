@@ -134,6 +134,8 @@ static void fail(qn_call *call, int status, const char *code, const char *param,
     qn_str text = {0};
     pthread_mutex_lock(&call->lock);
     bool in_stream = call->replied && call->stream && !call->done;
+    if (in_stream)
+        call->error = code ? code : error_type(status);
     pthread_mutex_unlock(&call->lock);
     if (in_stream)
         qn_str_adds(&text, "data: ");
@@ -155,6 +157,14 @@ void qn_call_fail(qn_call *call, int status, const char *code,
     va_start(ap, fmt);
     fail(call, status, code, param, fmt, ap);
     va_end(ap);
+}
+
+void qn_call_break(qn_call *call, const char *why)
+{
+    qn_accesslog_say(call->srv->log, 0, "request %s: %s", call->id, why);
+    qn_call_fail(call, 500, "engine_failed", NULL,
+                 "the engine failed; the server's log says why (request %s)",
+                 call->id);
 }
 
 int qn_call_json(const qn_call *call, json_t **doc, qn_err *err)

@@ -59,8 +59,9 @@ typedef struct qn_call {
     struct MHD_Connection *conn; /* NULL once OVER */
     bool suspended, replied, stream, done, broken;
     int status;
-    int retry_after; /* seconds; 0: no such header */
-    bool close;      /* the connection ends with this answer */
+    const char *error; /* why a stream ended early, for the log; static */
+    int retry_after;   /* seconds; 0: no such header */
+    bool close;        /* the connection ends with this answer */
     const char *content_type;
     const char *etag; /* of a file of the web page, else NULL; static */
     qn_str out;
@@ -84,10 +85,13 @@ bool qn_call_serves(qn_call *call, const char *name);
 void qn_call_reply(qn_call *call, int status, const char *type, qn_str *text);
 /* OpenAI's error object, or KServe's under /v2. `param` and `code` may be NULL;
  * the kind of error follows from the status. After a stream has begun it is
- * sent as an event and the stream ends. */
+ * sent as an event and the stream ends. `code` is static. */
 void qn_call_fail(qn_call *call, int status, const char *code,
                   const char *param, const char *fmt, ...) QN_PRINTF(5, 6);
-/* The same with a Retry-After header. */
+/* 500 for what is not the client's doing: the log has `why`, the client that it
+ * is there, and under which id. */
+void qn_call_break(qn_call *call, const char *why);
+/* As qn_call_fail, with a Retry-After header. */
 void qn_call_retry(qn_call *call, int status, int seconds, const char *fmt, ...)
     QN_PRINTF(4, 5);
 

@@ -79,7 +79,8 @@ static const qn_field rows[] = {
     ROW("kv_window", ALL, INT, OFF(rp.kv_window), 0, INT_TOP),
     /* how much */
     ROW("max_tokens", ALL, I64, OFF(max_tokens), 0, INT_TOP),
-    ROW("max_completion_tokens", CHAT, I64, OFF(max_tokens), 0, INT_TOP),
+    ROW("max_completion_tokens", CHAT, I64, OFF(max_completion_tokens), 0,
+        INT_TOP),
     ROW("n_predict", COMP | CHAT, I64, OFF(max_tokens), 0, INT_TOP),
     ROW("min_tokens", ALL, INT, OFF(rp.min_new_tokens), 0, INT_TOP),
     ROW("n", COMP | CHAT, INT, OFF(n), 1, INT_TOP),
@@ -409,7 +410,8 @@ static int check_together(qn_fields *f, const qn_field_context *c, qn_err *err)
     if (f->include_usage && !f->stream)
         return qn_fail(err, QN_EINVAL,
                        "stream_options is for streams: set stream to true");
-    f->param = "max_tokens";
+    f->param = f->max_completion_tokens >= 0 ? "max_completion_tokens"
+                                             : "max_tokens";
     if (c->set->max_tokens > 0 && f->max_tokens > c->set->max_tokens)
         return qn_fail(err, QN_ELIMIT, "%s is %lld; this server allows %lld",
                        qn_fields_spell(f, f->param), (long long)f->max_tokens,
@@ -452,6 +454,8 @@ int qn_fields_parse(qn_fields *f, const json_t *doc, const qn_field_context *c,
     if (!t || json_is_null(t))
         qn_sampling_complete(&f->rp.sampling,
                              f->beam ? 1 : QN_MAX(f->n, f->best_of));
+    if (f->max_completion_tokens >= 0)
+        f->max_tokens = f->max_completion_tokens;
     return check_together(f, c, err);
 }
 
@@ -468,6 +472,7 @@ void qn_fields_blame(qn_fields *f, unsigned route, const char *message)
 void qn_fields_init(qn_fields *f)
 {
     *f = (qn_fields){.max_tokens = -1,
+                     .max_completion_tokens = -1,
                      .logprobs = -1,
                      .top_logprobs = -1,
                      .prompt_logprobs = -1,

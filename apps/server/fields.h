@@ -29,7 +29,7 @@ typedef struct qn_fields {
     bool echo, beam, want_logprobs, return_ids;
     bool tokens_as_ids; /* in log probabilities */
     bool tells_thoughts;
-    int64_t max_tokens;
+    int64_t max_tokens, max_completion_tokens;       /* -1: not given */
     int n, best_of;                                  /* 0: not given */
     int64_t logprobs, top_logprobs, prompt_logprobs; /* -1: not given */
     int64_t truncate;                                /* 0: no; -1: to fit */

@@ -19,8 +19,10 @@
 void qn_gen_fail(qn_call *call, const qn_fields *f, const qn_err *err)
 {
     int status = f && f->status ? f->status : 400;
-    if (err->code == QN_EINTERNAL || err->code == QN_EIO)
-        status = 500;
+    if (err->code == QN_EINTERNAL || err->code == QN_EIO) {
+        qn_call_break(call, err->msg);
+        return;
+    }
     if (err->code == QN_ENOMEM)
         status = 503;
     qn_call_fail(call, status, f ? f->code : NULL,

@@ -141,6 +141,19 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
+/* Whether it would be a route without the slash at its end. */
+static bool only_slash_wrong(const char *path, unsigned kinds)
+{
+    char bare[256], arg[256];
+    const char *other = NULL;
+    size_t n = strlen(path);
+    if (n < 2 || n > sizeof bare || path[n - 1] != '/')
+        return false;
+    memcpy(bare, path, n - 1);
+    bare[n - 1] = 0;
+    return qn_routes_find("GET", bare, kinds, arg, sizeof arg, &other) || other;
+}
+
 static void find_route(qn_call *call, const char *path, bool admin)
 {
     const char *other = NULL;
@@ -153,7 +166,10 @@ static void find_route(qn_call *call, const char *path, bool admin)
         return;
     if (!other) {
         qn_call_fail(call, 404, NULL, NULL, "no such route: %s %s; %s",
-                     call->method, call->target, qn_hint_route(path));
+                     call->method, call->target,
+                     only_slash_wrong(path, kinds)
+                         ? "leave out the slash at its end"
+                         : qn_hint_route(path));
         return;
     }
     snprintf(call->arg, sizeof call->arg, "%s", other);

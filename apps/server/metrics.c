@@ -219,6 +219,10 @@ static double unfinished(const writer *w)
 {
     return (double)atomic_load(&w->srv->metrics.unfinished);
 }
+static double log_lost(const writer *w)
+{
+    return (double)qn_accesslog_lost(w->srv->log);
+}
 static double resident(const writer *w)
 {
     (void)w;
@@ -275,6 +279,8 @@ static const single singles[] = {
     {"quern_http_connections", NULL, "gauge", "Open connections.", connections},
     {"quern_http_unfinished_total", NULL, "counter",
      "Answers that were cut off, by the client or by a limit.", unfinished},
+    {"quern_access_log_lost_total", NULL, "counter",
+     "Lines of the access log that could not be written.", log_lost},
     {"process_resident_memory_bytes", NULL, "gauge", "Resident memory.",
      resident},
 };

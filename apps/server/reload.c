@@ -23,12 +23,15 @@ static char *name_of(const char *path)
     return name;
 }
 
-static void set_name(qn_server *srv, const char *path)
+static void set_names(qn_server *srv, const char *path)
 {
     const char *given = srv->set.served_model_name;
     char *name = given && *given ? qn_xstrdup(given) : name_of(path);
+    char *from = qn_xstrdup(path && *path ? path : "builtin");
     qn_vec_push(&srv->names, name);
+    qn_vec_push(&srv->names, from);
     srv->name = name;
+    srv->path = from;
 }
 
 int qn_reload_install(qn_server *srv, qn_model *model, const char *path,
@@ -50,7 +53,7 @@ int qn_reload_install(qn_server *srv, qn_model *model, const char *path,
     if (srv->set.max_model_len > 0)
         longest = QN_MIN(longest, srv->set.max_model_len);
     srv->max_model_len = longest;
-    set_name(srv, path);
+    set_names(srv, path);
     qn_runner_set_engine(srv->runner, engine, 0);
     srv->loaded = true;
     return 0;
@@ -76,7 +79,6 @@ static bool go_on(void *user, uint64_t done, uint64_t total)
 int qn_reload_model(qn_server *srv, const char *path, qn_err *err)
 {
     qn_model *model = NULL;
-    qn_reload_unload(srv);
     srv->open.progress = go_on;
     srv->open.progress_user = srv;
     int rc = qn_model_open(&model, path, &srv->open, err);

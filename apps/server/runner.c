@@ -403,9 +403,9 @@ static void step(qn_runner *r)
         atomic_store(&r->t_failed, rc < 0 ? qn_now_ns() : 0);
     if (rc >= 0)
         return;
-    qn_accesslog_say(r->srv->log, 0, "engine step: %s", err.msg);
+    qn_err_prefix(&err, rc, "engine step");
     for (size_t i = 0; i < r->active.n; i++) {
-        qn_call_fail(r->active.v[i], 500, NULL, NULL, "%s", err.msg);
+        qn_call_break(r->active.v[i], err.msg);
         drop(r->active.v[i]);
     }
     r->active.n = 0;

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define WORKER_QUEUE 1024
+#define DEFAULT_SEQS 16   /* as the engine's own; known here, so that */
+#define DEFAULT_BATCH 512 /* /admin/status can tell                   */
 #define SOCKET_MODE 0660
 #define ADMIN_MODE 0600
 
@@ -143,6 +145,10 @@ int qn_server_start(qn_server **out, const qn_server_init *init, qn_err *err)
     srv->model = init->model;
     srv->open = init->open;
     srv->engine = init->engine;
+    if (srv->engine.max_seqs == 0)
+        srv->engine.max_seqs = DEFAULT_SEQS;
+    if (srv->engine.max_batch == 0)
+        srv->engine.max_batch = DEFAULT_BATCH;
     srv->created = (int64_t)time(NULL);
     srv->id_seed = qn_rng_entropy();
     int rc = start(srv, init, err);
@@ -173,16 +179,25 @@ bool qn_server_wait_idle(qn_server *srv, double seconds)
     return true;
 }
 
-void qn_server_reload(qn_server *srv)
+int qn_server_reload(qn_server *srv, qn_err *err)
 {
-    qn_err err;
-    if (qn_auth_reload(srv->auth, &err) < 0)
-        qn_accesslog_say(srv->log, 0, "API keys stay as they were: %s",
-                         err.msg);
-    if (srv->tls && qn_tls_reload(srv->tls, &err) < 0)
-        qn_accesslog_say(srv->log, 0, "the certificate stays as it was: %s",
-                         err.msg);
+    qn_err keys = {0}, cert = {0};
+    bool kept_keys = qn_auth_reload(srv->auth, &keys) < 0;
+    bool kept_cert = srv->tls && qn_tls_reload(srv->tls, &cert) < 0;
+    if (kept_keys)
+        qn_err_prefix(&keys, keys.code, "API keys stay as they were");
+    if (kept_cert)
+        qn_err_prefix(&cert, cert.code, "the certificate stays as it was");
+    if (kept_keys || kept_cert) {
+        const char *and = kept_keys && kept_cert ? "; " : "";
+        qn_err all;
+        int rc = qn_fail(&all, kept_keys ? keys.code : cert.code, "%s%s%s",
+                         keys.msg, and, cert.msg);
+        qn_accesslog_say(srv->log, 0, "%s", all.msg);
+        return qn_fail(err, rc, "%s", all.msg);
+    }
     qn_accesslog_say(srv->log, 2, "reloaded");
+    return 0;
 }
 
 /* Order: no new connections; the threads that answer end and fail what they
@@ -264,7 +279,7 @@ int qn_server_run(const qn_server_init *init, qn_err *err)
     for (;;) {
         int sig = sigwaitinfo(&signals, NULL);
         if (sig == SIGHUP)
-            qn_server_reload(srv);
+            qn_server_reload(srv, NULL); /* its log says how it went */
         else if (sig == SIGTERM || sig == SIGINT)
             break;
         else if (sig < 0 && errno != EINTR)

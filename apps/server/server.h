@@ -17,7 +17,7 @@ typedef struct qn_server_init {
     qn_model *model;         /* taken                                     */
     const char *name;        /* its path or name; NULL: the built-in one   */
     qn_model_params open;    /* for models that are loaded later           */
-    qn_engine_params engine; /* max_seqs 0: 16                             */
+    qn_engine_params engine; /* max_seqs 0: 16; max_batch 0: 512           */
     qn_settings *set;        /* taken: left empty                          */
 } qn_server_init;
 
@@ -35,8 +35,9 @@ bool qn_server_failing(const qn_server *srv);
 bool qn_server_ready(const qn_server *srv);
 /* true when nothing is being answered (waits up to `seconds` for it). */
 bool qn_server_wait_idle(qn_server *srv, double seconds);
-/* Keys and certificate are read again; what fails is logged and kept. */
-void qn_server_reload(qn_server *srv);
+/* Keys and certificate are read again; what cannot be stays as it was,
+ * which is logged and the error. */
+int qn_server_reload(qn_server *srv, qn_err *err);
 /* Ends what still runs and frees everything. */
 void qn_server_stop(qn_server *srv);
 

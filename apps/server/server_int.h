@@ -44,6 +44,7 @@ struct qn_server {
     qn_call_shape call_shape;
     qn_reasoning_kind reasoning;
     _Atomic(char *) name; /* of the model in the API; all are kept */
+    _Atomic(char *) path; /* where it is from; the same */
     QN_VEC(char *) names;
     atomic_int_fast64_t max_model_len;
     atomic_bool loaded;
@@ -79,8 +80,7 @@ void qn_server_wake(struct qn_server *srv);
  * names it where --served-model-name does not. */
 int qn_reload_install(struct qn_server *srv, qn_model *model, const char *path,
                       qn_err *err);
-/* Opens another one in place of the one there is; when that fails there is
- * none. */
+/* Opens one while there is none; when that fails there is still none. */
 int qn_reload_model(struct qn_server *srv, const char *path, qn_err *err);
 /* What runs may end within drain-timeout. */
 void qn_reload_unload(struct qn_server *srv);

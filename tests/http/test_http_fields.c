@@ -137,6 +137,32 @@ static void test_types(void **state)
     }
 }
 
+/* OpenAI's newer name wins over the older one, whichever comes first. */
+static void test_two_names(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"max-tokens", "9", NULL};
+    static const char *const rows[] = {
+        "\"max_tokens\":2,\"max_completion_tokens\":5",
+        "\"max_completion_tokens\":5,\"max_tokens\":2",
+        "\"max_completion_tokens\":5",
+        "\"max_completion_tokens\":null,\"max_tokens\":5"};
+    char body[300];
+    web_start(options);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(body, sizeof body,
+                 "{\"messages\":" WEB_TALK ",\"ignore_eos\":true,%s}", rows[i]);
+        web_reply r = web_post("/v1/chat/completions", body);
+        if (r.status != 200 || web_int(&r, "usage.completion_tokens") != 5)
+            fail_msg("%s: status %d: %s", rows[i], r.status, r.body);
+        web_free(&r);
+    }
+    web_expect_error(web_post("/v1/chat/completions",
+                              "{\"messages\":" WEB_TALK ",\"max_tokens\":2,"
+                              "\"max_completion_tokens\":10}"),
+                     400, "invalid_request_error", "max_completion_tokens");
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -296,7 +322,13 @@ static void test_remedies(void **state)
         {"/completion", "", "/v1/completions", 404},
         {"/v2/models/m/infer", "", "generate_stream", 404},
         {"/v1/responses/resp_1", "", "nothing is kept", 404},
+        {"/v1/completions/", "", "leave out the slash at its end", 404},
+        {"/v1/chat/completions/", "", "leave out the slash", 404},
+        {"/v1/models/m/", "", "leave out the slash", 404},
+        {"/v1/", "", "base URL in /v1", 404},
+        {"/admin/load/", "", "--admin-socket", 404},
         {"/nowhere", "", "docs/api.md", 404},
+        {"/nowhere/", "", "docs/api.md", 404},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char body[256];
@@ -732,6 +764,7 @@ int main(void)
         cmocka_unit_test(test_guided),
         cmocka_unit_test(test_stop_reason),
         cmocka_unit_test(test_types),
+        cmocka_unit_test_teardown(test_two_names, web_stop),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_remedies),
         cmocka_unit_test(test_messages),

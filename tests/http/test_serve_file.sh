@@ -22,7 +22,8 @@ trap 'rm -rf "$dir"' EXIT
     fail "its embedding does not stay: $("$quern" info --model "$dir/m")"
 
 : >"$dir/log"
-"$quern" serve --model "$dir/m" --port 0 --access-log none 2>"$dir/log" &
+"$quern" serve --model "$dir/m" --port 0 --access-log "$dir/access" \
+    2>"$dir/log" &
 server=$!
 trap 'kill $server 2>/dev/null || :; rm -rf "$dir"' EXIT
 . "$QUERN_SOURCE_DIR/tests/http/serving.sh"
@@ -51,13 +52,15 @@ cp "$dir/m/model.safetensors" "$dir/kept"
 dd if=/dev/zero of="$dir/m/model.safetensors" bs=64k count=200 \
     conv=notrunc 2>/dev/null
 ask /v1/completions "$prompt" >"$dir/answer"
-grep -q '^500 .*model.safetensors: was written over' "$dir/answer" ||
-    fail "written over: $(cat "$dir/answer")"
+grep -q '^500 .*"the engine failed; the server.s log says why (request ' \
+    "$dir/answer" || fail "written over: $(cat "$dir/answer")"
+grep -qF "$dir" "$dir/answer" && fail "a path: $(cat "$dir/answer")"
 for path in /health /ready; do
     ask $path | grep -q '^503 {"status":"failing"}' || fail "$path: $(ask $path)"
 done
 ask /v2/health/live | grep -q '^503 {"live":false}' || fail "KServe's live"
-grep -q 'engine step: .*open the model again' "$dir/log" ||
+id=$(sed 's/.*(request \([0-9a-f]*\)).*/\1/' "$dir/answer")
+grep -q "request $id: engine step: .*open the model again" "$dir/log" ||
     fail "the log does not say so: $(cat "$dir/log")"
 
 # the same bytes again: whoever still asks has an answer, and all is well
@@ -65,6 +68,28 @@ cat "$dir/kept" >"$dir/m/model.safetensors"
 ask /v1/completions "$prompt" >"$dir/answer"
 grep -q '^200' "$dir/answer" || fail "written back: $(cat "$dir/answer")"
 ask /health | grep -q '^200 {"status":"ok"}' || fail "$(ask /health)"
+
+# in the middle of a stream: its last event says so, and so does the access log
+python3 -c 'import sys, urllib.request as u
+body = b"""{"prompt": "Once", "max_tokens": 900, "ignore_eos": true, "stream": true}"""
+a = u.urlopen(u.Request(sys.argv[1] + "/v1/completions", body,
+                        {"X-Request-Id": "cut-short"}))
+a.readline()
+with open(sys.argv[2], "r+b") as f:
+    f.write(bytes(12 << 20))
+print(a.status, a.read().decode())' "$url" "$dir/m/model.safetensors" \
+    >"$dir/answer"
+grep -q '^200 ' "$dir/answer" || fail "no stream: $(cat "$dir/answer")"
+grep -q '^data: {"error":{"message":"the engine failed; .*(request cut-short)' \
+    "$dir/answer" || fail "no error: $(tail -c 500 "$dir/answer")"
+for _ in $(seq 50); do
+    grep -q '"id":"cut-short"' "$dir/access" && break
+    sleep 0.1
+done
+grep -q '"id":"cut-short",.*"status":200,.*"error":"engine_failed"' \
+    "$dir/access" || fail "the access log: $(cat "$dir/access")"
+[ "$(grep -c '"error"' "$dir/access")" = 1 ] ||
+    fail "errors that are none: $(cat "$dir/access")"
 
 kill -TERM $server
 wait $server || fail "SIGTERM: exit status $?"

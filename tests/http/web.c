@@ -66,8 +66,11 @@ static void start(const char *path, const char *kernels,
     qn_settings_init(&set);
     set_all(&set, base);
     set_all(&set, options);
-    qn_server_init init = {
-        .model = model, .name = "m", .engine = *engine, .set = &set};
+    qn_server_init init = {.model = model,
+                           .name = "m",
+                           .open = mp,
+                           .engine = *engine,
+                           .set = &set};
     if (qn_server_start(&srv, &init, &err) < 0)
         fail_msg("server: %s", err.msg);
 }
@@ -98,6 +101,20 @@ void web_need(void)
 {
     if (!srv)
         web_start(NULL);
+}
+
+const char *web_file(const char *name, const char *text)
+{
+    static char path[4][4096];
+    static const char *dir;
+    static int i;
+    if (!dir)
+        dir = qn_test_tmpdir();
+    char *p = path[i++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    if (text)
+        qn_test_write_file(p, text, strlen(text));
+    return p;
 }
 
 /* ---- sockets ----------------------------------------------------------- */
@@ -342,6 +359,24 @@ web_reply web_ask(const char *method, const char *path, const char *headers,
 web_reply web_post(const char *path, const char *body)
 {
     return web_ask("POST", path, NULL, body);
+}
+
+int web_status(const char *method, const char *path, const char *headers,
+               const char *body)
+{
+    web_reply r = web_ask(method, path, headers, body);
+    int s = r.status;
+    web_free(&r);
+    return s;
+}
+
+int web_begin(const char *body)
+{
+    int fd = web_connect();
+    char *text = web_request("/v1/completions", body);
+    web_sends(fd, text);
+    free(text);
+    return fd;
 }
 
 /* ---- answers ----------------------------------------------------------- */

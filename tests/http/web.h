@@ -55,6 +55,11 @@ void web_free(web_reply *r);
 web_reply web_ask(const char *method, const char *path, const char *headers,
                   const char *body);
 web_reply web_post(const char *path, const char *body);
+/* The status of an answer. */
+int web_status(const char *method, const char *path, const char *headers,
+               const char *body);
+/* Asks for a completion; the connection that its answer comes over. */
+int web_begin(const char *body);
 /* A conversation. */
 #define WEB_TALK "[{\"role\":\"user\",\"content\":\"Who are you?\"}]"
 /* An error of OpenAI's shape, with this status and type; frees it. `param` NULL:
@@ -82,6 +87,10 @@ void web_events_free(web_events *e);
 double web_metric(const char *line);
 /* Waits until a metric has a value; false after `seconds`. */
 bool web_metric_becomes(const char *line, double value, double seconds);
+
+/* The path of a file of this program's own folder, which gets `text` (NULL: is
+ * left alone). Static, four at a time. */
+const char *web_file(const char *name, const char *text);
 
 double web_now(void);
 void web_sleep(double seconds);
