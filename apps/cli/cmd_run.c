@@ -117,7 +117,7 @@ typedef struct run_state {
     int n_failed;
     qn_err why; /* the last failure */
     double load_ms;
-    uint64_t t_start, t0; /* of the program, of the first job */
+    uint64_t t_start, t0; /* of the program; of the first job, or 0 */
     qn_prefill prefill;   /* of a single prompt */
     int64_t n_prompt, n_new;
     qn_request_stats stats; /* of the last job */
@@ -224,7 +224,7 @@ static void statistics(const run_state *r, bool batch)
         return;
     qn_fmt_bytes(mem, sizeof mem, qn_mem_peak_rss());
     if (batch) {
-        double sec = qn_ms_since(r->t0) * 1e-3;
+        double sec = r->t0 ? qn_ms_since(r->t0) * 1e-3 : 0;
         qn_note("%lld prompts%s, %lld + %lld tokens in %.2f s: %.1f new tok/s; "
                 "load %.0f ms, memory %s",
                 (long long)r->first, r->n_failed ? " (some failed)" : "",

@@ -194,6 +194,31 @@ static void test_prompt_sources(void **state)
     qn_proc_free(&p);
 }
 
+/* Before the first line of a batch a file may have a byte order mark. */
+static void test_byte_order_mark(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, "\xef\xbb\xbf{\"token_ids\":[5,6]}\n\xef\xbb\xbf\"a\"\n", "run",
+          "-q", "-n", "1", "--prompts-file", "-");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "1 of 2 prompts failed");
+    qn_proc_has_out(&p, "\"prompt_token_ids\":[5,6]");
+    qn_proc_has_out(&p, "line 2");
+    qn_proc_free(&p);
+}
+
+/* When no prompt was valid nothing ran, and took no time. */
+static void test_no_valid_prompt(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, "{\"promt\":\"a\"}\n", "run", "--prompts-file", "-");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "1 prompts (some failed), 0 + 0 tokens in 0.00 s");
+    qn_proc_free(&p);
+}
+
 static void test_lengths(void **state)
 {
     qn_proc p;
@@ -837,6 +862,8 @@ int main(void)
         cmocka_unit_test(test_session),
         cmocka_unit_test(test_session_refused),
         cmocka_unit_test(test_prompt_sources),
+        cmocka_unit_test(test_byte_order_mark),
+        cmocka_unit_test(test_no_valid_prompt),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_fits),
         cmocka_unit_test(test_stop),
