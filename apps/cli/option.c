@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/nearest.h"
+#include "cli/foreign.h"
 #include "cli/option_int.h"
 
 #include <assert.h>
@@ -91,6 +92,9 @@ static int unknown_option(const qn_args *a, const char *word, const char *name,
                           qn_err *err)
 {
     const char *near = qn_nearest(name, offer_option, (void *)(uintptr_t)a);
+    const char *hint = qn_foreign_option(a, name);
+    if (hint)
+        return qn_usage(err, "there is no option %s; %s", word, hint);
     if (near)
         return qn_usage(err, "there is no option %s; did you mean --%s?", word,
                         near);
@@ -347,6 +351,8 @@ static int take_long(qn_args *a, const char *word, words *w, qn_err *err)
 
 static int take_letters(qn_args *a, const char *word, words *w, qn_err *err)
 {
+    if (qn_foreign_letters(word))
+        return unknown_option(a, word, word + 1, err);
     for (const char *p = word + 1; *p; p++) {
         qn_value *v = value_of_letter(a, *p);
         if (!v)
@@ -502,6 +508,9 @@ static int unknown_key(const qn_args *a, const char *name, const char *key,
                        qn_err *err)
 {
     const char *near = qn_nearest(key, offer_option, (void *)(uintptr_t)a);
+    const char *hint = qn_foreign_option(a, key);
+    if (hint)
+        return qn_usage(err, "%s is not a setting; %s", name, hint);
     return near ? qn_usage(err, "%s is not a setting; did you mean \"%s\"?",
                            name, near)
                 : qn_usage(err,
