@@ -30,6 +30,8 @@ static const struct {
     {"alias", "served-model-name", "here it is --served-model-name"},
     {"allowed-origins", "cors-origin", "here it is --cors-origin"},
     {"uvicorn-log-level", "log-level", "here it is --log-level"},
+    {"grammar-file", "grammar", "here it is --grammar @FILE"},
+    {"json-schema-file", "json-schema", "here it is --json-schema @FILE"},
     {"json", "output-format", "here it is -o json"},
     {"o output-format format", "json", "here it is --json"},
     {"format", "response-format", "here it is --response-format json"},

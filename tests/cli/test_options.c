@@ -72,6 +72,7 @@ static void test_foreign(void **state)
     quern(&p, NULL, "serve", "--no-enable-prefix-caching", "--check-config");
     qn_proc_has_out(&p, "prefix-caching         false  (flag)");
     qn_proc_free(&p);
+    USAGE("here it is --grammar @FILE", "run", "--grammar-file", "x");
     /* letters with a value glued to them are what they were */
     USAGE("two prompts", "run", "-fah", "hi");
 }

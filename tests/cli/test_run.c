@@ -219,6 +219,36 @@ static void test_no_valid_prompt(void **state)
     qn_proc_free(&p);
 }
 
+/* A schema, a list and a grammar may lie in a file. */
+static void test_format_files(void **state)
+{
+    static const struct {
+        const char *option, *text;
+    } cases[] = {{"--json-schema", "{\"enum\": [\"abc\"]}\n"},
+                 {"--choice", "[\"abc\"]"},
+                 {"--grammar", "# of one word\nroot ::= \"abc\"\n"}};
+    qn_proc p;
+    char file[4200];
+    (void)state;
+    snprintf(file, sizeof file, "@%s/format", qn_test_tmpdir());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qn_test_write_file(file + 1, cases[i].text, strlen(cases[i].text));
+        quern(&p, NULL, "run", "-q", "-p", "x", cases[i].option, cases[i].text);
+        qn_proc_has_out(&p, "abc");
+        SAME(NULL, p.out, "run", "-q", "-p", "x", cases[i].option, file);
+        qn_proc_free(&p);
+    }
+    qn_test_write_file(file + 1, "a\0b", 3);
+    quern(&p, NULL, "run", "-q", "-p", "x", "--grammar", file);
+    assert_int_equal(p.status, 2);
+    qn_proc_has_err(&p, "a NUL");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-q", "-p", "x", "--grammar", "@/nowhere/g");
+    qn_proc_has_err(&p, "/nowhere/g");
+    assert_int_equal(p.status, 1);
+    qn_proc_free(&p);
+}
+
 static void test_lengths(void **state)
 {
     qn_proc p;
@@ -864,6 +894,7 @@ int main(void)
         cmocka_unit_test(test_prompt_sources),
         cmocka_unit_test(test_byte_order_mark),
         cmocka_unit_test(test_no_valid_prompt),
+        cmocka_unit_test(test_format_files),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_fits),
         cmocka_unit_test(test_stop),
