@@ -444,7 +444,8 @@ static int optimize(qn_args *a, qn_err *err)
     qn_progress bar;
     QN_TRY(fill(a, &p, err));
     if (!p.model)
-        return qn_usage(err, "which model? quern optimize --model DIR");
+        return qn_usage(err, "which model? quern optimize --model DIR; the "
+                             "built-in one is \"builtin\"");
     if (!p.output_dir)
         return qn_usage(err, "where to? quern optimize --output-dir DIR");
     qn_interrupt_watch();

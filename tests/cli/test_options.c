@@ -116,7 +116,10 @@ static void test_contradictions(void **state)
     USAGE("--logprobs needs --output-format json", "run", "--logprobs", "1",
           "hi");
     USAGE("contradicts", "run", "--temperature", "0", "--do-sample", "hi");
-    USAGE("which model?", "tokenize");
+    USAGE("which model? quern tokenize MODEL [TEXT]; the built-in one is "
+          "\"builtin\"",
+          "tokenize");
+    USAGE("the built-in one is \"builtin\"", "optimize", "-o", "x");
     USAGE("which messages?", "template", "builtin");
     USAGE("of which tokens?", "logits", "builtin");
     USAGE("one word too many", "info", "a", "b");
