@@ -170,9 +170,9 @@ static int refuse(qn_resume *r, json_t *there, qn_err *err)
     differences(&s, there, r->identity);
     r->other = true;
     int rc = qn_fail(err, QN_EINVAL,
-                     "%s holds the work of a run that was stopped, which had "
-                     "%.600s; go on with it by the command that began it, or "
-                     "remove the folder",
+                     "%s holds the work of a run that was stopped; go on with "
+                     "it by the command that began it, or remove the folder. "
+                     "It had %s",
                      r->out->partial, s.p);
     qn_str_deinit(&s);
     return rc;
