@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Line i of the output as JSON; the caller decrefs it. */
@@ -730,6 +731,27 @@ static void test_no_model(void **state)
     qn_proc_free(&p);
 }
 
+/* A program that lies alone says where it looked for the built-in model. */
+static void test_no_builtin(void **state)
+{
+    char line[9000], out[2048], *dir = realpath(qn_test_tmpdir(), NULL);
+    (void)state;
+    snprintf(line, sizeof line,
+             "unset QUERN_MODEL QUERN_DEFAULT_MODEL; mkdir -p %s/a/bin && cp "
+             "%s/bin/quern %s/a/bin && %s/a/bin/quern info 2>&1",
+             dir, qn_test_build_dir(), dir, dir);
+    FILE *p = popen(line, "r");
+    assert_non_null(p);
+    out[fread(out, 1, sizeof out - 1, p)] = 0;
+    assert_int_equal(WEXITSTATUS(pclose(p)), 1);
+    snprintf(line, sizeof line,
+             "nor models/quern-14m.gguf is in %s/a/bin, %s/a, %s", dir, dir,
+             dir);
+    if (!strstr(out, line))
+        fail_msg("no \"%s\" in: %s", line, out);
+    free(dir);
+}
+
 static void has_model(qn_proc *p, const char *line)
 {
     assert_int_equal(p->status, 0);
@@ -913,6 +935,7 @@ int main(void)
         cmocka_unit_test(test_no_tokenizer),
         cmocka_unit_test(test_no_model),
         cmocka_unit_test(test_model_word),
+        cmocka_unit_test(test_no_builtin),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_interrupt_in_background),
         cmocka_unit_test(test_interrupt_in_a_pass),
