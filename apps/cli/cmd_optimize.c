@@ -428,7 +428,7 @@ static void show_sizes(const qn_optimize_report *r)
             r->seconds, memory);
 }
 
-/* Also what --quiet is for: whether work is left is no statistic. */
+/* With --quiet, too: whether work is left is no statistic. */
 static void tell_stopped(const char *kept)
 {
     if (kept)
