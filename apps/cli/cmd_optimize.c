@@ -20,7 +20,8 @@ static const qn_opt place_opts[] = {
     {"output-dir", 'o', QN_OPT_DIR, .arg = "DIR",
      .help = "Where the quantized checkpoint goes; must not exist, or be "
              "empty. It appears when it is complete; a run that was stopped "
-             "leaves DIR.partial, and the same command goes on where it was.",
+             "leaves DIR.partial, once anything was saved (every 20 seconds), "
+             "and the same command goes on where it was.",
      .also = "output"},
     {"max-shard-size", 0, QN_OPT_SIZE, .arg = "BYTES",
      .help = "Largest file of weights.", .def = "5GB"},
@@ -427,6 +428,15 @@ static void show_sizes(const qn_optimize_report *r)
             r->seconds, memory);
 }
 
+/* With --quiet, too: whether work is left is no statistic. */
+static void tell_stopped(const char *kept)
+{
+    if (kept)
+        qn_note("stopped; the same command goes on from what %s keeps", kept);
+    else
+        qn_note("stopped before anything was saved; nothing is left");
+}
+
 static int optimize(qn_args *a, qn_err *err)
 {
     qn_optimize_params p = {0};
@@ -434,7 +444,8 @@ static int optimize(qn_args *a, qn_err *err)
     qn_progress bar;
     QN_TRY(fill(a, &p, err));
     if (!p.model)
-        return qn_usage(err, "which model? quern optimize --model DIR");
+        return qn_usage(err, "which model? quern optimize --model DIR; the "
+                             "built-in one is \"builtin\"");
     if (!p.output_dir)
         return qn_usage(err, "where to? quern optimize --output-dir DIR");
     qn_interrupt_watch();
@@ -444,6 +455,9 @@ static int optimize(qn_args *a, qn_err *err)
     p.progress_user = &bar;
     int rc = qn_optimize_run(&p, &r, err);
     qn_progress_end(&bar);
+    if (rc == QN_ECANCEL)
+        tell_stopped(r.kept);
+    qn_free(r.kept);
     if (rc == QN_OK && !qn_args_flag(a, "quiet"))
         show_table(r.table);
     json_decref(r.table);

@@ -47,6 +47,18 @@ static bool on_pull(void *user, const qn_pull_status *s)
     return !qn_interrupted();
 }
 
+/* "llama3" is what another program calls a model; here it is asked for on the
+ * hub, as gpt2 can be. */
+static int tell_form(const char *name, int rc, qn_err *err)
+{
+    if (strchr(name, '/') || rc == QN_ECANCEL || rc == QN_EINVAL)
+        return rc;
+    return qn_err_prefix(err, rc,
+                         "\"%.60s\" names no organization, which all but the "
+                         "oldest names on the hub do (org/name)",
+                         name);
+}
+
 static int run_pull(qn_args *a, qn_err *err)
 {
     const char *name = qn_args_operand(a, 0);
@@ -67,7 +79,7 @@ static int run_pull(qn_args *a, qn_err *err)
     rc = qn_pull(name, &p, &path, err);
     qn_progress_end(&w.bar);
     if (rc < 0)
-        return rc;
+        return tell_form(name, rc, err);
     printf("%s\n", path);
     qn_free(path);
     return 0;

@@ -10,6 +10,7 @@
 #include "cli/job.h"
 #include "cli/keep_session.h"
 #include "cli/line_reader.h"
+#include "cli/model_word.h"
 #include "cli/prompts.h"
 #include "cli/request_args.h"
 #include "cli/terminal.h"
@@ -64,6 +65,7 @@ static const qn_opt_group run_groups[] = {
 
 static const qn_example run_examples[] = {
     {"quern run --prompt \"Once upon a time\"", "the built-in model"},
+    {"quern run FILE.gguf \"Once upon a time\"", "a file or a folder"},
     {"quern run --chat \"Why is the sky blue?\"", "an answer, not a sequel"},
     {"quern run -m DIR -p \"The river\" -n 50 --temperature 0.7 --seed 1",
      "a Hugging Face folder; 50 tokens, reproducible"},
@@ -85,12 +87,18 @@ static int check(qn_args *a, qn_err *err);
 const qn_command qn_cmd_run = {
     .name = "run",
     .summary = "generate text from a prompt, or from a file of prompts",
-    .operands = "[PROMPT]",
+    .operands = "[MODEL] [PROMPT]",
     .max_operands = -1,
     .about = "Generates text. It is written to standard output as it is made; "
              "progress and statistics go to standard error.\n\n"
              "The prompt is continued as it stands; --chat asks it as a "
-             "question. For a conversation: quern chat.",
+             "question. For a conversation: quern chat.\n\n"
+             "The words are the prompt. A first word that names a model which "
+             "is here (a folder, a file, \"builtin\", a pulled org/name) and "
+             "has a prompt behind it is the model instead, as in quern run "
+             "DIR \"Once upon a time\"; --prompt \"...\" keeps it in the "
+             "prompt. A model without a prompt, and a name of the form "
+             "org/name that was not pulled, is a mistake.",
     .examples = run_examples,
     .groups = run_groups,
     .run = run,
@@ -109,7 +117,7 @@ typedef struct run_state {
     int n_failed;
     qn_err why; /* the last failure */
     double load_ms;
-    uint64_t t_start, t0; /* of the program, of the first job */
+    uint64_t t_start, t0; /* of the program; of the first job, or 0 */
     qn_prefill prefill;   /* of a single prompt */
     int64_t n_prompt, n_new;
     qn_request_stats stats; /* of the last job */
@@ -216,7 +224,7 @@ static void statistics(const run_state *r, bool batch)
         return;
     qn_fmt_bytes(mem, sizeof mem, qn_mem_peak_rss());
     if (batch) {
-        double sec = qn_ms_since(r->t0) * 1e-3;
+        double sec = r->t0 ? qn_ms_since(r->t0) * 1e-3 : 0;
         qn_note("%lld prompts%s, %lld + %lld tokens in %.2f s: %.1f new tok/s; "
                 "load %.0f ms, memory %s",
                 (long long)r->first, r->n_failed ? " (some failed)" : "",
@@ -299,6 +307,8 @@ static int need_engine(run_state *r, const qn_job *job,
     qn_engine_watch(r->engine, cancel_if_asked, r);
     QN_TRY(qn_keep_session_read(r->args, r->engine, err));
     r->load_ms = qn_ms_since(r->t_start);
+    if (!qn_args_given(r->args, "model") && !qn_args_flag(r->args, "quiet"))
+        qn_note("no --model: the built-in one");
     qn_prefill_begin(&r->prefill, r->args);
     r->t0 = qn_now_ns();
     return 0;
@@ -443,6 +453,7 @@ static int check(qn_args *a, qn_err *err)
 {
     static const char *const lp[] = {"logprobs", "prompt-logprobs"};
     bool json = wants_json(a);
+    QN_TRY(qn_model_word_take(a, err));
     if (qn_args_given(a, "system") && !qn_args_flag(a, "chat"))
         return qn_usage(err, "--system needs --chat");
     for (size_t i = 0; i < QN_COUNTOF(lp); i++)

@@ -26,7 +26,7 @@ static const qn_opt time_opts[] = {QN_SETTINGS_TIMES(OPT){0}};
 static const qn_opt cache_opts[] = {
     {"prefix-caching", 0, QN_OPT_FLAG,
      .help = "Keep the KV of prompts for later ones that begin alike.",
-     .def = "true"},
+     .def = "true", .also = "enable-prefix-caching"},
     {0},
 };
 static const qn_opt step_opts[] = {

@@ -8,6 +8,7 @@
 
 #include "base/nearest.h"
 #include "cli/completion.h"
+#include "cli/foreign.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/manual.h"
@@ -96,7 +97,10 @@ static int unknown_command(const char *word)
 {
     qn_err err;
     const char *near = qn_nearest(word, offer_command, NULL);
-    if (near)
+    const char *hint = qn_foreign_command(word);
+    if (hint)
+        qn_usage(&err, "there is no command '%.60s'; %s", word, hint);
+    else if (near)
         qn_usage(&err, "there is no command '%.60s'; did you mean 'quern %s'?",
                  word, near);
     else

@@ -13,9 +13,11 @@
 const char *qn_opt_arg(const qn_opt *o)
 {
     static const char *const names[] = {
-        [QN_OPT_INT] = "N",     [QN_OPT_REAL] = "X",    [QN_OPT_SIZE] = "BYTES",
-        [QN_OPT_TEXT] = "TEXT", [QN_OPT_FILE] = "FILE", [QN_OPT_DIR] = "DIR",
-        [QN_OPT_JSON] = "JSON", [QN_OPT_LIST] = "TEXT", [QN_OPT_IDS] = "IDS"};
+        [QN_OPT_INT] = "N",      [QN_OPT_REAL] = "X",
+        [QN_OPT_SIZE] = "BYTES", [QN_OPT_TEXT] = "TEXT",
+        [QN_OPT_FILE] = "FILE",  [QN_OPT_DIR] = "DIR",
+        [QN_OPT_JSON] = "JSON",  [QN_OPT_SOURCE] = "TEXT",
+        [QN_OPT_LIST] = "TEXT",  [QN_OPT_IDS] = "IDS"};
     if (o->type == QN_OPT_FLAG)
         return NULL;
     return o->arg ? o->arg : names[o->type];

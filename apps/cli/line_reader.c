@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 #define MAX_LINE ((size_t)64 << 20)
@@ -61,9 +62,14 @@ static int read_more(qn_line_reader *r, qn_err *err)
     return 0;
 }
 
-/* The line that the buffer holds, up to `stop`. */
+/* The line that the buffer holds, up to `stop`. Editors of some systems begin
+ * a UTF-8 file with a mark, which is no part of its first line. */
 static int give_line(qn_line_reader *r, size_t stop, char **line, size_t *n)
 {
+    if (!r->begun && stop >= r->at + 3 &&
+        memcmp(r->buf.p + r->at, "\xef\xbb\xbf", 3) == 0)
+        r->at += 3;
+    r->begun = true;
     *line = r->buf.p + r->at;
     *n = stop - r->at;
     r->buf.p[stop] = 0;

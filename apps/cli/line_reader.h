@@ -9,7 +9,7 @@
 typedef struct qn_line_reader {
     int fd;
     const char *name; /* for messages; borrowed */
-    bool end;
+    bool end, begun;  /* read to its end; the first line was given */
     qn_str buf;
     size_t at; /* the next line begins here */
 } qn_line_reader;
@@ -24,7 +24,8 @@ enum {
     QN_READ_LATER = 2 /* nothing there yet; only without `wait` */
 };
 
-/* *line is without its newline, NUL behind, valid until the next call.
+/* *line is without its newline and, the first, without a byte order mark;
+ * NUL behind, valid until the next call.
  * QN_ECANCEL when a signal asked for an end; QN_ELIMIT above 64 MiB. */
 int qn_reader_next(qn_line_reader *r, bool wait, char **line, size_t *n,
                    qn_err *err);

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/nearest.h"
+#include "cli/foreign.h"
 #include "cli/option_int.h"
 
 #include <assert.h>
@@ -91,6 +92,9 @@ static int unknown_option(const qn_args *a, const char *word, const char *name,
                           qn_err *err)
 {
     const char *near = qn_nearest(name, offer_option, (void *)(uintptr_t)a);
+    const char *hint = qn_foreign_option(a, name);
+    if (hint)
+        return qn_usage(err, "there is no option %s; %s", word, hint);
     if (near)
         return qn_usage(err, "there is no option %s; did you mean --%s?", word,
                         near);
@@ -195,7 +199,7 @@ static int set_choice(qn_value *v, const char *text, const char *what,
                     text);
 }
 
-#define MAX_IDS_FILE ((size_t)64 << 20)
+#define MAX_VALUE_FILE ((size_t)64 << 20)
 
 /* What stands before a number: blanks and brackets, and a comma if there is a
  * number before. A comma that nothing follows, or that follows nothing, is not
@@ -243,7 +247,7 @@ static int set_ids(qn_value *v, const char *text, const char *what, qn_err *err)
         return add_ids(v, text, what, err);
     char *file;
     size_t n;
-    QN_TRY(qn_file_slurp(&file, &n, text + 1, MAX_IDS_FILE, err));
+    QN_TRY(qn_file_slurp(&file, &n, text + 1, MAX_VALUE_FILE, err));
     int rc = add_ids(v, file, text, err);
     qn_free(file);
     return rc;
@@ -266,9 +270,26 @@ static int check_text(qn_value *v, const char *text, const char *what,
         return 0;
     case QN_OPT_TEXT:
     case QN_OPT_JSON:
+    case QN_OPT_SOURCE:
     case QN_OPT_LIST: break;
     }
     return 0;
+}
+
+/* The text itself, or that of the file which it names; free it. */
+static int read_text(const qn_opt *o, const char *text, char **out, qn_err *err)
+{
+    size_t n;
+    if (text[0] != '@' ||
+        (o->type != QN_OPT_JSON && o->type != QN_OPT_SOURCE)) {
+        *out = qn_xstrdup(text);
+        return 0;
+    }
+    QN_TRY(qn_file_slurp(out, &n, text + 1, MAX_VALUE_FILE, err));
+    if (strlen(*out) == n)
+        return 0;
+    free(*out);
+    return qn_usage(err, "%s: a NUL in the text", text + 1);
 }
 
 /* `what` is what messages call the option: "--top-p", "QUERN_MODEL". A value
@@ -278,13 +299,15 @@ static int set_text(qn_value *v, const char *text, qn_opt_source from,
 {
     if (v->from > from)
         return 0;
+    char *own;
     QN_TRY(check_text(v, text, what, err));
+    QN_TRY(read_text(v->opt, text, &own, err));
     if (v->from < from || v->opt->type != QN_OPT_LIST) {
         for (size_t i = 0; i < v->texts.n; i++)
             free(v->texts.v[i]);
         qn_vec_clear(&v->texts);
     }
-    qn_vec_push(&v->texts, qn_xstrdup(text));
+    qn_vec_push(&v->texts, own);
     v->from = from;
     return 0;
 }
@@ -347,6 +370,8 @@ static int take_long(qn_args *a, const char *word, words *w, qn_err *err)
 
 static int take_letters(qn_args *a, const char *word, words *w, qn_err *err)
 {
+    if (qn_foreign_letters(word))
+        return unknown_option(a, word, word + 1, err);
     for (const char *p = word + 1; *p; p++) {
         qn_value *v = value_of_letter(a, *p);
         if (!v)
@@ -405,8 +430,9 @@ static void print_real(char *buf, size_t cap, double r)
  * {"prompt": true} is no prompt "true". */
 static bool wants_words(const qn_opt *o)
 {
-    return o->type == QN_OPT_TEXT || o->type == QN_OPT_FILE ||
-           o->type == QN_OPT_DIR || o->type == QN_OPT_CHOICE;
+    return o->type == QN_OPT_TEXT || o->type == QN_OPT_SOURCE ||
+           o->type == QN_OPT_FILE || o->type == QN_OPT_DIR ||
+           o->type == QN_OPT_CHOICE;
 }
 
 /* A member of a file as the text that a flag would have. */
@@ -502,6 +528,9 @@ static int unknown_key(const qn_args *a, const char *name, const char *key,
                        qn_err *err)
 {
     const char *near = qn_nearest(key, offer_option, (void *)(uintptr_t)a);
+    const char *hint = qn_foreign_option(a, key);
+    if (hint)
+        return qn_usage(err, "%s is not a setting; %s", name, hint);
     return near ? qn_usage(err, "%s is not a setting; did you mean \"%s\"?",
                            name, near)
                 : qn_usage(err,

@@ -27,8 +27,11 @@ typedef enum qn_opt_type {
     QN_OPT_REAL,   /* within lo..hi, if hi > lo        */
     QN_OPT_SIZE,   /* bytes: 512M, 8GiB                */
     QN_OPT_TEXT,   /* any string                       */
-    QN_OPT_JSON,   /* the text of a JSON value; in a
-                      --config file also the value     */
+    QN_OPT_JSON,   /* the text of a JSON value, or
+                      @FILE; in a --config file also
+                      the value                        */
+    QN_OPT_SOURCE, /* a text that may be long, or @FILE,
+                      which no such text begins with   */
     QN_OPT_FILE,   /* a path; completed as one         */
     QN_OPT_DIR,    /* a folder                         */
     QN_OPT_CHOICE, /* one of arg: "text|json"          */

@@ -131,50 +131,14 @@ static int open_source(qn_prompts *p, qn_err *err)
     return 0;
 }
 
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* "org/name-7b" or "org/name.v1": a slash between two names, the last of which
- * is no word. "1/2", "HTTP/1.1", "TCP/IP-based" and "IPv4/IPv6" begin prompts. */
-static bool names_repo(const char *word)
-{
-    const char *slash = strchr(word, '/'), *c = word;
-    while (c != slash && *c && !is_letter(*c))
-        c++;
-    return slash && c != slash && is_letter(slash[1]) &&
-           !strchr(slash + 1, '/') && strpbrk(slash + 1, "-._") &&
-           strpbrk(slash + 1, "0123456789") && !strpbrk(word, " ,;:?!");
-}
-
-/* "quern run DIR", "quern run FILE.gguf hello" and "quern run org/name-7b
- * hello" are natural mistakes. */
-static int check_words(const qn_args *a, qn_err *err)
-{
-    const char *word = qn_args_operand(a, 0);
-    if (!word || qn_args_given(a, "model"))
-        return 0;
-    bool file = qn_path_is_file(word) &&
-                (qn_ends(word, ".gguf") || qn_ends(word, ".safetensors"));
-    bool dir = qn_path_is_dir(word) &&
-               (a->operands.n == 1 || strchr(word, '/'));
-    if (!file && !dir && !(a->operands.n > 1 && names_repo(word)))
-        return 0;
-    return qn_usage(err,
-                    "%.200s is a model, not a prompt: quern run --model %.200s "
-                    "--prompt \"...\"",
-                    word, word);
-}
-
 int qn_prompts_open(qn_prompts **out, const qn_args *a, qn_err *err)
 {
     qn_prompts *p = qn_xcalloc(1, sizeof *p);
     p->args = a;
-    int rc = check_words(a, err);
+    int rc = 0;
     const char *kwargs = qn_args_text(a, "kwargs");
     size_t n;
-    if (rc == 0 && kwargs)
+    if (kwargs)
         rc = qn_read_input(kwargs, &p->kwargs, &n, err);
     if (rc == 0)
         rc = open_source(p, err);

@@ -204,17 +204,18 @@ const qn_opt qn_sampling_opts[] = {
              "the length cuts it.",
      .def = "text"},
     {"json-schema", 0, QN_OPT_JSON, .arg = "SCHEMA",
-     .help = "Write nothing but JSON that this schema describes.",
+     .help = "Write nothing but JSON that this schema describes; @FILE reads "
+             "it from there.",
      .also = "guided-json"},
     {"regex", 0, QN_OPT_TEXT, .arg = "PATTERN",
      .help = "Write nothing but a match of this regular expression.",
      .also = "guided-regex"},
     {"choice", 0, QN_OPT_JSON, .arg = "LIST",
-     .help = "Write one of these: a JSON list of strings.",
+     .help = "Write one of these: a JSON list of strings, or @FILE with one.",
      .also = "guided-choice"},
-    {"grammar", 0, QN_OPT_TEXT, .arg = "GBNF",
+    {"grammar", 0, QN_OPT_SOURCE, .arg = "GBNF",
      .help = "Write nothing but what this grammar describes, in llama.cpp's "
-             "notation.",
+             "notation; @FILE reads it from there.",
      .also = "guided-grammar"},
     {0},
 };

@@ -69,6 +69,7 @@ static json_t *of_value(const qn_opt *o)
         return json_pack("{s:[s,s,s,s]}", "type", "string", "object", "array",
                          "boolean");
     case QN_OPT_TEXT:
+    case QN_OPT_SOURCE:
     case QN_OPT_FILE:
     case QN_OPT_DIR: break;
     }

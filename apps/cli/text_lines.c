@@ -22,8 +22,10 @@ int qn_text_operands(const qn_args *a, size_t *first, qn_err *err)
 {
     *first = model_by_option(a) ? 0 : 1;
     if (a->operands.n < *first)
-        return qn_usage(err, "which model? quern %s %s", a->cmd->name,
-                        a->cmd->operands);
+        return qn_usage(err,
+                        "which model? quern %s %s; the built-in one is "
+                        "\"builtin\"",
+                        a->cmd->name, a->cmd->operands);
     return 0;
 }
 

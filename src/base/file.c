@@ -297,7 +297,9 @@ const char *qn_path_kind(const char *path)
 {
     struct stat st;
     if (stat(path, &st) != 0)
-        return NULL;
+        return lstat(path, &st) == 0 && S_ISLNK(st.st_mode)
+                   ? "a link that leads nowhere"
+                   : NULL;
     return S_ISREG(st.st_mode)    ? "a file"
            : S_ISDIR(st.st_mode)  ? "a directory"
            : S_ISFIFO(st.st_mode) ? "a pipe"

@@ -61,7 +61,8 @@ bool qn_path_is_file(const char *path);
 bool qn_path_is_dir(const char *path);
 /* A pipe, a terminal or another device: what is read once, to its end. */
 bool qn_path_is_stream(const char *path);
-/* "a file", "a directory", "a device", ...; NULL: there is nothing. */
+/* "a file", "a directory", "a device", "a link that leads nowhere", ...; NULL:
+ * there is nothing. */
 const char *qn_path_kind(const char *path);
 /* dir + "/" + name; qn_free it. */
 char *qn_path_join(const char *dir, const char *name);

@@ -203,13 +203,38 @@ static const struct {
      "finish the download"},
 };
 
+/* In place of the verdict on .bin, where naming one would not help. */
+static const char no_torch_bin[] =
+    "has .bin files, but no pytorch_model.bin, and they hold neither PyTorch's "
+    "weights nor GGUF; use a safetensors or GGUF version of the model";
+
+/* By its first bytes. */
+static bool one_is_readable(const char *dir, const name_list *l,
+                            const char *ext)
+{
+    qn_sniff kind = QN_SNIFF_OTHER;
+    qn_err why;
+    for (size_t i = 0; i < l->n && kind == QN_SNIFF_OTHER; i++) {
+        if (!qn_ends(l->v[i], ext))
+            continue;
+        char *path = qn_path_join(dir, l->v[i]);
+        if (qn_ckpt_sniff(path, &kind, &why) < 0)
+            kind = QN_SNIFF_OTHER;
+        qn_free(path);
+    }
+    return kind != QN_SNIFF_OTHER;
+}
+
 static int explain_dir(const char *dir, const name_list *l, qn_err *err)
 {
     for (size_t i = 0; i < QN_COUNTOF(verdicts); i++) {
         const char *name = verdicts[i].name;
-        if (name[0] == '.' ? first_with(l, name) != NULL : has(l, name))
-            return qn_fail(err, verdicts[i].code, "%s %s", dir,
-                           verdicts[i].text);
+        if (name[0] == '.' ? !first_with(l, name) : !has(l, name))
+            continue;
+        bool other = strcmp(name, ".bin") == 0 &&
+                     !one_is_readable(dir, l, name);
+        return qn_fail(err, verdicts[i].code, "%s %s", dir,
+                       other ? no_torch_bin : verdicts[i].text);
     }
     return qn_fail(err, QN_ENOENT,
                    "%s is not a model directory: it has neither config.json "

@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,12 +30,12 @@ static char *look(const char *dir, const char *where)
     return NULL;
 }
 
-/* Upwards from the folder of a file. */
-static char *search_above(const char *file)
+/* Upwards from the folder of a file; folders where it was not are added to
+ * `seen`. */
+static char *search_above(const char *file, qn_str *seen)
 {
     char dir[PATH_MAX];
-    if (!realpath(file, dir))
-        return NULL;
+    snprintf(dir, sizeof dir, "%s", file);
     for (int up = 0; up <= UP_LEVELS; up++) {
         char *slash = strrchr(dir, '/');
         if (!slash || slash == dir)
@@ -45,18 +46,23 @@ static char *search_above(const char *file)
             path = look(dir, "models");
         if (path)
             return path;
+        qn_str_addf(seen, "%s%s", seen->n ? ", " : "", dir);
     }
     return NULL;
 }
 
 /* From the program; from the library, for the programs of others. */
-static char *search(void)
+static char *search(qn_str *seen)
 {
+    char program[PATH_MAX] = "", library[PATH_MAX] = "", *path;
     Dl_info info;
-    char *path = search_above("/proc/self/exe");
-    if (!path && dladdr(&builtin_anchor, &info) && info.dli_fname)
-        path = search_above(info.dli_fname);
-    return path;
+    if (!realpath("/proc/self/exe", program))
+        program[0] = 0;
+    path = search_above(program, seen);
+    if (path || !dladdr(&builtin_anchor, &info) || !info.dli_fname ||
+        !realpath(info.dli_fname, library) || strcmp(program, library) == 0)
+        return path;
+    return search_above(library, seen);
 }
 
 int qn_builtin_path(char **out, qn_err *err)
@@ -66,12 +72,18 @@ int qn_builtin_path(char **out, qn_err *err)
         *out = qn_xstrdup(env);
         return 0;
     }
-    char *path = search();
-    if (!path)
-        return qn_fail(err, QN_ENOENT,
-                       "the built-in model (" BUILTIN ") was not found beside "
-                       "the program; name a model (--model MODEL), or set "
-                       "QUERN_DEFAULT_MODEL");
-    *out = path;
-    return 0;
+    qn_str seen;
+    qn_str_init(&seen);
+    char *path = search(&seen);
+    int rc = path ? 0
+                  : qn_fail(err, QN_ENOENT,
+                            "the built-in model is not here; name another "
+                            "(--model MODEL), or set QUERN_DEFAULT_MODEL. "
+                            "Neither share/quern/models/" BUILTIN
+                            " nor models/" BUILTIN " is in %s",
+                            seen.n ? seen.p : "the program's folder");
+    qn_str_deinit(&seen);
+    if (rc == 0)
+        *out = path;
+    return rc;
 }

@@ -217,7 +217,10 @@ int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
         report->loss = json_incref(r.report.loss);
         report->notes = json_array_size(r.notes) ? json_incref(r.notes) : NULL;
     }
-    if (rc == QN_ECANCEL && r.resume.saved)
+    bool kept = rc == QN_ECANCEL && r.resume.saved;
+    if (report && kept)
+        report->kept = qn_xstrdup(r.out.partial);
+    if (kept || r.resume.other)
         qn_outdir_leave(&r.out);
     qn_outdir_discard(&r.out);
     qn_resume_deinit(&r.resume);

@@ -3,7 +3,8 @@
  * One call reads a checkpoint and writes another one: a Hugging Face directory,
  * or (method gguf) a directory with one GGUF file. The source is never changed;
  * the output directory appears when it is complete. A run that was killed or
- * cancelled leaves OUTPUT.partial, and the same call goes on where it was.
+ * cancelled leaves OUTPUT.partial, once anything was saved, and the same call
+ * goes on where it was.
  * Memory: one tensor's quantized parts and some megabytes per thread. */
 #ifndef QN_QUANTIZE_OPTIMIZE_H
 #define QN_QUANTIZE_OPTIMIZE_H
@@ -95,6 +96,8 @@ typedef struct qn_optimize_report {
                       caller's, NULL: none */
     json_t *table; /* auto: [{module, bits, bits_per_weight, kl_of_3_bits,
                       kl_expected}]; the caller's, else NULL */
+    char *kept;    /* OUTPUT.partial, which a cancelled run left to go on from;
+                      the caller's (qn_free), else NULL */
 } qn_optimize_report;
 
 /* Whether a type (NULL: none) is one of the method's. */
@@ -104,7 +107,7 @@ bool qn_optimize_has_type(const char *method, const char *type);
 int qn_optimize_check(const qn_optimize_params *p, qn_err *err);
 
 /* QN_EUNSUP: method and model do not go together. QN_EINVAL: the output
- * directory is not empty. `report` may be NULL. */
+ * directory is not empty, or OUTPUT.partial is of another run. `report` may be NULL. */
 int qn_optimize_run(const qn_optimize_params *p, qn_optimize_report *report,
                     qn_err *err);
 

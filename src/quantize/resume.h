@@ -2,10 +2,10 @@
  *
  * Now and then a run writes into the directory that it is making how far it
  * came (.state.json), after everything up to there has reached the disk. A run
- * with the same key goes on from there; any other empties the directory first.
- * The key is a hash of the program's version, of all options that the output
- * depends on, and of the bytes of everything that is read: the source's files,
- * the text, an importance matrix.
+ * of the same identity goes on from there; any other is refused, for hours of
+ * work may lie there. The identity is the program's version, all options that
+ * the output depends on, and hashes of the bytes of everything that is read:
+ * the source's files, the text, an importance matrix.
  *
  * Invariant: what a resumed run writes is what it had written in one go. */
 #ifndef QN_QUANTIZE_RESUME_H
@@ -16,14 +16,16 @@
 
 typedef struct qn_resume {
     const qn_outdir *out;
-    char key[QN_HASH_HEX];
+    json_t *identity;
     json_t *state; /* the last one; NULL: begin at the beginning */
     bool saved;    /* there is something to go on with */
+    bool other;    /* of another run, which is not ours to remove */
     double every;  /* seconds from one time to the next */
     uint64_t last; /* when it was saved */
 } qn_resume;
 
-/* `files`: of the source, as qn_source_files lists them. */
+/* `files`: of the source, as qn_source_files lists them. QN_EINVAL, with what
+ * differs, where another run can be gone on with. */
 int qn_resume_open(qn_resume *r, const qn_outdir *out,
                    const qn_optimize_params *p, const qn_ckpt *ck,
                    const json_t *files, qn_err *err);

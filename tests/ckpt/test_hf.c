@@ -314,7 +314,7 @@ static void test_wrong_kind(void **state)
         const char *words[3];
     } kinds[] = {
         {"adapter_config.json", {"adapter", "base model"}},
-        {"training_args.bin", {".bin files", "pytorch_model.bin"}},
+        {"stories15M.bin", {".bin files", "pytorch_model.bin", "neither"}},
         {"consolidated.00.pth", {".pth", "hub's layout", "-hf"}},
         {"model.onnx", {"ONNX", "safetensors revision"}},
         {"tf_model.h5", {"TensorFlow", "safetensors revision"}},
@@ -331,6 +331,27 @@ static void test_wrong_kind(void **state)
         help_refused(dir, QN_EUNSUP,
                      WORDS(dir, w[0], w[1] ? w[1] : w[0], w[2] ? w[2] : w[0]));
     }
+    const char *dir = qn_test_tmpdir(); /* a pickle: naming it may do */
+    help_write(dir, "config.json", CONFIG);
+    help_write(dir, "a.bin", "text");
+    help_write(dir, "weights.bin", "\x80\2}q");
+    help_refused(dir, QN_EUNSUP,
+                 WORDS(dir, "pytorch_model.bin", "name the one"));
+}
+
+/* Links that lead nowhere are no names on the hub. */
+static void test_links(void **state)
+{
+    const char *dir = qn_test_tmpdir();
+    char a[4200], b[4200];
+
+    (void)state;
+    snprintf(a, sizeof a, "%s/a", dir);
+    snprintf(b, sizeof b, "%s/b", dir);
+    assert_int_equal(symlink("b", a), 0);
+    help_refused(a, QN_EINVAL, WORDS(a, "a link that leads nowhere"));
+    assert_int_equal(symlink("a", b), 0);
+    help_refused(a, QN_EINVAL, WORDS(a, "a link that leads nowhere"));
 }
 
 static void set_index(const char *dir, const char *map)
@@ -513,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_incomplete),
         cmocka_unit_test(test_side_file_lfs),
         cmocka_unit_test(test_wrong_kind),
+        cmocka_unit_test(test_links),
         cmocka_unit_test(test_broken_index),
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_out_of_memory),

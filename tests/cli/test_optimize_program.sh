@@ -167,5 +167,20 @@ optimize --model "$model" --output-dir "$dir/killed" ||
 [ -e "$dir/killed.partial" ] && fail "what a killed run left is still there"
 [ -s "$dir/killed/metadata.json" ] || fail "no metadata.json"
 
+# stopped before anything was saved: that is said, and nothing is left. A shell without
+# job control starts it deaf to SIGINT, so it is another signal that asks.
+"$quern" optimize --model "$dir/big" --output-dir "$dir/stopped" --method gguf \
+    --quant-type q4_k --threads 1 --quiet >/dev/null 2>"$dir/err" &
+pid=$!
+for _ in $(seq 100); do
+    [ -d "$dir/stopped.partial" ] && break
+    sleep 0.05
+done
+kill -TERM $pid 2>/dev/null
+wait $pid
+[ $? = 130 ] || fail "stopped: another status"
+grep -q "before anything was saved" "$dir/err" || fail "stopped: $(cat "$dir/err")"
+[ -e "$dir/stopped.partial" ] && fail "stopped: something is left"
+
 [ "$(cksum "$model"/*)" = "$before" ] || fail "the source was changed"
 exit $bad

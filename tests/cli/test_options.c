@@ -37,6 +37,46 @@ static void test_mistyped(void **state)
     USAGE("there is no option -z", "run", "-z");
 }
 
+/* Names of llama.cpp, vLLM and ollama. */
+static void test_foreign(void **state)
+{
+    (void)state;
+    USAGE("no option -ngl; quern computes on the CPU", "run", "-ngl", "99",
+          "hi");
+    USAGE("no option -fa; there is nothing to switch", "run", "-fa", "hi");
+    USAGE("no option -hf; 'quern pull org/name'", "run", "-hf", "a/b", "hi");
+    USAGE("no option -ctk; here it is --kv-type", "run", "-ctk", "q8_0", "hi");
+    USAGE("no option -sys; here it is --system", "run", "-sys", "You", "hi");
+    USAGE("here it is -o json", "run", "--json", "hi");
+    USAGE("here it is --json", "info", "-o", "json");
+    USAGE("here it is --json", "info", "--output-format", "json");
+    USAGE("here it is --response-format json", "run", "--format", "json");
+    USAGE("here it is --system", "chat", "--system_prompt", "x");
+    USAGE("here it is --batch-size", "serve", "--max-num-seqs", "4");
+    USAGE("here it is --batch-size", "serve", "--parallel=4");
+    USAGE("here it is --chunk-size", "serve", "--max-num-batched-tokens", "4");
+    USAGE("here it is --tls-cert", "serve", "--ssl-certfile", "x");
+    USAGE("here it is --served-model-name", "serve", "--alias", "x");
+    USAGE("CPUs of one machine", "serve", "--tensor-parallel-size", "2");
+    USAGE("--memory-limit bounds", "serve", "--gpu-memory-utilization", ".9");
+    USAGE("weights stay as the model has them", "serve", "--dtype", "half");
+    USAGE("--no-jinja; there is nothing", "serve", "--no-jinja");
+    USAGE("'quantize'; here it is 'quern optimize'", "quantize", "x");
+    USAGE("here it is 'quern eval'", "perplexity");
+    USAGE("writes a GGUF file", "convert");
+    USAGE("those that were pulled", "list");
+    USAGE("here it is 'quern info'", "show");
+    USAGE("'quern serve' has one model", "ps");
+    USAGE("quern does not train", "distill");
+    qn_proc p;
+    quern(&p, NULL, "serve", "--no-enable-prefix-caching", "--check-config");
+    qn_proc_has_out(&p, "prefix-caching         false  (flag)");
+    qn_proc_free(&p);
+    USAGE("here it is --grammar @FILE", "run", "--grammar-file", "x");
+    /* letters with a value glued to them are what they were */
+    USAGE("two prompts", "run", "-fah", "hi");
+}
+
 static void test_values(void **state)
 {
     (void)state;
@@ -76,7 +116,10 @@ static void test_contradictions(void **state)
     USAGE("--logprobs needs --output-format json", "run", "--logprobs", "1",
           "hi");
     USAGE("contradicts", "run", "--temperature", "0", "--do-sample", "hi");
-    USAGE("which model?", "tokenize");
+    USAGE("which model? quern tokenize MODEL [TEXT]; the built-in one is "
+          "\"builtin\"",
+          "tokenize");
+    USAGE("the built-in one is \"builtin\"", "optimize", "-o", "x");
     USAGE("which messages?", "template", "builtin");
     USAGE("of which tokens?", "logits", "builtin");
     USAGE("one word too many", "info", "a", "b");
@@ -419,6 +462,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mistyped),
+        cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_check_config),

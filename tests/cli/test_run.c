@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Line i of the output as JSON; the caller decrefs it. */
@@ -191,6 +192,61 @@ static void test_prompt_sources(void **state)
     qn_proc_free(&p);
     quern(&p, NULL, "run", "-q", "-n", "8", "--echo", "The mill");
     assert_int_equal(strncmp(p.out, "The mill", 8), 0);
+    qn_proc_free(&p);
+}
+
+/* Before the first line of a batch a file may have a byte order mark. */
+static void test_byte_order_mark(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, "\xef\xbb\xbf{\"token_ids\":[5,6]}\n\xef\xbb\xbf\"a\"\n", "run",
+          "-q", "-n", "1", "--prompts-file", "-");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "1 of 2 prompts failed");
+    qn_proc_has_out(&p, "\"prompt_token_ids\":[5,6]");
+    qn_proc_has_out(&p, "line 2");
+    qn_proc_free(&p);
+}
+
+/* When no prompt was valid nothing ran, and took no time. */
+static void test_no_valid_prompt(void **state)
+{
+    qn_proc p;
+    (void)state;
+    quern(&p, "{\"promt\":\"a\"}\n", "run", "--prompts-file", "-");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "1 prompts (some failed), 0 + 0 tokens in 0.00 s");
+    qn_proc_free(&p);
+}
+
+/* A schema, a list and a grammar may lie in a file. */
+static void test_format_files(void **state)
+{
+    static const struct {
+        const char *option, *text;
+    } cases[] = {{"--json-schema", "{\"enum\": [\"abc\"]}\n"},
+                 {"--choice", "[\"abc\"]"},
+                 {"--grammar", "# of one word\nroot ::= \"abc\"\n"}};
+    qn_proc p;
+    char file[4200];
+    (void)state;
+    snprintf(file, sizeof file, "@%s/format", qn_test_tmpdir());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qn_test_write_file(file + 1, cases[i].text, strlen(cases[i].text));
+        quern(&p, NULL, "run", "-q", "-p", "x", cases[i].option, cases[i].text);
+        qn_proc_has_out(&p, "abc");
+        SAME(NULL, p.out, "run", "-q", "-p", "x", cases[i].option, file);
+        qn_proc_free(&p);
+    }
+    qn_test_write_file(file + 1, "a\0b", 3);
+    quern(&p, NULL, "run", "-q", "-p", "x", "--grammar", file);
+    assert_int_equal(p.status, 2);
+    qn_proc_has_err(&p, "a NUL");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-q", "-p", "x", "--grammar", "@/nowhere/g");
+    qn_proc_has_err(&p, "/nowhere/g");
+    assert_int_equal(p.status, 1);
     qn_proc_free(&p);
 }
 
@@ -651,6 +707,12 @@ static void test_no_model(void **state)
     assert_int_equal(p.status, 2);
     qn_proc_has_err(&p, "quern run --model facebook/opt-350m");
     qn_proc_free(&p);
+    quern(&p, NULL, "run", "and/or", "-n", "3");
+    assert_int_equal(p.status, 2);
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "some/model", "Once upon a time");
+    assert_int_equal(p.status, 2);
+    qn_proc_free(&p);
     SAME(NULL, "", "run", "-q", "-n", "0", "and/or", "what?");
     SAME(NULL, "", "run", "-q", "-n", "0", "1/2", "plus", "1/3-rd");
     SAME(NULL, "", "run", "-q", "-n", "0", "HTTP/1.1", "is");
@@ -666,6 +728,90 @@ static void test_no_model(void **state)
     qn_proc_free(&p);
     quern(&p, NULL, "run", "-p", "");
     assert_true(p.status == 0 || p.status == 1);
+    qn_proc_free(&p);
+}
+
+/* A program that lies alone says where it looked for the built-in model. */
+static void test_no_builtin(void **state)
+{
+    char line[9000], out[2048], *dir = realpath(qn_test_tmpdir(), NULL);
+    (void)state;
+    snprintf(line, sizeof line,
+             "unset QUERN_MODEL QUERN_DEFAULT_MODEL; mkdir -p %s/a/bin && cp "
+             "%s/bin/quern %s/a/bin && %s/a/bin/quern info 2>&1",
+             dir, qn_test_build_dir(), dir, dir);
+    FILE *p = popen(line, "r");
+    assert_non_null(p);
+    out[fread(out, 1, sizeof out - 1, p)] = 0;
+    assert_int_equal(WEXITSTATUS(pclose(p)), 1);
+    snprintf(line, sizeof line,
+             "nor models/quern-14m.gguf is in %s/a/bin, %s/a, %s", dir, dir,
+             dir);
+    if (!strstr(out, line))
+        fail_msg("no \"%s\" in: %s", line, out);
+    free(dir);
+}
+
+static void has_model(qn_proc *p, const char *line)
+{
+    assert_int_equal(p->status, 0);
+    qn_proc_has_out(p, line);
+    qn_proc_free(p);
+}
+
+/* "quern run MODEL PROMPT": a first word that is a model which is here is no
+ * part of the prompt, and the built-in model is not taken in silence. */
+static void test_model_word(void **state)
+{
+    qn_proc p;
+    char *dir = realpath(qn_test_data("models/llama"), NULL);
+    char link[4200], broken[4200], config[4300];
+    const char *tmp = qn_test_tmpdir();
+    (void)state;
+    quern(&p, NULL, "run", "-q", "-n", "4", "--prompt", "The mill");
+    SAME(NULL, p.out, "run", "-q", "-n", "4", "builtin", "The mill");
+    SAME(NULL, p.out, "run", "-q", "-n", "4", "builtin", "The", "mill");
+    SAME(NULL, p.out, "run", "-q", "-n", "4", "builtin", "-p", "The mill");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", dir, "--token-ids", "1,2", "-n", "3", "-o", "json");
+    assert_int_equal(p.status, 0);
+    assert_null(strstr(p.err, "built-in"));
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "builtin", "-n", "3");
+    assert_int_equal(p.status, 2);
+    qn_proc_has_err(&p, "quern run --model builtin --prompt");
+    qn_proc_free(&p);
+    /* in the working folder, without a slash */
+    snprintf(link, sizeof link, "%s/amodel", tmp);
+    assert_int_equal(symlink(dir, link), 0);
+    snprintf(broken, sizeof broken, "%s/broken", tmp);
+    assert_int_equal(mkdir(broken, 0777), 0);
+    snprintf(config, sizeof config, "%s/config.json", broken);
+    qn_test_write_file(config, "{}", 2);
+    char *cwd = getcwd(NULL, 0);
+    assert_int_equal(chdir(tmp), 0);
+    quern(&p, NULL, "run", "--check-config", "amodel", "hi");
+    has_model(&p, "amodel  (flag)");
+    quern(&p, NULL, "run", "broken", "hi");
+    assert_int_equal(p.status, 1);
+    qn_proc_has_err(&p, "no weights");
+    qn_proc_free(&p);
+    assert_int_equal(chdir(cwd), 0);
+    free(cwd);
+    free(dir);
+    /* the environment does not change what a line means; --model does */
+    setenv("QUERN_TEST_KEEP", "1", 1);
+    setenv("QUERN_MODEL", "/nowhere", 1);
+    quern(&p, NULL, "run", "--check-config", "builtin", "hi");
+    has_model(&p, "builtin  (flag)");
+    unsetenv("QUERN_MODEL");
+    unsetenv("QUERN_TEST_KEEP");
+    quern(&p, NULL, "run", "-n", "0", "hi");
+    qn_proc_has_err(&p, "no --model: the built-in one");
+    qn_proc_free(&p);
+    quern(&p, NULL, "run", "-n", "0", "--model", "builtin", "builtin", "hi");
+    assert_int_equal(p.status, 0);
+    assert_null(strstr(p.err, "built-in"));
     qn_proc_free(&p);
 }
 
@@ -768,6 +914,9 @@ int main(void)
         cmocka_unit_test(test_session),
         cmocka_unit_test(test_session_refused),
         cmocka_unit_test(test_prompt_sources),
+        cmocka_unit_test(test_byte_order_mark),
+        cmocka_unit_test(test_no_valid_prompt),
+        cmocka_unit_test(test_format_files),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_fits),
         cmocka_unit_test(test_stop),
@@ -785,6 +934,8 @@ int main(void)
         cmocka_unit_test(test_blank_between),
         cmocka_unit_test(test_no_tokenizer),
         cmocka_unit_test(test_no_model),
+        cmocka_unit_test(test_model_word),
+        cmocka_unit_test(test_no_builtin),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_interrupt_in_background),
         cmocka_unit_test(test_interrupt_in_a_pass),

@@ -61,7 +61,9 @@ static void test_pull(void **state)
     check("run --model org/tiny --token-ids 1,2 --max-tokens 2 --ignore-eos "
           "--output-format json",
           0, "\"token_ids\"");
+    check("run org/tiny --check-config hi", 0, "org/tiny  (flag)");
     check("pull org/none", 1, "quern pull: org/none");
+    check("pull llama3", 1, "quern pull: \"llama3\" names no organization");
     check("pull", 2, "quern pull facebook/opt-350m");
     check("pull 'a b'", 1, "org/name");
     check("pull a b", 2, "");

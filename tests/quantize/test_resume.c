@@ -1,6 +1,6 @@
 /* A run that was stopped goes on where it was: what comes out in the end is,
  * byte for byte, what one run would have written; a run with other options or
- * another source begins at the beginning. */
+ * another source is refused. */
 #include "judge.h"
 
 #include "base/compiler.h"
@@ -330,14 +330,20 @@ static void test_cancelled(void **state)
     (void)state;
     char *to = judge_fresh("out"), *partial = partial_of(to);
     qn_optimize_params p = {.method = "gptq", .group = 32};
+    qn_optimize_report r;
     qn_err err = {0};
     set_common(&p, to);
     stop_at = 0.8;
     p.progress = cancel;
+    assert_int_equal(qn_optimize_run(&p, &r, &err), QN_ECANCEL);
+    assert_null(r.kept);
+    assert_false(is_there(partial));
     p.save_every = -1;
-    assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_ECANCEL);
+    assert_int_equal(qn_optimize_run(&p, &r, &err), QN_ECANCEL);
     assert_false(is_there(to));
     assert_true(is_there(partial));
+    assert_string_equal(r.kept, partial);
+    free(r.kept);
     p.progress = NULL;
     assert_true(run(p) > 0.1);
     assert_false(is_there(partial));
@@ -345,29 +351,46 @@ static void test_cancelled(void **state)
     free(partial);
 }
 
-/* Other options, another text, another source: nothing of before is used. */
+static void refused(qn_optimize_params p, const char *why)
+{
+    qn_err err = {0};
+    char *partial = partial_of(p.output_dir);
+    assert_int_equal(qn_optimize_run(&p, NULL, &err), QN_EINVAL);
+    if (!strstr(err.msg, why) || !strstr(err.msg, partial))
+        fail_msg("no \"%s\" in: %s", why, err.msg);
+    assert_true(is_there(partial));
+    free(partial);
+}
+
+/* Other options, another text, another source: they neither use nor remove what
+ * was done, and the first command still goes on with it. */
 static void test_other_run(void **state)
 {
     (void)state;
-    for (int i = 0; i < 4; i++) {
-        char *to = judge_fresh("out"), *whole = judge_fresh("whole");
-        qn_optimize_params p = {.method = "gptq", .group = 32};
-        set_common(&p, to);
-        run_and_die(p, 0.8);
-        if (i == 0)
-            p.bits = 3;
-        else if (i == 1)
-            ids[5]++;
-        else if (i == 2)
-            p.model = qn_test_data("models/phi3");
-        double resumed = run(p);
-        assert_true(i < 3 ? resumed == 0 : resumed > 0);
-        p.output_dir = whole;
-        run(p);
-        same_folder(whole, to);
-        free(to);
-        free(whole);
-    }
+    char *to = judge_fresh("out"), *whole = judge_fresh("whole");
+    qn_optimize_params p = {.method = "gptq", .group = 32}, q;
+    set_common(&p, whole);
+    run(p);
+    set_common(&p, to);
+    run_and_die(p, 0.8);
+    q = p;
+    q.bits = 3;
+    refused(q, "quantization-bits not given instead of 3");
+    q = p;
+    q.n_samples++;
+    q.desc_act = true;
+    refused(q, "calibration-samples 3 instead of 4");
+    refused(q, "desc-act false instead of true");
+    ids[5]++;
+    refused(p, "another calibration ids");
+    ids[5]--;
+    q = p;
+    q.model = qn_test_data("models/phi3");
+    refused(q, "another source");
+    assert_true(run(p) > 0);
+    same_folder(whole, to);
+    free(to);
+    free(whole);
 }
 
 /* The stream between two layers was changed meanwhile: no run goes on with
