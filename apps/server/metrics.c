@@ -163,6 +163,10 @@ static double rejected(const writer *w)
 {
     return value_of(w, QN_METRIC_REJECTED);
 }
+static double failing(const writer *w)
+{
+    return qn_server_failing(w->srv);
+}
 static double cancelled(const writer *w)
 {
     return value_of(w, QN_METRIC_CANCELLED);
@@ -249,6 +253,8 @@ static const single singles[] = {
      "Prompt tokens of finished requests.", prompt_tokens},
     {"quern_completion_tokens_total", "vllm:generation_tokens_total", "counter",
      "Tokens generated.", completion_tokens},
+    {"quern_engine_failing", NULL, "gauge",
+     "1 while /health says so: the last step failed.", failing},
     {"quern_rejected_total", NULL, "counter",
      "Requests answered 429 because the queue was full.", rejected},
     {"quern_cancelled_total", NULL, "counter",

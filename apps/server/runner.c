@@ -390,6 +390,17 @@ static void publish(qn_runner *r, double host_ms)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* Ends a call by a step that failed. */
+static void break_off(qn_runner *r, qn_call *call, const char *why)
+{
+    const qn_gen *g = call->gen;
+    for (int i = 0; i < g->n_choices; i++)
+        if (g->choices[i].finish == QN_FINISH_NONE)
+            count_finish(r, QN_FINISH_ERROR);
+    qn_call_break(call, why);
+    drop(call);
+}
+
 /* A pass that fails most likely would again: its requests end. */
 static void step(qn_runner *r)
 {
@@ -404,10 +415,8 @@ static void step(qn_runner *r)
     if (rc >= 0)
         return;
     qn_err_prefix(&err, rc, "engine step");
-    for (size_t i = 0; i < r->active.n; i++) {
-        qn_call_break(r->active.v[i], err.msg);
-        drop(r->active.v[i]);
-    }
+    for (size_t i = 0; i < r->active.n; i++)
+        break_off(r, r->active.v[i], err.msg);
     r->active.n = 0;
 }
 

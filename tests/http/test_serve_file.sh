@@ -86,6 +86,11 @@ for _ in $(seq 50); do
     grep -q '"id":"cut-short"' "$dir/access" && break
     sleep 0.1
 done
+ask /metrics >"$dir/metrics"
+grep -q '^quern_engine_failing.* 1$' "$dir/metrics" ||
+    fail "metrics do not say that it fails: $(grep failing "$dir/metrics")"
+grep -q '^quern_completions_total.*finished_reason="error"} [1-9]' \
+    "$dir/metrics" || fail "errors: $(grep finished "$dir/metrics")"
 grep -q '"id":"cut-short",.*"status":200,.*"error":"engine_failed"' \
     "$dir/access" || fail "the access log: $(cat "$dir/access")"
 [ "$(grep -c '"error"' "$dir/access")" = 1 ] ||
