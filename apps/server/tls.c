@@ -9,6 +9,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <string.h>
 
 #define MAX_CHAIN 16
 #define MAX_FILE (1 << 20)
@@ -72,12 +73,34 @@ static int load_chain(identity *id, const char *path, qn_err *err)
     return 0;
 }
 
+/* Whoever renews them writes two files, one after the other. */
+static int check_pair(const identity *id, const qn_tls *tls, qn_err *err)
+{
+    unsigned char a[64], b[64];
+    size_t n_a = sizeof a, n_b = sizeof b;
+    gnutls_pubkey_t of_key;
+    gnutls_pubkey_init(&of_key);
+    bool same = gnutls_pubkey_import_privkey(of_key, id->key, 0, 0) >= 0 &&
+                gnutls_pubkey_get_key_id(of_key, 0, a, &n_a) >= 0 &&
+                gnutls_pubkey_get_key_id(id->chain[0].pubkey, 0, b, &n_b) >=
+                    0 &&
+                n_a == n_b && memcmp(a, b, n_a) == 0;
+    gnutls_pubkey_deinit(of_key);
+    if (same)
+        return 0;
+    return qn_fail(err, QN_EINVAL,
+                   "certificate %s and private key %s do not belong together",
+                   tls->cert, tls->key);
+}
+
 int qn_tls_reload(qn_tls *tls, qn_err *err)
 {
     identity *id = qn_xcalloc(1, sizeof *id);
     int rc = load_chain(id, tls->cert, err);
     if (rc == 0)
         rc = load_key(id, tls->key, err);
+    if (rc == 0)
+        rc = check_pair(id, tls, err);
     if (rc < 0) {
         free_identity(id);
         return rc;

@@ -408,8 +408,12 @@ static void test_tls(void **state)
     assert_int_equal(ask_tls(), 1);
     assert_int_equal(qn_server_reload(web_running(), NULL), 0);
     assert_int_equal(ask_tls(), 2);
-    qn_test_write_file(cert, "nothing", 7);
     qn_err err;
+    make_certificate(cert, web_file("other.pem", NULL));
+    assert_true(qn_server_reload(web_running(), &err) < 0);
+    assert_non_null(strstr(err.msg, "do not belong together"));
+    assert_int_equal(ask_tls(), 2);
+    qn_test_write_file(cert, "nothing", 7);
     assert_true(qn_server_reload(web_running(), &err) < 0);
     assert_non_null(strstr(err.msg, "certificate stays as it was: "));
     assert_int_equal(ask_tls(), 2);
