@@ -178,6 +178,14 @@ static const method_row *find_row(const qn_optimize_params *p, qn_err *err)
     return NULL;
 }
 
+/* Behind the name of a method: which of its forms, unless that has the same name. */
+static const char *form_of(const method_row *r)
+{
+    return strcmp(r->method, r->variant) == 0 ? "" : r->variant;
+}
+
+#define FORM(r) (r)->method, *form_of(r) ? " " : "", form_of(r)
+
 /* Bits that the layout has. */
 static int check_bits(const qn_optimize_params *p, const method_row *r,
                       qn_err *err)
@@ -188,8 +196,7 @@ static int check_bits(const qn_optimize_params *p, const method_row *r,
                     : !r->bits || p->bits == r->bits;
     if (p->bits == 0 || has)
         return QN_OK;
-    return qn_fail(err, QN_EUNSUP, "%s %s has %s bits, not %d; %s", r->method,
-                   r->variant,
+    return qn_fail(err, QN_EUNSUP, "%s%s%s has %s bits, not %d; %s", FORM(r),
                    gptq           ? "2, 3, 4 or 8"
                    : r->bits == 8 ? "8"
                                   : "4",
@@ -215,11 +222,10 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
     if (p->double_quant && !bnb4)
         return qn_fail(err, QN_EUNSUP,
                        "double quantization is a matter of bitsandbytes nf4 "
-                       "and fp4, %s %s has none",
-                       r->method, r->variant);
+                       "and fp4, %s%s%s has none",
+                       FORM(r));
     if (p->asymmetric && !affine)
-        return qn_fail(err, QN_EUNSUP, "%s %s has no zero points", r->method,
-                       r->variant);
+        return qn_fail(err, QN_EUNSUP, "%s%s%s has no zero points", FORM(r));
     if (!reads && p->calibration)
         return qn_fail(err, QN_EUNSUP, "%s does not calibrate", r->method);
     if ((p->desc_act || p->static_groups) && !is_method(p, "gptq") &&
@@ -227,8 +233,8 @@ static int check_options(const qn_optimize_params *p, const method_row *r,
         return qn_fail(err, QN_EUNSUP,
                        "%s has no activation order; gptq has one", r->method);
     if (p->group && !bnb4 && !affine && !(p->group > 0 && r->group))
-        return qn_fail(err, QN_EUNSUP, "%s %s has no groups to choose",
-                       r->method, r->variant);
+        return qn_fail(err, QN_EUNSUP, "%s%s%s has no groups to choose",
+                       FORM(r));
     if (bnb4 && p->group < 0)
         return qn_fail(err, QN_EUNSUP, "bitsandbytes has blocks of 32 to 4096");
     return QN_OK;
@@ -267,10 +273,10 @@ static int check_others(const qn_optimize_params *p, const method_row *r,
                        "leaves modules out");
     if (p->n_rules && r->scheme != &qn_ct_pack_scheme)
         return qn_fail(err, QN_EUNSUP,
-                       "--rule: %s %s has the same bits for all; gguf and "
+                       "--rule: %s%s%s has the same bits for all; gguf and "
                        "--format compressed-tensors of rtn, gptq and awq do "
                        "not",
-                       r->method, r->variant);
+                       FORM(r));
     const char *alien = p->head_type     ? "--head-type"
                         : p->embed_type  ? "--embedding-type"
                         : p->imatrix     ? "--imatrix"

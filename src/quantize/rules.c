@@ -453,7 +453,7 @@ int qn_plan_make(qn_opt_plan *plan, const qn_optimize_params *p, qn_qmat *like,
                        "%s: no tensor is left to be quantized; --skip and "
                        "--only take names of modules such as k_proj or "
                        "'model.layers.0.*'",
-                       qn_ckpt_path(ck));
+                       p->model);
     return QN_OK;
 }
 

@@ -497,7 +497,7 @@ static int gguf_run(gguf_ctx *c)
         return qn_fail(c->err, QN_EUNSUP,
                        "%s: no tensor is left to be quantized; --skip and "
                        "--only take names such as ffn_down or k_proj",
-                       qn_ckpt_path(r->ck));
+                       r->p->model);
     r->report.resumed = (double)c->begun / (double)c->g.t.n;
     QN_TRY(write_file(c));
     tell_options(c);
