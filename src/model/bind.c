@@ -276,7 +276,8 @@ static bool stays_in_file(const bind_ctx *b, const qn_slot *s)
     bool table = s->role == QN_R_PLE_EMBED ||
                  (s->role == QN_R_EMBED && !net->hp.tied);
     return min > 0 && s->stored_bytes >= min && table && !s->transposed &&
-           !s->t->quant && !s->t->strided && net->be->api->host_memory;
+           s->rows.stride == 0 && !s->t->quant && !s->t->strided &&
+           net->be->api->host_memory;
 }
 
 /* Accounts for a slot that is complete. */

@@ -13,9 +13,8 @@ void qn_blk_ple_inputs(qn_fwd *f)
     const qn_part *top = f->net->top.p;
     int width = hp->n_layer * hp->d_ple;
     float half = (float)sqrt(0.5);
-    if (qn_emit_embed(f, &top[QN_R_PLE_EMBED], f->p->ple_ids,
-                      half * sqrtf((float)hp->d_ple), f->p->ple, width))
-        qn_emit_apart(f);
+    qn_emit_embed(f, &top[QN_R_PLE_EMBED], f->p->ple_ids,
+                  half * sqrtf((float)hp->d_ple), f->p->ple, width);
     qn_emit_linear(f, &top[QN_R_PLE_PROJ], f->h, hp->d_model, f->p->ple2, width,
                    QN_EPI_STORE, QN_ACT_NONE, 1 / sqrtf((float)hp->d_model));
     qn_emit_norm(f, &top[QN_R_PLE_NORM], f->p->ple2, f->p->ple2, NULL,

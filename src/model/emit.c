@@ -38,26 +38,22 @@ void qn_emit_norm(qn_fwd *f, const qn_part *w, const float *x, float *y,
     };
 }
 
-bool qn_emit_embed(qn_fwd *f, const qn_part *w, const int32_t *ids, float scale,
+void qn_emit_embed(qn_fwd *f, const qn_part *w, const int32_t *ids, float scale,
                    float *y, int dim)
 {
-    if (w->w)
+    if (!w->w && scale == 1)
+        return;
+    if (f->n_op > 0)
+        qn_emit_apart(f);
+    if (!w->w)
+        qn_emit_scale(f, y, y, dim, scale);
+    else
         qn_emit(f, QN_OP_EMBED)->u.embed = (qn_op_embed){.table = w->w,
                                                          .ids = ids,
                                                          .n_row = f->n_row,
                                                          .scale = scale,
                                                          .y = y,
                                                          .ldy = dim};
-    else if (scale != 1)
-        qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){.x = y,
-                                                   .y = y,
-                                                   .ldx = dim,
-                                                   .ldy = dim,
-                                                   .n_row = f->n_row,
-                                                   .dim = dim,
-                                                   .act = QN_ACT_NONE,
-                                                   .scale = scale};
-    return w->w || scale != 1;
 }
 
 void qn_emit_linear(qn_fwd *f, const qn_part *w, const float *x, int n_in,
@@ -194,19 +190,23 @@ static float scale_of(const qn_hparams *hp, qn_role role)
     return own * hp->residual_scale;
 }
 
-float *qn_emit_scaled(qn_fwd *f, float *x, float scale)
+void qn_emit_scale(qn_fwd *f, const float *x, float *y, int dim, float scale)
 {
-    int d = f->hp->d_model;
-    if (scale == 1)
-        return x;
     qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){.x = x,
-                                               .y = f->p->x2,
-                                               .ldx = d,
-                                               .ldy = d,
+                                               .y = y,
+                                               .ldx = dim,
+                                               .ldy = dim,
                                                .n_row = f->n_row,
-                                               .dim = d,
+                                               .dim = dim,
                                                .act = QN_ACT_NONE,
                                                .scale = scale};
+}
+
+float *qn_emit_scaled(qn_fwd *f, float *x, float scale)
+{
+    if (scale == 1)
+        return x;
+    qn_emit_scale(f, x, f->p->x2, f->hp->d_model, scale);
     return f->p->x2;
 }
 

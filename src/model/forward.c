@@ -18,6 +18,8 @@ static void rope_tables(qn_fwd *f)
 {
     for (int i = 0; i < f->hp->n_rope; i++) {
         const qn_rope_hp *r = &f->hp->rope[i];
+        if (i > 0)
+            qn_emit_apart(f);
         qn_emit(f, QN_OP_ROPE_TABLE)->u.rope_table = (qn_op_rope_table){
             .batch = f->batch,
             .inv_freq = f->p->freqs[i],
@@ -26,7 +28,6 @@ static void rope_tables(qn_fwd *f)
             .scale = r->table_scale,
             .out = f->p->table[i],
         };
-        qn_emit_apart(f);
     }
 }
 
@@ -36,10 +37,8 @@ static void embed(qn_fwd *f)
     const qn_part *top = f->net->top.p;
     bool projected = hp->d_embed != hp->d_model;
     float *y = projected ? f->p->embed : f->h;
-    if (!qn_emit_embed(f, &top[QN_R_EMBED], f->batch->tokens, hp->embed_scale,
-                       y, hp->d_embed) &&
-        f->n_op > 0) /* rotations: the next one may read them */
-        f->ops[f->n_op - 1].no_barrier = false;
+    qn_emit_embed(f, &top[QN_R_EMBED], f->batch->tokens, hp->embed_scale, y,
+                  hp->d_embed);
     if (hp->embed_norm)
         qn_emit_norm(f, &top[QN_R_EMBED_NORM], y, y, NULL, hp->d_embed);
     if (projected)
@@ -139,15 +138,7 @@ static void layer_and_inputs(qn_fwd *f, int i, bool last_mixer)
         qn_emit_norm(f, &p[QN_R_PLE_POST_NORM], f->p->branch, f->h, f->h, d);
     }
     if (hp->layer_scale)
-        qn_emit(f, QN_OP_MAP)->u.map = (qn_op_map){
-            .x = f->h,
-            .y = f->h,
-            .ldx = d,
-            .ldy = d,
-            .n_row = f->n_row,
-            .dim = d,
-            .scale = f->net->layer_scale[i],
-        };
+        qn_emit_scale(f, f->h, f->h, d, f->net->layer_scale[i]);
 }
 
 /* ---- end --------------------------------------------------------------- */
@@ -275,8 +266,6 @@ int qn_forward_layers(qn_pass *p, const qn_batch *batch, int from, int to)
     qn_fwd f = fwd_of(p, batch);
     *f.out = (qn_batch){.n_row = batch->n_row}; /* nothing is left out */
     rope_tables(&f);
-    if (f.n_op > 0 && !(from == 0 && batch->tokens))
-        f.ops[f.n_op - 1].no_barrier = false; /* the next one may read them */
     if (from == 0 && batch->tokens)
         begin(&f);
     else if (f.hp->layer_norm_eps > 0)

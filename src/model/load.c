@@ -58,7 +58,7 @@ typedef struct load_job {
 
 /* ---- rows -------------------------------------------------------------- */
 
-size_t qn_slot_row_bytes(const qn_slot *s)
+static size_t row_bytes(const qn_slot *s)
 {
     const qn_dtype_row *d = qn_dtype_get(s->t->dtype);
     return (size_t)(s->n_in / d->block_elems) * (size_t)d->block_bytes;
@@ -88,10 +88,11 @@ static uint64_t first_byte(const qn_slot *s)
     return s->first / (uint64_t)d->block_elems * (uint64_t)d->block_bytes;
 }
 
-uint64_t qn_slot_row_at(const qn_slot *s, int64_t row)
+/* Where a row lies in its tensor. */
+static uint64_t row_at(const qn_slot *s, int64_t row)
 {
     return first_byte(s) +
-           (uint64_t)source_row(&s->rows, row) * (uint64_t)qn_slot_row_bytes(s);
+           (uint64_t)source_row(&s->rows, row) * (uint64_t)row_bytes(s);
 }
 
 /* Rows [row, row + n) of the slot, back to back, at the start of the buffer. */
@@ -99,7 +100,7 @@ static int read_rows(const qn_ckpt *ck, const qn_slot *s, int64_t row,
                      int64_t n, load_buf *buf, qn_err *err)
 {
     const qn_row_map *m = &s->rows;
-    size_t rb = qn_slot_row_bytes(s);
+    size_t rb = row_bytes(s);
     uint64_t base = first_byte(s);
     int64_t first = source_row(m, row);
     bool whole = m->stride != 0 && (size_t)m->block * rb < SPAN_BYTES;
@@ -273,7 +274,7 @@ static int open_lookups(qn_net *net, const qn_ckpt *ck, qn_err *err)
         if (s->looked_up)
             QN_TRY(
                 qn_lookup_open(s->role == QN_R_EMBED ? &net->embed : &net->ple,
-                               ck, s, err));
+                               ck, s->t, row_at(s, 0), s->n_out, s->n_in, err));
     }
     return QN_OK;
 }
@@ -339,7 +340,7 @@ static int new_weights(qn_net *net, int layer, bool some, qn_err *err)
 /* Rows of about `bytes`, whole groups of them. */
 static int64_t rows_of(const qn_slot *s, size_t bytes)
 {
-    int64_t n = (int64_t)(bytes / QN_MAX(qn_slot_row_bytes(s), 1));
+    int64_t n = (int64_t)(bytes / QN_MAX(row_bytes(s), 1));
     return QN_MAX(n / PIECE_ROWS * PIECE_ROWS, PIECE_ROWS);
 }
 
@@ -376,7 +377,7 @@ static int load_piece(load_job *job, const qn_slot *s, int64_t row, int64_t n,
     if (s->dtype != dtype)
         QN_TRY(convert(s, dtype, elems, &rows, bufs, err));
     job->net->be->api->weight_put(s->w, row, n, rows);
-    atomic_fetch_add(&job->done, (uint64_t)n * qn_slot_row_bytes(s));
+    atomic_fetch_add(&job->done, (uint64_t)n * row_bytes(s));
     return QN_OK;
 }
 
@@ -394,8 +395,8 @@ static int load_task_run(load_job *job, const load_task *task, load_buf bufs[2],
     int64_t step = s->transposed ? s->n_out : rows_of(s, PIECE_BYTES);
     int64_t end = task->row + task->n_row;
     if (!s->transposed && s->rows.stride == 0)
-        qn_ckpt_will_read(job->ck, s->t, qn_slot_row_at(s, task->row),
-                          (size_t)task->n_row * qn_slot_row_bytes(s));
+        qn_ckpt_will_read(job->ck, s->t, row_at(s, task->row),
+                          (size_t)task->n_row * row_bytes(s));
     for (int64_t r = task->row; r < end; r += step)
         QN_TRY(load_piece(job, s, r, QN_MIN(step, end - r), bufs, err));
     return QN_OK;

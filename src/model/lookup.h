@@ -12,10 +12,11 @@
 #include "ckpt/ckpt.h"
 
 typedef struct qn_lookup qn_lookup;
-struct qn_slot;
 
-int qn_lookup_open(qn_lookup **out, const qn_ckpt *ck, const struct qn_slot *s,
-                   qn_err *err);
+/* The table's n_row rows of n_in elements lie back to back from byte `first` of
+ * the tensor on. */
+int qn_lookup_open(qn_lookup **out, const qn_ckpt *ck, const qn_tensor *t,
+                   uint64_t first, int64_t n_row, int64_t n_in, qn_err *err);
 void qn_lookup_close(qn_lookup *l); /* NULL is fine */
 
 /* Bytes of a row in the file; 0 for NULL. */

@@ -108,10 +108,6 @@ int qn_bind(qn_net *net, const qn_ckpt *ck, const qn_net_params *params,
 /* What the backend is to know of a slot's weights. */
 qn_weight_desc qn_slot_desc(const qn_slot *s);
 
-/* Bytes of one of its rows in the file, and where in the tensor that lies. */
-size_t qn_slot_row_bytes(const qn_slot *s);
-uint64_t qn_slot_row_at(const qn_slot *s, int64_t row);
-
 /* How a quantized matrix may stay codes (quantized_slot.c); false: it is to be
  * decoded. */
 bool qn_codes_of(const qn_qmat *m, qn_weight_codes *c);

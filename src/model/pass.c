@@ -314,8 +314,7 @@ int qn_pass_new(qn_pass **out, qn_net *net, const qn_pass_params *par,
     p->host_freqs = qn_xcalloc((size_t)par->max_spans * (size_t)n_freq,
                                sizeof *p->host_freqs);
     p->row = qn_xcalloc(QN_MAX(qn_lookup_row_bytes(net->embed),
-                               qn_lookup_row_bytes(net->ple)) +
-                            1,
+                               qn_lookup_row_bytes(net->ple)),
                         1);
     int rc = pass_memory(p, &plan, err);
     if (rc < 0) {
@@ -352,7 +351,7 @@ void qn_pass_free(qn_pass *p)
     free(p->q_scale_out);
     free(p->out_spans);
     free(p->host_freqs);
-    qn_free(p->row);
+    free(p->row);
     free(p);
 }
 

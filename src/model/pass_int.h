@@ -102,9 +102,9 @@ void qn_emit_apart(qn_fwd *f);
 /* y = norm(x) (+ residual), rows of `dim` */
 void qn_emit_norm(qn_fwd *f, const qn_part *w, const float *x, float *y,
                   const float *residual, int dim);
-/* y = scale * rows of a table; of one that is in a file (w->w NULL) they are in
- * y already, unscaled (pass.c), and there may be nothing to do: false. */
-bool qn_emit_embed(qn_fwd *f, const qn_part *w, const int32_t *ids, float scale,
+/* y = scale * rows of a table, beside what the operation before does; of a table in
+ * a file (w->w NULL) they are in y already, unscaled (pass.c). */
+void qn_emit_embed(qn_fwd *f, const qn_part *w, const int32_t *ids, float scale,
                    float *y, int dim);
 /* y = act(scale * (x W^T + b)) or y += ... */
 void qn_emit_linear(qn_fwd *f, const qn_part *w, const float *x, int n_in,
@@ -115,6 +115,8 @@ void qn_emit_gather(qn_fwd *f, const float *x, float *y, int dim);
 /* From here on only the wanted rows of h and x; returns x's. */
 float *qn_emit_narrow(qn_fwd *f, float *x);
 
+/* y = scale * x, rows of `dim` */
+void qn_emit_scale(qn_fwd *f, const float *x, float *y, int dim, float scale);
 /* x times scale: x itself, or in p->x2. */
 float *qn_emit_scaled(qn_fwd *f, float *x, float scale);
 /* Adds what `w` makes of x to the residual stream, where the family's norms

@@ -44,14 +44,17 @@ typedef struct exec_run {
     uint64_t own_bytes;
 } exec_run;
 
-/* Of an op, or of two where it hands on; n_op: how many there are from it on. */
-static void need_of(const qn_cpu_backend *be, const qn_op *op, int n_op,
+/* Of an op, or (true) of two, where it hands on; n_op: how many there are from it
+ * on. */
+static bool need_of(const qn_cpu_backend *be, const qn_op *op, int n_op,
                     qn_need *need)
 {
     *need = (qn_need){0, 0};
-    if (qn_op_linear_hands_on(be, op, n_op))
+    if (qn_op_linear_hands_on(be, op, n_op)) {
         qn_op_linear_two_need(be, &op->u.linear, &op[1].u.linear, need);
-    else if (op->kind == QN_OP_LINEAR)
+        return true;
+    }
+    if (op->kind == QN_OP_LINEAR)
         qn_op_linear_need(be, &op->u.linear, need);
     else if (op->kind == QN_OP_ATTN)
         qn_op_attn_need(be, &op->u.attn, need);
@@ -63,6 +66,7 @@ static void need_of(const qn_cpu_backend *be, const qn_op *op, int n_op,
         qn_op_pick_need(be, &op->u.pick, need);
     else if (op->kind == QN_OP_HEADS)
         qn_op_heads_need(be, &op->u.heads, need);
+    return false;
 }
 
 static void run_op(const qn_op *op, qn_worker *w)
@@ -208,8 +212,7 @@ static qn_need plan(const qn_cpu_backend *be, const qn_op *ops, int n_op,
             i++;
         s->by_head = qn_by_head_count(be, &ops[i], n_op - i,
                                       s->joined ? &ops[i - 1].u.norm : NULL);
-        s->hands_on = qn_op_linear_hands_on(be, &ops[i], n_op - i);
-        need_of(be, &ops[i], n_op - i, &need);
+        s->hands_on = need_of(be, &ops[i], n_op - i, &need);
         s->own_used = qn_round64(need.own);
         i += s->hands_on;
         if (s->joined)
