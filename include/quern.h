@@ -251,10 +251,16 @@ typedef enum qn_kv_type { /* element type of the KV cache */
     QN_KV_INT8 /* a factor for each key and value of a head */
 } qn_kv_type;
 
+enum {
+    QN_DEFAULT_SEQS = 16,
+    QN_DEFAULT_BATCH = 512
+};
+
 typedef struct qn_engine_params {
     int64_t n_ctx; /* KV tokens for all sequences together; 0: auto  */
-    int max_seqs;  /* sequences in one step; 0: 16                   */
-    int max_batch; /* tokens in one step (chunk size); 0: 512        */
+    int max_seqs;  /* sequences in one step; 0: QN_DEFAULT_SEQS      */
+    int max_batch; /* tokens in one step (chunk size); 0:
+                      QN_DEFAULT_BATCH                               */
     qn_kv_type kv_type;
     bool prefix_cache;   /* later prompts that begin alike share KV         */
     int max_prompt_rows; /* prompt tokens in a step beside sequences that

@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 #define WORKER_QUEUE 1024
-#define DEFAULT_SEQS 16   /* as the engine's own; known here, so that */
-#define DEFAULT_BATCH 512 /* /admin/status can tell                   */
 #define SOCKET_MODE 0660
 #define ADMIN_MODE 0600
 
@@ -145,10 +143,11 @@ int qn_server_start(qn_server **out, const qn_server_init *init, qn_err *err)
     srv->model = init->model;
     srv->open = init->open;
     srv->engine = init->engine;
+    /* the engine would do the same, but /admin/status is to tell */
     if (srv->engine.max_seqs == 0)
-        srv->engine.max_seqs = DEFAULT_SEQS;
+        srv->engine.max_seqs = QN_DEFAULT_SEQS;
     if (srv->engine.max_batch == 0)
-        srv->engine.max_batch = DEFAULT_BATCH;
+        srv->engine.max_batch = QN_DEFAULT_BATCH;
     srv->created = (int64_t)time(NULL);
     srv->id_seed = qn_rng_entropy();
     int rc = start(srv, init, err);

@@ -6,8 +6,6 @@
 
 /* ---- life -------------------------------------------------------------- */
 
-#define DEFAULT_SEQS 16
-#define DEFAULT_BATCH 512
 #define DEFAULT_CTX 32768
 #define MAX_POS (1 << 17) /* f32 angles: an error of 0.004 at most */
 
@@ -99,8 +97,8 @@ static void set_limits(qn_engine *e, const qn_model *model,
     e->n_groups = qn_net_n_kv_groups(model->net);
     e->has_state = qn_net_state_bytes(model->net) > 0;
     e->page_tokens = model->be->api->page_tokens;
-    e->max_seqs = p->max_seqs ? p->max_seqs : DEFAULT_SEQS;
-    e->max_batch = QN_MAX(p->max_batch ? p->max_batch : DEFAULT_BATCH,
+    e->max_seqs = p->max_seqs ? p->max_seqs : QN_DEFAULT_SEQS;
+    e->max_batch = QN_MAX(p->max_batch ? p->max_batch : QN_DEFAULT_BATCH,
                           e->max_seqs);
     e->speculate = can_guess(e) ? p->speculate : 0;
     /* guesses of a few sequences; with many they do not pay */
