@@ -132,6 +132,15 @@ void qn_proc_free(qn_proc *p)
     *p = (qn_proc){0};
 }
 
+void qn_proc_same(const char *input, const char *const *args, const char *want)
+{
+    qn_proc p;
+    qn_proc_run(&p, input, args);
+    assert_int_equal(p.status, 0);
+    assert_string_equal(p.out, want);
+    qn_proc_free(&p);
+}
+
 void qn_proc_has_out(const qn_proc *p, const char *text)
 {
     if (!strstr(p->out, text))

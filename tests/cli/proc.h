@@ -24,6 +24,11 @@ void qn_proc_free(qn_proc *p);
 #define quern(p, input, ...) \
     qn_proc_run((p), (input), (const char *const[]){__VA_ARGS__, NULL})
 
+/* Fails unless it succeeds with `want` as its output. */
+void qn_proc_same(const char *input, const char *const *args, const char *want);
+#define SAME(input, want, ...) \
+    qn_proc_same((input), (const char *const[]){__VA_ARGS__, NULL}, (want))
+
 /* Fails unless `text` is in the output, and shows both. */
 void qn_proc_has_out(const qn_proc *p, const char *text);
 void qn_proc_has_err(const qn_proc *p, const char *text);

@@ -76,18 +76,6 @@ static void test_text_and_json(void **state)
     qn_proc_free(&q);
 }
 
-static void same_output(const char *input, const char *const *args,
-                        const char *want)
-{
-    qn_proc p;
-    qn_proc_run(&p, input, args);
-    assert_int_equal(p.status, 0);
-    assert_string_equal(p.out, want);
-    qn_proc_free(&p);
-}
-#define SAME(input, want, ...) \
-    same_output((input), (const char *const[]){__VA_ARGS__, NULL}, (want))
-
 /* What was computed is kept in a file: the same text, and the prompt is there
  * already. A file that is none is refused. */
 static void test_session(void **state)
@@ -752,69 +740,6 @@ static void test_no_builtin(void **state)
     free(dir);
 }
 
-static void has_model(qn_proc *p, const char *line)
-{
-    assert_int_equal(p->status, 0);
-    qn_proc_has_out(p, line);
-    qn_proc_free(p);
-}
-
-/* "quern run MODEL PROMPT": a first word that is a model which is here is no
- * part of the prompt, and the built-in model is not taken in silence. */
-static void test_model_word(void **state)
-{
-    qn_proc p;
-    char *dir = realpath(qn_test_data("models/llama"), NULL);
-    char link[4200], broken[4200], config[4300];
-    const char *tmp = qn_test_tmpdir();
-    (void)state;
-    quern(&p, NULL, "run", "-q", "-n", "4", "--prompt", "The mill");
-    SAME(NULL, p.out, "run", "-q", "-n", "4", "builtin", "The mill");
-    SAME(NULL, p.out, "run", "-q", "-n", "4", "builtin", "The", "mill");
-    SAME(NULL, p.out, "run", "-q", "-n", "4", "builtin", "-p", "The mill");
-    qn_proc_free(&p);
-    quern(&p, NULL, "run", dir, "--token-ids", "1,2", "-n", "3", "-o", "json");
-    assert_int_equal(p.status, 0);
-    assert_null(strstr(p.err, "built-in"));
-    qn_proc_free(&p);
-    quern(&p, NULL, "run", "builtin", "-n", "3");
-    assert_int_equal(p.status, 2);
-    qn_proc_has_err(&p, "quern run --model builtin --prompt");
-    qn_proc_free(&p);
-    /* in the working folder, without a slash */
-    snprintf(link, sizeof link, "%s/amodel", tmp);
-    assert_int_equal(symlink(dir, link), 0);
-    snprintf(broken, sizeof broken, "%s/broken", tmp);
-    assert_int_equal(mkdir(broken, 0777), 0);
-    snprintf(config, sizeof config, "%s/config.json", broken);
-    qn_test_write_file(config, "{}", 2);
-    char *cwd = getcwd(NULL, 0);
-    assert_int_equal(chdir(tmp), 0);
-    quern(&p, NULL, "run", "--check-config", "amodel", "hi");
-    has_model(&p, "amodel  (flag)");
-    quern(&p, NULL, "run", "broken", "hi");
-    assert_int_equal(p.status, 1);
-    qn_proc_has_err(&p, "no weights");
-    qn_proc_free(&p);
-    assert_int_equal(chdir(cwd), 0);
-    free(cwd);
-    free(dir);
-    /* the environment does not change what a line means; --model does */
-    setenv("QUERN_TEST_KEEP", "1", 1);
-    setenv("QUERN_MODEL", "/nowhere", 1);
-    quern(&p, NULL, "run", "--check-config", "builtin", "hi");
-    has_model(&p, "builtin  (flag)");
-    unsetenv("QUERN_MODEL");
-    unsetenv("QUERN_TEST_KEEP");
-    quern(&p, NULL, "run", "-n", "0", "hi");
-    qn_proc_has_err(&p, "no --model: the built-in one");
-    qn_proc_free(&p);
-    quern(&p, NULL, "run", "-n", "0", "--model", "builtin", "builtin", "hi");
-    assert_int_equal(p.status, 0);
-    assert_null(strstr(p.err, "built-in"));
-    qn_proc_free(&p);
-}
-
 /* Text comes while it is made; Ctrl-C ends with what there is. */
 static void test_interrupt(void **state)
 {
@@ -934,7 +859,6 @@ int main(void)
         cmocka_unit_test(test_blank_between),
         cmocka_unit_test(test_no_tokenizer),
         cmocka_unit_test(test_no_model),
-        cmocka_unit_test(test_model_word),
         cmocka_unit_test(test_no_builtin),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_interrupt_in_background),

@@ -93,6 +93,16 @@ static web_reply ask_unix(const char *path, const char *text)
     return r;
 }
 
+/* What was asked with LONG_ASK is answered whole. */
+static void ends_in_peace(int fd)
+{
+    web_reply r = web_read(fd, 200);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
+    web_free(&r);
+    close(fd);
+}
+
 static void test_sockets(void **state)
 {
     (void)state;
@@ -135,11 +145,7 @@ static void test_sockets(void **state)
     assert_int_equal(r.status, 503);
     assert_non_null(strstr(r.head, "Retry-After: "));
     web_free(&r);
-    r = web_read(fd, 200);
-    assert_int_equal(r.status, 200);
-    assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
-    web_free(&r);
-    close(fd);
+    ends_in_peace(fd);
     assert_true(qn_server_wait_idle(web_running(), 5));
     web_stop(NULL);
     assert_int_not_equal(stat(admin, &st), 0);
@@ -176,11 +182,7 @@ static void test_load(void **state)
     assert_int_equal(r.status, 200);
     assert_true(json_is_false(web_at(&r, "loaded")));
     web_free(&r);
-    r = web_read(fd, 200);
-    assert_int_equal(r.status, 200);
-    assert_int_equal(web_int(&r, "usage.completion_tokens"), 300);
-    web_free(&r);
-    close(fd);
+    ends_in_peace(fd);
     assert_int_equal(web_status("GET", "/ready", NULL, NULL), 503);
     assert_int_equal(web_status("GET", "/health", NULL, NULL), 200);
     assert_int_equal(web_status("POST", "/v1/completions", NULL, SHORT_ASK),
