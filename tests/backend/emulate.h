@@ -316,6 +316,13 @@ QN_INLINE em512 em_fnma(em512 a, em512 b, em512 c)
     return c;
 }
 
+QN_INLINE em512 em_fms(em512 a, em512 b, em512 c)
+{
+    for (int i = 0; i < 16; i++)
+        c.f[i] = fmaf(a.f[i], b.f[i], -c.f[i]);
+    return c;
+}
+
 QN_INLINE em512 em_f_of_32(em512 a)
 {
     for (int i = 0; i < 16; i++)
@@ -515,6 +522,12 @@ QN_INLINE void em_tile_dot(int c, int a, int b, bool plus)
 #define _mm512_fmadd_ps em_fma
 #undef _mm512_fnmadd_ps
 #define _mm512_fnmadd_ps em_fnma
+#undef _mm512_fmsub_ps
+#define _mm512_fmsub_ps em_fms
+#undef _mm512_castsi512_ps
+#define _mm512_castsi512_ps(a) (a)
+#undef _mm512_castps_si512
+#define _mm512_castps_si512(a) (a)
 #undef _mm512_cvtepi32_ps
 #define _mm512_cvtepi32_ps em_f_of_32
 #undef _mm512_cvtph_ps

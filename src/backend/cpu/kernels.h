@@ -74,8 +74,8 @@ typedef enum qn_xform {
     QN_X_F32,      /* as it is                                        */
     QN_X_F32_BF16, /* f32 holding values rounded to bf16              */
     QN_X_BF16,     /* bf16 pairs, zero-padded to an even count        */
-    QN_X_Q8_O128,  /* qn_xq8 blocks whose fix is -128 * sum           */
-    QN_X_Q8_O8,    /* qn_xq8 blocks whose fix is -8 * sum             */
+    QN_X_Q8_O128,  /* qn_xq8 blocks of weights with 128 more than they are */
+    QN_X_Q8_O8,    /* the same with 8 more                            */
     QN_X_I8_SUMS,  /* qn_xsums blocks                                 */
     QN_X_I8_16,    /* int8 in blocks of 16, see qn_xi8                */
     QN_X_I8_32,
@@ -86,6 +86,15 @@ typedef enum qn_xform {
     QN_X_N
 } qn_xform;
 
+/* A float that counts: one whose bits are QN_COUNT_BITS + s, s in [-2^22, 2^22), is
+ * QN_COUNT + s. Sums of whole numbers that begin with these bits are floats without
+ * a conversion, and (QN_COUNT + s) * scale - QN_COUNT * scale, one fma, is s * scale
+ * as one multiplication rounds it, if QN_COUNT * scale is exact: where scale has 22
+ * bits, to which QN_COUNT_SCALE cuts the bits of others. */
+#define QN_COUNT 0x1.8p23f
+#define QN_COUNT_BITS 0x4b400000
+#define QN_COUNT_SCALE (~3)
+
 /* The largest int16 of x: sums of 64 products with 9 bits fit 32 bits. */
 #define QN_X_I16_TOP 4095
 
@@ -95,11 +104,13 @@ typedef enum qn_xform {
 typedef struct qn_xi8 {
     float d, dsum; /* dsum = d * sum                                     */
     int32_t sum;   /* of q                                               */
-    int32_t fix;   /* -128 * sum, of weights with 128 more than they are */
+    int32_t fix;   /* QN_COUNT_BITS - 128 * sum: what a sum with weights that
+                      have 128 more than they are begins with            */
 } qn_xi8;
 
-/* 32 activations: d = absmax / 127, q = round(x / d). `fix` undoes the offset
- * that makes the weights unsigned: sum (w + o) q - o * sum q = sum w q. */
+/* 32 activations: d = absmax / 127, q = round(x / d). A sum begins with fix =
+ * QN_COUNT_BITS - o * sum q, which undoes the offset that makes the weights
+ * unsigned: sum (w + o) q - o * sum q = sum w q. */
 typedef struct qn_xq8 {
     int8_t q[QN_QBLOCK];
     float d;

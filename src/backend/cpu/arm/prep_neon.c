@@ -51,7 +51,7 @@ QN_INLINE void prep_block(const float *x, uint8_t *y, const int B,
         store_16(q + 4 * i, y + 16 * i * size, size == 2);
     b.sum = vaddvq_s32(sum);
     b.dsum = b.d * (float)b.sum;
-    b.fix = -128 * b.sum;
+    b.fix = QN_COUNT_BITS - 128 * b.sum;
     memcpy(y + B * size, &b, sizeof b);
 }
 

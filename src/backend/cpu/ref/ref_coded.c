@@ -1,7 +1,7 @@
 /* ref_coded.c - products of codes with int8 activations, in plain C.
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
- *                    acc[t][l] += i * (scale[l] * d_x)
+ *                    acc[t][l] += (i * scale[l]) * d_x
  *                    acc[t][l] -= min[l] * (d_x * sum of q)      where there are minima
  *
  * The sums i are exact, so that every instruction set has the same. A block
@@ -39,7 +39,7 @@ static void one_block(qn_layout l, const qn_tile *t, const uint8_t *w, int k,
         float scale = qn_scaled_scale(l, group, i, k % t->q->group);
         if (l == QN_LAYOUT_CB4)
             scale *= t->q->unit;
-        acc[i] += (float)sum * (scale * b.d);
+        acc[i] += (float)sum * scale * b.d;
         if (qn_layout_mins(l))
             acc[i] -= qn_scaled_min(l, group, i, k % t->q->group) * b.dsum;
     }
@@ -158,7 +158,7 @@ static void prep(const float *x, int n, uint8_t *y, int block, int most)
                 memcpy(y + i, &byte, 1);
         }
         b.dsum = b.d * (float)b.sum;
-        b.fix = -128 * b.sum;
+        b.fix = QN_COUNT_BITS - 128 * b.sum;
         y += most > 127 ? 2 * block : block;
         memcpy(y, &b, sizeof b);
         y += sizeof b;

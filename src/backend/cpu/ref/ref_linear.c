@@ -99,8 +99,9 @@ static void panel_q(qn_layout l, const uint8_t *w, const qn_xq8 *x, int n_k,
         const uint8_t *block = w + qn_panel_offset(l, b * QN_QBLOCK);
         const uint16_t *d = (const uint16_t *)block;
         for (int i = 0; i < QN_PANEL; i++) {
-            int32_t sum = block_dot(l, block, i, x->q) + x->fix;
-            acc[i] += (float)sum * (qn_f32_of_f16(d[i]) * x->d);
+            int32_t sum = block_dot(l, block, i, x->q) +
+                          (x->fix - QN_COUNT_BITS);
+            acc[i] += (float)sum * qn_f32_of_f16(d[i]) * x->d;
         }
     }
 }
@@ -250,7 +251,7 @@ static void prep_q8(const float *x, int n, qn_xq8 *y, int offset)
             y->q[i] = (int8_t)(q > 127 ? 127 : q >= -127 ? q : -127);
             sum += y->q[i];
         }
-        y->fix = -offset * sum;
+        y->fix = QN_COUNT_BITS - offset * sum;
     }
 }
 

@@ -3,7 +3,7 @@
  * the body that the instruction sets compile in their own words.
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
- *                    acc[t][l] += i * (scale[l] * d_x)
+ *                    acc[t][l] += (i * scale[l]) * d_x
  *                    acc[t][l] -= min[l] * (d_x * sum of q)      M4, M8
  *
  * The including file has
@@ -51,7 +51,7 @@ QN_INLINE void add_block(const qn_tile *t, qn_layout l, const uint8_t *group,
         const float *b = (const float *)(const void *)(x + i * x_tok +
                                                        B * x_bytes(l));
         float *to = acc + i * acc_tok + v * VL;
-        vf a = v_fma(v_of_int(s[i]), v_mul(scale, v_set1(b[0])), v_load(to));
+        vf a = v_fma(v_mul(v_of_int(s[i]), scale), v_set1(b[0]), v_load(to));
         if (qn_layout_mins(l))
             a = v_fnma(v_load(mins), v_set1(b[1]), a);
         v_store(to, a);

@@ -3,10 +3,11 @@
  * coded_i8_avx512vnni.c and coded_mins_avx512vnni.c.
  *
  *   per block of x:  i = sum of v q,  v = points[code], code - zero or code
- *                    acc[t][l] += i * (scale[l] * d_x)
+ *                    acc[t][l] += (i * scale[l]) * d_x
  *                    acc[t][l] -= min[l] * (d_x * sum of q)      where there are minima
  *   A6, a scale per 16 k's that is a whole number:
- *                    i = sum of scale v q, with its factor afterwards
+ *                    i = sum of scale v q
+ *                    acc[t][l] += i * (factor[l] * d_x)
  *
  * A zmm of the panel is 4 k's of 16 rows; x is 4 signed bytes of one token,
  * broadcast by the memory operand. vpdpbusd wants v unsigned: what v then has
@@ -88,7 +89,8 @@ QN_INLINE void begin_six(const uint8_t *group, int k, const uint8_t *x,
 QN_INLINE void begin(qn_layout l, const uint8_t *group, const uint8_t *x,
                      int64_t x_tok, __m512i *s, const int B, const int T)
 {
-    __m512i fix = qn_layout_zeros(l) ? i8_lack(group) : _mm512_setzero_si512();
+    const __m512i count = _mm512_set1_epi32(QN_COUNT_BITS);
+    __m512i lack = qn_layout_zeros(l) ? i8_lack(group) : count;
 
     QN_UNROLL
     for (int t = 0; t < T; t++) {
@@ -96,9 +98,9 @@ QN_INLINE void begin(qn_layout l, const uint8_t *group, const uint8_t *x,
         s[t] = i8_is_q(l)           ? bytes4(b + offsetof(qn_xq8, fix))
                : l == QN_LAYOUT_CB4 ? bytes4(b + B + offsetof(qn_xi8, fix))
                : qn_layout_mins(l)
-                   ? _mm512_setzero_si512()
-                   : _mm512_madd_epi16(fix,
-                                       bytes4(b + B + offsetof(qn_xi8, sum)));
+                   ? count
+                   : _mm512_dpwssd_epi32(count, lack,
+                                         bytes4(b + B + offsetof(qn_xi8, sum)));
     }
 }
 
@@ -207,11 +209,9 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
                      const uint8_t *codes, const uint8_t *x, int64_t x_tok,
                      const __m512i *fix, __m512 *acc, const int B, const int T)
 {
-    __m512 scale = i8_scales(l, group, k);
+    __m512 scale = i8_scales(l, group, k, c->unit), count = i8_count(scale);
     __m512i s[QN_FEW];
 
-    if (l == QN_LAYOUT_CB4)
-        scale = _mm512_mul_ps(scale, c->unit);
     if (l == QN_LAYOUT_A6 && T == 1) {
         s[0] = sum_six(group, k, codes, x, fix);
     } else if (l == QN_LAYOUT_A6) {
@@ -224,8 +224,11 @@ QN_INLINE void block(const consts *c, qn_layout l, const uint8_t *group, int k,
     QN_UNROLL
     for (int t = 0; t < T; t++) {
         const uint8_t *d = x + t * x_tok + i8_x_d(l, B);
-        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]),
-                                 _mm512_mul_ps(scale, float1(d)), acc[t]);
+        acc[t] = l == QN_LAYOUT_A6
+                     ? _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t]),
+                                       _mm512_mul_ps(scale, float1(d)), acc[t])
+                     : _mm512_fmadd_ps(i8_weigh(s[t], scale, count), float1(d),
+                                       acc[t]);
         if (qn_layout_mins(l))
             acc[t] = _mm512_fnmadd_ps(i8_mins(l, group, k), float1(d + 4),
                                       acc[t]);

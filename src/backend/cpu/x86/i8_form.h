@@ -80,14 +80,41 @@ QN_INLINE __m512 i8_times_bytes(const uint8_t *group, const uint8_t *bytes)
                          _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(b)));
 }
 
-/* What sums of 16 rows at k of a group are multiplied with. */
-QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group, int k)
+/* Factors of 16 rows in f16. */
+QN_INLINE __m512 i8_factors(const uint8_t *group)
 {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)group));
+}
+
+/* What sums of 16 rows at k of a group are multiplied with; unit: of CB4. Factors of
+ * 11 bits times bytes have less than the 22 that QN_COUNT allows. */
+QN_INLINE __m512 i8_scales(qn_layout l, const uint8_t *group, int k,
+                           __m512 unit)
+{
+    __m512 scale;
+
     if (qn_layout_two_levels(l))
         return i8_times_bytes(group, group + 64 + k);
-    if (!i8_is_q(l) && l != QN_LAYOUT_A6)
-        return _mm512_loadu_ps(group);
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)group));
+    if (i8_is_q(l) || l == QN_LAYOUT_A6)
+        return i8_factors(group);
+    scale = _mm512_loadu_ps(group);
+    if (l == QN_LAYOUT_CB4)
+        scale = _mm512_mul_ps(scale, unit);
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_castps_si512(scale),
+                         _mm512_set1_epi32(QN_COUNT_SCALE)));
+}
+
+/* What i8_weigh takes off. */
+QN_INLINE __m512 i8_count(__m512 scale)
+{
+    return _mm512_mul_ps(scale, _mm512_set1_ps(QN_COUNT));
+}
+
+/* A sum that began with QN_COUNT_BITS, times scale. */
+QN_INLINE __m512 i8_weigh(__m512i sum, __m512 scale, __m512 count)
+{
+    return _mm512_fmsub_ps(_mm512_castsi512_ps(sum), scale, count);
 }
 
 /* What is taken off there, times the sum of x. */

@@ -226,7 +226,7 @@ QN_INLINE void pass(room *r, const qn_tile *t, const uint8_t *panel, int k0,
         const uint8_t *at = panel + (int64_t)(k / group) * t->q->bytes;
         const bool fills = fresh && b < n_block;
         if (fills)
-            r->factor[b % PLACES] = i8_scales(QN_LAYOUT_A6, at, 0);
+            r->factor[b % PLACES] = i8_factors(at);
         QN_UNROLL
         for (int j = 0; j < QUARTERS; j++) {
             if (fills)

@@ -1,7 +1,7 @@
 /* linear_q_avx2.c - q4_0 weights with the byte products of AVX2.
  *
  *   per block of 32:  i = sum of w q
- *                     acc[t][l] += i * (d_w[l] * d_x)
+ *                     acc[t][l] += (i * d_w[l]) * d_x
  *
  * vpmaddubsw multiplies unsigned by signed bytes and adds pairs to 16 bits,
  * saturating: 15 * 127 * 2 * 8 groups = 30,480 fits, so all groups of a block
@@ -80,12 +80,13 @@ QN_INLINE void panel(const qn_tile *t, const int T)
         for (int h = 0; h < 2; h++) {
             __m256 d = _mm256_cvtph_ps(
                 _mm_loadu_si128((const __m128i *)(w + 16 * h)));
+            __m256 count = _mm256_mul_ps(d, _mm256_set1_ps(QN_COUNT));
             QN_UNROLL
             for (int i = 0; i < T; i++) {
                 const qn_xq8 *b = (const qn_xq8 *)(const void *)(x + i * x_tok);
-                acc[i][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[i][h]),
-                                            _mm256_mul_ps(d,
-                                                          _mm256_set1_ps(b->d)),
+                __m256 sum = _mm256_fmsub_ps(_mm256_castsi256_ps(s[i][h]), d,
+                                             count);
+                acc[i][h] = _mm256_fmadd_ps(sum, _mm256_set1_ps(b->d),
                                             acc[i][h]);
             }
         }
@@ -158,7 +159,7 @@ QN_INLINE void prep_q8(const float *x, int n, qn_xq8 *y, int offset)
                           _mm256_extracti128_si256(sum, 1));
         s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
         s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
-        y->fix = -offset * _mm_cvtsi128_si32(s);
+        y->fix = QN_COUNT_BITS - offset * _mm_cvtsi128_si32(s);
     }
 }
 

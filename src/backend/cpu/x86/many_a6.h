@@ -7,9 +7,9 @@
  * The whole scales wait there as floats. A product of a scale and of the sum of 16 k's
  * is below 2^23, so two of them add up exactly, and adding two such pairs rounds as
  * the whole sum does when it becomes a float. (A product of 32-bit integers takes two
- * of the slots in which dot products are made.) Bound: 16 dot products and 6 others of
- * the same units for a block, a token and a panel. Reference: linear_a6_ref in
- * ref/ref_coded.c.
+ * of the slots in which dot products are made.) The first of two begins with
+ * QN_COUNT_BITS. Bound: 16 dot products and 6 others of the same units for a block, a
+ * token and a panel, on Intel 9. Reference: linear_a6_ref in ref/ref_coded.c.
  */
 #ifndef QN_BACKEND_CPU_MANY_A6_H
 #define QN_BACKEND_CPU_MANY_A6_H
@@ -25,7 +25,7 @@ enum {
 /* Codes of 16 k's, the panels of one after the other. */
 typedef struct six_bytes {
     QN_ALIGNED(64) uint8_t v[MANY_K * QN_PANEL * MANY_PANEL];
-    __m512 scale[SIX_SUMS];
+    __m512 scale[SIX_SUMS], count[SIX_SUMS];
     int32_t fix[SIX_MOST][MANY_K / 16]; /* -32 times each token's sums */
 } six_bytes;
 
@@ -40,14 +40,15 @@ QN_INLINE void six_fixes(six_bytes *u, const qn_tile *t, int k, int n_k)
             memcpy(sum, x + b * sizeof(qn_xsums) + offsetof(qn_xsums, sum),
                    sizeof sum);
             for (int j = 0; j < SIX_B / 16; j++)
-                u->fix[i][b * (SIX_B / 16) + j] = -32 * sum[j];
+                u->fix[i][b * (SIX_B / 16) + j] = (j % 2 ? 0 : QN_COUNT_BITS) -
+                                                  32 * sum[j];
         }
 }
 
 /* A place among a chunk's bytes. */
 typedef struct six_at {
     uint8_t *v;
-    __m512 *scale;
+    __m512 *scale, *count;
     const int32_t *fix; /* of the first token */
 } six_at;
 
@@ -62,6 +63,7 @@ QN_INLINE void six_fill(six_at to, const uint8_t *group, int head, int k,
     for (int i = 0; i < 4; i++)
         _mm512_store_si512(to.v + i * 64, w[i]);
     *to.scale = _mm512_cvtepi32_ps(scale);
+    *to.count = i8_count(*to.scale);
 }
 
 /* The sums of 16 k's that are bytes already: both panels share what is
@@ -116,7 +118,7 @@ QN_INLINE void six_tile(six_bytes *u, const uint8_t *group, many_ahead *a,
 {
     const int in_group = t->q->group, head = t->q->head;
     const uint8_t *x = t->x;
-    six_at at = {u->v, u->scale, u->fix[t0]};
+    six_at at = {u->v, u->scale, u->count, u->fix[t0]};
     __m512 acc[MANY_PANEL][SIX_TOK];
 
     QN_UNROLL
@@ -139,23 +141,25 @@ QN_INLINE void six_tile(six_bytes *u, const uint8_t *group, many_ahead *a,
             else
                 QN_UNROLL
             for (int p = 0; p < N; p++)
-                six_fresh((six_at){at.v + p * 256, at.scale + p, at.fix},
+                six_fresh((six_at){at.v + p * 256, at.scale + p, at.count + p,
+                                   at.fix},
                           g + p * t->w_panel, head, k % in_group + 16 * j,
                           x + 16 * j, t->x_tok, d[p], T);
             QN_UNROLL
             for (int p = 0; p < N; p++)
                 QN_UNROLL
             for (int i = 0; i < T; i++) {
-                __m512 f = _mm512_cvtepi32_ps(d[p][i]);
-                s[j / 2][p][i] = j % 2 ? _mm512_fmadd_ps(f, at.scale[p],
-                                                         s[j / 2][p][i])
-                                       : _mm512_mul_ps(f, at.scale[p]);
+                __m512 *to = &s[j / 2][p][i];
+                *to = j % 2 ? _mm512_fmadd_ps(_mm512_cvtepi32_ps(d[p][i]),
+                                              at.scale[p], *to)
+                            : i8_weigh(d[p][i], at.scale[p], at.count[p]);
             }
-            at = (six_at){at.v + N * 256, at.scale + N, at.fix + 1};
+            at = (six_at){at.v + N * 256, at.scale + N, at.count + N,
+                          at.fix + 1};
         }
         QN_UNROLL
         for (int p = 0; p < N; p++) {
-            __m512 factor = i8_scales(QN_LAYOUT_A6, g + p * t->w_panel, 0);
+            __m512 factor = i8_factors(g + p * t->w_panel);
             QN_UNROLL
             for (int i = 0; i < T; i++) {
                 __m512 d = float1(x + i * t->x_tok + offsetof(qn_xsums, d));

@@ -11,8 +11,8 @@
  * block: memory works all the time.
  *
  * Bound: of B k's, a token and a panel, B / 4 dot products and two more operations
- * of the same units: 80 % of the peak for blocks of 32, 89 % for 64; three on Intel:
- * 73 %, 84 %. Reference: panel_q in ref/ref_linear.c, ref/ref_coded.c.
+ * of the same units: 80 % of the peak for blocks of 32, 89 % for 64; three where there
+ * are minima, 73 %. Reference: panel_q in ref/ref_linear.c, ref/ref_coded.c.
  */
 #ifndef QN_BACKEND_CPU_MANY_I8_H
 #define QN_BACKEND_CPU_MANY_I8_H
@@ -49,7 +49,7 @@ QN_INLINE many_fix many_fix_of(qn_layout l)
 /* Blocks of a chunk, the panels of one after the other. */
 typedef struct many_bytes {
     QN_ALIGNED(64) uint8_t v[MANY_K * QN_PANEL * MANY_PANEL];
-    __m512 scale[MANY_BLOCKS], min[MANY_BLOCKS];
+    __m512 scale[MANY_BLOCKS], count[MANY_BLOCKS], min[MANY_BLOCKS];
     __m512i lack[MANY_BLOCKS];
 } many_bytes;
 
@@ -93,10 +93,9 @@ QN_INLINE void many_head(many_bytes *u, const many_w *w, qn_layout l, int b,
     QN_UNROLL
     for (int p = 0; p < N; p++) {
         const uint8_t *group = w->group + p * w->w_panel;
-        __m512 scale = i8_scales(l, group, k);
-        if (l == QN_LAYOUT_CB4)
-            scale = _mm512_mul_ps(scale, w->unit);
+        __m512 scale = i8_scales(l, group, k, w->unit);
         u->scale[b * N + p] = scale;
+        u->count[b * N + p] = i8_count(scale);
         if (qn_layout_mins(l))
             u->min[b * N + p] = i8_mins(l, group, k);
         if (l == QN_LAYOUT_A8)
@@ -154,17 +153,18 @@ QN_INLINE void many_begin(many_fix fix, const __m512i *lack, const uint8_t *x,
     QN_UNROLL
     for (int t = 0; t < T; t++) {
         const uint8_t *b = x + t * x_tok;
-        __m512i first = _mm512_setzero_si512();
+        __m512i first = _mm512_set1_epi32(QN_COUNT_BITS);
         if (fix == MANY_FIX_Q)
             first = bytes4(b + offsetof(qn_xq8, fix));
         if (fix == MANY_FIX_OFFSET)
             first = bytes4(b + B + offsetof(qn_xi8, fix));
         QN_UNROLL
         for (int p = 0; p < N; p++)
-            s[p][t] = fix == MANY_FIX_LACK
-                          ? _mm512_madd_epi16(
-                                lack[p], bytes4(b + B + offsetof(qn_xi8, sum)))
-                          : first;
+            s[p][t] =
+                fix == MANY_FIX_LACK
+                    ? _mm512_dpwssd_epi32(first, lack[p],
+                                          bytes4(b + B + offsetof(qn_xi8, sum)))
+                    : first;
     }
 }
 
@@ -269,10 +269,9 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
             const uint8_t *d = x + i * t->x_tok + x_d;
             QN_UNROLL
             for (int p = 0; p < N; p++) {
-                acc[p][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[p][i]),
-                                            _mm512_mul_ps(u->scale[b * N + p],
-                                                          float1(d)),
-                                            acc[p][i]);
+                acc[p][i] = _mm512_fmadd_ps(
+                    i8_weigh(s[p][i], u->scale[b * N + p], u->count[b * N + p]),
+                    float1(d), acc[p][i]);
                 if (fix == MANY_FIX_MIN)
                     acc[p][i] = _mm512_fnmadd_ps(u->min[b * N + p],
                                                  float1(d + 4), acc[p][i]);

@@ -86,7 +86,7 @@ QN_INLINE void prep_block(const float *x, uint8_t *y, const int B,
         store_bytes(q, y, B);
     b.sum = sum_of(sum);
     b.dsum = b.d * (float)b.sum;
-    b.fix = -128 * b.sum;
+    b.fix = QN_COUNT_BITS - 128 * b.sum;
     memcpy(y + bytes, &b, sizeof b);
 }
 
