@@ -235,6 +235,16 @@ QN_INLINE em512 em_dpbusd(em512 s, em512 a, em512 b)
     return s;
 }
 
+/* Of four bytes at x for all lanes. */
+QN_INLINE em512 em_dot_at(em512 s, em512 w, const uint8_t *x)
+{
+    em512 q;
+
+    for (int i = 0; i < 16; i++)
+        memcpy(q.u8 + 4 * i, x, 4);
+    return em_dpbusd(s, w, q);
+}
+
 QN_INLINE em512 em_shuffle_8(em512 a, em512 at)
 {
     em512 r;
@@ -496,6 +506,7 @@ QN_INLINE void em_tile_dot(int c, int a, int b, bool plus)
 #define _mm512_dpwssd_epi32 em_dpwssd
 #undef _mm512_dpbusd_epi32
 #define _mm512_dpbusd_epi32 em_dpbusd
+#define I8_DOT_AT em_dot_at
 #undef _mm512_shuffle_epi8
 #define _mm512_shuffle_epi8 em_shuffle_8
 #undef _mm512_mask_shuffle_epi8

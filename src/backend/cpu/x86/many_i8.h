@@ -3,8 +3,7 @@
  *
  * Weights of MANY_K k's and two panels become unsigned bytes in the first-level
  * cache, with their scales, when the first tokens are multiplied with them. Tokens
- * come by seven: each broadcast of 4 of their k's feeds two dot products, so that
- * these and not the loads are what takes the time, and 14 chains hide how long one
+ * come by seven: with two panels that makes 14 chains, which hide how long one product
  * takes (ten are just enough on Intel).
  *
  * While tokens are multiplied, the next weights are asked for, a few lines a
@@ -138,21 +137,22 @@ QN_INLINE void many_prefetch(many_ahead *a, const int N)
 
 /* A block of the tokens that are multiplied next: chunks of 128 are more than the
  * first-level cache holds, and so many short streams no prefetcher follows. */
-QN_INLINE void many_prefetch_x(const uint8_t *x, int64_t x_tok, const int T)
+QN_INLINE void many_prefetch_x(const uint8_t *const *x, int64_t further,
+                               const int T)
 {
     QN_UNROLL
     for (int t = 0; t < T; t++)
-        _mm_prefetch((const char *)x + t * x_tok, _MM_HINT_T0);
+        _mm_prefetch((const char *)x[t] + further, _MM_HINT_T0);
 }
 
 /* What the sums of a block begin with. */
-QN_INLINE void many_begin(many_fix fix, const __m512i *lack, const uint8_t *x,
-                          int64_t x_tok, __m512i (*s)[MANY_TOK], const int B,
-                          const int N, const int T)
+QN_INLINE void many_begin(many_fix fix, const __m512i *lack,
+                          const uint8_t *const *x, __m512i (*s)[MANY_TOK],
+                          const int B, const int N, const int T)
 {
     QN_UNROLL
     for (int t = 0; t < T; t++) {
-        const uint8_t *b = x + t * x_tok;
+        const uint8_t *b = x[t];
         __m512i first = _mm512_set1_epi32(QN_COUNT_BITS);
         if (fix == MANY_FIX_Q)
             first = bytes4(b + offsetof(qn_xq8, fix));
@@ -168,8 +168,28 @@ QN_INLINE void many_begin(many_fix fix, const __m512i *lack, const uint8_t *x,
     }
 }
 
+/* 4 k's of N panels with those of T tokens. A product that takes a token's from memory
+ * itself is one operation for the front of a core; one that broadcasts them, for two
+ * panels, and two products are three. A core whose other thread is busy has no more
+ * than three a cycle. Three tokens of seven are broadcast, or loads would be what takes
+ * the time. */
+QN_INLINE void many_dots(const __m512i *w, const uint8_t *const *x,
+                         const int at, __m512i (*s)[MANY_TOK], const int N,
+                         const int T)
+{
+    const int direct = N > 1 ? T * 4 / 7 : T;
+
+    QN_UNROLL
+    for (int t = 0; t < T; t++)
+        QN_UNROLL
+    for (int p = 0; p < N; p++)
+        s[p][t] = t < direct
+                      ? I8_DOT_AT(s[p][t], w[p], x[t] + at)
+                      : _mm512_dpbusd_epi32(s[p][t], w[p], bytes4(x[t] + at));
+}
+
 /* The sums of a block that is bytes already. */
-QN_INLINE void many_kept(const uint8_t *v, const uint8_t *x, int64_t x_tok,
+QN_INLINE void many_kept(const uint8_t *v, const uint8_t *const *x,
                          __m512i (*s)[MANY_TOK], const int B, const int N,
                          const int T)
 {
@@ -179,21 +199,15 @@ QN_INLINE void many_kept(const uint8_t *v, const uint8_t *x, int64_t x_tok,
         QN_UNROLL
         for (int p = 0; p < N; p++)
             w[p] = _mm512_load_si512(v + (p * B / 4 + i) * 64);
-        QN_UNROLL
-        for (int t = 0; t < T; t++) {
-            __m512i q = bytes4(x + t * x_tok + 4 * i);
-            QN_UNROLL
-            for (int p = 0; p < N; p++)
-                s[p][t] = _mm512_dpbusd_epi32(s[p][t], w[p], q);
-        }
+        many_dots(w, x, 4 * i, s, N, T);
     }
 }
 
 /* The sums of a block from memory, which becomes bytes at v, if they are kept. */
 QN_INLINE void many_fresh(uint8_t *v, const many_w *w, qn_layout l,
-                          const uint8_t *x, int64_t x_tok,
-                          __m512i (*s)[MANY_TOK], const int B, const int N,
-                          const int T, const bool keep)
+                          const uint8_t *const *x, __m512i (*s)[MANY_TOK],
+                          const int B, const int N, const int T,
+                          const bool keep)
 {
     const bool four = qn_layout_nibbles(l), q4 = l == QN_LAYOUT_Q4_0;
     const __m512i offset = _mm512_set1_epi8((char)MANY_OFFSET);
@@ -210,24 +224,20 @@ QN_INLINE void many_fresh(uint8_t *v, const many_w *w, qn_layout l,
     QN_UNROLL_TWICE
     for (int i = 0; i < i8_lines(l, B); i++) {
         const int at[2] = {four && !q4 ? 2 * i : i, q4 ? 4 + i : 2 * i + 1};
-        __m512i wi[MANY_PANEL][2];
+        __m512i wi[2][MANY_PANEL], line[2];
         QN_UNROLL
         for (int p = 0; p < N; p++) {
-            many_line(w, l, p, i, zeros[p], &fifth[p], wi[p]);
+            many_line(w, l, p, i, zeros[p], &fifth[p], line);
             QN_UNROLL
-            for (int j = 0; j <= four; j++)
+            for (int j = 0; j <= four; j++) {
+                wi[j][p] = line[j];
                 if (keep)
-                    _mm512_store_si512(v + (p * B / 4 + at[j]) * 64, wi[p][j]);
+                    _mm512_store_si512(v + (p * B / 4 + at[j]) * 64, line[j]);
+            }
         }
         QN_UNROLL
         for (int j = 0; j <= four; j++)
-            QN_UNROLL
-        for (int t = 0; t < T; t++) {
-            __m512i q = bytes4(x + t * x_tok + 4 * at[j]);
-            QN_UNROLL
-            for (int p = 0; p < N; p++)
-                s[p][t] = _mm512_dpbusd_epi32(s[p][t], wi[p][j], q);
-        }
+            many_dots(wi[j], x, 4 * at[j], s, N, T);
     }
 }
 
@@ -241,7 +251,7 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
     const many_fix fix = many_fix_of(l);
     const int x_bytes = i8_x_bytes(l, B), x_d = i8_x_d(l, B);
     const int in_group = i8_group(t, l);
-    const uint8_t *x = t->x;
+    const uint8_t *x[MANY_TOK];
     __m512 acc[MANY_PANEL][MANY_TOK];
 
     QN_UNROLL
@@ -252,21 +262,24 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
                         ? _mm512_load_ps(t->acc + i * t->acc_tok + p * QN_PANEL)
                         : _mm512_setzero_ps();
 
-    for (int b = 0; b < n_block; b++, x += x_bytes) {
+    QN_UNROLL
+    for (int i = 0; i < T; i++)
+        x[i] = t->x + i * t->x_tok;
+    for (int b = 0; b < n_block; b++) {
         uint8_t *v = u->v + (int64_t)b * N * B * QN_PANEL;
         __m512i s[MANY_PANEL][MANY_TOK];
         many_prefetch(a, N);
-        many_prefetch_x(x + T * t->x_tok, t->x_tok, from == MANY_ONCE ? 0 : T);
+        many_prefetch_x(x, T * t->x_tok, from == MANY_ONCE ? 0 : T);
         if (fresh)
             many_head(u, &w, l, b, k % in_group, N);
-        many_begin(fix, u->lack + b * N, x, t->x_tok, s, B, N, T);
+        many_begin(fix, u->lack + b * N, x, s, B, N, T);
         if (fresh)
-            many_fresh(v, &w, l, x, t->x_tok, s, B, N, T, from == MANY_FRESH);
+            many_fresh(v, &w, l, x, s, B, N, T, from == MANY_FRESH);
         else
-            many_kept(v, x, t->x_tok, s, B, N, T);
+            many_kept(v, x, s, B, N, T);
         QN_UNROLL
         for (int i = 0; i < T; i++) {
-            const uint8_t *d = x + i * t->x_tok + x_d;
+            const uint8_t *d = x[i] + x_d;
             QN_UNROLL
             for (int p = 0; p < N; p++) {
                 acc[p][i] = _mm512_fmadd_ps(
@@ -277,6 +290,9 @@ QN_INLINE void many_tile(many_bytes *u, many_w w, many_ahead *a,
                                                  float1(d + 4), acc[p][i]);
             }
         }
+        QN_UNROLL
+        for (int i = 0; i < T; i++)
+            x[i] += x_bytes;
         if (!fresh)
             continue;
         w.codes += i8_code_bytes(l, B);
