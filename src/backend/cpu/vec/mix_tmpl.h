@@ -10,8 +10,17 @@
  * many bytes of what comes next are asked for. Bound: the bytes of w (few
  * tokens), or N * T fmas of 16 lanes per k (many). Reference: ref/ref_mix.c,
  * tolerance gamma(n_k) sum |w x|.
+ *
+ * Where expanding f16 takes of the units that multiply, cells of many tokens (up to
+ * MIX_WIDE) are expanded once for all of them.
  */
 #include "backend/cpu/vec/madd_tmpl.h"
+
+enum {
+    MIX_COL = 64, /* columns that are expanded at once, */
+    MIX_K = 128,  /* and rows                           */
+    MIX_PART = 6  /* tokens that then take turns        */
+};
 
 QN_INLINE void mix_ahead(const uint8_t *ahead, int bytes, const int T)
 {
@@ -147,9 +156,52 @@ static void FN(mix_f32)(const qn_mix *m)
     mix_any(m, QN_KV_CELL_F32);
 }
 
+/* Rows [k0, k0 + n) of at most four panels of f16, expanded. */
+QN_INLINE void mix_widen(const qn_mix *m, int k0, int n, int n_col, float *to)
+{
+    for (int k = 0; k < n; k++)
+        for (int c = 0; c < n_col; c += QN_PANEL) {
+            vf w[VP];
+            v_panel_f16(m->w + (k0 + k) * m->w_row + 2 * c, w);
+            QN_UNROLL
+            for (int v = 0; v < VP; v++)
+                v_store(to + k * MIX_COL + c + v * VL, w[v]);
+        }
+}
+
+/* More than MIX_TOK tokens, their sums in the same order. */
+static void FN(mix_wide)(const qn_mix *m)
+{
+    QN_ALIGNED(64) float cells[MIX_K * MIX_COL];
+    const int n_part = (m->n_tok + MIX_PART - 1) / MIX_PART;
+    qn_mix p = *m;
+
+    for (; p.n_col > 0; qn_mix_skip(&p, QN_MIN(p.n_col, MIX_COL), 2))
+        for (int k0 = 0; k0 < m->n_k; k0 += MIX_K) {
+            qn_mix part = p;
+            part.n_k = QN_MIN(m->n_k - k0, MIX_K);
+            part.n_col = QN_MIN(p.n_col, MIX_COL);
+            part.load |= k0 > 0;
+            part.ahead = NULL;
+            mix_widen(&p, k0, part.n_k, part.n_col, cells);
+            part.w = (const uint8_t *)cells;
+            part.w_row = MIX_COL * (int64_t)sizeof *cells;
+            for (int i = 0; i < n_part; i++) {
+                int t0 = m->n_tok * i / n_part;
+                part.n_tok = m->n_tok * (i + 1) / n_part - t0;
+                part.x = m->x + t0 * m->x_tok + k0 * (int64_t)sizeof(float);
+                part.acc = p.acc + t0 * m->acc_tok;
+                mix_any(&part, QN_KV_CELL_F32);
+            }
+        }
+}
+
 static void FN(mix_f16)(const qn_mix *m)
 {
-    mix_any(m, QN_KV_CELL_F16);
+    if (m->n_tok > MIX_TOK)
+        FN(mix_wide)(m);
+    else
+        mix_any(m, QN_KV_CELL_F16);
 }
 
 static void FN(mix_bf16)(const qn_mix *m)
@@ -163,7 +215,8 @@ void FN(qn_vec_mix)(qn_kernels *k)
     k->mix_exact[QN_KV_CELL_F32] = (qn_mix_kernel){FN_NAME("mix_f32"),
                                                    FN(mix_f32), NULL, MIX_TOK};
     k->mix_exact[QN_KV_CELL_F16] = (qn_mix_kernel){FN_NAME("mix_f16"),
-                                                   FN(mix_f16), NULL, MIX_TOK};
+                                                   FN(mix_f16), NULL,
+                                                   QN_MAX(MIX_TOK, MIX_WIDE)};
     k->mix_exact[QN_KV_CELL_BF16] =
         (qn_mix_kernel){FN_NAME("mix_bf16"), FN(mix_bf16), NULL, MIX_TOK};
     for (int c = 0; c <= QN_KV_CELL_BF16; c++)

@@ -18,6 +18,7 @@
 enum {
     MIX_TOK = 6,
     MIX_FEW = 4,
+    MIX_WIDE = 48,
     I8_TOK = 4
 };
 /* What 16 registers hold; cells of bf16 take two of them each. */

@@ -4,7 +4,8 @@
 
 enum {
     MIX_TOK = 12,
-    MIX_FEW = 8
+    MIX_FEW = 8,
+    MIX_WIDE = 48
 };
 /* 64 columns at once, a page of keys or a head of values, where they fit. */
 QN_INLINE int mix_in_flight(int T, qn_kv_dtype c)
