@@ -5,7 +5,7 @@
 enum {
     MIX_TOK = 6,
     MIX_FEW = 4,
-    MIX_WIDE = 0
+    MIX_WIDE = MIX_TOK
 };
 /* Of 32 registers, 24 accumulate. */
 QN_INLINE int mix_in_flight(int T, qn_kv_dtype c)

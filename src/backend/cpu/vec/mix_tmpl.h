@@ -11,8 +11,8 @@
  * tokens), or N * T fmas of 16 lanes per k (many). Reference: ref/ref_mix.c,
  * tolerance gamma(n_k) sum |w x|.
  *
- * Where expanding f16 takes of the units that multiply, cells of many tokens (up to
- * MIX_WIDE) are expanded once for all of them.
+ * Where expanding f16 takes of the units that multiply, cells of more than MIX_TOK
+ * tokens, up to MIX_WIDE, are expanded once for all of them.
  */
 #include "backend/cpu/vec/madd_tmpl.h"
 
@@ -173,7 +173,7 @@ QN_INLINE void mix_widen(const qn_mix *m, int k0, int n, int n_col, float *to)
 static void FN(mix_wide)(const qn_mix *m)
 {
     QN_ALIGNED(64) float cells[MIX_K * MIX_COL];
-    const int n_part = (m->n_tok + MIX_PART - 1) / MIX_PART;
+    const qn_mix_kernel wide = {.fn = FN(mix_f32), .max_tok = MIX_PART};
     qn_mix p = *m;
 
     for (; p.n_col > 0; qn_mix_skip(&p, QN_MIN(p.n_col, MIX_COL), 2))
@@ -186,13 +186,8 @@ static void FN(mix_wide)(const qn_mix *m)
             mix_widen(&p, k0, part.n_k, part.n_col, cells);
             part.w = (const uint8_t *)cells;
             part.w_row = MIX_COL * (int64_t)sizeof *cells;
-            for (int i = 0; i < n_part; i++) {
-                int t0 = m->n_tok * i / n_part;
-                part.n_tok = m->n_tok * (i + 1) / n_part - t0;
-                part.x = m->x + t0 * m->x_tok + k0 * (int64_t)sizeof(float);
-                part.acc = p.acc + t0 * m->acc_tok;
-                mix_any(&part, QN_KV_CELL_F32);
-            }
+            part.x += k0 * (int64_t)sizeof(float);
+            qn_mix_run(&wide, &part);
         }
 }
 
@@ -215,8 +210,7 @@ void FN(qn_vec_mix)(qn_kernels *k)
     k->mix_exact[QN_KV_CELL_F32] = (qn_mix_kernel){FN_NAME("mix_f32"),
                                                    FN(mix_f32), NULL, MIX_TOK};
     k->mix_exact[QN_KV_CELL_F16] = (qn_mix_kernel){FN_NAME("mix_f16"),
-                                                   FN(mix_f16), NULL,
-                                                   QN_MAX(MIX_TOK, MIX_WIDE)};
+                                                   FN(mix_f16), NULL, MIX_WIDE};
     k->mix_exact[QN_KV_CELL_BF16] =
         (qn_mix_kernel){FN_NAME("mix_bf16"), FN(mix_bf16), NULL, MIX_TOK};
     for (int c = 0; c <= QN_KV_CELL_BF16; c++)
