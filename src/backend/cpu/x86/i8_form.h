@@ -83,20 +83,19 @@ QN_INLINE __m512 float1(const uint8_t *x)
     return _mm512_set1_ps(v);
 }
 
-/* Of K4, K5: factors at `group` times bytes. */
-QN_INLINE __m512 i8_times_bytes(const uint8_t *group, const uint8_t *bytes)
-{
-    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)bytes);
-    __m256i f = _mm256_loadu_si256((const __m256i *)(const void *)group);
-
-    return _mm512_mul_ps(_mm512_cvtph_ps(f),
-                         _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(b)));
-}
-
 /* Factors of 16 rows in f16. */
 QN_INLINE __m512 i8_factors(const uint8_t *group)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)group));
+}
+
+/* Of K4, K5: factors at `group` times bytes. */
+QN_INLINE __m512 i8_times_bytes(const uint8_t *group, const uint8_t *bytes)
+{
+    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+
+    return _mm512_mul_ps(i8_factors(group),
+                         _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(b)));
 }
 
 /* What sums of 16 rows at k of a group are multiplied with; unit: of CB4. Factors of

@@ -22,8 +22,9 @@
 #include "backend/cpu/x86/x86.h"
 
 enum {
-    MANY_K = 512, /* of a chunk */
-    MANY_TOK = 7, /* at once    */
+    MANY_K = 512,    /* of a chunk */
+    MANY_TOK = 7,    /* at once    */
+    MANY_DIRECT = 4, /* of them, see many_dots */
     MANY_PANEL = 2,
     MANY_BLOCKS = MANY_K / 16 * MANY_PANEL,
     MANY_OFFSET = 128 /* makes what is signed unsigned */
@@ -177,7 +178,7 @@ QN_INLINE void many_dots(const __m512i *w, const uint8_t *const *x,
                          const int at, __m512i (*s)[MANY_TOK], const int N,
                          const int T)
 {
-    const int direct = N > 1 ? T * 4 / 7 : T;
+    const int direct = N > 1 ? T * MANY_DIRECT / MANY_TOK : T;
 
     QN_UNROLL
     for (int t = 0; t < T; t++)
